@@ -1,0 +1,250 @@
+//! A checkpoint or adapter folder: on disk, or the demo built into the program.
+//!
+//! Both read through here, so that the demo takes exactly the path the user's own model takes.
+
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::error::{Error, Result};
+
+/// Files compiled into the program: name, content.
+pub type EmbeddedFiles = &'static [(&'static str, &'static [u8])];
+
+/// Where the files of a checkpoint are.
+#[derive(Debug, Clone)]
+pub struct Folder {
+    root: PathBuf,
+    embedded: Option<EmbeddedFiles>,
+}
+
+/// The content of one file, mapped rather than read where it is on disk.
+pub enum Bytes {
+    /// A memory map.
+    Mapped(memmap2::Mmap),
+    /// Part of the program.
+    Static(&'static [u8]),
+}
+
+impl Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Mapped(map) => map,
+            Self::Static(bytes) => bytes,
+        }
+    }
+}
+
+impl Folder {
+    /// Opens a folder on disk; looks only whether it is one.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let root = path.as_ref().to_owned();
+        if root.is_dir() {
+            return Ok(Self { root, embedded: None });
+        }
+        if root.exists() {
+            return Err(Error::Format {
+                what: "not a checkpoint folder".to_owned(),
+                problem: "expected a folder, found a file".to_owned(),
+                path: root,
+            });
+        }
+        Err(Error::Missing { what: "the folder".to_owned(), path: root })
+    }
+
+    /// Files compiled into the program, shown under `name`.
+    pub fn embedded(name: &str, files: EmbeddedFiles) -> Self {
+        Self { root: PathBuf::from(name), embedded: Some(files) }
+    }
+
+    /// The folder itself, for messages and for the list of recent models.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Last part of the folder's name.
+    pub fn name(&self) -> String {
+        self.root.file_name().map_or_else(
+            || self.root.display().to_string(),
+            |name| name.to_string_lossy().into_owned(),
+        )
+    }
+
+    /// Where a file of this folder is, for messages.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    /// Is there such a file?
+    pub fn has(&self, name: &str) -> bool {
+        match self.embedded {
+            Some(files) => files.iter().any(|(file, _)| *file == name),
+            None => self.path(name).is_file(),
+        }
+    }
+
+    /// The file's content, mapped.
+    pub fn bytes(&self, name: &str) -> Result<Bytes> {
+        let path = self.path(name);
+        if !self.has(name) {
+            return Err(Error::Missing { what: name.to_owned(), path });
+        }
+        if let Some(files) = self.embedded {
+            let (_, bytes) = files.iter().find(|(file, _)| *file == name).expect("checked by has()");
+            return Ok(Bytes::Static(bytes));
+        }
+        let file = std::fs::File::open(&path).map_err(|e| Error::io("open the file", &path, e))?;
+        #[expect(unsafe_code, reason = "mapping a weights file instead of reading gigabytes")]
+        // SAFETY: the map is read only. Another process that truncates the file while it is mapped
+        // could still fault; every loader of weights by memory map accepts that.
+        let map = unsafe { memmap2::Mmap::map(&file) };
+        Ok(Bytes::Mapped(map.map_err(|e| Error::io("map the file", &path, e))?))
+    }
+
+    /// The file as text.
+    pub fn text(&self, name: &str) -> Result<String> {
+        let bytes = self.bytes(name)?;
+        match std::str::from_utf8(&bytes) {
+            Ok(text) => Ok(text.to_owned()),
+            Err(problem) => Err(Error::format(self.path(name), format!("{name} is not UTF-8 text"), problem)),
+        }
+    }
+
+    /// The file as JSON.
+    pub fn json(&self, name: &str) -> Result<Json> {
+        let text = self.text(name)?;
+        match serde_json::from_str(&text) {
+            Ok(value) => Ok(Json { value, path: self.path(name), prefix: String::new() }),
+            Err(problem) => Err(Error::format(self.path(name), format!("{name} is not valid JSON"), problem)),
+        }
+    }
+}
+
+/// A JSON object that knows which file and which field it is, so that every complaint can say so.
+#[derive(Debug, Clone)]
+pub struct Json {
+    value: Value,
+    path: PathBuf,
+    prefix: String,
+}
+
+/// Larger numbers in a config are damage, and would only end as an allocation failure.
+const LARGEST_SIZE: u64 = 1 << 40;
+
+impl Json {
+    /// The file this came from.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The value of a field, unless absent or null.
+    pub fn get(&self, key: &str) -> Option<&Value> {
+        self.value.get(key).filter(|value| !value.is_null())
+    }
+
+    /// Is the field there?
+    pub fn has(&self, key: &str) -> bool {
+        self.get(key).is_some()
+    }
+
+    /// The complaint that `key` does not hold what is `expected`.
+    pub fn wrong(&self, key: &str, expected: &str) -> Error {
+        let found = match self.get(key) {
+            None => "nothing".to_owned(),
+            Some(value) => {
+                let text = value.to_string();
+                if text.len() > 60 { format!("{}…", text.chars().take(60).collect::<String>()) } else { text }
+            }
+        };
+        Error::field(&self.path, format!("{}{key}", self.prefix), expected, found)
+    }
+
+    /// The object under `key`, if there is one.
+    pub fn object(&self, key: &str) -> Option<Self> {
+        let value = self.get(key).filter(|value| value.is_object())?;
+        Some(Self {
+            value: value.clone(),
+            path: self.path.clone(),
+            prefix: format!("{}{key}.", self.prefix),
+        })
+    }
+
+    fn read<T>(&self, key: &str, expected: &str, as_type: impl Fn(&Value) -> Option<T>) -> Result<T> {
+        self.get(key).and_then(as_type).ok_or_else(|| self.wrong(key, expected))
+    }
+
+    fn read_or<T>(&self, key: &str, default: T, expected: &str, as_type: impl Fn(&Value) -> Option<T>) -> Result<T> {
+        if self.has(key) { self.read(key, expected, as_type) } else { Ok(default) }
+    }
+
+    /// A whole number from 1.
+    pub fn size(&self, key: &str) -> Result<usize> {
+        self.read(key, "a whole number from 1", as_size)
+    }
+
+    /// A whole number from 1, or the default where absent.
+    pub fn size_or(&self, key: &str, default: usize) -> Result<usize> {
+        self.read_or(key, default, "a whole number from 1", as_size)
+    }
+
+    /// A token id.
+    pub fn id(&self, key: &str) -> Result<u32> {
+        self.read(key, "a token id", |v| v.as_u64().and_then(|id| u32::try_from(id).ok()))
+    }
+
+    /// A finite number.
+    pub fn number(&self, key: &str) -> Result<f64> {
+        self.read(key, "a number", Value::as_f64)
+    }
+
+    /// A finite number, or the default where absent.
+    pub fn number_or(&self, key: &str, default: f64) -> Result<f64> {
+        self.read_or(key, default, "a number", Value::as_f64)
+    }
+
+    /// A truth value, or the default where absent.
+    pub fn flag_or(&self, key: &str, default: bool) -> Result<bool> {
+        self.read_or(key, default, "true or false", Value::as_bool)
+    }
+
+    /// A text.
+    pub fn string(&self, key: &str) -> Result<String> {
+        self.read(key, "a text", |v| v.as_str().map(str::to_owned))
+    }
+
+    /// A text, or the default where absent.
+    pub fn string_or(&self, key: &str, default: &str) -> Result<String> {
+        self.read_or(key, default.to_owned(), "a text", |v| v.as_str().map(str::to_owned))
+    }
+
+    /// A list of whole numbers from 0.
+    pub fn indices(&self, key: &str) -> Result<Vec<usize>> {
+        self.read(key, "a list of whole numbers", |v| {
+            v.as_array()?.iter().map(|item| item.as_u64().map(|n| n as usize)).collect()
+        })
+    }
+
+    /// `len` numbers.
+    pub fn numbers(&self, key: &str, len: usize) -> Result<Vec<f64>> {
+        self.read(key, &format!("a list of {len} numbers"), |v| {
+            let list: Vec<f64> = v.as_array()?.iter().map(Value::as_f64).collect::<Option<_>>()?;
+            (list.len() == len).then_some(list)
+        })
+    }
+
+    /// One token id, or a list of them; empty where absent.
+    pub fn ids(&self, key: &str) -> Result<Vec<u32>> {
+        let id = |v: &Value| v.as_u64().and_then(|id| u32::try_from(id).ok());
+        self.read_or(key, Vec::new(), "a token id or a list of them", |v| match v.as_array() {
+            Some(list) => list.iter().map(id).collect(),
+            None => id(v).map(|id| vec![id]),
+        })
+    }
+}
+
+fn as_size(value: &Value) -> Option<usize> {
+    value.as_u64().filter(|n| (1..LARGEST_SIZE).contains(n)).map(|n| n as usize)
+}

@@ -1,0 +1,8 @@
+//! What lies in a Hugging Face folder or a PEFT adapter, read without judgement of what runs it.
+
+pub mod adapter;
+pub mod config;
+pub mod folder;
+pub mod latent_rows;
+pub mod livr;
+pub mod weights;

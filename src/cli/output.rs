@@ -1,0 +1,91 @@
+//! Results to standard output, progress to standard error.
+
+use std::cell::Cell;
+use std::io::{IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use crate::error::Result;
+use crate::progress::{Observer, Progress};
+use crate::trace::Timings;
+
+/// Prints lines; a closed pipe is the reader's choice, not a failure.
+pub fn print(text: &str) {
+    let mut out = std::io::stdout().lock();
+    if writeln!(out, "{text}").is_err() {
+        log::debug!("standard output was closed");
+    }
+}
+
+/// Prints a value as JSON.
+pub fn print_json(value: &impl Serialize) {
+    print(&serde_json::to_string_pretty(value).expect("plain data serialises"));
+}
+
+/// Timings on one line.
+pub fn timings(t: &Timings) -> String {
+    format!(
+        "{:.2} s (input {:.2}, vision {:.2}, prompt {:.2}, answer {:.2}, choices {:.2})",
+        t.total_secs(),
+        t.input_secs,
+        t.vision_secs,
+        t.prompt_secs,
+        t.answer_secs,
+        t.choices_secs
+    )
+}
+
+/// Shows progress on a terminal, in place; says nothing into a file.
+pub struct Terminal {
+    last: Cell<Option<Instant>>,
+    shown: Cell<bool>,
+}
+
+impl Terminal {
+    /// Watches a job.
+    pub fn new() -> Self {
+        Self { last: Cell::new(None), shown: Cell::new(false) }
+    }
+
+    /// Clears the line.
+    pub fn finish(&self) {
+        if self.shown.take() {
+            self.write("\r\x1b[K");
+        }
+    }
+
+    fn write(&self, text: &str) {
+        let mut err = std::io::stderr().lock();
+        if err.write_all(text.as_bytes()).and_then(|()| err.flush()).is_err() {
+            log::debug!("standard error was closed");
+        }
+    }
+}
+
+impl Default for Terminal {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Observer for Terminal {
+    fn progress(&self, progress: Progress) -> Result<()> {
+        const INTERVAL: Duration = Duration::from_millis(100);
+        let due = self.last.get().is_none_or(|last| last.elapsed() >= INTERVAL);
+        if due && std::io::stderr().is_terminal() {
+            self.last.set(Some(Instant::now()));
+            self.shown.set(true);
+            self.write(&format!("\r\x1b[K{} {:.0} %", progress.phase.label(), 100.0 * progress.fraction()));
+        }
+        Ok(())
+    }
+}
+
+/// Says on standard error, in one sentence, what failed.
+pub fn complain(problem: &anyhow::Error) {
+    let mut err = std::io::stderr().lock();
+    if writeln!(err, "livr: {problem:#}").is_err() {
+        log::debug!("standard error was closed");
+    }
+}

@@ -1,0 +1,84 @@
+//! One error type for the library: every variant says what was expected, what was found, and where.
+//!
+//! Messages are one sentence, path last, because the window and the command line show them as they are.
+
+use std::path::{Path, PathBuf};
+
+/// What can go wrong between a folder on disk and a picture on screen.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file that must be there is not.
+    #[error("{what} is missing ({})", path.display())]
+    Missing { what: String, path: PathBuf },
+    /// The operating system would not read or write a file.
+    #[error("cannot {action}: {source} ({})", path.display())]
+    Io { action: &'static str, path: PathBuf, source: std::io::Error },
+    /// A file holds something other than its format.
+    #[error("{what}: {problem} ({})", path.display())]
+    Format { what: String, problem: String, path: PathBuf },
+    /// A field of a file disagrees with what the rest needs.
+    #[error("{field}: expected {expected}, found {found} ({})", path.display())]
+    Field { field: String, expected: String, found: String, path: PathBuf },
+    /// Something asked of the model that it cannot do: a prompt too long, an image it cannot take.
+    #[error("{0}")]
+    Request(String),
+    /// The user stopped the job.
+    #[error("cancelled")]
+    Cancelled,
+    /// A tensor operation failed.
+    #[error("tensor operation failed: {}", first_line(.0))]
+    Tensor(#[from] candle_core::Error),
+}
+
+/// The library's result.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// A field that does not hold what is needed.
+    pub fn field(
+        path: impl AsRef<Path>,
+        field: impl Into<String>,
+        expected: impl Into<String>,
+        found: impl Into<String>,
+    ) -> Self {
+        Self::Field {
+            field: field.into(),
+            expected: expected.into(),
+            found: found.into(),
+            path: path.as_ref().to_owned(),
+        }
+    }
+
+    /// A file whose content is not of its format.
+    pub fn format(path: impl AsRef<Path>, what: impl Into<String>, problem: impl ToString) -> Self {
+        Self::Format {
+            what: what.into(),
+            problem: one_line(&problem.to_string()),
+            path: path.as_ref().to_owned(),
+        }
+    }
+
+    /// A failed file operation.
+    pub fn io(action: &'static str, path: impl AsRef<Path>, source: std::io::Error) -> Self {
+        Self::Io { action, path: path.as_ref().to_owned(), source }
+    }
+
+    /// True where the user stopped the job, so that it is not shown as a failure.
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self, Self::Cancelled)
+    }
+}
+
+/// candle's errors carry a backtrace after the first line.
+fn first_line(error: &candle_core::Error) -> String {
+    error.to_string().lines().next().unwrap_or_default().to_owned()
+}
+
+/// Foreign messages can span lines; a status bar and a sentence cannot.
+fn one_line(text: &str) -> String {
+    let joined = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match joined.char_indices().nth(300) {
+        Some((cut, _)) => format!("{}…", &joined[..cut]),
+        None => joined,
+    }
+}

@@ -1,0 +1,169 @@
+//! Resize, normalise and cut into patches as `Qwen2VLImageProcessor` does.
+
+use std::borrow::Cow;
+
+use image::RgbImage;
+use rayon::prelude::*;
+
+use super::resample::bicubic;
+use crate::checkpoint::config::VisionConfig;
+use crate::checkpoint::folder::Folder;
+use crate::error::{Error, Result};
+use crate::trace::Array;
+use crate::units::GridThw;
+
+/// What `preprocessor_config.json` says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ImageProcessor {
+    /// Fewest pixels after resizing.
+    pub min_pixels: usize,
+    /// Most pixels after resizing.
+    pub max_pixels: usize,
+    /// Side of a patch.
+    pub patch_size: usize,
+    /// Frames in a patch; a still image is repeated.
+    pub temporal_patch_size: usize,
+    /// Patches on a side of a visual token.
+    pub merge_size: usize,
+    mean: [f32; 3],
+    std: [f32; 3],
+    rescale: f64,
+}
+
+const FILE: &str = "preprocessor_config.json";
+/// Longest side over shortest; the reference refuses more.
+const MAX_ASPECT: f64 = 200.0;
+const CLIP_MEAN: [f64; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
+const CLIP_STD: [f64; 3] = [0.268_629_54, 0.261_302_58, 0.275_777_11];
+
+impl ImageProcessor {
+    /// Reads the folder's file and checks it against the vision tower.
+    pub fn read(folder: &Folder, vision: &VisionConfig) -> Result<Self> {
+        let json = folder.json(FILE)?;
+        let size = json.object("size");
+        let budget = |old: &str, new: &str, default: usize| -> Result<usize> {
+            if json.has(old) {
+                return json.size(old);
+            }
+            match &size {
+                Some(size) if size.has(new) => size.size(new),
+                Some(size) if size.has(old) => size.size(old),
+                _ => Ok(default),
+            }
+        };
+        let min_pixels = budget("min_pixels", "shortest_edge", 56 * 56)?;
+        let max_pixels = budget("max_pixels", "longest_edge", 28 * 28 * 1280)?;
+        for flag in ["do_resize", "do_rescale", "do_normalize"] {
+            if !json.flag_or(flag, true)? {
+                return Err(json.wrong(flag, "true"));
+            }
+        }
+        if json.has("resample") && json.size("resample")? != 3 {
+            return Err(json.wrong("resample", "3 (bicubic)"));
+        }
+        let triple = |key: &str, default: [f64; 3]| -> Result<[f32; 3]> {
+            let list = if json.has(key) { json.numbers(key, 3)? } else { default.to_vec() };
+            Ok([list[0] as f32, list[1] as f32, list[2] as f32])
+        };
+        let std = triple("image_std", CLIP_STD)?;
+        if std.contains(&0.0) {
+            return Err(json.wrong("image_std", "numbers other than 0"));
+        }
+        for (key, expected) in [
+            ("patch_size", vision.patch_size),
+            ("temporal_patch_size", vision.temporal_patch_size),
+            ("merge_size", vision.merge_size),
+        ] {
+            if json.size_or(key, expected)? != expected {
+                return Err(json.wrong(key, &format!("{expected} as in the vision_config of config.json")));
+            }
+        }
+        if vision.in_channels != 3 {
+            return Err(Error::field(folder.path("config.json"), "vision_config.in_channels", "3", vision.in_channels.to_string()));
+        }
+        if max_pixels < (vision.patch_size * vision.merge_size).pow(2) || min_pixels > max_pixels {
+            return Err(Error::field(
+                json.path(),
+                "min_pixels, max_pixels",
+                format!("at least one {0} x {0} visual token, and the smaller first", vision.patch_size * vision.merge_size),
+                format!("{min_pixels}, {max_pixels}"),
+            ));
+        }
+        Ok(Self {
+            min_pixels,
+            max_pixels,
+            patch_size: vision.patch_size,
+            temporal_patch_size: vision.temporal_patch_size,
+            merge_size: vision.merge_size,
+            mean: triple("image_mean", CLIP_MEAN)?,
+            std,
+            rescale: json.number_or("rescale_factor", 1.0 / 255.0)?,
+        })
+    }
+
+    /// Height and width the reference resizes to: multiples of a visual token, within the pixel budget.
+    pub fn target_size(&self, height: usize, width: usize) -> Result<(usize, usize)> {
+        let (h, w) = (height as f64, width as f64);
+        let aspect = h.max(w) / h.min(w);
+        if aspect > MAX_ASPECT {
+            return Err(Error::Request(format!(
+                "the image is {width} x {height} pixels: expected sides within {MAX_ASPECT} to 1, found {aspect:.0} to 1"
+            )));
+        }
+        let factor = (self.patch_size * self.merge_size) as f64;
+        let (min_pixels, max_pixels) = (self.min_pixels as f64, self.max_pixels as f64);
+        // Python's round: halves go to the even neighbour.
+        let (mut new_h, mut new_w) = ((h / factor).round_ties_even() * factor, (w / factor).round_ties_even() * factor);
+        if new_h * new_w > max_pixels {
+            let beta = (h * w / max_pixels).sqrt();
+            new_h = factor.max((h / beta / factor).floor() * factor);
+            new_w = factor.max((w / beta / factor).floor() * factor);
+        } else if new_h * new_w < min_pixels {
+            let beta = (min_pixels / (h * w)).sqrt();
+            new_h = (h * beta / factor).ceil() * factor;
+            new_w = (w * beta / factor).ceil() * factor;
+        }
+        Ok((new_h as usize, new_w as usize))
+    }
+
+    /// The image as the vision tower reads it: patches [P, C*T*P*P], by visual token, and their grid.
+    pub fn process(&self, image: &RgbImage) -> Result<(Array, GridThw)> {
+        let (height, width) = self.target_size(image.height() as usize, image.width() as usize)?;
+        let resized = if (image.height() as usize, image.width() as usize) == (height, width) {
+            Cow::Borrowed(image)
+        } else {
+            Cow::Owned(bicubic(image, width as u32, height as u32))
+        };
+        let grid = GridThw { t: 1, h: height / self.patch_size, w: width / self.patch_size };
+        Ok((self.patchify(&resized, grid), grid))
+    }
+
+    fn patchify(&self, image: &RgbImage, grid: GridThw) -> Array {
+        let (side, merge) = (self.patch_size, self.merge_size);
+        let area = side * side;
+        let patch_dim = 3 * self.temporal_patch_size * area;
+        // 256 levels, 3 channels: the reference's rounding once per level instead of once per pixel.
+        let levels: Vec<[f32; 256]> = (0..3)
+            .map(|c| std::array::from_fn(|v| ((v as f64 * self.rescale) as f32 - self.mean[c]) / self.std[c]))
+            .collect();
+        let (_, token_cols) = grid.merged(merge);
+        let width = image.width() as usize;
+        let raw = image.as_raw();
+        let mut data = vec![0f32; grid.num_patches() * patch_dim];
+        data.par_chunks_mut(patch_dim).enumerate().for_each(|(patch, out)| {
+            let (token, inside) = (patch / (merge * merge), patch % (merge * merge));
+            let row = token / token_cols * merge + inside / merge;
+            let col = token % token_cols * merge + inside % merge;
+            for (channel, table) in levels.iter().enumerate() {
+                for frame in 0..self.temporal_patch_size {
+                    let plane = &mut out[(channel * self.temporal_patch_size + frame) * area..][..area];
+                    for (i, value) in plane.iter_mut().enumerate() {
+                        let (y, x) = (row * side + i / side, col * side + i % side);
+                        *value = table[raw[(y * width + x) * 3 + channel] as usize];
+                    }
+                }
+            }
+        });
+        Array { shape: vec![grid.num_patches(), patch_dim], data }
+    }
+}

@@ -1,0 +1,84 @@
+//! The latent tokens of the checkpoint or adapter in use, and how many of them a run takes.
+
+use crate::checkpoint::livr::{LivrConfig, latent_name, too_many};
+use crate::error::{Error, Result};
+use crate::settings::{LatentChoice, MAX_LATENTS};
+
+/// What `--latents` chooses from.
+#[derive(Debug, Clone)]
+pub struct LatentSetup {
+    /// Names, placement and separator.
+    pub livr: LivrConfig,
+    /// Vocabulary id of each name.
+    pub token_ids: Vec<u32>,
+    /// K that `auto` takes: those that were trained, 0 where none were.
+    pub trained: usize,
+}
+
+/// The latents of one run.
+#[derive(Debug, Clone, Copy)]
+pub struct Latents<'a> {
+    /// Names, in order.
+    pub names: &'a [String],
+    /// Ids, in order.
+    pub token_ids: &'a [u32],
+}
+
+impl LatentSetup {
+    /// The latents a choice stands for.
+    pub fn select(&self, choice: LatentChoice) -> Result<Latents<'_>> {
+        let count = match choice {
+            LatentChoice::Auto => self.trained,
+            LatentChoice::Off => 0,
+            LatentChoice::Count(n) if n > self.token_ids.len() => {
+                let whose = if self.trained > 0 { "the model in use" } else { "the vocabulary of the model" };
+                return Err(too_many(n, self.token_ids.len(), whose));
+            }
+            LatentChoice::Count(n) => n,
+        };
+        Ok(Latents { names: &self.livr.latent_tokens[..count], token_ids: &self.token_ids[..count] })
+    }
+}
+
+/// Adds the latents' names to a tokenizer, after its last id where it lacks them.
+pub fn register(
+    tokenizer: &mut tokenizers::Tokenizer,
+    livr: Option<&LivrConfig>,
+    trained: usize,
+    vocab_size: usize,
+) -> Result<LatentSetup> {
+    let livr = match livr {
+        Some(livr) => livr.clone(),
+        None if trained > 0 => LivrConfig::default_for(trained),
+        // Untrained: as many as fit the embedding's spare rows, for those who want to see noise.
+        None => {
+            let known = (0..MAX_LATENTS).take_while(|i| tokenizer.token_to_id(&latent_name(*i)).is_some()).count();
+            let spare = vocab_size.saturating_sub(next_id(tokenizer) as usize).min(MAX_LATENTS);
+            LivrConfig::default_for(if known > 0 { known } else { spare })
+        }
+    };
+    let added: Vec<_> = livr
+        .latent_tokens
+        .iter()
+        .map(|name| tokenizers::AddedToken::from(name.clone(), true))
+        .collect();
+    tokenizer
+        .add_special_tokens(added)
+        .map_err(|e| Error::Request(format!("the tokenizer does not take the latent tokens: {e}")))?;
+    let token_ids = livr
+        .latent_tokens
+        .iter()
+        .map(|name| {
+            tokenizer
+                .token_to_id(name)
+                .ok_or_else(|| Error::Request(format!("the tokenizer does not take the latent token {name}")))
+        })
+        .collect::<Result<_>>()?;
+    Ok(LatentSetup { livr, token_ids, trained })
+}
+
+/// One past the largest id the tokenizer gives out.
+fn next_id(tokenizer: &tokenizers::Tokenizer) -> u32 {
+    let added = tokenizer.get_added_tokens_decoder().keys().max().map_or(0, |id| id + 1);
+    added.max(tokenizer.get_vocab_size(false) as u32)
+}

@@ -1,0 +1,181 @@
+//! The chat template: Jinja from wherever the checkpoint keeps it.
+
+use minijinja::syntax::SyntaxConfig;
+use minijinja::{Environment, ErrorKind, Value, context};
+
+use crate::checkpoint::folder::Folder;
+use crate::error::{Error, Result};
+
+/// Steps a template may take before it is held to loop; real ones take a few thousand.
+const FUEL: u64 = 2_000_000;
+/// No sensible rendering of one question is longer.
+const MAX_TEXT: usize = 16 << 20;
+
+/// One part of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part {
+    /// An image, rendered as a placeholder.
+    Image,
+    /// Text as it is.
+    Text {
+        /// The text.
+        text: String,
+    },
+}
+
+/// A template that parsed.
+#[derive(Debug)]
+pub struct ChatTemplate {
+    environment: Environment<'static>,
+    path: std::path::PathBuf,
+}
+
+impl ChatTemplate {
+    /// From `chat_template.jinja`, `chat_template.json` or `tokenizer_config.json`, in this order.
+    pub fn read(folder: &Folder) -> Result<Self> {
+        const FILES: [&str; 3] = ["chat_template.jinja", "chat_template.json", "tokenizer_config.json"];
+        for file in FILES {
+            if !folder.has(file) {
+                continue;
+            }
+            let source = if file == FILES[0] {
+                Some(folder.text(file)?)
+            } else {
+                let json = folder.json(file)?;
+                match json.get("chat_template") {
+                    None => None,
+                    // Several named templates: the one called default.
+                    Some(serde_json::Value::Array(list)) => list
+                        .iter()
+                        .find(|item| item["name"] == "default")
+                        .and_then(|item| item["template"].as_str().map(str::to_owned))
+                        .map(Some)
+                        .ok_or_else(|| json.wrong("chat_template", "a text, or a list with one named default"))?,
+                    Some(_) => Some(json.string("chat_template")?),
+                }
+            };
+            if let Some(source) = source {
+                return Self::parse(source, folder.path(file));
+            }
+        }
+        Err(Error::Missing {
+            what: "chat_template.jinja (or chat_template in chat_template.json or tokenizer_config.json)".to_owned(),
+            path: folder.root().to_owned(),
+        })
+    }
+
+    fn parse(source: String, path: std::path::PathBuf) -> Result<Self> {
+        let mut environment = Environment::new();
+        // As transformers sets up Jinja.
+        let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
+        environment.set_syntax(syntax.expect("the default delimiters are valid"));
+        environment.set_fuel(Some(FUEL));
+        environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        environment.add_function("raise_exception", |message: String| -> Result<String, minijinja::Error> {
+            Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
+        });
+        environment
+            .add_template_owned("chat", source)
+            .map_err(|e| Error::format(&path, "the chat template does not parse", describe(&e)))?;
+        Ok(Self { environment, path })
+    }
+
+    /// One user turn, ready for the assistant's.
+    pub fn render(&self, parts: &[Part]) -> Result<String> {
+        let failed = |e: minijinja::Error| Error::format(&self.path, "the chat template does not render", describe(&e));
+        let template = self.environment.get_template("chat").map_err(failed)?;
+        let content: Vec<Value> = parts
+            .iter()
+            .map(|part| match part {
+                Part::Image => context! { type => "image" },
+                Part::Text { text } => context! { type => "text", text => text },
+            })
+            .collect();
+        let context = context! {
+            messages => vec![context! { role => "user", content }],
+            add_generation_prompt => true,
+            add_vision_id => false,
+        };
+        let mut limited = Limited { text: Vec::new() };
+        template.render_captured_to(context, &mut limited).map_err(failed)?;
+        String::from_utf8(limited.text)
+            .map_err(|e| Error::format(&self.path, "the chat template does not render to text", e))
+    }
+}
+
+fn describe(error: &minijinja::Error) -> String {
+    let place = error.line().map_or_else(String::new, |line| format!(" in line {line}"));
+    if error.kind() == ErrorKind::OutOfFuel {
+        return format!("it takes more than {FUEL} steps, so it loops{place}");
+    }
+    match error.detail() {
+        Some(detail) => format!("{}: {detail}{place}", error.kind()),
+        None => format!("{}{place}", error.kind()),
+    }
+}
+
+/// A writer that refuses to grow without end.
+struct Limited {
+    text: Vec<u8>,
+}
+
+impl std::io::Write for Limited {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.text.len() + bytes.len() > MAX_TEXT {
+            return Err(std::io::Error::other("it writes without end"));
+        }
+        self.text.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The user's turn: images where `<image>` marks stand, those without a mark first.
+pub fn user_parts(prompt: &str, num_images: usize) -> Result<Vec<Part>> {
+    const MARK: &str = "<image>";
+    let marks = prompt.matches(MARK).count();
+    if marks > num_images {
+        return Err(Error::Request(format!("the prompt has {marks} {MARK} marks, there are {num_images} images")));
+    }
+    let mut parts = vec![Part::Image; num_images - marks];
+    for (i, text) in prompt.split(MARK).enumerate() {
+        if i > 0 {
+            parts.push(Part::Image);
+        }
+        if !text.is_empty() || marks == 0 {
+            parts.push(Part::Text { text: text.to_owned() });
+        }
+    }
+    Ok(parts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn template(source: &str) -> Result<ChatTemplate> {
+        ChatTemplate::parse(source.to_owned(), "chat_template.jinja".into())
+    }
+
+    #[test]
+    fn images_go_where_they_are_marked() {
+        let text = |t: &str| Part::Text { text: t.to_owned() };
+        assert_eq!(user_parts("why", 2).unwrap(), [Part::Image, Part::Image, text("why")]);
+        assert_eq!(user_parts("a <image> b", 1).unwrap(), [text("a "), Part::Image, text(" b")]);
+        assert_eq!(user_parts("a<image>", 2).unwrap(), [Part::Image, text("a"), Part::Image]);
+        assert_eq!(user_parts("", 1).unwrap(), [Part::Image, text("")]);
+        assert!(user_parts("<image>", 0).is_err());
+    }
+
+    #[test]
+    fn a_template_that_loops_or_does_not_parse_is_one_sentence() {
+        let looping = template("{% for i in range(10000) %}{% for j in range(10000) %}{{ i }}{% endfor %}{% endfor %}");
+        assert!(looping.unwrap().render(&[]).unwrap_err().to_string().contains("loops"));
+        assert!(template("{% for %}").unwrap_err().to_string().contains("does not parse"));
+        let raising = template("{{ raise_exception('no system turn') }}").unwrap();
+        assert!(raising.render(&[]).unwrap_err().to_string().contains("no system turn"));
+    }
+}

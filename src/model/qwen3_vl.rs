@@ -1,0 +1,186 @@
+//! The Qwen3-VL vision tower: learned positions resampled to the image's grid, and DeepStack, which hands
+//! features of early blocks to the first decoder layers (arXiv 2406.04334).
+
+use candle_core::Tensor;
+
+use super::layers::{LayerNorm, Linear, Math, activate};
+use super::loader::Loader;
+use super::vision::{VisionAttention, VisualFeatures, axial_rotary, frame_lengths, load_patch_embed, patch_positions};
+use crate::checkpoint::config::{Activation, VisionConfig};
+use crate::error::Result;
+use crate::progress::{Observer, Phase, Progress};
+use crate::units::GridThw;
+
+const EPS: f32 = 1e-6;
+
+struct Block {
+    norm1: LayerNorm,
+    attn: VisionAttention,
+    norm2: LayerNorm,
+    fc1: Linear,
+    fc2: Linear,
+    activation: Activation,
+}
+
+impl Block {
+    fn load(loader: &Loader<'_>, name: &str, c: &VisionConfig) -> Result<Self> {
+        let (d, m) = (c.hidden_size, c.intermediate_size);
+        Ok(Self {
+            norm1: LayerNorm::load(loader, &format!("{name}.norm1"), d, EPS)?,
+            attn: VisionAttention::load(loader, &format!("{name}.attn"), c)?,
+            norm2: LayerNorm::load(loader, &format!("{name}.norm2"), d, EPS)?,
+            fc1: Linear::load(loader, &format!("{name}.mlp.linear_fc1"), d, m, true)?,
+            fc2: Linear::load(loader, &format!("{name}.mlp.linear_fc2"), m, d, true)?,
+            activation: c.activation,
+        })
+    }
+}
+
+/// `merge_size`² neighbouring patches to one visual token.
+struct Merger {
+    norm: LayerNorm,
+    /// Normalise the merged row (DeepStack) rather than each patch.
+    norm_after_merge: bool,
+    fc1: Linear,
+    fc2: Linear,
+    merged: usize,
+}
+
+impl Merger {
+    fn load(loader: &Loader<'_>, name: &str, c: &VisionConfig, norm_after_merge: bool) -> Result<Self> {
+        let merged = c.hidden_size * c.merge_size * c.merge_size;
+        let norm_dim = if norm_after_merge { merged } else { c.hidden_size };
+        Ok(Self {
+            norm: LayerNorm::load(loader, &format!("{name}.norm"), norm_dim, EPS)?,
+            norm_after_merge,
+            fc1: Linear::load(loader, &format!("{name}.linear_fc1"), merged, merged, true)?,
+            fc2: Linear::load(loader, &format!("{name}.linear_fc2"), merged, c.out_hidden_size, true)?,
+            merged,
+        })
+    }
+
+    /// x: [P, D] -> [P / `merge_size`², D'].
+    fn forward(&self, x: &Tensor, math: Math) -> Result<Tensor> {
+        let rows = x.elem_count() / self.merged;
+        let x = if self.norm_after_merge {
+            self.norm.forward(&x.reshape((rows, self.merged))?, math)?
+        } else {
+            self.norm.forward(x, math)?.reshape((rows, self.merged))?
+        };
+        self.fc2.forward(&self.fc1.forward(&x)?.gelu_erf()?)
+    }
+}
+
+/// Patches in, visual tokens and DeepStack features out.
+pub struct VisionTower {
+    config: VisionConfig,
+    positions_per_side: usize,
+    deepstack_blocks: Vec<usize>,
+    patch_embed: Linear,
+    pos_embed: Tensor,
+    blocks: Vec<Block>,
+    merger: Merger,
+    deepstack_mergers: Vec<Merger>,
+}
+
+impl VisionTower {
+    /// `visual.*`.
+    pub fn load(loader: &Loader<'_>, c: &VisionConfig, positions_per_side: usize, deepstack_blocks: &[usize]) -> Result<Self> {
+        let blocks = (0..c.depth)
+            .map(|i| Block::load(loader, &format!("visual.blocks.{i}"), c))
+            .collect::<Result<_>>()?;
+        let deepstack_mergers = (0..deepstack_blocks.len())
+            .map(|i| Merger::load(loader, &format!("visual.deepstack_merger_list.{i}"), c, true))
+            .collect::<Result<_>>()?;
+        let positions = positions_per_side * positions_per_side;
+        Ok(Self {
+            config: c.clone(),
+            positions_per_side,
+            deepstack_blocks: deepstack_blocks.to_vec(),
+            patch_embed: load_patch_embed(loader, c, true)?,
+            pos_embed: loader.tensor("visual.pos_embed.weight", &[positions, c.hidden_size])?,
+            blocks,
+            merger: Merger::load(loader, "visual.merger", c, false)?,
+            deepstack_mergers,
+        })
+    }
+
+    /// Every linear layer LoRA can go on.
+    pub fn linears_mut(&mut self) -> Vec<&mut Linear> {
+        let mut all: Vec<&mut Linear> = Vec::new();
+        for block in &mut self.blocks {
+            all.extend(block.attn.linears_mut());
+            all.extend([&mut block.fc1, &mut block.fc2]);
+        }
+        for merger in self.deepstack_mergers.iter_mut().chain([&mut self.merger]) {
+            all.extend([&mut merger.fc1, &mut merger.fc2]);
+        }
+        all
+    }
+
+    /// patches: [P, C*T*P*P] -> visual tokens and DeepStack features, [P / `merge_size`², D] each.
+    pub fn forward(&self, patches: &Tensor, grids: &[GridThw], math: Math, observer: &dyn Observer) -> Result<VisualFeatures> {
+        let c = &self.config;
+        let device = patches.device();
+        let x = self.patch_embed.forward(patches)?;
+        let mut x = (&x + self.position_embeddings(grids)?.to_dtype(x.dtype())?)?;
+        let rotary = axial_rotary(&patch_positions(grids, c.merge_size), c.hidden_size / c.num_heads, x.dtype(), device)?;
+        let frames = frame_lengths(grids);
+        let mut deepstack = Vec::new();
+        for (i, block) in self.blocks.iter().enumerate() {
+            observer.progress(Progress { phase: Phase::Vision, done: i, total: self.blocks.len() })?;
+            x = (&x + block.attn.forward(&block.norm1.forward(&x, math)?, &rotary, &frames, math)?)?;
+            let inner = activate(&block.fc1.forward(&block.norm2.forward(&x, math)?)?, block.activation)?;
+            x = (&x + block.fc2.forward(&inner)?)?;
+            if let Some(place) = self.deepstack_blocks.iter().position(|block| *block == i) {
+                deepstack.push(self.deepstack_mergers[place].forward(&x, math)?);
+            }
+        }
+        let tokens = self.merger.forward(&x, math)?;
+        Ok(VisualFeatures { tokens, deepstack })
+    }
+
+    /// The square table of learned positions, bilinearly resampled to each grid with corners aligned: [P, D].
+    fn position_embeddings(&self, grids: &[GridThw]) -> Result<Tensor> {
+        let side = self.positions_per_side;
+        let (mut index, mut weight) = (Vec::new(), Vec::new());
+        for grid in grids {
+            for [row, col] in patch_positions(&[*grid], self.config.merge_size) {
+                let (rows, cols) = (taps(row, grid.h, side), taps(col, grid.w, side));
+                for (r, row_weight) in rows {
+                    for (c, col_weight) in cols {
+                        index.push((r * side + c) as u32);
+                        weight.push(row_weight * col_weight);
+                    }
+                }
+            }
+        }
+        let num_patches = index.len() / 4;
+        let device = self.pos_embed.device();
+        let corners = self.pos_embed.index_select(&Tensor::new(index, device)?, 0)?;
+        let corners = corners.reshape((num_patches, 4, self.config.hidden_size))?;
+        let weight = Tensor::from_vec(weight, (num_patches, 4, 1), device)?.to_dtype(corners.dtype())?;
+        Ok(corners.broadcast_mul(&weight)?.sum(1)?)
+    }
+}
+
+/// The two entries of a table of `side` that position `index` of `size` falls between, and their weights.
+fn taps(index: usize, size: usize, side: usize) -> [(usize, f32); 2] {
+    let source = index as f32 * (side - 1) as f32 / (size.max(2) - 1) as f32;
+    let low = source.floor();
+    let share = source - low;
+    let low = low as usize;
+    [(low.min(side - 1), 1.0 - share), ((low + 1).min(side - 1), share)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn corners_of_the_grid_are_corners_of_the_table() {
+        assert_eq!(taps(0, 5, 48), [(0, 1.0), (1, 0.0)]);
+        assert_eq!(taps(4, 5, 48)[0], (47, 1.0));
+        assert_eq!(taps(0, 1, 48)[0], (0, 1.0));
+    }
+}

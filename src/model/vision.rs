@@ -1,0 +1,105 @@
+//! What the vision towers share: patch embedding, rotary positions on the patch grid, a block of attention.
+
+use candle_core::{Device, DType, Tensor};
+
+use super::attention::attend_segments;
+use super::layers::{Linear, Math, Rotary, inverse_frequencies};
+use super::loader::Loader;
+use crate::checkpoint::config::VisionConfig;
+use crate::error::Result;
+use crate::units::GridThw;
+
+/// What the language model reads of the images.
+#[derive(Debug, Clone)]
+pub struct VisualFeatures {
+    /// Visual tokens of all images, [n, D].
+    pub tokens: Tensor,
+    /// For the first decoder layers, features added at the visual tokens, [n, D] each.
+    pub deepstack: Vec<Tensor>,
+}
+
+/// Row and column of every patch, in the order patches come: by visual token, then inside it.
+pub fn patch_positions(grids: &[GridThw], merge_size: usize) -> Vec<[usize; 2]> {
+    let mut positions = Vec::new();
+    for grid in grids {
+        let (rows, cols) = grid.merged(merge_size);
+        for _frame in 0..grid.t {
+            for token in 0..rows * cols {
+                let (row, col) = (token / cols * merge_size, token % cols * merge_size);
+                positions.extend((0..merge_size * merge_size).map(|i| [row + i / merge_size, col + i % merge_size]));
+            }
+        }
+    }
+    positions
+}
+
+/// Patches of each frame: the segments of full attention.
+pub fn frame_lengths(grids: &[GridThw]) -> Vec<usize> {
+    grids.iter().flat_map(|grid| std::iter::repeat_n(grid.h * grid.w, grid.t)).collect()
+}
+
+/// Axial rotary positions: the first half of the frequencies turns with the row, the second with the column.
+pub fn axial_rotary(positions: &[[usize; 2]], head_dim: usize, dtype: DType, device: &Device) -> Result<Rotary> {
+    const THETA: f64 = 10_000.0;
+    let frequencies = inverse_frequencies(head_dim / 2, THETA);
+    let angles: Vec<f32> = positions
+        .iter()
+        .flat_map(|position| position.iter().flat_map(|p| frequencies.iter().map(move |f| *p as f32 * f)))
+        .collect();
+    Rotary::from_angles(&angles, head_dim / 2, dtype, device)
+}
+
+/// The patch embedding: a convolution whose kernel is one patch, so a linear layer on flattened patches.
+pub fn load_patch_embed(loader: &Loader<'_>, c: &VisionConfig, bias: bool) -> Result<Linear> {
+    let name = "visual.patch_embed.proj";
+    let shape = [c.hidden_size, c.in_channels, c.temporal_patch_size, c.patch_size, c.patch_size];
+    let weight = loader.tensor(&format!("{name}.weight"), &shape)?;
+    let bias = bias.then(|| loader.tensor(&format!("{name}.bias"), &[c.hidden_size])).transpose()?;
+    Linear::from_parts(name, &weight, bias)
+}
+
+/// Self-attention of a vision block.
+pub struct VisionAttention {
+    qkv: Linear,
+    proj: Linear,
+    num_heads: usize,
+}
+
+impl VisionAttention {
+    /// `{name}.qkv` and `{name}.proj`.
+    pub fn load(loader: &Loader<'_>, name: &str, c: &VisionConfig) -> Result<Self> {
+        Ok(Self {
+            qkv: Linear::load(loader, &format!("{name}.qkv"), c.hidden_size, 3 * c.hidden_size, true)?,
+            proj: Linear::load(loader, &format!("{name}.proj"), c.hidden_size, c.hidden_size, true)?,
+            num_heads: c.num_heads,
+        })
+    }
+
+    /// x: [P, D] -> [P, D], attention within each of the consecutive segments.
+    pub fn forward(&self, x: &Tensor, rotary: &Rotary, segments: &[usize], math: Math) -> Result<Tensor> {
+        let (num_patches, width) = x.dims2()?;
+        let head_dim = width / self.num_heads;
+        let qkv = self.qkv.forward(x)?.reshape((num_patches, 3, self.num_heads, head_dim))?;
+        let part = |i: usize| -> Result<Tensor> { Ok(qkv.narrow(1, i, 1)?.squeeze(1)?) };
+        let turned = |x: Tensor| -> Result<Tensor> { Ok(rotary.apply(&x.transpose(0, 1)?, math)?.transpose(0, 1)?) };
+        let (q, k, v) = (turned(part(0)?)?, turned(part(1)?)?, part(2)?);
+        let scale = 1.0 / (head_dim as f64).sqrt();
+        self.proj.forward(&attend_segments(&q, &k, &v, segments, scale, math)?)
+    }
+
+    /// Every linear layer LoRA can go on.
+    pub fn linears_mut(&mut self) -> [&mut Linear; 2] {
+        [&mut self.qkv, &mut self.proj]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patches_come_by_visual_token() {
+        let positions = patch_positions(&[GridThw { t: 1, h: 2, w: 4 }], 2);
+        assert_eq!(positions, [[0, 0], [0, 1], [1, 0], [1, 1], [0, 2], [0, 3], [1, 2], [1, 3]]);
+    }
+}

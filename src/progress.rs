@@ -1,0 +1,70 @@
+//! How long work reports where it is and learns that it should stop.
+
+use crate::error::Result;
+
+/// What a job is doing, with how far it is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Progress {
+    /// The kind of work.
+    pub phase: Phase,
+    /// Steps done.
+    pub done: usize,
+    /// Steps in all.
+    pub total: usize,
+}
+
+/// The kinds of work long enough to be worth a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Reading tensors; steps are bytes.
+    Weights,
+    /// Decoding and resizing images.
+    Images,
+    /// Blocks of the vision tower.
+    Vision,
+    /// Decoder layers over the prompt.
+    Prompt,
+    /// Generated tokens.
+    Answer,
+    /// Answer choices scored.
+    Choices,
+}
+
+impl Phase {
+    /// Shown beside the progress bar.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Weights => "Reading weights",
+            Self::Images => "Preparing images",
+            Self::Vision => "Vision tower",
+            Self::Prompt => "Reading the prompt",
+            Self::Answer => "Answering",
+            Self::Choices => "Scoring choices",
+        }
+    }
+}
+
+impl Progress {
+    /// Share of this phase that is done, 0 to 1.
+    pub fn fraction(self) -> f32 {
+        if self.total == 0 { 1.0 } else { self.done as f32 / self.total as f32 }
+    }
+}
+
+/// Told of every step of a job; stops it by returning [`crate::error::Error::Cancelled`].
+pub trait Observer {
+    /// A step begins.
+    fn progress(&self, progress: Progress) -> Result<()>;
+
+    /// A piece of the answer is there.
+    fn answer_grew(&self, _answer: &str) {}
+}
+
+/// Watches nothing and never stops.
+pub struct Unobserved;
+
+impl Observer for Unobserved {
+    fn progress(&self, _progress: Progress) -> Result<()> {
+        Ok(())
+    }
+}
