@@ -4,6 +4,8 @@
 //! `units, error, settings, trace, progress, device` <- `checkpoint, data, input` <- `model` <- `analysis`
 //! <- `engine` <- `cli, app` <- the program. candle stays left of `engine`; egui is only in `app` and `render`.
 
+pub mod analysis;
+pub mod app;
 pub mod checkpoint;
 pub mod cli;
 pub mod data;
@@ -14,6 +16,7 @@ pub mod export;
 pub mod input;
 pub mod model;
 pub mod progress;
+pub mod render;
 pub mod settings;
 pub mod trace;
 pub mod units;

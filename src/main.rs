@@ -10,12 +10,7 @@ use livr_explorer::cli::Cli;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let outcome = match cli.command {
-        Some(command) => command.run(),
-        None => Ok(()),
-    };
-    match outcome {
+    match Cli::parse().run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
             livr_explorer::cli::output::complain(&problem);

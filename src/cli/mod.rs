@@ -2,8 +2,11 @@
 
 pub mod args;
 pub mod ask;
+pub mod bench;
+pub mod check;
 pub mod output;
 pub mod trace;
+pub mod window;
 
 use clap::{Parser, Subcommand};
 
@@ -11,11 +14,14 @@ use clap::{Parser, Subcommand};
 ///
 /// Without a subcommand it opens the window.
 #[derive(Debug, Parser)]
-#[command(name = "livr", version, about)]
+#[command(name = "livr", version, about, args_conflicts_with_subcommands = true)]
 pub struct Cli {
     /// What to do; nothing opens the window.
     #[command(subcommand)]
     pub command: Option<Command>,
+    /// What the window opens with.
+    #[command(flatten)]
+    pub window: window::WindowArgs,
 }
 
 /// The subcommands.
@@ -25,6 +31,23 @@ pub enum Command {
     Ask(ask::AskArgs),
     /// Run once and write everything captured to a safetensors file.
     Trace(trace::TraceArgs),
+    /// Say what a checkpoint folder is and what it lacks, without reading weights.
+    Check(check::CheckArgs),
+    /// Make a picture of the window, with or without a display.
+    Screenshot(Box<window::ScreenshotArgs>),
+    /// Measure.
+    #[command(subcommand)]
+    Bench(bench::BenchCommand),
+}
+
+impl Cli {
+    /// Runs what was asked for; nothing asked for is the window.
+    pub fn run(self) -> anyhow::Result<()> {
+        match self.command {
+            Some(command) => command.run(),
+            None => window::run(&self.window),
+        }
+    }
 }
 
 impl Command {
@@ -33,6 +56,9 @@ impl Command {
         match self {
             Self::Ask(args) => ask::run(args),
             Self::Trace(args) => trace::run(args),
+            Self::Check(args) => check::run(args),
+            Self::Screenshot(args) => window::screenshot(*args),
+            Self::Bench(command) => command.run(),
         }
     }
 }

@@ -84,8 +84,13 @@ impl Observer for Terminal {
 
 /// Says on standard error, in one sentence, what failed.
 pub fn complain(problem: &anyhow::Error) {
+    say(&format!("livr: {problem:#}"));
+}
+
+/// Says something on standard error.
+pub fn say(text: &str) {
     let mut err = std::io::stderr().lock();
-    if writeln!(err, "livr: {problem:#}").is_err() {
+    if writeln!(err, "{text}").is_err() {
         log::debug!("standard error was closed");
     }
 }

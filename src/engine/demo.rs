@@ -1,6 +1,10 @@
 //! The checkpoint, adapter and photograph built into the program, so that the first minute needs no download.
 
+use std::path::Path;
+
 use crate::checkpoint::folder::{EmbeddedFiles, Folder};
+use crate::data::picture::Picture;
+use crate::error::Result;
 
 macro_rules! embed {
     ($dir:literal: $($file:literal),+ $(,)?) => {
@@ -24,6 +28,15 @@ const ADAPTER: EmbeddedFiles = embed!("adapter":
     "latent_rows.safetensors",
     "livr.json",
 );
+
+/// The question the first window opens with.
+pub const PROMPT: &str = "What stands next to the cup? (A) a spoon (B) a glass";
+
+/// `coffee.png` of scikit-image: CC0 by the photographer, Rachel Michetti.
+pub fn picture() -> Result<Picture> {
+    const NAME: &str = "coffee.png";
+    Picture::decode(NAME, include_bytes!("../../assets/photos/coffee.png"), Path::new(NAME))
+}
 
 /// A tiny Qwen3-VL with random weights: real architecture, meaningless answers.
 pub fn model() -> Folder {

@@ -45,6 +45,8 @@ pub struct ModelInfo {
     pub family: &'static str,
     /// The adapter's folder name, where one is on.
     pub adapter: Option<String>,
+    /// Its folder.
+    pub adapter_path: Option<PathBuf>,
     /// Where it runs.
     pub device: String,
     /// Element type.
@@ -110,6 +112,7 @@ impl Session {
             path: self.source.folder.root().to_owned(),
             family: self.model.config.family.model_type(),
             adapter: self.adapter.as_ref().map(|a| a.name.clone()),
+            adapter_path: self.adapter.as_ref().map(|a| a.folder.root().to_owned()),
             device: describe(self.model.device()),
             dtype: self.model.dtype().as_str(),
             weight_bytes: self.weight_bytes,

@@ -1,0 +1,215 @@
+//! Attention of one query over the visual tokens of each image, for one head or an aggregation of many.
+
+use serde::{Deserialize, Serialize};
+
+use crate::trace::Trace;
+use crate::units::{HeadIdx, LayerIdx, Role, Span};
+
+/// Whose attention is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Query {
+    /// A latent token, from 0.
+    Latent(usize),
+    /// A generated token, from 0.
+    Answer(usize),
+}
+
+/// How several layers or heads become one number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, clap::ValueEnum)]
+pub enum Aggregation {
+    /// Their mean, as in the LIVR paper.
+    #[default]
+    Mean,
+    /// Their largest.
+    Max,
+}
+
+/// Which layers and heads enter a map; `None` means all, aggregated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub struct Selection {
+    /// One layer, or all.
+    pub layer: Option<LayerIdx>,
+    /// One head, or all.
+    pub head: Option<HeadIdx>,
+    /// How all become one.
+    pub aggregation: Aggregation,
+}
+
+impl Selection {
+    /// As the reader of a figure needs it: "layer 3, mean over 16 heads".
+    pub fn describe(&self, num_layers: usize, num_heads: usize) -> String {
+        let how = match self.aggregation {
+            Aggregation::Mean => "mean",
+            Aggregation::Max => "max",
+        };
+        match (self.layer, self.head) {
+            (Some(layer), Some(head)) => format!("layer {}, head {}", layer.0, head.0),
+            (Some(layer), None) => format!("layer {}, {how} over {num_heads} heads", layer.0),
+            (None, Some(head)) => format!("head {}, {how} over {num_layers} layers", head.0),
+            (None, None) => format!("{how} over {num_layers} layers and {num_heads} heads"),
+        }
+    }
+}
+
+/// Attention over the merged patch grid of one image.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GridMap {
+    /// Rows of visual tokens.
+    pub rows: usize,
+    /// Columns of visual tokens.
+    pub cols: usize,
+    /// Attention probabilities, row by row.
+    pub values: Vec<f32>,
+}
+
+impl GridMap {
+    /// All the attention on this image.
+    pub fn mass(&self) -> f32 {
+        self.values.iter().sum()
+    }
+}
+
+/// The softmax row of a query in one head.
+pub fn row(trace: &Trace, query: Query, layer: LayerIdx, head: HeadIdx) -> Option<&[f32]> {
+    match query {
+        Query::Latent(latent) => trace.latent_row(layer, head, latent),
+        Query::Answer(token) => trace.answer_row(layer, head, token),
+    }
+}
+
+/// Attention of a query over all keys, aggregated as selected; `None` where no rows were kept.
+pub fn aggregated_row(trace: &Trace, query: Query, selection: Selection) -> Option<Vec<f32>> {
+    let (num_layers, num_heads) = trace.attention_dims();
+    let layers = selection.layer.map_or(0..num_layers, |l| l.0..l.0 + 1);
+    let heads = selection.head.map_or(0..num_heads, |h| h.0..h.0 + 1);
+    let count = (layers.len() * heads.len()) as f32;
+    let mut sum: Vec<f32> = Vec::new();
+    for layer in layers {
+        for head in heads.clone() {
+            let row = row(trace, query, LayerIdx(layer), HeadIdx(head))?;
+            if sum.is_empty() {
+                sum = row.to_vec();
+                continue;
+            }
+            for (total, value) in sum.iter_mut().zip(row) {
+                match selection.aggregation {
+                    Aggregation::Mean => *total += value,
+                    Aggregation::Max => *total = total.max(*value),
+                }
+            }
+        }
+    }
+    if selection.aggregation == Aggregation::Mean {
+        sum.iter_mut().for_each(|v| *v /= count);
+    }
+    (!sum.is_empty()).then_some(sum)
+}
+
+/// One map per image.
+pub fn image_maps(trace: &Trace, query: Query, selection: Selection) -> Option<Vec<GridMap>> {
+    let row = aggregated_row(trace, query, selection)?;
+    let maps = trace.image_spans.iter().zip(&trace.grids).map(|(span, grid): (&Span, _)| {
+        let (rows, cols) = grid.merged(trace.merge_size);
+        GridMap { rows, cols, values: row[span.range()].to_vec() }
+    });
+    Some(maps.collect())
+}
+
+/// A number per layer and head, for the matrix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub enum Scalar {
+    /// Attention that falls on the images.
+    #[default]
+    ImageMass,
+    /// Attention that falls on the latents.
+    LatentMass,
+    /// Entropy over the visual tokens, 0 for one patch to 1 for all alike.
+    Entropy,
+}
+
+impl Scalar {
+    /// All, in the order they are offered.
+    pub const ALL: [Self; 3] = [Self::ImageMass, Self::LatentMass, Self::Entropy];
+
+    /// The name shown to the user.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::ImageMass => "Mass on images",
+            Self::LatentMass => "Mass on latents",
+            Self::Entropy => "Entropy over patches",
+        }
+    }
+
+    fn of(self, trace: &Trace, row: &[f32]) -> f32 {
+        let over = |role| trace.positions_of(role).map(|i| row[i]);
+        match self {
+            Self::ImageMass => over(Role::Image).sum(),
+            Self::LatentMass => over(Role::Latent).sum(),
+            Self::Entropy => {
+                let values: Vec<f32> = over(Role::Image).collect();
+                let mass: f32 = values.iter().sum();
+                if mass <= 0.0 || values.len() < 2 {
+                    return 0.0;
+                }
+                let nats: f32 = values.iter().filter(|v| **v > 0.0).map(|v| -(v / mass) * (v / mass).ln()).sum();
+                nats / (values.len() as f32).ln()
+            }
+        }
+    }
+}
+
+/// A scalar for every layer and head, [L][H]; empty where no rows were kept.
+pub fn matrix(trace: &Trace, query: Query, scalar: Scalar) -> Vec<Vec<f32>> {
+    let (num_layers, num_heads) = trace.attention_dims();
+    (0..num_layers)
+        .map(|layer| {
+            (0..num_heads)
+                .filter_map(|head| Some(scalar.of(trace, row(trace, query, LayerIdx(layer), HeadIdx(head))?)))
+                .collect()
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trace::Array;
+    use crate::units::GridThw;
+
+    /// Two layers, one head, one latent; tokens: prompt, two visual, latent.
+    fn trace() -> Trace {
+        Trace {
+            roles: vec![Role::Prompt, Role::Image, Role::Image, Role::Latent],
+            grids: vec![GridThw { t: 1, h: 2, w: 4 }],
+            merge_size: 2,
+            image_spans: vec![Span { start: 1, end: 3 }],
+            latent_attentions: Some(Array {
+                shape: vec![2, 1, 1, 4],
+                data: vec![0.1, 0.2, 0.3, 0.4, 0.5, 0.25, 0.25, 0.0],
+            }),
+            ..Trace::default()
+        }
+    }
+
+    #[test]
+    fn maps_aggregate_over_layers() {
+        let all = |aggregation| Selection { aggregation, ..Selection::default() };
+        let mean = image_maps(&trace(), Query::Latent(0), all(Aggregation::Mean)).unwrap();
+        assert_eq!((mean[0].rows, mean[0].cols), (1, 2));
+        assert!((mean[0].values[0] - 0.225).abs() < 1e-6 && (mean[0].values[1] - 0.275).abs() < 1e-6);
+        let max = image_maps(&trace(), Query::Latent(0), all(Aggregation::Max)).unwrap();
+        assert_eq!(max[0].values, [0.25, 0.3]);
+        let one = Selection { layer: Some(LayerIdx(1)), ..Selection::default() };
+        assert_eq!(image_maps(&trace(), Query::Latent(0), one).unwrap()[0].values, [0.25, 0.25]);
+        assert_eq!(image_maps(&trace(), Query::Answer(0), one), None);
+    }
+
+    #[test]
+    fn scalars_of_a_row() {
+        let masses = matrix(&trace(), Query::Latent(0), Scalar::ImageMass);
+        assert_eq!(masses, [[0.5], [0.5]]);
+        assert_eq!(matrix(&trace(), Query::Latent(0), Scalar::LatentMass), [[0.4], [0.0]]);
+        let entropy = matrix(&trace(), Query::Latent(0), Scalar::Entropy);
+        assert!(entropy[0][0] < 1.0 && (entropy[1][0] - 1.0).abs() < 1e-6);
+    }
+}

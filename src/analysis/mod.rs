@@ -1,0 +1,4 @@
+//! What the captured rows say: maps over the image, summaries per layer and head.
+
+pub mod maps;
+pub mod normalise;

@@ -1,0 +1,104 @@
+//! Where images lie on the screen, and which patch is under a point.
+
+use egui::{Rect, Vec2, pos2, vec2};
+
+use super::state::{CanvasView, Hovered};
+
+/// Farthest out.
+pub const MIN_ZOOM: f32 = 0.25;
+/// Farthest in.
+pub const MAX_ZOOM: f32 = 40.0;
+
+/// Lays images of these sizes side by side, of one height, as large as `area` allows.
+pub fn fit_row(sizes: &[Vec2], area: Rect, gap: f32) -> Vec<Rect> {
+    if sizes.is_empty() {
+        return Vec::new();
+    }
+    let gaps = gap * (sizes.len() - 1) as f32;
+    let aspects: Vec<f32> = sizes.iter().map(|size| size.x / size.y.max(1.0)).collect();
+    let total: f32 = aspects.iter().sum();
+    let height = area.height().min((area.width() - gaps).max(1.0) / total);
+    let width = height * total + gaps;
+    let mut left = area.center().x - width / 2.0;
+    aspects
+        .iter()
+        .map(|aspect| {
+            let rect = Rect::from_min_size(pos2(left, area.center().y - height / 2.0), vec2(height * aspect, height));
+            left += rect.width() + gap;
+            rect
+        })
+        .collect()
+}
+
+/// The row as zoomed and panned.
+pub fn place(sizes: &[Vec2], area: Rect, gap: f32, view: CanvasView) -> Vec<Rect> {
+    let center = area.center() + view.pan;
+    fit_row(sizes, area, gap)
+        .into_iter()
+        .map(|rect| {
+            let min = center + (rect.min - area.center()) * view.zoom;
+            Rect::from_min_size(min, rect.size() * view.zoom)
+        })
+        .collect()
+}
+
+/// The part of a rectangle in view, 0 to 1 across it: left, top, right, bottom.
+pub fn visible_part(rect: Rect, visible: Rect) -> [f32; 4] {
+    let across = (visible.min - rect.min) / rect.size();
+    let until = (visible.max - rect.min) / rect.size();
+    [across.x, across.y, until.x, until.y]
+}
+
+/// The patch of a grid of `rows` x `cols` over `rect` that a point is in.
+pub fn patch_from_point(image: usize, rect: Rect, rows: usize, cols: usize, point: egui::Pos2) -> Option<Hovered> {
+    if !rect.contains(point) {
+        return None;
+    }
+    let across = (point - rect.min) / rect.size();
+    let cell = |share: f32, count: usize| ((share * count as f32) as usize).min(count - 1);
+    Some(Hovered { image, row: cell(across.y, rows), col: cell(across.x, cols) })
+}
+
+/// The rectangle of a patch.
+pub fn rect_from_patch(rect: Rect, rows: usize, cols: usize, row: usize, col: usize) -> Rect {
+    let size = rect.size() / vec2(cols as f32, rows as f32);
+    Rect::from_min_size(rect.min + size * vec2(col as f32, row as f32), size)
+}
+
+/// Zooms about a point so that what is under it stays there.
+pub fn zoom_about(view: CanvasView, factor: f32, from_center: Vec2) -> CanvasView {
+    let zoom = (view.zoom * factor).clamp(MIN_ZOOM, MAX_ZOOM);
+    let ratio = zoom / view.zoom;
+    CanvasView { zoom, pan: from_center + (view.pan - from_center) * ratio }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_share_a_height_and_fit() {
+        let area = Rect::from_min_size(pos2(0.0, 0.0), vec2(310.0, 200.0));
+        let rects = fit_row(&[vec2(100.0, 100.0), vec2(200.0, 100.0)], area, 10.0);
+        assert_eq!(rects[0].height(), rects[1].height());
+        assert!((rects[1].right() - rects[0].left() - 310.0).abs() < 1e-3);
+    }
+
+    #[test]
+    fn a_patch_and_its_rectangle_agree() {
+        let rect = Rect::from_min_size(pos2(10.0, 20.0), vec2(100.0, 50.0));
+        let patch = rect_from_patch(rect, 5, 10, 3, 7);
+        let hovered = patch_from_point(0, rect, 5, 10, patch.center()).unwrap();
+        assert_eq!((hovered.row, hovered.col), (3, 7));
+        assert_eq!(patch_from_point(0, rect, 5, 10, pos2(0.0, 0.0)), None);
+    }
+
+    #[test]
+    fn zooming_keeps_the_point_under_the_pointer() {
+        let view = CanvasView { zoom: 2.0, pan: vec2(5.0, -3.0) };
+        let pointer = vec2(40.0, 10.0);
+        let zoomed = zoom_about(view, 1.5, pointer);
+        let content = |view: CanvasView| (pointer - view.pan) / view.zoom;
+        assert!((content(view) - content(zoomed)).length() < 1e-4);
+    }
+}

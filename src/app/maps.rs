@@ -1,0 +1,95 @@
+//! The maps in sight: every query over every image, made when the trace or the choice changes.
+
+use std::sync::Arc;
+
+use crate::analysis::maps::{GridMap, Query, Selection, image_maps};
+use crate::analysis::normalise::{Normalisation, Range, percentile, ranges, sinks, without_sinks};
+use crate::render::overlay::MapStack;
+use crate::trace::Trace;
+
+/// Maps of one trace under one choice of layers, heads and normalisation.
+pub struct MapView {
+    trace: Arc<Trace>,
+    selection: Selection,
+    normalisation: Normalisation,
+    /// Latents, then generated tokens.
+    pub queries: Vec<Query>,
+    /// [queries][images].
+    pub maps: Vec<Vec<GridMap>>,
+    /// [queries][images].
+    pub ranges: Vec<Vec<Range>>,
+    /// [images]: the maps of all queries, as the GPU takes them.
+    pub stacks: Vec<MapStack>,
+}
+
+impl MapView {
+    /// Makes the maps; `None` where no attention was kept.
+    pub fn new(trace: &Arc<Trace>, selection: Selection, normalisation: Normalisation) -> Option<Self> {
+        let latents = (0..trace.num_latents()).map(Query::Latent);
+        let queries: Vec<Query> = latents.chain((0..trace.generated.len()).map(Query::Answer)).collect();
+        let mut maps: Vec<Vec<GridMap>> =
+            queries.iter().map(|query| image_maps(trace, *query, selection)).collect::<Option<_>>()?;
+        if maps.first()?.is_empty() {
+            return None;
+        }
+        if normalisation.remove_sinks {
+            remove_sinks(&mut maps);
+        }
+        let ranges = maps.iter().map(|of_query| ranges(of_query, normalisation)).collect();
+        let stacks = (0..trace.grids.len())
+            .map(|image| MapStack::new(&maps.iter().map(|of_query| of_query[image].clone()).collect::<Vec<_>>()))
+            .collect::<Option<_>>()?;
+        Some(Self { trace: trace.clone(), selection, normalisation, queries, maps, ranges, stacks })
+    }
+
+    /// Is it still what it should be?
+    pub fn is_of(&self, trace: &Arc<Trace>, selection: Selection, normalisation: Normalisation) -> bool {
+        Arc::ptr_eq(&self.trace, trace) && self.selection == selection && self.normalisation == normalisation
+    }
+
+    /// The place of a query, or of the first where it is not there.
+    pub fn index_of(&self, query: Query) -> usize {
+        self.queries.iter().position(|q| *q == query).unwrap_or(0)
+    }
+
+    /// Percent of the map's patches below a value, for the read-out.
+    pub fn rank(&self, query: usize, image: usize, value: f32) -> f32 {
+        let values = &self.maps[query][image].values;
+        100.0 * values.iter().filter(|v| **v < value).count() as f32 / values.len() as f32
+    }
+
+    /// Latents that look most at a patch, best first: latent, probability.
+    pub fn who_looks_at(&self, image: usize, row: usize, col: usize) -> Vec<(usize, f32)> {
+        let mut lookers: Vec<(usize, f32)> = self
+            .queries
+            .iter()
+            .zip(&self.maps)
+            .filter_map(|(query, maps)| match query {
+                Query::Latent(latent) => Some((*latent, maps[image].values[row * maps[image].cols + col])),
+                Query::Answer(_) => None,
+            })
+            .collect();
+        lookers.sort_by(|a, b| b.1.total_cmp(&a.1));
+        lookers
+    }
+
+    /// The median of a query's map of an image.
+    pub fn median(&self, query: usize, image: usize) -> f32 {
+        percentile(&self.maps[query][image].values, 50.0)
+    }
+}
+
+fn remove_sinks(maps: &mut [Vec<GridMap>]) {
+    for image in 0..maps[0].len() {
+        let mut mean = vec![0.0; maps[0][image].values.len()];
+        for of_query in maps.iter() {
+            for (total, value) in mean.iter_mut().zip(&of_query[image].values) {
+                *total += value / maps.len() as f32;
+            }
+        }
+        let is_sink = sinks(&mean);
+        for of_query in maps.iter_mut() {
+            of_query[image] = without_sinks(&of_query[image], &is_sink);
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! The panels, one file each. They read the state and push actions; none of them waits for anything.
+
+pub mod answer;
+pub mod help;
+pub mod images;
+pub mod latent_strip;
+pub mod matrix;
+pub mod model_bar;
+pub mod notices;
+pub mod path_dialog;
+pub mod question;
+pub mod status;
+pub mod view_options;
+
+use egui::{Response, Role, Ui, WidgetInfo};
+
+/// Gives a hand-drawn widget a name for screen readers and tests.
+pub fn name_widget(ui: &Ui, response: &Response, role: Role, selected: Option<bool>, label: impl Fn() -> String) {
+    let enabled = ui.is_enabled();
+    response.widget_info(|| match selected {
+        Some(selected) => WidgetInfo::selected(role, enabled, selected, label()),
+        None => WidgetInfo::labeled(role, enabled, label()),
+    });
+}
+
+/// A bar from nothing to `share`.
+pub fn bar_ui(ui: &mut Ui, share: f32, width: f32) {
+    let palette = super::theme::palette(ui.visuals());
+    let (rect, _) = ui.allocate_exact_size(egui::vec2(width, 8.0), egui::Sense::hover());
+    let mut filled = rect;
+    filled.set_width(rect.width() * share.clamp(0.0, 1.0));
+    ui.painter().rect_filled(rect, 3.0, palette.trough);
+    ui.painter().rect_filled(filled, 3.0, palette.accent);
+}

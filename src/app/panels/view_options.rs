@@ -1,0 +1,105 @@
+//! Which layers and heads the maps show, and how they lie over the images.
+
+use egui::{Slider, Ui};
+
+use crate::analysis::maps::{Aggregation, Selection};
+use crate::app::actions::Action;
+use crate::app::state::State;
+use crate::render::blend::ColourMap;
+use crate::units::{HeadIdx, LayerIdx};
+
+/// Draws the section.
+pub fn view_options_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
+    ui.heading("Map");
+    selection_ui(ui, state, actions);
+    style_ui(ui, state, actions);
+    normalisation_ui(ui, state, actions);
+}
+
+fn selection_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
+    let (num_layers, num_heads) = state.model.latest().map_or((0, 0), |info| (info.num_layers, info.num_heads));
+    let selection = state.selection;
+    ui.horizontal(|ui| {
+        let layer = one_or_all_ui(ui, "Layer", selection.layer.map(|l| l.0), num_layers);
+        let head = one_or_all_ui(ui, "Head", selection.head.map(|h| h.0), num_heads);
+        let mut chosen = Selection { layer: layer.map(LayerIdx), head: head.map(HeadIdx), ..selection };
+        egui::ComboBox::from_label("of all")
+            .width(64.0)
+            .selected_text(match chosen.aggregation {
+                Aggregation::Mean => "Mean",
+                Aggregation::Max => "Max",
+            })
+            .show_ui(ui, |ui| {
+                ui.selectable_value(&mut chosen.aggregation, Aggregation::Mean, "Mean");
+                ui.selectable_value(&mut chosen.aggregation, Aggregation::Max, "Max");
+            });
+        if chosen != selection {
+            actions.push(Action::Select(chosen));
+        }
+    });
+    ui.weak(selection.describe(num_layers, num_heads));
+}
+
+/// A list of "All" and the numbers below `count`.
+fn one_or_all_ui(ui: &mut Ui, label: &str, current: Option<usize>, count: usize) -> Option<usize> {
+    let mut chosen = current;
+    let text = |i: Option<usize>| i.map_or_else(|| "All".to_owned(), |i| i.to_string());
+    egui::ComboBox::from_label(label).width(52.0).selected_text(text(current)).show_ui(ui, |ui| {
+        for i in std::iter::once(None).chain((0..count).map(Some)) {
+            ui.selectable_value(&mut chosen, i, text(i));
+        }
+    });
+    chosen
+}
+
+fn style_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
+    let mut style = state.persisted.style;
+    ui.add(Slider::new(&mut style.opacity, 0.0..=1.0).text("Opacity"));
+    ui.horizontal(|ui| {
+        egui::ComboBox::from_label("Colours").width(90.0).selected_text(style.colour_map.label()).show_ui(ui, |ui| {
+            for map in ColourMap::ALL {
+                ui.selectable_value(&mut style.colour_map, map, map.label());
+            }
+        });
+        ui.checkbox(&mut style.smooth, "Smooth").on_hover_text("S");
+        ui.checkbox(&mut style.fade, "Fade").on_hover_text("Low attention shows the image");
+    });
+    if style != state.persisted.style {
+        actions.push(Action::SetStyle(style));
+    }
+}
+
+fn normalisation_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
+    let mut normalisation = state.persisted.normalisation;
+    ui.add(Slider::new(&mut normalisation.clip_percentile, 50.0..=100.0).fixed_decimals(1).text("Clip percentile"));
+    ui.horizontal(|ui| {
+        ui.checkbox(&mut normalisation.remove_sinks, "Remove sinks")
+            .on_hover_text("Leave out patches that draw attention whatever the query");
+        ui.checkbox(&mut normalisation.joint, "One scale for all images");
+    });
+    if normalisation != state.persisted.normalisation {
+        actions.push(Action::SetNormalisation(normalisation));
+    }
+    colour_bar_ui(ui, state);
+}
+
+/// The ends of the colours in numbers.
+fn colour_bar_ui(ui: &mut Ui, state: &State) {
+    let Some(maps) = state.maps.as_ref().filter(|_| state.maps_fit()) else { return };
+    let image = state.hovered.map_or(0, |hovered| hovered.image);
+    let query = maps.index_of(state.query);
+    let Some(range) = maps.ranges[query].get(image) else { return };
+    ui.horizontal(|ui| {
+        ui.monospace(format!("{:.5}", range.low));
+        let (rect, _) = ui.allocate_exact_size(egui::vec2(150.0, 10.0), egui::Sense::hover());
+        const STEPS: usize = 50;
+        for i in 0..STEPS {
+            let [r, g, b] = state.persisted.style.colour_map.at(i as f32 / (STEPS - 1) as f32);
+            let mut part = rect;
+            part.min.x = rect.min.x + rect.width() * i as f32 / STEPS as f32;
+            part.max.x = rect.min.x + rect.width() * (i + 1) as f32 / STEPS as f32;
+            ui.painter().rect_filled(part, 0.0, egui::Color32::from_rgb(r, g, b));
+        }
+        ui.monospace(format!("{:.5}", range.high));
+    });
+}

@@ -1,0 +1,4 @@
+//! Drawing on the GPU, each picture beside a plain CPU version it is tested against.
+
+pub mod blend;
+pub mod overlay;

@@ -1,0 +1,377 @@
+//! The overlay on the GPU: image and maps are uploaded once, a frame only writes a few numbers.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+
+use eframe::egui_wgpu::{CallbackResources, CallbackTrait, ScreenDescriptor};
+use image::imageops::FilterType;
+
+use super::blend::{ColourMap, OverlayStyle};
+use crate::analysis::maps::GridMap;
+use crate::analysis::normalise::Range;
+use crate::data::picture::Picture;
+
+/// Textures kept that no frame of late has used.
+const KEPT_TEXTURES: usize = 48;
+/// Larger images are shown smaller; the model still reads the original.
+const MAX_TEXTURE_SIDE: u32 = 4096;
+
+fn next_id() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// A picture to be shown, with an identity that survives frames.
+#[derive(Debug, Clone)]
+pub struct ShownImage {
+    id: u64,
+    /// What is shown.
+    pub picture: Arc<Picture>,
+}
+
+impl ShownImage {
+    /// Gives a picture an identity.
+    pub fn new(picture: Arc<Picture>) -> Self {
+        Self { id: next_id(), picture }
+    }
+}
+
+/// The maps of all queries over one image, one layer each.
+#[derive(Debug, Clone)]
+pub struct MapStack {
+    id: u64,
+    /// Rows of visual tokens.
+    pub rows: usize,
+    /// Columns of visual tokens.
+    pub cols: usize,
+    /// [queries, rows, cols].
+    pub values: Arc<Vec<f32>>,
+}
+
+impl MapStack {
+    /// Stacks maps of one size.
+    pub fn new(maps: &[GridMap]) -> Option<Self> {
+        let first = maps.first()?;
+        let values = maps.iter().flat_map(|m| m.values.iter().copied()).collect();
+        Some(Self { id: next_id(), rows: first.rows, cols: first.cols, values: Arc::new(values) })
+    }
+
+    fn num_layers(&self) -> usize {
+        self.values.len() / (self.rows * self.cols)
+    }
+}
+
+/// One image with one map of its stack, in one rectangle of the window.
+#[derive(Debug, Clone)]
+pub struct OverlayPaint {
+    /// The image.
+    pub image: ShownImage,
+    /// Which stack, which layer, and the ends of the colours.
+    pub map: Option<(MapStack, usize, Range)>,
+    /// How the map lies over the image.
+    pub style: OverlayStyle,
+    /// Part of the image in view: left, top, right, bottom, 0 to 1.
+    pub view: [f32; 4],
+    /// Distinguishes rectangles that show the same image.
+    pub slot: u64,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct Uniforms {
+    uv_min: [f32; 2],
+    uv_max: [f32; 2],
+    low: f32,
+    high: f32,
+    opacity: f32,
+    layer: u32,
+    smooth: u32,
+    fade: u32,
+    has_map: u32,
+    padding: u32,
+}
+
+impl OverlayPaint {
+    fn uniforms(&self) -> Uniforms {
+        let [left, top, right, bottom] = self.view;
+        let (layer, range) =
+            self.map.as_ref().map_or((0, Range { low: 0.0, high: 1.0 }), |(_, layer, range)| (*layer, *range));
+        Uniforms {
+            uv_min: [left, top],
+            uv_max: [right, bottom],
+            low: range.low,
+            high: range.high,
+            opacity: self.style.opacity,
+            layer: layer as u32,
+            smooth: self.style.smooth.into(),
+            fade: self.style.fade.into(),
+            has_map: self.map.is_some().into(),
+            padding: 0,
+        }
+    }
+}
+
+struct Texture {
+    view: wgpu::TextureView,
+    last_used: u64,
+}
+
+struct Slot {
+    uniforms: wgpu::Buffer,
+    bind_group: wgpu::BindGroup,
+    shows: (u64, u64, ColourMap),
+    last_used: u64,
+}
+
+/// Pipeline and textures, kept between frames.
+pub struct OverlayRenderer {
+    pipeline: wgpu::RenderPipeline,
+    layout: wgpu::BindGroupLayout,
+    sampler: wgpu::Sampler,
+    textures: HashMap<u64, Texture>,
+    colours: HashMap<ColourMap, wgpu::TextureView>,
+    slots: HashMap<u64, Slot>,
+    frame: u64,
+}
+
+const NO_MAP: u64 = 0;
+
+impl OverlayRenderer {
+    /// Compiles the shader for a target format.
+    pub fn new(device: &wgpu::Device, format: wgpu::TextureFormat) -> Self {
+        let module = device.create_shader_module(wgpu::include_wgsl!("../../shaders/overlay.wgsl"));
+        let fragment = wgpu::ShaderStages::FRAGMENT;
+        let entry = |binding, ty| wgpu::BindGroupLayoutEntry { binding, visibility: fragment, ty, count: None };
+        let texture = |filterable, view_dimension| wgpu::BindingType::Texture {
+            sample_type: wgpu::TextureSampleType::Float { filterable },
+            view_dimension,
+            multisampled: false,
+        };
+        let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            label: Some("overlay"),
+            entries: &[
+                entry(0, wgpu::BindingType::Buffer {
+                    ty: wgpu::BufferBindingType::Uniform,
+                    has_dynamic_offset: false,
+                    min_binding_size: None,
+                }),
+                entry(1, texture(true, wgpu::TextureViewDimension::D2)),
+                entry(2, wgpu::BindingType::Sampler(wgpu::SamplerBindingType::Filtering)),
+                entry(3, texture(false, wgpu::TextureViewDimension::D2Array)),
+                entry(4, texture(false, wgpu::TextureViewDimension::D2)),
+            ],
+        });
+        let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: Some("overlay"),
+            bind_group_layouts: &[Some(&layout)],
+            immediate_size: 0,
+        });
+        let pipeline = device.create_render_pipeline(&wgpu::RenderPipelineDescriptor {
+            label: Some("overlay"),
+            layout: Some(&pipeline_layout),
+            vertex: wgpu::VertexState {
+                module: &module,
+                entry_point: Some("vertex"),
+                compilation_options: wgpu::PipelineCompilationOptions::default(),
+                buffers: &[],
+            },
+            fragment: Some(wgpu::FragmentState {
+                module: &module,
+                entry_point: Some("fragment"),
+                compilation_options: wgpu::PipelineCompilationOptions::default(),
+                targets: &[Some(format.into())],
+            }),
+            primitive: wgpu::PrimitiveState::default(),
+            depth_stencil: None,
+            multisample: wgpu::MultisampleState::default(),
+            multiview_mask: None,
+            cache: None,
+        });
+        let sampler = device.create_sampler(&wgpu::SamplerDescriptor {
+            mag_filter: wgpu::FilterMode::Linear,
+            min_filter: wgpu::FilterMode::Linear,
+            mipmap_filter: wgpu::MipmapFilterMode::Linear,
+            ..wgpu::SamplerDescriptor::default()
+        });
+        Self {
+            pipeline,
+            layout,
+            sampler,
+            textures: HashMap::new(),
+            colours: HashMap::new(),
+            slots: HashMap::new(),
+            frame: 0,
+        }
+    }
+
+    /// Uploads what is not there yet and writes the numbers of this frame.
+    pub fn prepare(&mut self, device: &wgpu::Device, queue: &wgpu::Queue, paint: &OverlayPaint) {
+        self.frame += 1;
+        let frame = self.frame;
+        let image_id = paint.image.id;
+        self.textures
+            .entry(image_id)
+            .or_insert_with(|| upload_image(device, queue, &paint.image.picture))
+            .last_used = frame;
+        let map_id = paint.map.as_ref().map_or(NO_MAP, |(stack, ..)| stack.id);
+        self.textures
+            .entry(map_id)
+            .or_insert_with(|| upload_maps(device, queue, paint.map.as_ref().map(|(stack, ..)| stack)))
+            .last_used = frame;
+        let colour_map = paint.style.colour_map;
+        self.colours.entry(colour_map).or_insert_with(|| upload_colours(device, queue, colour_map));
+        let shows = (image_id, map_id, colour_map);
+        if self.slots.get(&paint.slot).is_none_or(|slot| slot.shows != shows) {
+            let slot = self.make_slot(device, shows);
+            self.slots.insert(paint.slot, slot);
+        }
+        let slot = self.slots.get_mut(&paint.slot).expect("made above");
+        slot.last_used = frame;
+        queue.write_buffer(&slot.uniforms, 0, bytemuck::bytes_of(&paint.uniforms()));
+        self.evict();
+    }
+
+    fn make_slot(&self, device: &wgpu::Device, shows: (u64, u64, ColourMap)) -> Slot {
+        let uniforms = device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("overlay"),
+            size: size_of::<Uniforms>() as u64,
+            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        let view = |id: &u64| wgpu::BindingResource::TextureView(&self.textures[id].view);
+        let resources = [
+            uniforms.as_entire_binding(),
+            view(&shows.0),
+            wgpu::BindingResource::Sampler(&self.sampler),
+            view(&shows.1),
+            wgpu::BindingResource::TextureView(&self.colours[&shows.2]),
+        ];
+        let entries: Vec<_> = (0..)
+            .zip(resources)
+            .map(|(binding, resource)| wgpu::BindGroupEntry { binding, resource })
+            .collect();
+        let bind_group = device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some("overlay"),
+            layout: &self.layout,
+            entries: &entries,
+        });
+        Slot { uniforms, bind_group, shows, last_used: self.frame }
+    }
+
+    /// Drops what was used longest ago.
+    fn evict(&mut self) {
+        fn oldest<T>(map: &HashMap<u64, T>, used: impl Fn(&T) -> u64) -> Option<u64> {
+            map.iter().min_by_key(|(_, item)| used(item)).map(|(id, _)| *id)
+        }
+        while self.textures.len() > KEPT_TEXTURES {
+            let Some(id) = oldest(&self.textures, |t| t.last_used) else { break };
+            self.textures.remove(&id);
+            self.slots.retain(|_, slot| slot.shows.0 != id && slot.shows.1 != id);
+        }
+        while self.slots.len() > 8 * KEPT_TEXTURES {
+            let Some(id) = oldest(&self.slots, |s| s.last_used) else { break };
+            self.slots.remove(&id);
+        }
+    }
+
+    /// Draws a prepared paint over the whole viewport.
+    pub fn draw(&self, pass: &mut wgpu::RenderPass<'_>, slot: u64) {
+        if let Some(slot) = self.slots.get(&slot) {
+            pass.set_pipeline(&self.pipeline);
+            pass.set_bind_group(0, &slot.bind_group, &[]);
+            pass.draw(0..3, 0..1);
+        }
+    }
+}
+
+fn make_texture(device: &wgpu::Device, label: &str, size: [u32; 3], mips: u32, format: wgpu::TextureFormat) -> wgpu::Texture {
+    device.create_texture(&wgpu::TextureDescriptor {
+        label: Some(label),
+        size: wgpu::Extent3d { width: size[0], height: size[1], depth_or_array_layers: size[2] },
+        mip_level_count: mips,
+        sample_count: 1,
+        dimension: wgpu::TextureDimension::D2,
+        format,
+        usage: wgpu::TextureUsages::TEXTURE_BINDING | wgpu::TextureUsages::COPY_DST,
+        view_formats: &[],
+    })
+}
+
+fn write_texture(queue: &wgpu::Queue, texture: &wgpu::Texture, mip_level: u32, size: [u32; 3], data: &[u8]) {
+    let bytes_per_row = data.len() as u32 / (size[1] * size[2]);
+    queue.write_texture(
+        wgpu::TexelCopyTextureInfo { texture, mip_level, origin: wgpu::Origin3d::ZERO, aspect: wgpu::TextureAspect::All },
+        data,
+        wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(bytes_per_row), rows_per_image: Some(size[1]) },
+        wgpu::Extent3d { width: size[0], height: size[1], depth_or_array_layers: size[2] },
+    );
+}
+
+/// The picture and its halvings, so that a photograph shown small does not shimmer.
+fn upload_image(device: &wgpu::Device, queue: &wgpu::Queue, picture: &Picture) -> Texture {
+    let (width, height) = picture.size();
+    let limit = MAX_TEXTURE_SIDE.min(device.limits().max_texture_dimension_2d);
+    let shrink = f64::from(limit) / f64::from(width.max(height));
+    let scaled = |side: u32| ((f64::from(side) * shrink) as u32).max(1);
+    let mut level = if shrink < 1.0 {
+        image::imageops::resize(&picture.pixels, scaled(width), scaled(height), FilterType::Triangle)
+    } else {
+        picture.pixels.clone()
+    };
+    let (width, height) = level.dimensions();
+    let mips = width.max(height).ilog2() + 1;
+    let texture = make_texture(device, "image", [width, height, 1], mips, wgpu::TextureFormat::Rgba8Unorm);
+    for mip in 0..mips {
+        let (w, h) = ((width >> mip).max(1), (height >> mip).max(1));
+        if mip > 0 {
+            level = image::imageops::resize(&level, w, h, FilterType::Triangle);
+        }
+        let rgba: Vec<u8> = level.pixels().flat_map(|p| [p.0[0], p.0[1], p.0[2], 255]).collect();
+        write_texture(queue, &texture, mip, [w, h, 1], &rgba);
+    }
+    Texture { view: texture.create_view(&wgpu::TextureViewDescriptor::default()), last_used: 0 }
+}
+
+fn upload_maps(device: &wgpu::Device, queue: &wgpu::Queue, stack: Option<&MapStack>) -> Texture {
+    let (size, values) = match stack {
+        Some(stack) => ([stack.cols as u32, stack.rows as u32, stack.num_layers() as u32], stack.values.as_slice()),
+        None => ([1, 1, 1], [0.0f32].as_slice()),
+    };
+    let texture = make_texture(device, "maps", size, 1, wgpu::TextureFormat::R32Float);
+    write_texture(queue, &texture, 0, size, bytemuck::cast_slice(values));
+    let view = texture.create_view(&wgpu::TextureViewDescriptor {
+        dimension: Some(wgpu::TextureViewDimension::D2Array),
+        ..wgpu::TextureViewDescriptor::default()
+    });
+    Texture { view, last_used: 0 }
+}
+
+fn upload_colours(device: &wgpu::Device, queue: &wgpu::Queue, colour_map: ColourMap) -> wgpu::TextureView {
+    let texture = make_texture(device, "colours", [256, 1, 1], 1, wgpu::TextureFormat::Rgba8Unorm);
+    write_texture(queue, &texture, 0, [256, 1, 1], bytemuck::cast_slice(&colour_map.table()));
+    texture.create_view(&wgpu::TextureViewDescriptor::default())
+}
+
+impl CallbackTrait for OverlayPaint {
+    fn prepare(
+        &self,
+        device: &wgpu::Device,
+        queue: &wgpu::Queue,
+        _screen: &ScreenDescriptor,
+        _encoder: &mut wgpu::CommandEncoder,
+        resources: &mut CallbackResources,
+    ) -> Vec<wgpu::CommandBuffer> {
+        if let Some(renderer) = resources.get_mut::<OverlayRenderer>() {
+            renderer.prepare(device, queue, self);
+        }
+        Vec::new()
+    }
+
+    fn paint(&self, _info: egui::PaintCallbackInfo, pass: &mut wgpu::RenderPass<'static>, resources: &CallbackResources) {
+        if let Some(renderer) = resources.get::<OverlayRenderer>() {
+            renderer.draw(pass, self.slot);
+        }
+    }
+}
