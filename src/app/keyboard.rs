@@ -8,6 +8,17 @@ use crate::analysis::maps::Selection;
 use crate::settings::MaskKind;
 use crate::units::{HeadIdx, LayerIdx};
 
+/// When a key is the window's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum When {
+    /// Always.
+    Always,
+    /// While no text is being edited.
+    NotTyping,
+    /// While no control has the focus: arrows move sliders, and the focus itself.
+    NothingFocused,
+}
+
 /// One key and what it does.
 pub struct Binding {
     /// As the help shows it.
@@ -15,8 +26,7 @@ pub struct Binding {
     /// As the help explains it.
     pub does: &'static str,
     shortcut: KeyboardShortcut,
-    /// Also while a text is being edited.
-    always: bool,
+    when: When,
     action: fn(&State) -> Action,
 }
 
@@ -34,32 +44,32 @@ const fn ctrl_shift(key: Key) -> KeyboardShortcut {
 
 /// All of them. Longer modifiers come first, so that they win.
 pub const BINDINGS: &[Binding] = &[
-    Binding { keys: "Ctrl+Enter", does: "Ask", shortcut: ctrl(Key::Enter), always: true, action: |_| Action::Ask },
-    Binding { keys: "Esc", does: "Stop, or clear messages", shortcut: plain(Key::Escape), always: true, action: |_| Action::Cancel },
-    Binding { keys: "Ctrl+Shift+O", does: "Open adapter…", shortcut: ctrl_shift(Key::O), always: true, action: |_| Action::OpenPathDialog(PathKind::Adapter) },
-    Binding { keys: "Ctrl+O", does: "Open model…", shortcut: ctrl(Key::O), always: true, action: |_| Action::OpenPathDialog(PathKind::Model) },
-    Binding { keys: "Ctrl+I", does: "Open images…", shortcut: ctrl(Key::I), always: true, action: |_| Action::OpenPathDialog(PathKind::Images) },
-    Binding { keys: "F1", does: "Show these keys", shortcut: plain(Key::F1), always: true, action: |_| Action::ToggleHelp },
-    Binding { keys: "Ctrl+Z", does: "Undo a change of the images", shortcut: ctrl(Key::Z), always: false, action: |_| Action::UndoImages },
-    Binding { keys: "/", does: "Write the question", shortcut: plain(Key::Slash), always: false, action: |_| Action::FocusQuestion },
-    Binding { keys: "→", does: "Next latent or answer token", shortcut: plain(Key::ArrowRight), always: false, action: |_| Action::StepQuery(1) },
-    Binding { keys: "←", does: "Previous latent or answer token", shortcut: plain(Key::ArrowLeft), always: false, action: |_| Action::StepQuery(-1) },
-    Binding { keys: "↓", does: "Next layer", shortcut: plain(Key::ArrowDown), always: false, action: |s| step_layer(s, 1) },
-    Binding { keys: "↑", does: "Previous layer", shortcut: plain(Key::ArrowUp), always: false, action: |s| step_layer(s, -1) },
-    Binding { keys: "]", does: "Next head", shortcut: plain(Key::CloseBracket), always: false, action: |s| step_head(s, 1) },
-    Binding { keys: "[", does: "Previous head", shortcut: plain(Key::OpenBracket), always: false, action: |s| step_head(s, -1) },
-    Binding { keys: "A", does: "All layers and heads", shortcut: plain(Key::A), always: false, action: |s| Action::Select(Selection { layer: None, head: None, ..s.selection }) },
-    Binding { keys: "M", does: "Stage-1 bottleneck mask on or off", shortcut: plain(Key::M), always: false, action: |s| toggle_mask(s) },
-    Binding { keys: "L", does: "Latents on or off", shortcut: plain(Key::L), always: false, action: |s| Action::SetLatents(!s.persisted.latents_on) },
-    Binding { keys: "S", does: "Smooth or sharp patches", shortcut: plain(Key::S), always: false, action: |s| {
+    Binding { keys: "Ctrl+Enter", does: "Ask", shortcut: ctrl(Key::Enter), when: When::Always, action: |_| Action::Ask },
+    Binding { keys: "Esc", does: "Stop, or clear messages", shortcut: plain(Key::Escape), when: When::Always, action: |_| Action::Cancel },
+    Binding { keys: "Ctrl+Shift+O", does: "Open adapter…", shortcut: ctrl_shift(Key::O), when: When::Always, action: |_| Action::OpenPathDialog(PathKind::Adapter) },
+    Binding { keys: "Ctrl+O", does: "Open model…", shortcut: ctrl(Key::O), when: When::Always, action: |_| Action::OpenPathDialog(PathKind::Model) },
+    Binding { keys: "Ctrl+I", does: "Open images…", shortcut: ctrl(Key::I), when: When::Always, action: |_| Action::OpenPathDialog(PathKind::Images) },
+    Binding { keys: "F1", does: "Show these keys", shortcut: plain(Key::F1), when: When::Always, action: |_| Action::ToggleHelp },
+    Binding { keys: "Ctrl+Z", does: "Undo a change of the images", shortcut: ctrl(Key::Z), when: When::NotTyping, action: |_| Action::UndoImages },
+    Binding { keys: "/", does: "Write the question", shortcut: plain(Key::Slash), when: When::NotTyping, action: |_| Action::FocusQuestion },
+    Binding { keys: "→", does: "Next latent or answer token", shortcut: plain(Key::ArrowRight), when: When::NothingFocused, action: |_| Action::StepQuery(1) },
+    Binding { keys: "←", does: "Previous latent or answer token", shortcut: plain(Key::ArrowLeft), when: When::NothingFocused, action: |_| Action::StepQuery(-1) },
+    Binding { keys: "↓", does: "Next layer", shortcut: plain(Key::ArrowDown), when: When::NothingFocused, action: |s| step_layer(s, 1) },
+    Binding { keys: "↑", does: "Previous layer", shortcut: plain(Key::ArrowUp), when: When::NothingFocused, action: |s| step_layer(s, -1) },
+    Binding { keys: "]", does: "Next head", shortcut: plain(Key::CloseBracket), when: When::NotTyping, action: |s| step_head(s, 1) },
+    Binding { keys: "[", does: "Previous head", shortcut: plain(Key::OpenBracket), when: When::NotTyping, action: |s| step_head(s, -1) },
+    Binding { keys: "A", does: "All layers and heads", shortcut: plain(Key::A), when: When::NotTyping, action: |s| Action::Select(Selection { layer: None, head: None, ..s.selection }) },
+    Binding { keys: "M", does: "Stage-1 bottleneck mask on or off", shortcut: plain(Key::M), when: When::NotTyping, action: |s| toggle_mask(s) },
+    Binding { keys: "L", does: "Latents on or off", shortcut: plain(Key::L), when: When::NotTyping, action: |s| Action::SetLatents(!s.persisted.latents_on) },
+    Binding { keys: "S", does: "Smooth or sharp patches", shortcut: plain(Key::S), when: When::NotTyping, action: |s| {
         let mut style = s.persisted.style;
         style.smooth = !style.smooth;
         Action::SetStyle(style)
     } },
-    Binding { keys: "+", does: "Zoom in", shortcut: plain(Key::Plus), always: false, action: |s| zoom(s, 1.25) },
-    Binding { keys: "=", does: "Zoom in", shortcut: plain(Key::Equals), always: false, action: |s| zoom(s, 1.25) },
-    Binding { keys: "-", does: "Zoom out", shortcut: plain(Key::Minus), always: false, action: |s| zoom(s, 0.8) },
-    Binding { keys: "0", does: "Fit the images", shortcut: plain(Key::Num0), always: false, action: |_| Action::SetCanvas(CanvasView::default()) },
+    Binding { keys: "+", does: "Zoom in", shortcut: plain(Key::Plus), when: When::NotTyping, action: |s| zoom(s, 1.25) },
+    Binding { keys: "=", does: "Zoom in", shortcut: plain(Key::Equals), when: When::NotTyping, action: |s| zoom(s, 1.25) },
+    Binding { keys: "-", does: "Zoom out", shortcut: plain(Key::Minus), when: When::NotTyping, action: |s| zoom(s, 0.8) },
+    Binding { keys: "0", does: "Fit the images", shortcut: plain(Key::Num0), when: When::NotTyping, action: |_| Action::SetCanvas(CanvasView::default()) },
 ];
 
 /// The Stage-1 switch.
@@ -96,11 +106,17 @@ fn step_head(state: &State, by: isize) -> Action {
 
 /// What the keys pressed in this frame ask for.
 pub fn actions(ctx: &egui::Context, state: &State) -> Vec<Action> {
-    let editing = ctx.egui_wants_keyboard_input();
+    let typing = ctx.text_edit_focused();
+    let focused = ctx.memory(|memory| memory.focused().is_some());
     let mut actions = Vec::new();
     ctx.input_mut(|input| {
         for binding in BINDINGS {
-            if (binding.always || !editing) && input.consume_shortcut(&binding.shortcut) {
+            let is_ours = match binding.when {
+                When::Always => true,
+                When::NotTyping => !typing,
+                When::NothingFocused => !focused,
+            };
+            if is_ours && input.consume_shortcut(&binding.shortcut) {
                 actions.push((binding.action)(state));
             }
         }

@@ -8,6 +8,7 @@ use egui::{CentralPanel, Panel, ScrollArea};
 use super::files::Files;
 use super::panels::{answer, help, images, latent_strip, matrix, model_bar, notices, path_dialog, question, status, view_options};
 use super::state::{Pending, Persisted, State};
+use super::panels::latent_strip::STRIP_HEIGHT;
 use super::theme::{self, SECTION_GAP, SIDE_WIDTH};
 use super::update::Controller;
 use super::{actions::Action, keyboard};
@@ -151,7 +152,7 @@ fn draw(ui: &mut egui::Ui, state: &State, actions: &mut Vec<Action>) {
             matrix::matrix_ui(ui, state, actions);
         });
     });
-    Panel::bottom("latents").exact_size(124.0).show(ui, |ui| latent_strip::latent_strip_ui(ui, state, actions));
+    Panel::bottom("latents").default_size(STRIP_HEIGHT).size_range(90.0..=420.0).resizable(true).show(ui, |ui| latent_strip::latent_strip_ui(ui, state, actions));
     CentralPanel::default().show(ui, |ui| {
         images::image_bar_ui(ui, state, actions);
         images::canvas_ui(ui, state, actions);

@@ -117,7 +117,11 @@ impl Folder {
     pub fn json(&self, name: &str) -> Result<Json> {
         let text = self.text(name)?;
         match serde_json::from_str(&text) {
-            Ok(value) => Ok(Json { value, path: self.path(name), prefix: String::new() }),
+            Ok(value @ Value::Object(_)) => Ok(Json { value, path: self.path(name), prefix: String::new() }),
+            Ok(_) => {
+                let problem = "expected an object, found something else";
+                Err(Error::format(self.path(name), format!("{name} is not of its format"), problem))
+            }
             Err(problem) => Err(Error::format(self.path(name), format!("{name} is not valid JSON"), problem)),
         }
     }

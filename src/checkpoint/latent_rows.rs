@@ -100,7 +100,8 @@ fn read_torch(folder: &Folder) -> Result<LatentRows> {
         .filter_map(|name| Some(name.ok()?.into_owned()))
         .find(|name| name.ends_with("data.pkl"))
         .ok_or_else(|| bad("it has no data.pkl".to_owned()))?;
-    let dir = Path::new(&pickle_name).parent().unwrap_or(Path::new("")).to_owned();
+    // Storages lie beside data.pkl in a folder data.
+    let dir = Path::new(&pickle_name).with_extension("");
     let mut stack = Stack::empty();
     {
         let file = archive.by_name(&pickle_name).map_err(|e| bad(e.to_string()))?;

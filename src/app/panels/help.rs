@@ -1,6 +1,6 @@
 //! Every key, from the table the window obeys.
 
-use egui::{Grid, Id, Modal, Ui};
+use egui::{Grid, Id, Modal, ScrollArea, Ui};
 
 use crate::app::actions::Action;
 use crate::app::keyboard::BINDINGS;
@@ -13,14 +13,17 @@ pub fn help_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     }
     let modal = Modal::new(Id::unique("help")).show(ui.ctx(), |ui| {
         ui.heading("Keys");
-        Grid::new("keys").num_columns(2).spacing([24.0, 4.0]).show(ui, |ui| {
-            let in_question = [("Enter", "Ask, from the question box"), ("Shift+Enter", "New line in the question")];
-            let all = BINDINGS.iter().map(|binding| (binding.keys, binding.does));
-            for (keys, does) in in_question.into_iter().chain(all) {
-                ui.monospace(keys);
-                ui.label(does);
-                ui.end_row();
-            }
+        let height = (ui.ctx().content_rect().height() - 140.0).max(120.0);
+        ScrollArea::vertical().max_height(height).show(ui, |ui| {
+            Grid::new("keys").num_columns(2).spacing([24.0, 4.0]).show(ui, |ui| {
+                let in_question = [("Enter", "Ask, from the question box"), ("Shift+Enter", "New line in the question")];
+                let all = BINDINGS.iter().map(|binding| (binding.keys, binding.does));
+                for (keys, does) in in_question.into_iter().chain(all) {
+                    ui.monospace(keys);
+                    ui.label(does);
+                    ui.end_row();
+                }
+            });
         });
         ui.weak("Tab moves between controls. Scroll zooms, drag moves, double-click fits the images.");
         if ui.button("Close").clicked() {

@@ -11,8 +11,12 @@ use crate::app::theme;
 use crate::analysis::maps::Query;
 use crate::render::overlay::OverlayPaint;
 
-const HEIGHT: f32 = 84.0;
-const LABEL: f32 = 16.0;
+/// Tallest and smallest picture.
+const HEIGHT: f32 = 60.0;
+const MIN_HEIGHT: f32 = 26.0;
+const LABEL: f32 = 15.0;
+/// Two rows of thumbnails: sixteen latents at once in a window of common size.
+pub const STRIP_HEIGHT: f32 = 2.0 * (HEIGHT + LABEL) + 24.0;
 
 /// Draws the strip.
 pub fn latent_strip_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
@@ -29,15 +33,19 @@ pub fn latent_strip_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     };
     let sizes: Vec<_> = state.images.iter().map(|image| image.picture.size()).map(|(w, h)| vec2(w as f32, h as f32)).collect();
     let aspect: f32 = sizes.iter().map(|size| size.x / size.y.max(1.0)).sum();
-    let width = (HEIGHT * aspect).clamp(48.0, 260.0);
+    // As large as leaves all latents in two rows.
+    let num_latents = maps.queries.iter().filter(|query| matches!(query, Query::Latent(_))).count();
+    let per_row = num_latents.div_ceil(2).max(4) as f32;
+    let height = (((ui.available_width() - 16.0) / per_row - theme::GAP) / aspect).clamp(MIN_HEIGHT, HEIGHT);
+    let width = (height * aspect).max(36.0);
     let chosen = maps.index_of(state.query);
-    ScrollArea::horizontal().auto_shrink([false, false]).show(ui, |ui| {
-        ui.horizontal(|ui| {
+    ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| {
+        ui.horizontal_wrapped(|ui| {
             for (index, query) in maps.queries.iter().enumerate() {
                 if index > 0 && matches!((query, maps.queries[index - 1]), (Query::Answer(_), Query::Latent(_))) {
                     ui.separator();
                 }
-                let (rect, response) = ui.allocate_exact_size(vec2(width, HEIGHT + LABEL), Sense::click());
+                let (rect, response) = ui.allocate_exact_size(vec2(width, height + LABEL), Sense::click());
                 let is_chosen = index == chosen;
                 name_widget(ui, &response, Role::Button, Some(is_chosen), || thumbnail_name(state, *query));
                 if is_chosen && response.rect.width() > 0.0 && ui.input(|i| i.events.iter().any(is_arrow)) {

@@ -49,7 +49,7 @@ pub fn model_bar_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
                 ui.label(format!("{} · {}", info.device, info.dtype));
                 ui.label(format!("weights {}", human_bytes(info.weight_bytes as u64)));
                 if state.used_bytes > 0 {
-                    ui.label("memory").on_hover_text(format!("this program holds {}", human_bytes(state.used_bytes)));
+                    ui.label(format!("holds {}", human_bytes(state.used_bytes))).on_hover_text("Memory of this program");
                 }
             }
             (Pending::Failed { problem, .. }, None) => {

@@ -23,6 +23,8 @@ pub fn question_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
         response.request_focus();
     }
     if enter {
+        // The keys are the window's again: arrows go through the latents, / comes back here.
+        response.surrender_focus();
         actions.push(Action::Ask);
     }
     ui.horizontal(|ui| {

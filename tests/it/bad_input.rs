@@ -1,0 +1,297 @@
+//! What is wrong gets one sentence that names file and field; nothing panics, what was in use stays.
+
+use std::path::Path;
+
+use image::{ImageBuffer, Rgb, RgbImage};
+use livr_explorer::checkpoint::folder::Folder;
+use livr_explorer::data::picture::Picture;
+use livr_explorer::data::sample::Sample;
+use livr_explorer::device::DtypeChoice;
+use livr_explorer::engine::inspect::inspect;
+use livr_explorer::progress::Unobserved;
+use livr_explorer::settings::{Capture, LatentChoice};
+use safetensors::Dtype;
+use serde_json::json;
+
+use crate::common::{Case, Copy, fixture, load};
+
+const MODEL: &str = "model.safetensors";
+
+/// The sentence must be one line and hold all of `words`.
+fn expect(problem: &str, words: &[&str]) {
+    assert!(!problem.contains('\n'), "more than one line: {problem}");
+    for word in words {
+        assert!(problem.contains(word), "\"{word}\" is not in: {problem}");
+    }
+}
+
+/// Loading must fail with a sentence that holds `words`, and `livr check` must find the same unless it
+/// would have to read weights for it.
+fn refuses(model: &Copy, adapter: Option<&Path>, found_by_check: bool, words: &[&str]) {
+    let problem = load(model.path(), adapter).err().expect("it must not load").to_string();
+    expect(&problem, words);
+    let folder = Folder::open(model.path()).unwrap();
+    let adapter = adapter.map(|path| Folder::open(path).unwrap());
+    let found = inspect(&folder, adapter.as_ref(), &candle_core::Device::Cpu, DtypeChoice::Auto);
+    let named = found.problems.iter().any(|p| words.iter().all(|word| p.contains(word)));
+    assert_eq!(named, found_by_check, "check found {:?}", found.problems);
+}
+
+fn model() -> Copy {
+    Copy::of("qwen3_vl", "model")
+}
+
+#[test]
+fn missing_files() {
+    for file in ["config.json", "tokenizer.json", "preprocessor_config.json", "chat_template.jinja", MODEL] {
+        let model = model();
+        model.remove(file);
+        refuses(&model, None, true, &[file, "missing", &model.path().display().to_string()]);
+    }
+    let gone = load(Path::new("/nowhere/model"), None).err().unwrap().to_string();
+    expect(&gone, &["folder is missing", "/nowhere/model"]);
+    let file = load(&fixture("qwen3_vl/model/config.json"), None).err().unwrap().to_string();
+    expect(&file, &["expected a folder, found a file"]);
+}
+
+#[test]
+fn truncated_and_mislabelled_files() {
+    let cut = model();
+    let bytes = std::fs::read(cut.path().join(MODEL)).unwrap();
+    cut.write(MODEL, &bytes[..bytes.len() - 1000]);
+    refuses(&cut, None, true, &[MODEL, "not a complete safetensors file"]);
+    cut.write(MODEL, &bytes[..5]);
+    refuses(&cut, None, true, &[MODEL, "expected at least 8 bytes, found 5"]);
+    let mut past_end = bytes.clone();
+    past_end[..8].copy_from_slice(&(u64::MAX / 2).to_le_bytes());
+    cut.write(MODEL, &past_end);
+    refuses(&cut, None, true, &[MODEL, "its header says"]);
+    cut.write(MODEL, b"PK\x03\x04 this is a zip file, or says so, not safetensors");
+    refuses(&cut, None, true, &[MODEL]);
+    for file in ["config.json", "tokenizer.json", "preprocessor_config.json"] {
+        let model = model();
+        model.write(file, "{\"cut\": ");
+        refuses(&model, None, true, &[file]);
+        model.write(file, [0xff, 0xfe, 0x00]);
+        refuses(&model, None, true, &[file]);
+        model.write(file, "[]");
+        refuses(&model, None, true, &[file]);
+    }
+}
+
+#[test]
+fn fields_of_the_config() {
+    type Edit = fn(&mut serde_json::Value);
+    let cases: [(Edit, &[&str]); 13] = [
+        (|c| c["model_type"] = json!("llama"), &["model_type", "qwen2_5_vl or qwen3_vl", "llama"]),
+        (|c| c["text_config"]["num_hidden_layers"] = json!("three"), &["text_config.num_hidden_layers", "a whole number from 1", "three"]),
+        (|c| c["text_config"]["num_hidden_layers"] = json!(0), &["text_config.num_hidden_layers", "found 0"]),
+        (|c| c["text_config"]["hidden_size"] = json!(-1), &["text_config.hidden_size"]),
+        (|c| c["text_config"]["num_key_value_heads"] = json!(3), &["text_config.num_key_value_heads", "divisor"]),
+        (|c| c["text_config"]["vocab_size"] = json!(100), &["image_token_id", "below vocab_size 100"]),
+        (|c| c["text_config"]["rope_parameters"]["mrope_section"] = json!([1, 2]), &["text_config.rope_parameters.mrope_section"]),
+        (|c| c["text_config"]["rope_parameters"]["rope_type"] = json!("yarn"), &["rope_type", "yarn"]),
+        (|c| c["text_config"]["hidden_act"] = json!("relu"), &["text_config.hidden_act", "relu"]),
+        (|c| c["vision_config"]["patch_size"] = json!(1e30), &["vision_config.patch_size"]),
+        (|c| c["vision_config"]["deepstack_visual_indexes"] = json!([99]), &["vision_config.deepstack_visual_indexes", "depth 4"]),
+        (|c| c["vision_config"]["out_hidden_size"] = json!(65), &["vision_config.out_hidden_size", "64"]),
+        (|c| c["vision_config"] = json!(null), &["vision_config", "found nothing"]),
+    ];
+    for (edit, words) in cases {
+        let model = model();
+        model.edit_json("config.json", edit);
+        refuses(&model, None, true, &[words, &["config.json"]].concat());
+    }
+}
+
+#[test]
+fn tensors_that_disagree_with_the_config() {
+    let wider = model();
+    wider.edit_json("config.json", |c| c["text_config"]["intermediate_size"] = json!(160));
+    refuses(&wider, None, true, &["mlp", "shape [160, 64]", "[144, 64]", MODEL]);
+    let deeper = model();
+    deeper.edit_json("config.json", |c| c["text_config"]["num_hidden_layers"] = json!(5));
+    refuses(&deeper, None, true, &["tensor language_model.layers.3", "missing", MODEL]);
+    let odd = model();
+    odd.edit_tensors(MODEL, |t| {
+        if t.0.ends_with("layers.0.mlp.up_proj.weight") {
+            t.1 = Dtype::I32;
+        }
+    });
+    refuses(&odd, None, true, &["up_proj", "f32, bf16 or f16", "I32"]);
+    let nan = model();
+    nan.edit_tensors(MODEL, |t| {
+        if t.0.ends_with("layers.1.self_attn.q_proj.weight") {
+            t.3[4..8].copy_from_slice(&f32::NAN.to_le_bytes());
+        }
+    });
+    refuses(&nan, None, false, &["layers.1.self_attn.q_proj.weight", "finite numbers", "NaN", MODEL]);
+}
+
+#[test]
+fn an_index_that_names_an_absent_shard() {
+    let model = model();
+    model.write("model.safetensors.index.json", json!({"weight_map": {"lm_head.weight": "model-00002-of-00002.safetensors"}}).to_string());
+    refuses(&model, None, true, &["model-00002-of-00002.safetensors", "lm_head.weight", "missing"]);
+    model.write("model.safetensors.index.json", json!({"weight_map": {"a": "../../etc/passwd"}}).to_string());
+    refuses(&model, None, true, &["weight_map.a", "a file of this folder"]);
+    model.write("model.safetensors.index.json", json!({"weight_map": 3}).to_string());
+    refuses(&model, None, true, &["weight_map", "model.safetensors.index.json"]);
+}
+
+#[test]
+fn templates_that_loop_or_do_not_parse() {
+    let model = model();
+    model.write("chat_template.jinja", "{% for m in messages %}");
+    refuses(&model, None, true, &["chat template does not parse", "chat_template.jinja"]);
+    let loops = "{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}";
+    for (template, words) in [
+        (loops, "loops"),
+        ("{{ nothing.at.all }}", "chat template does not render"),
+        ("{{ raise_exception('no images here') }}", "no images here"),
+        ("no placeholder", "0 <|image_pad|> placeholders for 1 images"),
+    ] {
+        model.write("chat_template.jinja", template);
+        let case = Case::named("qwen3_vl", "plain");
+        let mut session = load(model.path(), None).unwrap();
+        let problem = session.run(&case.sample(), &case.settings(Capture::default()), &Unobserved).err().unwrap();
+        expect(&problem.to_string(), &[words]);
+    }
+}
+
+#[test]
+fn adapters_for_another_model() {
+    let adapter = fixture("qwen2_5_vl_big/adapter");
+    refuses(&model(), Some(&adapter), true, &["adapter_model.safetensors", "expected"]);
+    let ids = Copy::of("qwen3_vl", "adapter");
+    ids.edit_tensors("latent_rows.safetensors", |t| {
+        if t.0 == "token_ids" {
+            t.3[..8].copy_from_slice(&7i64.to_le_bytes());
+        }
+    });
+    refuses(&model(), Some(ids.path()), true, &["token_ids", "made for another model"]);
+    let empty = tempfile::TempDir::new().unwrap();
+    refuses(&model(), Some(empty.path()), true, &["adapter_config.json", "missing"]);
+    let half = Copy::of("qwen3_vl", "adapter");
+    let tensors: Vec<_> = half.tensors("adapter_model.safetensors").into_iter().skip(1).collect();
+    half.write_tensors("adapter_model.safetensors", &tensors);
+    refuses(&model(), Some(half.path()), true, &["one half of the LoRA pair", "adapter_model.safetensors"]);
+    let dora = Copy::of("qwen3_vl", "adapter");
+    dora.edit_json("adapter_config.json", |c| c["use_dora"] = json!(true));
+    refuses(&model(), Some(dora.path()), true, &["use_dora", "expected false", "adapter_config.json"]);
+    let torn = Copy::of("qwen3_vl", "adapter");
+    torn.remove("latent_rows.safetensors");
+    torn.write("latent_rows.pt", b"not a zip");
+    refuses(&model(), Some(torn.path()), true, &["latent_rows.pt"]);
+}
+
+#[test]
+fn a_failed_adapter_leaves_the_one_in_use() {
+    let dir = fixture("qwen3_vl");
+    let mut session = load(&dir.join("model"), Some(&dir.join("adapter"))).unwrap();
+    assert!(session.set_adapter(Some(&fixture("qwen2_5_vl_big/adapter"))).is_err());
+    assert_eq!(session.info().adapter.as_deref(), Some("adapter"));
+    let case = Case::named("qwen3_vl", "bottleneck");
+    let trace = session.run(&case.sample(), &case.settings(Capture::default()), &Unobserved).unwrap();
+    let ids: Vec<i64> = trace.generated.iter().map(|t| i64::from(t.id)).collect();
+    assert_eq!(ids, case.golden().integers("generated_ids"));
+}
+
+#[test]
+fn numbers_of_latents() {
+    for k in [json!(0), json!(1000), json!(-3), json!("four")] {
+        let adapter = Copy::of("qwen3_vl", "adapter");
+        adapter.edit_json("livr.json", |livr| livr["num_latents"] = k);
+        refuses(&model(), Some(adapter.path()), true, &["num_latents", "a whole number from 1 to 256", "livr.json"]);
+    }
+    let fewer = Copy::of("qwen3_vl", "adapter");
+    fewer.edit_json("livr.json", |livr| {
+        livr["num_latents"] = json!(3);
+        livr["latent_tokens"] = json!(["<livr_0>", "<livr_1>", "<livr_2>"]);
+    });
+    refuses(&model(), Some(fewer.path()), true, &["num_latents", "4, the number of latent rows", "3", "livr.json"]);
+    let dir = fixture("qwen3_vl");
+    let mut session = load(&dir.join("model"), Some(&dir.join("adapter"))).unwrap();
+    let case = Case::named("qwen3_vl", "latents");
+    let mut settings = case.settings(Capture::default());
+    settings.latents = LatentChoice::Count(16);
+    let problem = session.run(&case.sample(), &settings, &Unobserved).err().unwrap();
+    expect(&problem.to_string(), &["has 4 latents, 16 were asked for"]);
+    assert!("0".parse() == Ok(LatentChoice::Off));
+    expect(&"1000".parse::<LatentChoice>().unwrap_err(), &["1 to 256", "1000"]);
+    assert!("-1".parse::<LatentChoice>().is_err());
+}
+
+fn png(image: &RgbImage) -> Vec<u8> {
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    image.write_to(&mut bytes, image::ImageFormat::Png).unwrap();
+    bytes.into_inner()
+}
+
+fn decode(bytes: &[u8]) -> Result<Picture, String> {
+    Picture::decode("x.png", bytes, Path::new("dir/x.png")).map_err(|e| e.to_string())
+}
+
+#[test]
+fn images_that_are_none() {
+    let whole = png(&ImageBuffer::from_pixel(64, 64, Rgb([1, 2, 3])));
+    assert!(decode(&whole).is_ok());
+    expect(&decode(&whole[..whole.len() / 2]).unwrap_err(), &["cannot read the image", "dir/x.png"]);
+    expect(&decode(b"").unwrap_err(), &["expected PNG, JPEG", "dir/x.png"]);
+    expect(&decode(b"hello, I am a text").unwrap_err(), &["expected PNG, JPEG", "dir/x.png"]);
+    // A header that claims 20,000 x 20,000 pixels, and one that claims two thousand million squared.
+    for (width, claims) in [(20_000u32, "20000 x 20000"), (2_000_000_000, "")] {
+        let mut bomb = whole.clone();
+        bomb[16..20].copy_from_slice(&width.to_be_bytes());
+        bomb[20..24].copy_from_slice(&width.to_be_bytes());
+        let checksum = crc32(&bomb[12..29]);
+        bomb[29..33].copy_from_slice(&checksum.to_be_bytes());
+        expect(&decode(&bomb).unwrap_err(), &["cannot read the image", claims]);
+    }
+    let gone = Picture::read(Path::new("/nowhere/x.png")).unwrap_err().to_string();
+    expect(&gone, &["image is missing", "/nowhere/x.png"]);
+}
+
+/// CRC-32 of a PNG chunk.
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0u32, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |c, _| if c & 1 == 1 { 0xEDB8_8320 ^ (c >> 1) } else { c >> 1 })
+    })
+}
+
+#[test]
+fn images_too_narrow_and_prompts_too_long() {
+    let mut session = load(&fixture("qwen3_vl/model"), None).unwrap();
+    let settings = Case::named("qwen3_vl", "plain").settings(Capture::default());
+    let thin = Picture { name: "thin.png".to_owned(), path: None, pixels: RgbImage::new(300, 1) };
+    let sample = Sample { images: vec![thin.into()], prompt: "?".to_owned(), choices: Vec::new() };
+    let problem = session.run(&sample, &settings, &Unobserved).err().unwrap().to_string();
+    expect(&problem, &["thin.png", "300 x 1 pixels", "200 to 1"]);
+    let sample = Sample { prompt: "word ".repeat(5000), ..Sample::default() };
+    let problem = session.run(&sample, &settings, &Unobserved).err().unwrap().to_string();
+    expect(&problem, &["tokens long", "less than 4096", "max_position_embeddings"]);
+    let sample = Sample { prompt: "an <|image_pad|> of my own".to_owned(), ..Sample::default() };
+    let problem = session.run(&sample, &settings, &Unobserved).err().unwrap().to_string();
+    expect(&problem, &["1 <|image_pad|> placeholders for 0 images"]);
+    let sample = Sample { prompt: "<image> and <image>".to_owned(), ..Sample::default() };
+    let problem = session.run(&sample, &settings, &Unobserved).err().unwrap().to_string();
+    expect(&problem, &["2 <image> marks", "0 images"]);
+}
+
+#[test]
+fn preprocessor_fields() {
+    type Edit = fn(&mut serde_json::Value);
+    let cases: [(Edit, &[&str]); 6] = [
+        (|c| c["patch_size"] = json!(14), &["patch_size", "expected 16", "found 14"]),
+        (|c| c["image_mean"] = json!([0.5]), &["image_mean", "3 numbers"]),
+        (|c| c["image_std"] = json!([0.5, 0.0, 0.5]), &["image_std"]),
+        (|c| c["max_pixels"] = json!(10), &["max_pixels"]),
+        (|c| c["resample"] = json!(2), &["resample", "3 (bicubic)"]),
+        (|c| c["do_resize"] = json!(false), &["do_resize"]),
+    ];
+    for (edit, words) in cases {
+        let model = model();
+        model.edit_json("preprocessor_config.json", edit);
+        refuses(&model, None, true, &[words, &["preprocessor_config.json"]].concat());
+    }
+}

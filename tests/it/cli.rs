@@ -1,0 +1,185 @@
+//! The program from outside: arguments in, files and exit status out.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::common::{Case, Golden, fixture, relative_error};
+
+fn livr(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_livr")).args(args).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn json(output: &Output) -> Value {
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn display(path: &Path) -> String {
+    path.display().to_string()
+}
+
+#[test]
+fn trace_writes_the_file_of_the_design() {
+    let dir = TempDir::new().unwrap();
+    for family in ["qwen2_5_vl", "qwen3_vl"] {
+        let case = Case::named(family, "bottleneck");
+        let out = dir.path().join("trace.safetensors");
+        let (root, out_text) = (display(&case.dir), display(&out));
+        let output = livr(&[
+            "trace", "--model", &format!("{root}/model"), "--adapter", &format!("{root}/adapter"),
+            "--image", &format!("{root}/images/0.png"), &format!("{root}/images/1.png"),
+            "--prompt", case.value["prompt"].as_str().unwrap(), "--mask", "bottleneck", "--max-new-tokens", "6",
+            "--attentions", "full", "--hidden", "full", "--logits", "full", "--out", &out_text, "--json",
+        ]);
+        assert_eq!(json(&output)["num_latents"], 4);
+        let (ours, golden) = (Golden::read(&out), case.golden());
+        for name in ["input_ids", "roles", "position_ids", "image_grid_thw", "generated_ids"] {
+            assert_eq!(ours.integers(name), golden.integers(name), "{name}");
+            assert_eq!(ours.shape(name), golden.shape(name), "{name}");
+        }
+        for name in ["logits", "hidden_states", "attentions", "answer_attentions", "generated_logits"] {
+            assert_eq!(ours.shape(name), golden.shape(name), "{name}");
+            assert!(relative_error(&ours.floats(name), &golden.floats(name)) < 1e-4, "{name}");
+        }
+        assert_eq!(ours.shape("latent_attentions")[2], 4);
+        assert_eq!(ours.shape("pixel_values"), golden.shape("pixel_levels"));
+        let bytes = std::fs::read(&out).unwrap();
+        let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
+        let metadata = header.metadata().as_ref().unwrap();
+        assert_eq!(metadata["text"], case.value["text"].as_str().unwrap());
+        for key in ["answer", "model", "adapter", "settings", "version"] {
+            assert!(metadata.contains_key(key), "{key}");
+        }
+        assert!(metadata["settings"].contains("bottleneck"));
+    }
+}
+
+#[test]
+fn without_full_the_file_has_rows_only() {
+    let dir = TempDir::new().unwrap();
+    let out = dir.path().join("t.safetensors");
+    let root = display(&fixture("qwen3_vl"));
+    let output = livr(&[
+        "trace", "--model", &format!("{root}/model"), "--image", &format!("{root}/images/0.png"), "--prompt", "",
+        "--latents", "off", "--out", &display(&out),
+    ]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let file = Golden::read(&out);
+    assert_eq!(file.shape("logits")[0], 1);
+    assert!(file.has("answer_attentions"));
+    for absent in ["attentions", "hidden_states", "latent_attentions"] {
+        assert!(!file.has(absent), "{absent}");
+    }
+}
+
+#[test]
+fn ask_on_the_demo_needs_nothing() {
+    let photo = display(&Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/photos/coffee.png"));
+    let report = json(&livr(&["ask", "--image", &photo, "--prompt", "What is it? (A) tea (B) coffee", "--json"]));
+    assert_eq!(report["num_latents"], 16);
+    let choices = report["choices"].as_array().unwrap();
+    assert_eq!(choices.len(), 2);
+    let total: f64 = choices.iter().map(|c| c["probability"].as_f64().unwrap()).sum();
+    assert!((total - 1.0).abs() < 1e-4);
+    assert!(report["version"].is_string() && report["settings"]["decoding"]["seed"] == 42);
+    let plain = livr(&["ask", "--image", &photo, "--prompt", "?", "--max-new-tokens", "2"]);
+    assert!(text(&plain.stdout).contains("tokens in, 2 out"));
+}
+
+#[test]
+fn exit_status_and_sentences() {
+    let root = display(&fixture("qwen3_vl"));
+    let usage = livr(&["ask", "--frobnicate"]);
+    assert_eq!(usage.status.code(), Some(2));
+    for args in [
+        vec!["ask", "--prompt", "?", "--latents", "1000"],
+        vec!["ask", "--prompt", "?", "--mask", "none"],
+        vec!["ask", "--prompt", "?", "--max-new-tokens", "0"],
+        vec!["ask", "--prompt", "?", "--temperature", "-1"],
+        vec!["ask", "--prompt", "?", "--device", "tpu"],
+        vec!["screenshot", "--out", "x.png", "--size", "1x1"],
+    ] {
+        let output = livr(&args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(output.stdout.is_empty());
+    }
+    let model = format!("{root}/model");
+    for (args, words) in [
+        (vec!["ask", "--prompt", "?", "--model", "/nowhere"], "/nowhere"),
+        (vec!["ask", "--prompt", "?", "--model", &model, "--image", "/nowhere.png"], "/nowhere.png"),
+        (vec!["ask", "--prompt", "?", "--model", &model, "--adapter", &model], "adapter_config.json"),
+        (vec!["ask", "--prompt", "?", "--device", "cuda:7"], "cuda"),
+        (vec!["trace", "--prompt", "?", "--out", "/nowhere/at/all.safetensors"], "/nowhere/at"),
+    ] {
+        let output = livr(&args);
+        assert_eq!(output.status.code(), Some(1), "{args:?}");
+        let message = text(&output.stderr);
+        assert!(message.starts_with("livr: ") && message.contains(words), "{message}");
+        assert_eq!(message.trim_end().lines().count(), 1, "{message}");
+    }
+}
+
+#[test]
+fn check_describes_a_folder_and_finds_what_is_wrong() {
+    let root = display(&fixture("qwen2_5_vl"));
+    let (model, adapter) = (format!("{root}/model"), format!("{root}/adapter"));
+    let report = json(&livr(&["check", "--model", &model, "--adapter", &adapter, "--json"]));
+    assert_eq!(report["ok"], true);
+    let facts = report["facts"].as_object().unwrap();
+    assert_eq!(facts["architecture"], "qwen2_5_vl");
+    assert!(facts["adapter LoRA"].as_str().unwrap().contains("21 layers"));
+    assert!(facts["memory"].as_str().unwrap().contains("weights 1.3 MiB"));
+    assert!(livr(&["check"]).status.success());
+    let broken = crate::common::Copy::of("qwen3_vl", "model");
+    broken.remove("tokenizer.json");
+    broken.remove("model.safetensors");
+    let output = livr(&["check", "--model", &display(broken.path())]);
+    assert_eq!(output.status.code(), Some(1));
+    let found = text(&output.stdout);
+    assert!(found.contains("tokenizer.json is missing") && found.contains("model.safetensors"), "{found}");
+}
+
+#[test]
+fn a_written_file_is_whole_or_not_there() {
+    let dir = TempDir::new().unwrap();
+    let out = dir.path().join("t.safetensors");
+    std::fs::write(&out, "what the user had").unwrap();
+    let failed = livr(&["trace", "--prompt", "?", "--model", "/nowhere", "--out", &display(&out)]);
+    assert!(!failed.status.success());
+    assert_eq!(std::fs::read_to_string(&out).unwrap(), "what the user had");
+    let done = livr(&["trace", "--prompt", "?", "--max-new-tokens", "1", "--out", &display(&out)]);
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn screenshots_show_the_state_asked_for() {
+    let dir = TempDir::new().unwrap();
+    let shot = |name: &str, args: &[&str]| {
+        let out = dir.path().join(name);
+        let output = livr(&[&["screenshot", "--size", "900x600", "--max-new-tokens", "2", "--out", &display(&out)], args].concat());
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        image::open(&out).unwrap().to_rgb8()
+    };
+    let dark = shot("dark.png", &[]);
+    assert_eq!(dark.dimensions(), (900, 600));
+    let light = shot("light.png", &["--theme", "light"]);
+    let mean = |image: &image::RgbImage| image.as_raw().iter().map(|v| u64::from(*v)).sum::<u64>() / image.as_raw().len() as u64;
+    assert!(mean(&light) > mean(&dark) + 40);
+    assert_ne!(shot("layer.png", &["--layer", "0", "--head", "3", "--latent", "9"]), dark);
+    assert_ne!(shot("mask.png", &["--mask", "bottleneck"]), dark);
+}
+
+#[test]
+fn bench_measures_beside_something_real() {
+    let report = json(&livr(&["bench", "forward", "--shape", "qwen2.5-vl-3b", "--layers", "1", "--tokens", "64", "--decode", "1", "--repeats", "1", "--json"]));
+    assert!(report["prompt_over_matmul"].as_f64().unwrap() > 0.0);
+    assert_eq!(report["layers"], 1);
+}

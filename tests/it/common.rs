@@ -1,0 +1,207 @@
+//! Fixtures, recorded reference outputs, and copies of checkpoints to damage.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use livr_explorer::checkpoint::folder::Folder;
+use livr_explorer::data::picture::Picture;
+use livr_explorer::data::sample::Sample;
+use livr_explorer::device::{DeviceChoice, DtypeChoice};
+use livr_explorer::engine::session::{ModelSource, Session};
+use livr_explorer::error::Result;
+use livr_explorer::progress::Unobserved;
+use livr_explorer::settings::{Capture, Decoding, LatentChoice, MaskKind, Settings};
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// All checkpoints with recorded outputs.
+pub const FIXTURES: [&str; 4] = ["qwen2_5_vl", "qwen3_vl", "qwen2_5_vl_big", "qwen3_vl_big"];
+
+/// A folder of `tests/fixtures`.
+pub fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+}
+
+/// One recorded run of the reference.
+pub struct Case {
+    pub dir: PathBuf,
+    pub name: String,
+    pub value: Value,
+}
+
+impl Case {
+    /// All cases of a fixture.
+    pub fn all(fixture_name: &str) -> Vec<Self> {
+        let dir = fixture(fixture_name);
+        let text = std::fs::read_to_string(dir.join("cases.json")).unwrap();
+        let file: Value = serde_json::from_str(&text).unwrap();
+        file["cases"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|value| Self { dir: dir.clone(), name: value["name"].as_str().unwrap().to_owned(), value: value.clone() })
+            .collect()
+    }
+
+    /// One case of a fixture.
+    pub fn named(fixture_name: &str, name: &str) -> Self {
+        Self::all(fixture_name).into_iter().find(|case| case.name == name).unwrap()
+    }
+
+    pub fn uses_adapter(&self) -> bool {
+        self.value["adapter"].as_bool().unwrap()
+    }
+
+    pub fn sample(&self) -> Sample {
+        let paths = self.value["images"].as_array().unwrap();
+        let images = paths.iter().map(|p| Arc::new(Picture::read(&self.dir.join(p.as_str().unwrap())).unwrap())).collect();
+        Sample { images, prompt: self.value["prompt"].as_str().unwrap().to_owned(), choices: Vec::new() }
+    }
+
+    pub fn settings(&self, capture: Capture) -> Settings {
+        let mask = match self.value["mask"].as_str().unwrap() {
+            "standard" => MaskKind::Standard,
+            "bottleneck" => MaskKind::Bottleneck,
+            "answer_only" => MaskKind::AnswerOnly,
+            "bottleneck_latent_prompt" => MaskKind::BottleneckLatentPrompt,
+            other => panic!("unknown mask {other}"),
+        };
+        let latents = match self.value["latents"].as_u64().unwrap() as usize {
+            0 => LatentChoice::Off,
+            n => LatentChoice::Count(n),
+        };
+        Settings { mask, latents, decoding: Decoding { max_new_tokens: 6, ..Decoding::default() }, capture }
+    }
+
+    pub fn golden(&self) -> Golden {
+        Golden::read(&self.dir.join("golden").join(format!("{}.safetensors", self.name)))
+    }
+}
+
+/// Capture everything.
+pub const EVERYTHING: Capture = Capture { rows: true, full_attentions: true, full_hidden: true, full_logits: true };
+
+/// A safetensors file read whole.
+pub struct Golden {
+    tensors: BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>,
+}
+
+impl Golden {
+    pub fn read(path: &Path) -> Self {
+        let bytes = std::fs::read(path).unwrap();
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        let tensors = file
+            .iter()
+            .map(|(name, view)| (name.to_owned(), (view.dtype(), view.shape().to_vec(), view.data().to_vec())))
+            .collect();
+        Self { tensors }
+    }
+
+    pub fn has(&self, name: &str) -> bool {
+        self.tensors.contains_key(name)
+    }
+
+    pub fn shape(&self, name: &str) -> &[usize] {
+        &self.tensors[name].1
+    }
+
+    pub fn floats(&self, name: &str) -> Vec<f32> {
+        let (dtype, _, bytes) = &self.tensors[name];
+        assert_eq!(*dtype, Dtype::F32, "{name}");
+        bytes.as_chunks().0.iter().map(|raw| f32::from_le_bytes(*raw)).collect()
+    }
+
+    pub fn integers(&self, name: &str) -> Vec<i64> {
+        let (dtype, _, bytes) = &self.tensors[name];
+        assert_eq!(*dtype, Dtype::I64, "{name}");
+        bytes.as_chunks().0.iter().map(|raw| i64::from_le_bytes(*raw)).collect()
+    }
+
+    pub fn levels(&self, name: &str) -> &[u8] {
+        &self.tensors[name].2
+    }
+}
+
+/// Largest difference relative to the largest value of the reference.
+pub fn relative_error(ours: &[f32], reference: &[f32]) -> f32 {
+    assert_eq!(ours.len(), reference.len());
+    let largest = reference.iter().fold(0f32, |m, v| m.max(v.abs()));
+    let difference = ours.iter().zip(reference).fold(0f32, |m, (a, b)| m.max((a - b).abs()));
+    difference / largest
+}
+
+/// Loads a checkpoint folder on the CPU.
+pub fn load(model: &Path, adapter: Option<&Path>) -> Result<Session> {
+    load_as(model, adapter, DtypeChoice::F32)
+}
+
+pub fn load_as(model: &Path, adapter: Option<&Path>, dtype: DtypeChoice) -> Result<Session> {
+    let source = ModelSource { folder: Folder::open(model)?, device: DeviceChoice::Cpu, dtype };
+    let mut session = Session::load(source, &Unobserved)?;
+    if adapter.is_some() {
+        session.set_adapter(adapter)?;
+    }
+    Ok(session)
+}
+
+/// A tensor to be written: name, type, shape, bytes.
+pub type Stored = (String, Dtype, Vec<usize>, Vec<u8>);
+
+/// A copy of a fixture's folder, to be changed.
+pub struct Copy {
+    pub dir: TempDir,
+}
+
+impl Copy {
+    /// Copies `tests/fixtures/{fixture}/{part}`.
+    pub fn of(fixture_name: &str, part: &str) -> Self {
+        let dir = TempDir::new().unwrap();
+        for entry in std::fs::read_dir(fixture(fixture_name).join(part)).unwrap() {
+            let entry = entry.unwrap();
+            std::fs::copy(entry.path(), dir.path().join(entry.file_name())).unwrap();
+        }
+        Self { dir }
+    }
+
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub fn remove(&self, file: &str) {
+        std::fs::remove_file(self.path().join(file)).unwrap();
+    }
+
+    pub fn write(&self, file: &str, content: impl AsRef<[u8]>) {
+        std::fs::write(self.path().join(file), content).unwrap();
+    }
+
+    pub fn edit_json(&self, file: &str, edit: impl FnOnce(&mut Value)) {
+        let path = self.path().join(file);
+        let mut value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        edit(&mut value);
+        std::fs::write(path, serde_json::to_string_pretty(&value).unwrap()).unwrap();
+    }
+
+    pub fn tensors(&self, file: &str) -> Vec<Stored> {
+        let bytes = std::fs::read(self.path().join(file)).unwrap();
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        file.iter().map(|(name, v)| (name.to_owned(), v.dtype(), v.shape().to_vec(), v.data().to_vec())).collect()
+    }
+
+    pub fn write_tensors(&self, file: &str, tensors: &[Stored]) {
+        let views: Vec<(String, TensorView<'_>)> = tensors
+            .iter()
+            .map(|(name, dtype, shape, data)| (name.clone(), TensorView::new(*dtype, shape.clone(), data).unwrap()))
+            .collect();
+        std::fs::write(self.path().join(file), safetensors::serialize(views, None).unwrap()).unwrap();
+    }
+
+    pub fn edit_tensors(&self, file: &str, edit: impl FnMut(&mut Stored)) {
+        let mut tensors = self.tensors(file);
+        tensors.iter_mut().for_each(edit);
+        self.write_tensors(file, &tensors);
+    }
+}
