@@ -63,9 +63,8 @@ impl DeviceChoice {
     /// Opens the device.
     pub fn open(self) -> Result<Device> {
         match self {
-            Self::Cpu => Ok(Device::Cpu),
             Self::Auto if cfg!(feature = "cuda") && !gpus().is_empty() => Ok(Device::new_cuda(0)?),
-            Self::Auto => Ok(Device::Cpu),
+            Self::Auto | Self::Cpu => Ok(Device::Cpu),
             Self::Cuda(_) if !cfg!(feature = "cuda") => Err(Error::Request(
                 "--device cuda: this build runs on the CPU only; build with --features cuda".to_owned(),
             )),

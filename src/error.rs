@@ -50,7 +50,7 @@ impl Error {
     }
 
     /// A file whose content is not of its format.
-    pub fn format(path: impl AsRef<Path>, what: impl Into<String>, problem: impl ToString) -> Self {
+    pub fn format(path: impl AsRef<Path>, what: impl Into<String>, problem: impl std::fmt::Display) -> Self {
         Self::Format {
             what: what.into(),
             problem: one_line(&problem.to_string()),

@@ -100,7 +100,9 @@ pub fn aggregated_row(trace: &Trace, query: Query, selection: Selection) -> Opti
         }
     }
     if selection.aggregation == Aggregation::Mean {
-        sum.iter_mut().for_each(|v| *v /= count);
+        for value in &mut sum {
+            *value /= count;
+        }
     }
     (!sum.is_empty()).then_some(sum)
 }
@@ -151,7 +153,8 @@ impl Scalar {
                 if mass <= 0.0 || values.len() < 2 {
                     return 0.0;
                 }
-                let nats: f32 = values.iter().filter(|v| **v > 0.0).map(|v| -(v / mass) * (v / mass).ln()).sum();
+                let nats: f32 =
+                    values.iter().filter(|v| **v > 0.0).map(|v| -(v / mass) * (v / mass).ln()).sum();
                 nats / (values.len() as f32).ln()
             }
         }

@@ -72,7 +72,8 @@ pub fn sinks(mean_over_queries: &[f32]) -> Vec<bool> {
 
 /// Puts the median of a map in the place of its sinks.
 pub fn without_sinks(map: &GridMap, is_sink: &[bool]) -> GridMap {
-    let kept: Vec<f32> = map.values.iter().zip(is_sink).filter(|(_, sink)| !**sink).map(|(v, _)| *v).collect();
+    let kept: Vec<f32> =
+        map.values.iter().zip(is_sink).filter(|(_, sink)| !**sink).map(|(v, _)| *v).collect();
     let fill = percentile(&kept, 50.0);
     let values = map.values.iter().zip(is_sink).map(|(v, sink)| if *sink { fill } else { *v }).collect();
     GridMap { values, ..*map }
@@ -104,7 +105,10 @@ mod tests {
     #[test]
     fn joint_ranges_are_shared() {
         let map = |v: f32| GridMap { rows: 1, cols: 2, values: vec![0.0, v] };
-        let joint = ranges(&[map(1.0), map(3.0)], Normalisation { clip_percentile: 100.0, ..Normalisation::default() });
+        let joint = ranges(
+            &[map(1.0), map(3.0)],
+            Normalisation { clip_percentile: 100.0, ..Normalisation::default() },
+        );
         assert_eq!(joint[0], Range { low: 0.0, high: 3.0 });
         assert_eq!(joint[0], joint[1]);
     }

@@ -23,7 +23,10 @@ pub fn fit_row(sizes: &[Vec2], area: Rect, gap: f32) -> Vec<Rect> {
     aspects
         .iter()
         .map(|aspect| {
-            let rect = Rect::from_min_size(pos2(left, area.center().y - height / 2.0), vec2(height * aspect, height));
+            let rect = Rect::from_min_size(
+                pos2(left, area.center().y - height / 2.0),
+                vec2(height * aspect, height),
+            );
             left += rect.width() + gap;
             rect
         })
@@ -50,7 +53,13 @@ pub fn visible_part(rect: Rect, visible: Rect) -> [f32; 4] {
 }
 
 /// The patch of a grid of `rows` x `cols` over `rect` that a point is in.
-pub fn patch_from_point(image: usize, rect: Rect, rows: usize, cols: usize, point: egui::Pos2) -> Option<Hovered> {
+pub fn patch_from_point(
+    image: usize,
+    rect: Rect,
+    rows: usize,
+    cols: usize,
+    point: egui::Pos2,
+) -> Option<Hovered> {
     if !rect.contains(point) {
         return None;
     }

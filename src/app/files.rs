@@ -67,7 +67,8 @@ impl Files {
         }
         match kind {
             PathKind::Images => {
-                let picking = dialog.set_title("Open images").add_filter("Images", &IMAGE_EXTENSIONS).pick_files();
+                let picking =
+                    dialog.set_title("Open images").add_filter("Images", &IMAGE_EXTENSIONS).pick_files();
                 self.spawn(move |tell| {
                     if let Some(files) = pollster::block_on(picking) {
                         let paths = files.iter().map(|file| file.path().to_owned()).collect();
@@ -76,7 +77,8 @@ impl Files {
                 });
             }
             PathKind::Model | PathKind::Adapter => {
-                let title = if kind == PathKind::Model { "Open checkpoint folder" } else { "Open adapter folder" };
+                let title =
+                    if kind == PathKind::Model { "Open checkpoint folder" } else { "Open adapter folder" };
                 let picking = dialog.set_title(title).pick_folder();
                 self.spawn(move |tell| {
                     if let Some(folder) = pollster::block_on(picking) {

@@ -37,7 +37,9 @@ impl MapView {
         }
         let ranges = maps.iter().map(|of_query| ranges(of_query, normalisation)).collect();
         let stacks = (0..trace.grids.len())
-            .map(|image| MapStack::new(&maps.iter().map(|of_query| of_query[image].clone()).collect::<Vec<_>>()))
+            .map(|image| {
+                MapStack::new(&maps.iter().map(|of_query| of_query[image].clone()).collect::<Vec<_>>())
+            })
             .collect::<Option<_>>()?;
         Some(Self { trace: trace.clone(), selection, normalisation, queries, maps, ranges, stacks })
     }

@@ -40,7 +40,9 @@ impl Controller {
     pub fn apply(&mut self, action: Action, ctx: &egui::Context) {
         let state = &mut self.state;
         match action {
-            Action::OpenPathDialog(kind) => state.path_dialog = Some(PathDialog { kind, text: String::new() }),
+            Action::OpenPathDialog(kind) => {
+                state.path_dialog = Some(PathDialog { kind, text: String::new() });
+            }
             Action::EditPath(text) => {
                 if let Some(dialog) = &mut state.path_dialog {
                     dialog.text = text;
@@ -73,29 +75,8 @@ impl Controller {
             },
             Action::ReadImages(paths) => self.files.read_images(paths),
             Action::Paste => ctx.send_viewport_cmd(egui::ViewportCommand::RequestPaste),
-            Action::RemoveImage(index) => {
-                self.keep_for_undo();
-                self.state.images.remove(index);
-                self.images_changed();
-            }
-            Action::MoveImage(index, later) => {
-                let other = if later { index + 1 } else { index.wrapping_sub(1) };
-                if other < state.images.len() {
-                    self.keep_for_undo();
-                    self.state.images.swap(index, other);
-                    self.images_changed();
-                }
-            }
-            Action::ClearImages => {
-                self.keep_for_undo();
-                self.state.images.clear();
-                self.images_changed();
-            }
-            Action::UndoImages => {
-                if let Some(images) = state.removed_images.pop() {
-                    state.images = images;
-                    self.images_changed();
-                }
+            Action::RemoveImage(_) | Action::MoveImage(..) | Action::ClearImages | Action::UndoImages => {
+                self.apply_to_images(&action);
             }
             Action::SetPrompt(prompt) => state.persisted.prompt = prompt,
             Action::FocusQuestion => state.focus_question = true,
@@ -147,6 +128,33 @@ impl Controller {
                 }
             }
         }
+    }
+
+    fn apply_to_images(&mut self, action: &Action) {
+        let mut images = self.state.images.clone();
+        match *action {
+            Action::UndoImages => {
+                let Some(earlier) = self.state.removed_images.pop() else { return };
+                self.state.images = earlier;
+                self.images_changed();
+                return;
+            }
+            Action::RemoveImage(index) if index < images.len() => {
+                images.remove(index);
+            }
+            Action::MoveImage(index, later) => {
+                let other = if later { index + 1 } else { index.wrapping_sub(1) };
+                if other >= images.len() {
+                    return;
+                }
+                images.swap(index, other);
+            }
+            Action::ClearImages => images.clear(),
+            _ => return,
+        }
+        self.keep_for_undo();
+        self.state.images = images;
+        self.images_changed();
     }
 
     /// Loads a checkpoint; the one in use stays until that has worked.

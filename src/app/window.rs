@@ -6,9 +6,12 @@ use std::sync::Arc;
 use egui::{CentralPanel, Panel, ScrollArea};
 
 use super::files::Files;
-use super::panels::{answer, help, images, latent_strip, matrix, model_bar, notices, path_dialog, question, status, view_options};
-use super::state::{Pending, Persisted, State};
 use super::panels::latent_strip::STRIP_HEIGHT;
+use super::panels::{
+    answer, help, images, latent_strip, matrix, model_bar, notices, path_dialog, question, status,
+    view_options,
+};
+use super::state::{Pending, Persisted, State};
 use super::theme::{self, SECTION_GAP, SIDE_WIDTH};
 use super::update::Controller;
 use super::{actions::Action, keyboard};
@@ -76,12 +79,16 @@ impl LivrApp {
     /// True when nothing is under way any more.
     pub fn is_settled(&self) -> bool {
         let state = &self.controller.state;
-        !self.controller.engine.is_busy() && !state.model.is_waiting() && !state.trace.is_waiting() && !state.ask_when_ready
+        !self.controller.engine.is_busy()
+            && !state.model.is_waiting()
+            && !state.trace.is_waiting()
+            && !state.ask_when_ready
     }
 
     fn take_input(&mut self, ctx: &egui::Context) {
         let (dropped, pasted) = ctx.input(|input| {
-            let dropped: Vec<PathBuf> = input.raw.dropped_files.iter().map(|file| file.path().to_owned()).collect();
+            let dropped: Vec<PathBuf> =
+                input.raw.dropped_files.iter().map(|file| file.path().to_owned()).collect();
             let pasted: Vec<_> = input
                 .events
                 .iter()
@@ -104,7 +111,8 @@ impl LivrApp {
 fn picture_from_clipboard(image: &egui::ColorImage) -> Picture {
     let [width, height] = image.size;
     let samples = image.pixels.iter().flat_map(|p| [p.r(), p.g(), p.b()]).collect();
-    let pixels = image::RgbImage::from_raw(width as u32, height as u32, samples).expect("three samples a pixel");
+    let pixels =
+        image::RgbImage::from_raw(width as u32, height as u32, samples).expect("three samples a pixel");
     Picture { name: "pasted".to_owned(), path: None, pixels }
 }
 
@@ -152,7 +160,11 @@ fn draw(ui: &mut egui::Ui, state: &State, actions: &mut Vec<Action>) {
             matrix::matrix_ui(ui, state, actions);
         });
     });
-    Panel::bottom("latents").default_size(STRIP_HEIGHT).size_range(90.0..=420.0).resizable(true).show(ui, |ui| latent_strip::latent_strip_ui(ui, state, actions));
+    Panel::bottom("latents")
+        .default_size(STRIP_HEIGHT)
+        .size_range(90.0..=420.0)
+        .resizable(true)
+        .show(ui, |ui| latent_strip::latent_strip_ui(ui, state, actions));
     CentralPanel::default().show(ui, |ui| {
         images::image_bar_ui(ui, state, actions);
         images::canvas_ui(ui, state, actions);

@@ -1,4 +1,4 @@
-//! PEFT LoRA adapters with latent rows: every layout the field saves, read into one shape.
+//! PEFT `LoRA` adapters with latent rows: every layout the field saves, read into one shape.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -41,7 +41,7 @@ const CONFIG: &str = "adapter_config.json";
 const WEIGHTS: &str = "adapter_model.safetensors";
 
 impl Adapter {
-    /// Reads an adapter folder: LoRA, latent rows, `livr.json`; at least one of the first two.
+    /// Reads an adapter folder: `LoRA`, latent rows, `livr.json`; at least one of the first two.
     pub fn read(path: &Path) -> Result<Self> {
         Self::read_folder(&Folder::open(path)?)
     }
@@ -104,7 +104,9 @@ fn check_supported(config: &Json) -> Result<()> {
 /// Module name without PEFT's wrappers, however often it wrapped.
 fn module_name(key: &str) -> String {
     let mut rest = key;
-    while let Some(inner) = rest.strip_prefix("base_model.model.").or_else(|| rest.strip_prefix("base_model.")) {
+    while let Some(inner) =
+        rest.strip_prefix("base_model.model.").or_else(|| rest.strip_prefix("base_model."))
+    {
         rest = inner;
     }
     canonical_name(rest)
@@ -123,7 +125,12 @@ fn read_tensors(config: &Json, weights: &Weights) -> Result<Tensors> {
         });
         if let Some((module, half)) = module_and_half {
             if entry.shape.len() != 2 {
-                return Err(Error::field(weights.path_of(entry), name, "a matrix", format!("shape {:?}", entry.shape)));
+                return Err(Error::field(
+                    weights.path_of(entry),
+                    name,
+                    "a matrix",
+                    format!("shape {:?}", entry.shape),
+                ));
             }
             halves.entry(module).or_default()[half] = Some(read()?);
         } else if name.contains("token_adapter.trainable_tokens_delta") {
@@ -166,7 +173,7 @@ fn read_tensors(config: &Json, weights: &Weights) -> Result<Tensors> {
     Ok((lora, delta))
 }
 
-/// alpha / r (LoRA), alpha / sqrt(r) (rank-stabilised), with per-module alphas.
+/// alpha / r (`LoRA`), alpha / sqrt(r) (rank-stabilised), with per-module alphas.
 fn lora_scale(config: &Json, module: &str, rank: usize) -> Result<f64> {
     let mut alpha = config.number("lora_alpha")?;
     if let Some(pattern) = config.object("alpha_pattern") {

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 pub enum Family {
     /// Window-attention vision tower, sectioned multimodal rotary positions.
     Qwen2_5Vl,
-    /// DeepStack, interleaved multimodal rotary positions, query/key norms.
+    /// `DeepStack`, interleaved multimodal rotary positions, query/key norms.
     Qwen3Vl,
 }
 
@@ -155,7 +155,8 @@ impl ModelConfig {
             _ => return Err(root.wrong("model_type", "qwen2_5_vl or qwen3_vl")),
         };
         // Old folders have the language model's fields at the top.
-        let text_fields = root.object("text_config").filter(|t| t.has("hidden_size")).unwrap_or_else(|| root.clone());
+        let text_fields =
+            root.object("text_config").filter(|t| t.has("hidden_size")).unwrap_or_else(|| root.clone());
         let vision_fields =
             root.object("vision_config").ok_or_else(|| root.wrong("vision_config", "an object"))?;
         let tied = match root.get("tie_word_embeddings") {
@@ -168,7 +169,9 @@ impl ModelConfig {
         let text = read_text(family, &text_fields, &root, tied)?;
         let vision = read_vision(family, &vision_fields)?;
         if vision.out_hidden_size != text.hidden_size {
-            return Err(vision_fields.wrong("out_hidden_size", &format!("the hidden_size {}", text.hidden_size)));
+            return Err(
+                vision_fields.wrong("out_hidden_size", &format!("the hidden_size {}", text.hidden_size))
+            );
         }
         let mut eos_token_ids = root.ids("eos_token_id")?;
         if eos_token_ids.is_empty() {
@@ -187,13 +190,17 @@ fn read_text(family: Family, fields: &Json, root: &Json, tied: Option<bool>) -> 
     let num_heads = fields.size("num_attention_heads")?;
     let num_kv_heads = fields.size_or("num_key_value_heads", num_heads)?;
     if !num_heads.is_multiple_of(num_kv_heads) {
-        return Err(fields.wrong("num_key_value_heads", &format!("a divisor of the {num_heads} attention heads")));
+        return Err(
+            fields.wrong("num_key_value_heads", &format!("a divisor of the {num_heads} attention heads"))
+        );
     }
     let head_dim = match family {
         // The reference ignores head_dim here.
         Family::Qwen2_5Vl => {
             if !hidden_size.is_multiple_of(num_heads) {
-                return Err(fields.wrong("hidden_size", &format!("a multiple of the {num_heads} attention heads")));
+                return Err(
+                    fields.wrong("hidden_size", &format!("a multiple of the {num_heads} attention heads"))
+                );
             }
             hidden_size / num_heads
         }
@@ -241,7 +248,11 @@ fn read_mrope(family: Family, fields: &Json, root: &Json, head_dim: usize) -> Re
     let Some(object) = object else {
         let missing = || fields.wrong("rope_parameters", "an object with mrope_section");
         return (default_section.iter().sum::<usize>() == half)
-            .then_some(MropeConfig { section: default_section, interleaved: family == Family::Qwen3Vl, theta: theta_beside })
+            .then_some(MropeConfig {
+                section: default_section,
+                interleaved: family == Family::Qwen3Vl,
+                theta: theta_beside,
+            })
             .ok_or_else(missing);
     };
     let type_key = if object.has("rope_type") { "rope_type" } else { "type" };
@@ -250,10 +261,9 @@ fn read_mrope(family: Family, fields: &Json, root: &Json, head_dim: usize) -> Re
     }
     let section = if object.has("mrope_section") {
         let list = object.indices("mrope_section")?;
-        <[usize; 3]>::try_from(list)
-            .ok()
-            .filter(|section| section.iter().sum::<usize>() == half)
-            .ok_or_else(|| object.wrong("mrope_section", &format!("3 numbers that add up to head_dim/2 = {half}")))?
+        <[usize; 3]>::try_from(list).ok().filter(|section| section.iter().sum::<usize>() == half).ok_or_else(
+            || object.wrong("mrope_section", &format!("3 numbers that add up to head_dim/2 = {half}")),
+        )?
     } else {
         default_section
     };
@@ -284,7 +294,9 @@ fn read_vision(family: Family, fields: &Json) -> Result<VisionConfig> {
         Family::Qwen2_5Vl => {
             let window_size = fields.size_or("window_size", 112)?;
             if window_size / merge_size / patch_size == 0 {
-                return Err(fields.wrong("window_size", &format!("at least {} pixels", merge_size * patch_size)));
+                return Err(
+                    fields.wrong("window_size", &format!("at least {} pixels", merge_size * patch_size))
+                );
             }
             let full_attention_blocks = blocks("fullatt_block_indexes", &[7, 15, 23, 31])?;
             (VisionKind::Windowed { window_size, full_attention_blocks }, "silu")

@@ -67,10 +67,9 @@ impl Folder {
 
     /// Last part of the folder's name.
     pub fn name(&self) -> String {
-        self.root.file_name().map_or_else(
-            || self.root.display().to_string(),
-            |name| name.to_string_lossy().into_owned(),
-        )
+        self.root
+            .file_name()
+            .map_or_else(|| self.root.display().to_string(), |name| name.to_string_lossy().into_owned())
     }
 
     /// Where a file of this folder is, for messages.
@@ -160,7 +159,11 @@ impl Json {
             None => "nothing".to_owned(),
             Some(value) => {
                 let text = value.to_string();
-                if text.len() > 60 { format!("{}…", text.chars().take(60).collect::<String>()) } else { text }
+                if text.len() > 60 {
+                    format!("{}…", text.chars().take(60).collect::<String>())
+                } else {
+                    text
+                }
             }
         };
         Error::field(&self.path, format!("{}{key}", self.prefix), expected, found)
@@ -169,18 +172,20 @@ impl Json {
     /// The object under `key`, if there is one.
     pub fn object(&self, key: &str) -> Option<Self> {
         let value = self.get(key).filter(|value| value.is_object())?;
-        Some(Self {
-            value: value.clone(),
-            path: self.path.clone(),
-            prefix: format!("{}{key}.", self.prefix),
-        })
+        Some(Self { value: value.clone(), path: self.path.clone(), prefix: format!("{}{key}.", self.prefix) })
     }
 
     fn read<T>(&self, key: &str, expected: &str, as_type: impl Fn(&Value) -> Option<T>) -> Result<T> {
         self.get(key).and_then(as_type).ok_or_else(|| self.wrong(key, expected))
     }
 
-    fn read_or<T>(&self, key: &str, default: T, expected: &str, as_type: impl Fn(&Value) -> Option<T>) -> Result<T> {
+    fn read_or<T>(
+        &self,
+        key: &str,
+        default: T,
+        expected: &str,
+        as_type: impl Fn(&Value) -> Option<T>,
+    ) -> Result<T> {
         if self.has(key) { self.read(key, expected, as_type) } else { Ok(default) }
     }
 

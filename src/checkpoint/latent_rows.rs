@@ -43,7 +43,12 @@ impl LatentRows {
             return Err(Error::field(path, field, format!("1 to {MAX_LATENTS} token ids"), k.to_string()));
         }
         if dims.len() != 2 || dims[0] != k {
-            return Err(Error::field(path, "latent_rows", format!("shape [{k}, hidden_size]"), format!("{dims:?}")));
+            return Err(Error::field(
+                path,
+                "latent_rows",
+                format!("shape [{k}, hidden_size]"),
+                format!("{dims:?}"),
+            ));
         }
         let mut sorted = self.token_ids.clone();
         sorted.sort_unstable();
@@ -85,16 +90,22 @@ fn read_safetensors(folder: &Folder) -> Result<LatentRows> {
 
 fn to_ids(ids: &[i64], path: &Path) -> Result<Vec<u32>> {
     ids.iter()
-        .map(|&id| u32::try_from(id).ok().ok_or_else(|| Error::field(path, "token_ids", "ids from 0", id.to_string())))
+        .map(|&id| {
+            u32::try_from(id)
+                .ok()
+                .ok_or_else(|| Error::field(path, "token_ids", "ids from 0", id.to_string()))
+        })
         .collect()
 }
 
 /// `torch.save({"token_ids": [...] or tensor, "latent_rows": tensor})`: a zip with a pickle and raw storages.
 fn read_torch(folder: &Folder) -> Result<LatentRows> {
     let path = folder.path(TORCH);
-    let bad = |problem: String| Error::format(&path, format!("{TORCH} is not a torch.save dictionary"), problem);
+    let bad =
+        |problem: String| Error::format(&path, format!("{TORCH} is not a torch.save dictionary"), problem);
     let bytes = folder.bytes(TORCH)?;
-    let mut archive = zip::ZipArchive::new(std::io::Cursor::new(&bytes[..])).map_err(|e| bad(e.to_string()))?;
+    let mut archive =
+        zip::ZipArchive::new(std::io::Cursor::new(&bytes[..])).map_err(|e| bad(e.to_string()))?;
     let pickle_name = archive
         .file_names()
         .filter_map(|name| Some(name.ok()?.into_owned()))
@@ -118,9 +129,15 @@ fn read_torch(folder: &Folder) -> Result<LatentRows> {
                 let list = match value {
                     Object::List(items) | Object::Tuple(items) => items
                         .into_iter()
-                        .map(|item| item.int_or_long().map_err(|_other| bad("token_ids holds something other than numbers".to_owned())))
+                        .map(|item| {
+                            item.int_or_long().map_err(|_other| {
+                                bad("token_ids holds something other than numbers".to_owned())
+                            })
+                        })
                         .collect::<Result<Vec<i64>>>()?,
-                    tensor => read_storage(&mut archive, key, tensor, &dir, &path)?.to_dtype(DType::I64)?.to_vec1()?,
+                    tensor => read_storage(&mut archive, key, tensor, &dir, &path)?
+                        .to_dtype(DType::I64)?
+                        .to_vec1()?,
                 };
                 ids = Some(to_ids(&list, &path)?);
             }
@@ -144,9 +161,8 @@ fn read_storage(
     path: &Path,
 ) -> Result<Tensor> {
     let bad = |problem: &str| Error::format(path, "an entry is not a plain tensor", problem);
-    let info: TensorInfo = value
-        .into_tensor_info(key, dir)?
-        .ok_or_else(|| bad("expected a tensor saved by torch.save"))?;
+    let info: TensorInfo =
+        value.into_tensor_info(key, dir)?.ok_or_else(|| bad("expected a tensor saved by torch.save"))?;
     if !info.layout.is_contiguous() || info.layout.start_offset() != 0 {
         return Err(bad("expected a contiguous tensor"));
     }

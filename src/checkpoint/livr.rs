@@ -51,11 +51,10 @@ impl LivrConfig {
             return Ok(None);
         }
         let json = folder.json(FILE)?;
-        let num_latents = json
-            .size("num_latents")
-            .ok()
-            .filter(|k| *k <= MAX_LATENTS)
-            .ok_or_else(|| json.wrong("num_latents", &format!("a whole number from 1 to {MAX_LATENTS}")))?;
+        let num_latents =
+            json.size("num_latents").ok().filter(|k| *k <= MAX_LATENTS).ok_or_else(|| {
+                json.wrong("num_latents", &format!("a whole number from 1 to {MAX_LATENTS}"))
+            })?;
         let latent_tokens = match json.get("latent_tokens") {
             None => (0..num_latents).map(latent_name).collect(),
             Some(value) => {

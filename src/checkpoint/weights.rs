@@ -87,10 +87,20 @@ impl Weights {
             });
         };
         if entry.shape != shape {
-            return Err(Error::field(self.path_of(entry), &entry.key, format!("shape {shape:?}"), format!("{:?}", entry.shape)));
+            return Err(Error::field(
+                self.path_of(entry),
+                &entry.key,
+                format!("shape {shape:?}"),
+                format!("{:?}", entry.shape),
+            ));
         }
         if !matches!(entry.dtype, Dtype::F32 | Dtype::BF16 | Dtype::F16) {
-            return Err(Error::field(self.path_of(entry), &entry.key, "f32, bf16 or f16", format!("{:?}", entry.dtype)));
+            return Err(Error::field(
+                self.path_of(entry),
+                &entry.key,
+                "f32, bf16 or f16",
+                format!("{:?}", entry.dtype),
+            ));
         }
         Ok(entry)
     }
@@ -137,10 +147,20 @@ fn weight_files(folder: &Folder) -> Result<Vec<String>> {
     let mut names = BTreeSet::new();
     for (tensor, file) in map {
         let Some(file) = file.as_str() else {
-            return Err(Error::field(index.path(), format!("weight_map.{tensor}"), "a file name", file.to_string()));
+            return Err(Error::field(
+                index.path(),
+                format!("weight_map.{tensor}"),
+                "a file name",
+                file.to_string(),
+            ));
         };
         if file.contains(['/', '\\']) || file == ".." {
-            return Err(Error::field(index.path(), format!("weight_map.{tensor}"), "a file of this folder", file));
+            return Err(Error::field(
+                index.path(),
+                format!("weight_map.{tensor}"),
+                "a file of this folder",
+                file,
+            ));
         }
         if !folder.has(file) {
             return Err(Error::Missing {
@@ -158,7 +178,8 @@ fn weight_files(folder: &Folder) -> Result<Vec<String>> {
 
 fn read_header(folder: &Folder, name: &str, bytes: &[u8], file: usize) -> Result<Vec<(String, TensorEntry)>> {
     let path = folder.path(name);
-    let bad = |problem: String| Error::format(&path, format!("{name} is not a complete safetensors file"), problem);
+    let bad =
+        |problem: String| Error::format(&path, format!("{name} is not a complete safetensors file"), problem);
     if bytes.len() < 8 {
         return Err(bad(format!("expected at least 8 bytes, found {}", bytes.len())));
     }
@@ -177,7 +198,8 @@ fn read_header(folder: &Folder, name: &str, bytes: &[u8], file: usize) -> Result
         .into_iter()
         .map(|(key, info)| {
             let range = start + info.data_offsets.0..start + info.data_offsets.1;
-            let entry = TensorEntry { file, key: key.clone(), dtype: info.dtype, shape: info.shape.clone(), range };
+            let entry =
+                TensorEntry { file, key: key.clone(), dtype: info.dtype, shape: info.shape.clone(), range };
             (key, entry)
         })
         .collect())
@@ -266,7 +288,10 @@ mod tests {
     fn both_key_layouts_have_one_name() {
         for (key, name) in [
             ("model.layers.0.mlp.up_proj.weight", "language_model.layers.0.mlp.up_proj.weight"),
-            ("model.language_model.layers.0.mlp.up_proj.weight", "language_model.layers.0.mlp.up_proj.weight"),
+            (
+                "model.language_model.layers.0.mlp.up_proj.weight",
+                "language_model.layers.0.mlp.up_proj.weight",
+            ),
             ("visual.merger.mlp.0.weight", "visual.merger.mlp.0.weight"),
             ("model.visual.merger.mlp.0.weight", "visual.merger.mlp.0.weight"),
             ("lm_head.weight", "lm_head.weight"),

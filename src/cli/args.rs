@@ -104,7 +104,8 @@ fn non_negative(text: &str) -> std::result::Result<f32, String> {
 impl RunArgs {
     /// Reads the images.
     pub fn sample(&self) -> Result<Sample> {
-        let images = self.image.iter().map(|path| Picture::read(path).map(Arc::new)).collect::<Result<_>>()?;
+        let images =
+            self.image.iter().map(|path| Picture::read(path).map(Arc::new)).collect::<Result<_>>()?;
         let choices = if self.choice.is_empty() { choices_in(&self.prompt) } else { self.choice.clone() };
         Ok(Sample { images, prompt: self.prompt.clone(), choices })
     }

@@ -35,7 +35,7 @@ struct Report<'a> {
 }
 
 /// Runs it.
-pub fn run(args: AskArgs) -> anyhow::Result<()> {
+pub fn run(args: &AskArgs) -> anyhow::Result<()> {
     let sample = args.run.sample()?;
     let terminal = Terminal::new();
     let mut session = args.model.load(&terminal)?;
@@ -58,8 +58,18 @@ pub fn run(args: AskArgs) -> anyhow::Result<()> {
     }
     print(&trace.answer);
     for choice in &trace.choices {
-        print(&format!("  {}  {:5.1} %  (log-probability {:.3})", choice.choice, 100.0 * choice.probability, choice.logprob));
+        print(&format!(
+            "  {}  {:5.1} %  (log-probability {:.3})",
+            choice.choice,
+            100.0 * choice.probability,
+            choice.logprob
+        ));
     }
-    print(&format!("{} tokens in, {} out, {}", trace.input_ids.len(), trace.generated.len(), timings(&trace.timings)));
+    print(&format!(
+        "{} tokens in, {} out, {}",
+        trace.input_ids.len(),
+        trace.generated.len(),
+        timings(&trace.timings)
+    ));
     Ok(())
 }

@@ -7,7 +7,9 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 
 use super::output::{print, print_json};
-use crate::checkpoint::config::{Activation, Family, ModelConfig, MropeConfig, TextConfig, VisionConfig, VisionKind};
+use crate::checkpoint::config::{
+    Activation, Family, ModelConfig, MropeConfig, TextConfig, VisionConfig, VisionKind,
+};
 use crate::device::{DeviceChoice, DtypeChoice, describe, human_bytes, peak_memory_bytes};
 use crate::error::Result;
 use crate::input::positions::mrope_positions;
@@ -160,12 +162,16 @@ fn forward(args: &ForwardArgs) -> anyhow::Result<()> {
     let mut roles = vec![Role::Prompt; num_tokens];
     roles[span.range()].fill(Role::Image);
     roles[num_tokens - NUM_LATENTS..].fill(Role::Latent);
-    let (positions, next) = mrope_positions(roles.iter().map(|r| *r == Role::Image), &[grid], config.vision.merge_size);
+    let (positions, next) =
+        mrope_positions(roles.iter().map(|r| *r == Role::Image), &[grid], config.vision.merge_size);
     let ids = vec![0u32; num_tokens];
     let embeddings = model.embed(&ids, &[span], Some(&features))?;
     let places = Tensor::new(span.range().map(|i| i as u32).collect::<Vec<_>>(), &device)?;
-    let rows: Vec<usize> =
-        if args.capture == Switch::On { (num_tokens - NUM_LATENTS..num_tokens).collect() } else { Vec::new() };
+    let rows: Vec<usize> = if args.capture == Switch::On {
+        (num_tokens - NUM_LATENTS..num_tokens).collect()
+    } else {
+        Vec::new()
+    };
 
     let mut prompt_times = Vec::new();
     let mut cache = KvCache::new(config.text.num_layers, num_tokens + args.decode as usize);
@@ -239,10 +245,18 @@ fn forward(args: &ForwardArgs) -> anyhow::Result<()> {
 fn show(r: &Report) {
     print(&format!("{}, {}, {}", r.shape, r.device, r.dtype));
     print(&format!("{} decoder layers, {} vision blocks", r.layers, r.vision_blocks));
-    print(&format!("{} tokens, {} of them visual; rows of {NUM_LATENTS} latents {}", r.tokens, r.visual_tokens, if r.capture { "kept" } else { "not kept" }));
+    print(&format!(
+        "{} tokens, {} of them visual; rows of {NUM_LATENTS} latents {}",
+        r.tokens,
+        r.visual_tokens,
+        if r.capture { "kept" } else { "not kept" }
+    ));
     print(&format!("weights   {:9.3} s  (random)", r.weights_secs));
     print(&format!("vision    {:9.3} s", r.vision_secs));
-    print(&format!("prompt    {:9.3} s  = {:.2} x its bare matrix products ({:.3} s)", r.prompt_secs, r.prompt_over_matmul, r.matmul_secs));
+    print(&format!(
+        "prompt    {:9.3} s  = {:.2} x its bare matrix products ({:.3} s)",
+        r.prompt_secs, r.prompt_over_matmul, r.matmul_secs
+    ));
     print(&format!("decode    {:9.3} s per token", r.decode_secs_per_token));
     if let Some(peak) = r.peak_bytes {
         print(&format!("peak      {:>9}", human_bytes(peak)));
@@ -281,7 +295,8 @@ fn limit(config: &mut ModelConfig, layers: usize) {
     let depth = config.vision.depth.min(layers);
     config.vision.depth = depth;
     match &mut config.vision.kind {
-        VisionKind::Windowed { full_attention_blocks: blocks, .. } | VisionKind::DeepStack { deepstack_blocks: blocks, .. } => {
+        VisionKind::Windowed { full_attention_blocks: blocks, .. }
+        | VisionKind::DeepStack { deepstack_blocks: blocks, .. } => {
             blocks.retain(|block| *block < depth);
         }
     }
@@ -289,40 +304,41 @@ fn limit(config: &mut ModelConfig, layers: usize) {
 
 /// Shapes as published in the models' config.json.
 fn config(shape: Shape) -> ModelConfig {
-    let qwen2_5 = |hidden_size, intermediate_size, num_layers, num_heads, num_kv_heads, vocab_size, tied| ModelConfig {
-        family: Family::Qwen2_5Vl,
-        text: TextConfig {
-            vocab_size,
-            hidden_size,
-            intermediate_size,
-            num_layers,
-            num_heads,
-            num_kv_heads,
-            head_dim: 128,
-            max_positions: 128_000,
-            rms_norm_eps: 1e-6,
-            mrope: MropeConfig { section: [16, 24, 24], interleaved: false, theta: 1e6 },
-            qkv_bias: true,
-            output_bias: false,
-            qk_norm: false,
-            tied: Some(tied),
-        },
-        vision: VisionConfig {
-            depth: 32,
-            hidden_size: 1280,
-            intermediate_size: 3420,
-            num_heads: 16,
-            out_hidden_size: hidden_size,
-            in_channels: 3,
-            patch_size: 14,
-            temporal_patch_size: 2,
-            merge_size: 2,
-            activation: Activation::Silu,
-            kind: VisionKind::Windowed { window_size: 112, full_attention_blocks: vec![7, 15, 23, 31] },
-        },
-        image_token_id: 151_655,
-        eos_token_ids: vec![151_645],
-    };
+    let qwen2_5 =
+        |hidden_size, intermediate_size, num_layers, num_heads, num_kv_heads, vocab_size, tied| ModelConfig {
+            family: Family::Qwen2_5Vl,
+            text: TextConfig {
+                vocab_size,
+                hidden_size,
+                intermediate_size,
+                num_layers,
+                num_heads,
+                num_kv_heads,
+                head_dim: 128,
+                max_positions: 128_000,
+                rms_norm_eps: 1e-6,
+                mrope: MropeConfig { section: [16, 24, 24], interleaved: false, theta: 1e6 },
+                qkv_bias: true,
+                output_bias: false,
+                qk_norm: false,
+                tied: Some(tied),
+            },
+            vision: VisionConfig {
+                depth: 32,
+                hidden_size: 1280,
+                intermediate_size: 3420,
+                num_heads: 16,
+                out_hidden_size: hidden_size,
+                in_channels: 3,
+                patch_size: 14,
+                temporal_patch_size: 2,
+                merge_size: 2,
+                activation: Activation::Silu,
+                kind: VisionKind::Windowed { window_size: 112, full_attention_blocks: vec![7, 15, 23, 31] },
+            },
+            image_token_id: 151_655,
+            eos_token_ids: vec![151_645],
+        };
     match shape {
         Shape::Qwen2_5Vl3b => qwen2_5(2048, 11_008, 36, 16, 2, 151_936, true),
         Shape::Qwen2_5Vl7b => qwen2_5(3584, 18_944, 28, 28, 4, 152_064, false),

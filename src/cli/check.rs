@@ -26,7 +26,7 @@ struct Report {
 }
 
 /// Runs it; problems found are a failure.
-pub fn run(args: CheckArgs) -> anyhow::Result<()> {
+pub fn run(args: &CheckArgs) -> anyhow::Result<()> {
     let source = args.model.source()?;
     let adapter = args.model.adapter_folder()?;
     let device = args.model.device.open()?;
@@ -34,7 +34,12 @@ pub fn run(args: CheckArgs) -> anyhow::Result<()> {
     let count = found.problems.len();
     if args.json {
         let facts = found.facts.into_iter().map(|(name, value)| (name, value.into())).collect();
-        print_json(&Report { ok: count == 0, facts, problems: found.problems, version: env!("CARGO_PKG_VERSION") });
+        print_json(&Report {
+            ok: count == 0,
+            facts,
+            problems: found.problems,
+            version: env!("CARGO_PKG_VERSION"),
+        });
     } else {
         let width = found.facts.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
         for (name, value) in &found.facts {
@@ -45,6 +50,11 @@ pub fn run(args: CheckArgs) -> anyhow::Result<()> {
             print(&format!("  {problem}"));
         }
     }
-    anyhow::ensure!(count == 0, "{count} problem{} found ({})", if count == 1 { "" } else { "s" }, source.folder.root().display());
+    anyhow::ensure!(
+        count == 0,
+        "{count} problem{} found ({})",
+        if count == 1 { "" } else { "s" },
+        source.folder.root().display()
+    );
     Ok(())
 }

@@ -54,9 +54,9 @@ impl Command {
     /// Runs a subcommand to its end.
     pub fn run(self) -> anyhow::Result<()> {
         match self {
-            Self::Ask(args) => ask::run(args),
+            Self::Ask(args) => ask::run(&args),
             Self::Trace(args) => trace::run(args),
-            Self::Check(args) => check::run(args),
+            Self::Check(args) => check::run(&args),
             Self::Screenshot(args) => window::screenshot(*args),
             Self::Bench(command) => command.run(),
         }

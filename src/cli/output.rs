@@ -51,15 +51,16 @@ impl Terminal {
     /// Clears the line.
     pub fn finish(&self) {
         if self.shown.take() {
-            self.write("\r\x1b[K");
+            overwrite("\r\x1b[K");
         }
     }
+}
 
-    fn write(&self, text: &str) {
-        let mut err = std::io::stderr().lock();
-        if err.write_all(text.as_bytes()).and_then(|()| err.flush()).is_err() {
-            log::debug!("standard error was closed");
-        }
+/// Writes on the terminal's present line.
+fn overwrite(text: &str) {
+    let mut err = std::io::stderr().lock();
+    if err.write_all(text.as_bytes()).and_then(|()| err.flush()).is_err() {
+        log::debug!("standard error was closed");
     }
 }
 
@@ -76,7 +77,7 @@ impl Observer for Terminal {
         if due && std::io::stderr().is_terminal() {
             self.last.set(Some(Instant::now()));
             self.shown.set(true);
-            self.write(&format!("\r\x1b[K{} {:.0} %", progress.phase.label(), 100.0 * progress.fraction()));
+            overwrite(&format!("\r\x1b[K{} {:.0} %", progress.phase.label(), 100.0 * progress.fraction()));
         }
         Ok(())
     }

@@ -89,6 +89,7 @@ pub enum ThemeArg {
 
 /// Options of `livr screenshot`.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub struct ScreenshotArgs {
     #[command(flatten)]
     window: WindowArgs,
@@ -198,10 +199,16 @@ fn adjust(state: &mut State, args: &ScreenshotArgs, theme: egui::Theme) {
 }
 
 /// How long a picture may take; a large model on a CPU takes minutes.
-const PATIENCE: Duration = Duration::from_secs(3600);
+const PATIENCE: Duration = Duration::from_hours(1);
 
 /// Renders the window off-screen once its work is done.
-fn picture(startup: Startup, size: (u32, u32), scale: f32, theme: egui::Theme, out: &Path) -> anyhow::Result<()> {
+fn picture(
+    startup: Startup,
+    size: (u32, u32),
+    scale: f32,
+    theme: egui::Theme,
+    out: &Path,
+) -> anyhow::Result<()> {
     let make = || {
         Harness::builder()
             .with_size(egui::vec2(size.0 as f32, size.1 as f32))
@@ -228,7 +235,8 @@ fn picture(startup: Startup, size: (u32, u32), scale: f32, theme: egui::Theme, o
     // A layout that depends on the last frame's settles within a few.
     harness.run_steps(4);
     harness.remove_cursor();
-    let image = harness.render().map_err(|problem| anyhow::anyhow!("the window cannot be drawn: {problem}"))?;
+    let image =
+        harness.render().map_err(|problem| anyhow::anyhow!("the window cannot be drawn: {problem}"))?;
     atomic::write(out, |file| {
         let mut bytes = std::io::Cursor::new(Vec::new());
         image.write_to(&mut bytes, image::ImageFormat::Png).map_err(std::io::Error::other)?;

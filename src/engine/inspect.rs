@@ -92,24 +92,38 @@ fn describe_config(found: &mut Inspection, config: &ModelConfig) {
         "language model",
         format!(
             "{} layers, hidden size {}, {} heads of {} ({} kv), vocabulary {}, context {}",
-            text.num_layers, text.hidden_size, text.num_heads, text.head_dim, text.num_kv_heads, text.vocab_size, text.max_positions
+            text.num_layers,
+            text.hidden_size,
+            text.num_heads,
+            text.head_dim,
+            text.num_kv_heads,
+            text.vocab_size,
+            text.max_positions
         ),
     );
     let kind = match &vision.kind {
         VisionKind::Windowed { window_size, full_attention_blocks } => {
             format!("windows of {window_size} pixels, whole image in blocks {full_attention_blocks:?}")
         }
-        VisionKind::DeepStack { deepstack_blocks, .. } => format!("DeepStack from blocks {deepstack_blocks:?}"),
+        VisionKind::DeepStack { deepstack_blocks, .. } => {
+            format!("DeepStack from blocks {deepstack_blocks:?}")
+        }
     };
     found.fact(
         "vision tower",
-        format!("{} blocks, hidden size {}, patch {} merged {} x {}, {kind}", vision.depth, vision.hidden_size, vision.patch_size, vision.merge_size, vision.merge_size),
+        format!(
+            "{} blocks, hidden size {}, patch {} merged {} x {}, {kind}",
+            vision.depth, vision.hidden_size, vision.patch_size, vision.merge_size, vision.merge_size
+        ),
     );
-    found.fact("output", match text.tied {
-        Some(true) => "tied to the embedding",
-        Some(false) => "lm_head of its own",
-        None => "tied unless the weights have lm_head",
-    });
+    found.fact(
+        "output",
+        match text.tied {
+            Some(true) => "tied to the embedding",
+            Some(false) => "lm_head of its own",
+            None => "tied unless the weights have lm_head",
+        },
+    );
 }
 
 fn describe_weights(found: &mut Inspection, weights: &Weights) {
@@ -123,7 +137,13 @@ fn describe_weights(found: &mut Inspection, weights: &Weights) {
     let types: Vec<String> = by_type.into_keys().collect();
     found.fact(
         "weights",
-        format!("{} parameters in {} tensors, {}, {} on disk", grouped(parameters), weights.entries().count(), types.join(" and "), human_bytes(weights.size_bytes() as u64)),
+        format!(
+            "{} parameters in {} tensors, {}, {} on disk",
+            grouped(parameters),
+            weights.entries().count(),
+            types.join(" and "),
+            human_bytes(weights.size_bytes() as u64)
+        ),
     );
 }
 
@@ -140,19 +160,36 @@ fn grouped(number: usize) -> String {
 }
 
 fn describe_processor(found: &mut Inspection, processor: &Processor, config: &ModelConfig) {
-    found.fact("tokenizer", format!("{} tokens, {} spare embedding rows", processor.num_tokens(), config.text.vocab_size.saturating_sub(processor.num_tokens())));
-    let ends: Vec<String> = processor.end_of_turn().iter().map(|id| format!("{} ({id})", processor.token_text(*id))).collect();
+    found.fact(
+        "tokenizer",
+        format!(
+            "{} tokens, {} spare embedding rows",
+            processor.num_tokens(),
+            config.text.vocab_size.saturating_sub(processor.num_tokens())
+        ),
+    );
+    let ends: Vec<String> =
+        processor.end_of_turn().iter().map(|id| format!("{} ({id})", processor.token_text(*id))).collect();
     found.fact("answers end at", ends.join(", "));
     let images = processor.images();
     let area = (images.patch_size * images.merge_size).pow(2);
     found.fact(
         "images",
-        format!("{} to {} pixels, {} to {} visual tokens", images.min_pixels, images.max_pixels, images.min_pixels / area, images.max_pixels / area),
+        format!(
+            "{} to {} pixels, {} to {} visual tokens",
+            images.min_pixels,
+            images.max_pixels,
+            images.min_pixels / area,
+            images.max_pixels / area
+        ),
     );
-    found.fact("latents", match processor.latents().trained {
-        0 => "none of its own".to_owned(),
-        k => format!("K = {k}"),
-    });
+    found.fact(
+        "latents",
+        match processor.latents().trained {
+            0 => "none of its own".to_owned(),
+            k => format!("K = {k}"),
+        },
+    );
 }
 
 /// Weights at the element type they will have, the cache and the captured rows of a prompt.
@@ -173,17 +210,29 @@ fn describe_memory(found: &mut Inspection, config: &ModelConfig, weights: &Weigh
     );
 }
 
-fn inspect_adapter(found: &mut Inspection, folder: &Folder, model: Option<&mut Model>, processor: Option<&mut Processor>) {
+fn inspect_adapter(
+    found: &mut Inspection,
+    folder: &Folder,
+    model: Option<&mut Model>,
+    processor: Option<&mut Processor>,
+) {
     found.fact("adapter", folder.root().display().to_string());
     let Some(adapter) = found.note(Adapter::read_folder(folder)) else { return };
     let ranks: std::collections::BTreeSet<usize> =
         adapter.lora.values().filter_map(|pair| pair.a.dim(0).ok()).collect();
     found.fact("adapter LoRA", format!("{} layers, rank {ranks:?}", adapter.lora.len()));
-    found.fact("adapter latents", match (adapter.num_latents(), &adapter.livr) {
-        (0, _) => "none".to_owned(),
-        (k, Some(livr)) => format!("K = {k}, {:?}, stage {}", livr.placement, livr.stage.map_or_else(|| "unknown".to_owned(), |s| s.to_string())),
-        (k, None) => format!("K = {k}, no livr.json: after the assistant header"),
-    });
+    found.fact(
+        "adapter latents",
+        match (adapter.num_latents(), &adapter.livr) {
+            (0, _) => "none".to_owned(),
+            (k, Some(livr)) => format!(
+                "K = {k}, {:?}, stage {}",
+                livr.placement,
+                livr.stage.map_or_else(|| "unknown".to_owned(), |s| s.to_string())
+            ),
+            (k, None) => format!("K = {k}, no livr.json: after the assistant header"),
+        },
+    );
     if let Some(model) = model {
         let fits = model.set_adapter(Some(&adapter));
         found.note(fits);

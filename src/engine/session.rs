@@ -82,7 +82,14 @@ impl Session {
         let device = source.device.open()?;
         let loader = Loader::from_weights(&weights, source.dtype.resolve(&device), &device, observer);
         let model = Model::load(&loader, &config)?;
-        Ok(Self { model, processor, adapter: None, weight_bytes: weights.size_bytes(), features: None, source })
+        Ok(Self {
+            model,
+            processor,
+            adapter: None,
+            weight_bytes: weights.size_bytes(),
+            features: None,
+            source,
+        })
     }
 
     /// Puts the adapter of a folder on, or takes the present one off. What fails changes nothing.
@@ -139,7 +146,13 @@ impl Session {
     }
 
     /// Answers a sample with fused or differentiable operations.
-    pub fn run_with(&mut self, sample: &Sample, settings: &Settings, math: Math, observer: &dyn Observer) -> Result<Trace> {
+    pub fn run_with(
+        &mut self,
+        sample: &Sample,
+        settings: &Settings,
+        math: Math,
+        observer: &dyn Observer,
+    ) -> Result<Trace> {
         let started = Instant::now();
         let input = self.processor.process(sample, settings.latents, observer)?;
         let input_secs = started.elapsed().as_secs_f64();
@@ -158,7 +171,8 @@ impl Session {
             match &self.features {
                 Some((held, features)) if *held == key => Some(features.clone()),
                 _ => {
-                    let features = self.model.encode_images(&input.pixel_values, &input.grids, math, observer)?;
+                    let features =
+                        self.model.encode_images(&input.pixel_values, &input.grids, math, observer)?;
                     self.features = Some((key, features.clone()));
                     vision_secs = started.elapsed().as_secs_f64();
                     Some(features)

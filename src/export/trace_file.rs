@@ -34,7 +34,11 @@ impl View for Stored<'_> {
 }
 
 fn floats(array: &Array) -> Stored<'_> {
-    Stored { dtype: Dtype::F32, shape: array.shape.clone(), bytes: Cow::Borrowed(bytemuck::cast_slice(&array.data)) }
+    Stored {
+        dtype: Dtype::F32,
+        shape: array.shape.clone(),
+        bytes: Cow::Borrowed(bytemuck::cast_slice(&array.data)),
+    }
 }
 
 fn integers(shape: &[usize], values: impl Iterator<Item = i64>) -> Stored<'static> {
@@ -53,7 +57,10 @@ pub fn write(trace: &Trace, path: &Path) -> Result<()> {
         ("position_ids", integers(&[3, num_tokens], axes)),
         ("image_grid_thw", integers(&[trace.grids.len(), 3], grids)),
         ("logits", floats(&trace.logits)),
-        ("generated_ids", integers(&[trace.generated.len()], trace.generated.iter().map(|t| i64::from(t.id)))),
+        (
+            "generated_ids",
+            integers(&[trace.generated.len()], trace.generated.iter().map(|t| i64::from(t.id))),
+        ),
         ("generated_logits", floats(&trace.generated_logits)),
     ];
     if !trace.grids.is_empty() {

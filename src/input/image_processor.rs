@@ -79,13 +79,21 @@ impl ImageProcessor {
             }
         }
         if vision.in_channels != 3 {
-            return Err(Error::field(folder.path("config.json"), "vision_config.in_channels", "3", vision.in_channels.to_string()));
+            return Err(Error::field(
+                folder.path("config.json"),
+                "vision_config.in_channels",
+                "3",
+                vision.in_channels.to_string(),
+            ));
         }
         if max_pixels < (vision.patch_size * vision.merge_size).pow(2) || min_pixels > max_pixels {
             return Err(Error::field(
                 json.path(),
                 "min_pixels, max_pixels",
-                format!("at least one {0} x {0} visual token, and the smaller first", vision.patch_size * vision.merge_size),
+                format!(
+                    "at least one {0} x {0} visual token, and the smaller first",
+                    vision.patch_size * vision.merge_size
+                ),
                 format!("{min_pixels}, {max_pixels}"),
             ));
         }
@@ -113,7 +121,8 @@ impl ImageProcessor {
         let factor = (self.patch_size * self.merge_size) as f64;
         let (min_pixels, max_pixels) = (self.min_pixels as f64, self.max_pixels as f64);
         // Python's round: halves go to the even neighbour.
-        let (mut new_h, mut new_w) = ((h / factor).round_ties_even() * factor, (w / factor).round_ties_even() * factor);
+        let (mut new_h, mut new_w) =
+            ((h / factor).round_ties_even() * factor, (w / factor).round_ties_even() * factor);
         if new_h * new_w > max_pixels {
             let beta = (h * w / max_pixels).sqrt();
             new_h = factor.max((h / beta / factor).floor() * factor);

@@ -52,16 +52,14 @@ pub fn register(
         None if trained > 0 => LivrConfig::default_for(trained),
         // Untrained: as many as fit the embedding's spare rows, for those who want to see noise.
         None => {
-            let known = (0..MAX_LATENTS).take_while(|i| tokenizer.token_to_id(&latent_name(*i)).is_some()).count();
+            let known =
+                (0..MAX_LATENTS).take_while(|i| tokenizer.token_to_id(&latent_name(*i)).is_some()).count();
             let spare = vocab_size.saturating_sub(next_id(tokenizer) as usize).min(MAX_LATENTS);
             LivrConfig::default_for(if known > 0 { known } else { spare })
         }
     };
-    let added: Vec<_> = livr
-        .latent_tokens
-        .iter()
-        .map(|name| tokenizers::AddedToken::from(name.clone(), true))
-        .collect();
+    let added: Vec<_> =
+        livr.latent_tokens.iter().map(|name| tokenizers::AddedToken::from(name.clone(), true)).collect();
     tokenizer
         .add_special_tokens(added)
         .map_err(|e| Error::Request(format!("the tokenizer does not take the latent tokens: {e}")))?;

@@ -6,7 +6,11 @@ use crate::units::GridThw;
 ///
 /// Text counts up on all three axes. An image starts where the text stopped; its tokens take their row
 /// and column in the merged grid, and text goes on after the larger of the two.
-pub fn mrope_positions(is_image: impl Iterator<Item = bool>, grids: &[GridThw], merge_size: usize) -> (Vec<[i64; 3]>, i64) {
+pub fn mrope_positions(
+    is_image: impl Iterator<Item = bool>,
+    grids: &[GridThw],
+    merge_size: usize,
+) -> (Vec<[i64; 3]>, i64) {
     let mut positions = Vec::new();
     let mut next = 0i64;
     let mut grids = grids.iter();

@@ -46,14 +46,19 @@ impl Processor {
             Error::field(
                 folder.path(TOKENIZER),
                 "added_tokens",
-                format!("the image placeholder with id {}, the image_token_id of config.json", config.image_token_id),
+                format!(
+                    "the image placeholder with id {}, the image_token_id of config.json",
+                    config.image_token_id
+                ),
                 "no token with that id",
             )
         })?;
         let livr = LivrConfig::read(folder)?;
         let mut end_of_turn: BTreeSet<u32> = end_of_turn_ids(folder, config)?.into_iter().collect();
         if end_of_turn.is_empty() {
-            end_of_turn.extend(["<|im_end|>", "<|endoftext|>"].iter().filter_map(|name| tokenizer.token_to_id(name)));
+            end_of_turn.extend(
+                ["<|im_end|>", "<|endoftext|>"].iter().filter_map(|name| tokenizer.token_to_id(name)),
+            );
         }
         let vocab_size = config.text.vocab_size;
         let mut with_latents = tokenizer.clone();
@@ -162,7 +167,12 @@ impl Processor {
     }
 
     /// Prepares a sample.
-    pub fn process(&self, sample: &Sample, choice: LatentChoice, observer: &dyn Observer) -> Result<ModelInput> {
+    pub fn process(
+        &self,
+        sample: &Sample,
+        choice: LatentChoice,
+        observer: &dyn Observer,
+    ) -> Result<ModelInput> {
         let latents = self.latents.select(choice)?;
         let merge_size = self.images.merge_size;
         let (mut grids, mut patches) = (Vec::new(), Array::default());

@@ -14,8 +14,8 @@ const SUPPORT: f64 = 2.0;
 pub fn bicubic(source: &RgbImage, width: u32, height: u32) -> RgbImage {
     // Rounding to 8 bits in between makes the order of the passes part of the result. Pillow 13 resizes the
     // height first where the height shrinks by more than twice what the width does.
-    let [shrink_x, shrink_y] =
-        [(source.width(), width), (source.height(), height)].map(|(from, to)| i64::from(from) - i64::from(to));
+    let [shrink_x, shrink_y] = [(source.width(), width), (source.height(), height)]
+        .map(|(from, to)| i64::from(from) - i64::from(to));
     if shrink_y > 0 && shrink_y > 2 * shrink_x {
         resize_width(&resize_height(source, height), width)
     } else {
@@ -47,7 +47,8 @@ fn resize_height(source: &RgbImage, height: u32) -> RgbImage {
     out.par_chunks_mut(stride).zip(&kernels).for_each(|(out_row, kernel)| {
         let rows = &source.as_raw()[kernel.first * stride..];
         for (column, value) in out_row.iter_mut().enumerate() {
-            let taps = kernel.weights.iter().enumerate().map(|(i, w)| i32::from(rows[i * stride + column]) * w);
+            let taps =
+                kernel.weights.iter().enumerate().map(|(i, w)| i32::from(rows[i * stride + column]) * w);
             *value = round(taps.sum());
         }
     });
@@ -85,9 +86,8 @@ fn kernels(source: usize, target: usize) -> Vec<Kernel> {
             let center = (i as f64 + 0.5) * scale;
             let first = (center - support + 0.5).max(0.0) as usize;
             let end = ((center + support + 0.5) as usize).min(source);
-            let weights: Vec<f64> = (first..end)
-                .map(|x| catmull_rom((x as f64 - center + 0.5) / filter_scale))
-                .collect();
+            let weights: Vec<f64> =
+                (first..end).map(|x| catmull_rom((x as f64 - center + 0.5) / filter_scale)).collect();
             let total: f64 = weights.iter().sum();
             let fixed = |w: &f64| {
                 let value = w / total * f64::from(1 << PRECISION_BITS);

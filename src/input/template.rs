@@ -50,7 +50,9 @@ impl ChatTemplate {
                         .find(|item| item["name"] == "default")
                         .and_then(|item| item["template"].as_str().map(str::to_owned))
                         .map(Some)
-                        .ok_or_else(|| json.wrong("chat_template", "a text, or a list with one named default"))?,
+                        .ok_or_else(|| {
+                            json.wrong("chat_template", "a text, or a list with one named default")
+                        })?,
                     Some(_) => Some(json.string("chat_template")?),
                 }
             };
@@ -59,7 +61,8 @@ impl ChatTemplate {
             }
         }
         Err(Error::Missing {
-            what: "chat_template.jinja (or chat_template in chat_template.json or tokenizer_config.json)".to_owned(),
+            what: "chat_template.jinja (or chat_template in chat_template.json or tokenizer_config.json)"
+                .to_owned(),
             path: folder.root().to_owned(),
         })
     }
@@ -82,7 +85,9 @@ impl ChatTemplate {
 
     /// One user turn, ready for the assistant's.
     pub fn render(&self, parts: &[Part]) -> Result<String> {
-        let failed = |e: minijinja::Error| Error::format(&self.path, "the chat template does not render", describe(&e));
+        let failed = |e: minijinja::Error| {
+            Error::format(&self.path, "the chat template does not render", describe(&e))
+        };
         let template = self.environment.get_template("chat").map_err(failed)?;
         let content: Vec<Value> = parts
             .iter()
@@ -138,7 +143,9 @@ pub fn user_parts(prompt: &str, num_images: usize) -> Result<Vec<Part>> {
     const MARK: &str = "<image>";
     let marks = prompt.matches(MARK).count();
     if marks > num_images {
-        return Err(Error::Request(format!("the prompt has {marks} {MARK} marks, there are {num_images} images")));
+        return Err(Error::Request(format!(
+            "the prompt has {marks} {MARK} marks, there are {num_images} images"
+        )));
     }
     let mut parts = vec![Part::Image; num_images - marks];
     for (i, text) in prompt.split(MARK).enumerate() {
@@ -172,7 +179,8 @@ mod tests {
 
     #[test]
     fn a_template_that_loops_or_does_not_parse_is_one_sentence() {
-        let looping = template("{% for i in range(10000) %}{% for j in range(10000) %}{{ i }}{% endfor %}{% endfor %}");
+        let looping =
+            template("{% for i in range(10000) %}{% for j in range(10000) %}{{ i }}{% endfor %}{% endfor %}");
         assert!(looping.unwrap().render(&[]).unwrap_err().to_string().contains("loops"));
         assert!(template("{% for %}").unwrap_err().to_string().contains("does not parse"));
         let raising = template("{{ raise_exception('no system turn') }}").unwrap();

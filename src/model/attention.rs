@@ -36,7 +36,11 @@ pub fn attend(
     for start in (0..num_queries).step_by(block) {
         let len = block.min(num_queries - start);
         // Query heads of one key-value head are neighbours: folding them into the rows saves a copy of k and v.
-        let queries = (q.narrow(1, start, len)?.contiguous()? * scale)?.reshape((num_kv_heads, groups * len, head_dim))?;
+        let queries = (q.narrow(1, start, len)?.contiguous()? * scale)?.reshape((
+            num_kv_heads,
+            groups * len,
+            head_dim,
+        ))?;
         let mut scores = queries.matmul(&keys)?.reshape((num_heads, len, num_keys))?;
         if let Some(mask) = mask {
             scores = scores.to_dtype(DType::F32)?.broadcast_add(&mask.rows(start..start + len)?)?;
@@ -52,7 +56,14 @@ pub fn attend(
 /// Attention within consecutive segments (windows, frames), no mask.
 ///
 /// q, k, v: [P, H, d] -> [P, H * d]. Neighbouring segments of equal length go through as one batch.
-pub fn attend_segments(q: &Tensor, k: &Tensor, v: &Tensor, lengths: &[usize], scale: f64, math: Math) -> Result<Tensor> {
+pub fn attend_segments(
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    lengths: &[usize],
+    scale: f64,
+    math: Math,
+) -> Result<Tensor> {
     let (num_patches, num_heads, head_dim) = q.dims3()?;
     let mut outputs = Vec::new();
     let mut start = 0;

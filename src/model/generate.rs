@@ -120,7 +120,12 @@ struct Run<'a> {
 }
 
 /// Answers a prepared sample.
-pub fn run(model: &Model, processor: &Processor, request: Request<'_>, observer: &dyn Observer) -> Result<Trace> {
+pub fn run(
+    model: &Model,
+    processor: &Processor,
+    request: Request<'_>,
+    observer: &dyn Observer,
+) -> Result<Trace> {
     let num_tokens = request.input.num_tokens();
     let decoding = request.settings.decoding;
     let room = processor.max_positions().saturating_sub(num_tokens);
@@ -155,8 +160,7 @@ impl Run<'_> {
         let capture = self.request.settings.capture;
         let num_tokens = input.num_tokens();
         let features = self.request.features.as_ref();
-        let latents: Vec<usize> =
-            (0..num_tokens).filter(|i| input.roles[*i] == Role::Latent).collect();
+        let latents: Vec<usize> = (0..num_tokens).filter(|i| input.roles[*i] == Role::Latent).collect();
         let rows = if capture.full_attentions {
             (0..num_tokens).collect()
         } else if capture.rows {
@@ -242,7 +246,11 @@ impl Run<'_> {
         let mut ids = Vec::new();
         trace.generated_logits = Array { shape: vec![0, vocab], data: Vec::new() };
         loop {
-            self.observer.progress(Progress { phase: Phase::Answer, done: ids.len(), total: max_new_tokens })?;
+            self.observer.progress(Progress {
+                phase: Phase::Answer,
+                done: ids.len(),
+                total: max_new_tokens,
+            })?;
             if logits.iter().any(|l| l.is_nan()) {
                 return Err(Error::Request(
                     "the model's output is not a number: try --dtype f32, or check the weights".to_owned(),
@@ -253,14 +261,16 @@ impl Run<'_> {
             trace.generated_logits.data.extend_from_slice(&logits);
             trace.generated_logits.shape[0] += 1;
             ids.push(id);
-            trace.answer = self.processor.decode(&ids).trim().to_owned();
+            let answer = self.processor.decode(&ids);
+            answer.trim().clone_into(&mut trace.answer);
             self.observer.answer_grew(&trace.answer);
             let is_last = ids.len() == max_new_tokens || self.processor.ends_turn(id);
             if is_last && !keep_rows {
                 break;
             }
             // The last token is fed too, only for its attention row.
-            let mut tap = Collector::new(num_layers, if keep_rows { vec![0] } else { Vec::new() }, self.observer);
+            let mut tap =
+                Collector::new(num_layers, if keep_rows { vec![0] } else { Vec::new() }, self.observer);
             let hidden = self.feed(&[id], &mut tap)?;
             if keep_rows {
                 rows.push(tap.take_attention()?);
@@ -288,7 +298,12 @@ impl Run<'_> {
             .into_iter()
             .map(|other| (other, self.processor.token_text(other), logprobs[other as usize].exp()))
             .collect();
-        GeneratedToken { id, text: self.processor.token_text(id), logprob: logprobs[id as usize], alternatives }
+        GeneratedToken {
+            id,
+            text: self.processor.token_text(id),
+            logprob: logprobs[id as usize],
+            alternatives,
+        }
     }
 
     /// Log-probability of each choice's tokens after the prompt.
@@ -317,7 +332,11 @@ impl Run<'_> {
         let shares = log_softmax(&logprobs);
         let scores = self.request.choices.iter().zip(logprobs).zip(shares);
         Ok(scores
-            .map(|((choice, logprob), share)| ChoiceScore { choice: choice.clone(), logprob, probability: share.exp() })
+            .map(|((choice, logprob), share)| ChoiceScore {
+                choice: choice.clone(),
+                logprob,
+                probability: share.exp(),
+            })
             .collect())
     }
 }

@@ -27,7 +27,7 @@ pub struct Lora {
     scale: f64,
 }
 
-/// y = x Wᵀ + bias, plus the LoRA update where one is put on.
+/// y = x Wᵀ + bias, plus the `LoRA` update where one is put on.
 #[derive(Debug, Clone)]
 pub struct Linear {
     name: String,
@@ -59,7 +59,7 @@ impl Linear {
         Ok(self.weight.dims2()?)
     }
 
-    /// Puts a LoRA update on, or takes it off; the weight itself never changes.
+    /// Puts a `LoRA` update on, or takes it off; the weight itself never changes.
     pub fn set_lora(&mut self, pair: Option<&LoraPair>) -> Result<()> {
         self.lora = match pair {
             None => None,
@@ -157,15 +157,20 @@ pub fn softmax(scores: &Tensor, math: Math) -> Result<Tensor> {
 /// Cosines and sines of every position, half a head wide: the other half repeats them.
 #[derive(Debug, Clone)]
 pub struct Rotary {
-    /// [T, head_dim / 2].
+    /// [T, `head_dim` / 2].
     pub cos: Tensor,
-    /// [T, head_dim / 2].
+    /// [T, `head_dim` / 2].
     pub sin: Tensor,
 }
 
 impl Rotary {
-    /// From angles, [T, head_dim / 2] in row order.
-    pub fn from_angles(angles: &[f32], half: usize, dtype: DType, device: &candle_core::Device) -> Result<Self> {
+    /// From angles, [T, `head_dim` / 2] in row order.
+    pub fn from_angles(
+        angles: &[f32],
+        half: usize,
+        dtype: DType,
+        device: &candle_core::Device,
+    ) -> Result<Self> {
         let rows = angles.len() / half;
         let table = |f: fn(f32) -> f32| -> Result<Tensor> {
             let values: Vec<f32> = angles.iter().map(|a| f(*a)).collect();
@@ -174,7 +179,7 @@ impl Rotary {
         Ok(Self { cos: table(f32::cos)?, sin: table(f32::sin)? })
     }
 
-    /// Rotates the halves of each head against each other (`rotate_half`); x: [H, T, head_dim].
+    /// Rotates the halves of each head against each other (`rotate_half`); x: [H, T, `head_dim`].
     #[expect(clippy::disallowed_methods, reason = "the fused operation is for inference only")]
     pub fn apply(&self, x: &Tensor, math: Math) -> Result<Tensor> {
         let batched = x.contiguous()?.unsqueeze(0)?;

@@ -28,7 +28,12 @@ pub struct Loader<'a> {
 
 impl<'a> Loader<'a> {
     /// Reads from files.
-    pub fn from_weights(weights: &'a Weights, dtype: DType, device: &Device, observer: &'a dyn Observer) -> Self {
+    pub fn from_weights(
+        weights: &'a Weights,
+        dtype: DType,
+        device: &Device,
+        observer: &'a dyn Observer,
+    ) -> Self {
         let source = Source::Weights { weights, observer, done: Cell::new(0) };
         Self { source, dtype, device: device.clone() }
     }

@@ -25,8 +25,7 @@ pub struct Mask {
 impl Mask {
     /// A mask over all S positions of `roles`, for the last `num_queries` of them.
     pub fn new(kind: MaskKind, roles: &[Role], num_queries: usize, device: &Device) -> Result<Self> {
-        let mut mask =
-            Self { kind, roles: roles.to_vec(), num_queries, device: device.clone(), whole: None };
+        let mut mask = Self { kind, roles: roles.to_vec(), num_queries, device: device.clone(), whole: None };
         if num_queries * roles.len() <= KEEP_WHOLE {
             mask.whole = Some(mask.build(0..num_queries)?);
         }

@@ -107,7 +107,9 @@ impl Model {
             let Some((out_dim, in_dim)) = dims.get(module) else {
                 return Err(Error::field(file, module, "a linear layer of this model", "none of that name"));
             };
-            for (half, tensor, axis, expected) in [("lora_A", &pair.a, 1, in_dim), ("lora_B", &pair.b, 0, out_dim)] {
+            for (half, tensor, axis, expected) in
+                [("lora_A", &pair.a, 1, in_dim), ("lora_B", &pair.b, 0, out_dim)]
+            {
                 let found = tensor.dim(axis)?;
                 if found != *expected {
                     let field = format!("{module}.{half}");
@@ -130,7 +132,7 @@ impl Model {
         Ok(())
     }
 
-    /// The vision tower on the patches of all images: [P, C*T*P*P] -> visual tokens and DeepStack features.
+    /// The vision tower on the patches of all images: [P, C*T*P*P] -> visual tokens and `DeepStack` features.
     pub fn encode_images(
         &self,
         pixel_values: &Array,
@@ -147,7 +149,12 @@ impl Model {
     }
 
     /// Token embeddings with visual tokens in the places of the placeholders: [N, D].
-    pub fn embed(&self, ids: &[u32], image_spans: &[Span], features: Option<&VisualFeatures>) -> Result<Tensor> {
+    pub fn embed(
+        &self,
+        ids: &[u32],
+        image_spans: &[Span],
+        features: Option<&VisualFeatures>,
+    ) -> Result<Tensor> {
         let mut parts = Vec::new();
         let (mut next, mut used) = (0, 0);
         for span in image_spans {

@@ -5,7 +5,9 @@ use candle_core::Tensor;
 
 use super::layers::{Linear, Math, RmsNorm, activate};
 use super::loader::Loader;
-use super::vision::{VisionAttention, VisualFeatures, axial_rotary, frame_lengths, load_patch_embed, patch_positions};
+use super::vision::{
+    VisionAttention, VisualFeatures, axial_rotary, frame_lengths, load_patch_embed, patch_positions,
+};
 use crate::checkpoint::config::{Activation, VisionConfig};
 use crate::error::Result;
 use crate::progress::{Observer, Phase, Progress};
@@ -57,7 +59,12 @@ pub struct VisionTower {
 
 impl VisionTower {
     /// `visual.*`.
-    pub fn load(loader: &Loader<'_>, c: &VisionConfig, window_size: usize, full_attention_blocks: &[usize]) -> Result<Self> {
+    pub fn load(
+        loader: &Loader<'_>,
+        c: &VisionConfig,
+        window_size: usize,
+        full_attention_blocks: &[usize],
+    ) -> Result<Self> {
         let merged = c.hidden_size * c.merge_size * c.merge_size;
         let blocks = (0..c.depth)
             .map(|i| Block::load(loader, &format!("visual.blocks.{i}"), c))
@@ -74,7 +81,7 @@ impl VisionTower {
         })
     }
 
-    /// Every linear layer LoRA can go on.
+    /// Every linear layer `LoRA` can go on.
     pub fn linears_mut(&mut self) -> Vec<&mut Linear> {
         let mut all: Vec<&mut Linear> = Vec::new();
         for block in &mut self.blocks {
@@ -86,7 +93,13 @@ impl VisionTower {
     }
 
     /// patches: [P, C*T*P*P] -> visual tokens [P / `merge_size`², D].
-    pub fn forward(&self, patches: &Tensor, grids: &[GridThw], math: Math, observer: &dyn Observer) -> Result<VisualFeatures> {
+    pub fn forward(
+        &self,
+        patches: &Tensor,
+        grids: &[GridThw],
+        math: Math,
+        observer: &dyn Observer,
+    ) -> Result<VisualFeatures> {
         let c = &self.config;
         let per_token = c.merge_size * c.merge_size;
         let windows = Windows::new(grids, c.merge_size, self.window_size / c.merge_size / c.patch_size);

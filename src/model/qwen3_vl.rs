@@ -1,11 +1,13 @@
-//! The Qwen3-VL vision tower: learned positions resampled to the image's grid, and DeepStack, which hands
+//! The Qwen3-VL vision tower: learned positions resampled to the image's grid, and `DeepStack`, which hands
 //! features of early blocks to the first decoder layers (arXiv 2406.04334).
 
 use candle_core::Tensor;
 
 use super::layers::{LayerNorm, Linear, Math, activate};
 use super::loader::Loader;
-use super::vision::{VisionAttention, VisualFeatures, axial_rotary, frame_lengths, load_patch_embed, patch_positions};
+use super::vision::{
+    VisionAttention, VisualFeatures, axial_rotary, frame_lengths, load_patch_embed, patch_positions,
+};
 use crate::checkpoint::config::{Activation, VisionConfig};
 use crate::error::Result;
 use crate::progress::{Observer, Phase, Progress};
@@ -39,7 +41,7 @@ impl Block {
 /// `merge_size`² neighbouring patches to one visual token.
 struct Merger {
     norm: LayerNorm,
-    /// Normalise the merged row (DeepStack) rather than each patch.
+    /// Normalise the merged row (`DeepStack`) rather than each patch.
     norm_after_merge: bool,
     fc1: Linear,
     fc2: Linear,
@@ -71,7 +73,7 @@ impl Merger {
     }
 }
 
-/// Patches in, visual tokens and DeepStack features out.
+/// Patches in, visual tokens and `DeepStack` features out.
 pub struct VisionTower {
     config: VisionConfig,
     positions_per_side: usize,
@@ -85,7 +87,12 @@ pub struct VisionTower {
 
 impl VisionTower {
     /// `visual.*`.
-    pub fn load(loader: &Loader<'_>, c: &VisionConfig, positions_per_side: usize, deepstack_blocks: &[usize]) -> Result<Self> {
+    pub fn load(
+        loader: &Loader<'_>,
+        c: &VisionConfig,
+        positions_per_side: usize,
+        deepstack_blocks: &[usize],
+    ) -> Result<Self> {
         let blocks = (0..c.depth)
             .map(|i| Block::load(loader, &format!("visual.blocks.{i}"), c))
             .collect::<Result<_>>()?;
@@ -105,7 +112,7 @@ impl VisionTower {
         })
     }
 
-    /// Every linear layer LoRA can go on.
+    /// Every linear layer `LoRA` can go on.
     pub fn linears_mut(&mut self) -> Vec<&mut Linear> {
         let mut all: Vec<&mut Linear> = Vec::new();
         for block in &mut self.blocks {
@@ -118,13 +125,24 @@ impl VisionTower {
         all
     }
 
-    /// patches: [P, C*T*P*P] -> visual tokens and DeepStack features, [P / `merge_size`², D] each.
-    pub fn forward(&self, patches: &Tensor, grids: &[GridThw], math: Math, observer: &dyn Observer) -> Result<VisualFeatures> {
+    /// patches: [P, C*T*P*P] -> visual tokens and `DeepStack` features, [P / `merge_size`², D] each.
+    pub fn forward(
+        &self,
+        patches: &Tensor,
+        grids: &[GridThw],
+        math: Math,
+        observer: &dyn Observer,
+    ) -> Result<VisualFeatures> {
         let c = &self.config;
         let device = patches.device();
         let x = self.patch_embed.forward(patches)?;
         let mut x = (&x + self.position_embeddings(grids)?.to_dtype(x.dtype())?)?;
-        let rotary = axial_rotary(&patch_positions(grids, c.merge_size), c.hidden_size / c.num_heads, x.dtype(), device)?;
+        let rotary = axial_rotary(
+            &patch_positions(grids, c.merge_size),
+            c.hidden_size / c.num_heads,
+            x.dtype(),
+            device,
+        )?;
         let frames = frame_lengths(grids);
         let mut deepstack = Vec::new();
         for (i, block) in self.blocks.iter().enumerate() {

@@ -23,7 +23,8 @@ impl Sampler {
             return argmax(logits);
         }
         let scaled: Vec<f32> = logits.iter().map(|l| l / self.decoding.temperature).collect();
-        let mut ranked: Vec<(u32, f32)> = log_softmax(&scaled).into_iter().zip(0..).map(|(l, id)| (id, l.exp())).collect();
+        let mut ranked: Vec<(u32, f32)> =
+            log_softmax(&scaled).into_iter().zip(0..).map(|(l, id)| (id, l.exp())).collect();
         ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
         let mut mass = 0.0;
         let kept = ranked.iter().take_while(|(_, p)| {

@@ -11,7 +11,7 @@ use crate::units::LayerIdx;
 pub enum Site {
     /// Token embeddings with the image features in place.
     Embedding,
-    /// Output of a decoder layer, before any DeepStack features are added to it.
+    /// Output of a decoder layer, before any `DeepStack` features are added to it.
     AfterLayer(LayerIdx),
     /// After the final norm.
     FinalNorm,

@@ -45,7 +45,9 @@ impl SelfAttention {
     fn load(loader: &Loader<'_>, name: &str, c: &TextConfig) -> Result<Self> {
         let (q_dim, kv_dim) = (c.num_heads * c.head_dim, c.num_kv_heads * c.head_dim);
         let norm = |part: &str| -> Result<Option<RmsNorm>> {
-            c.qk_norm.then(|| RmsNorm::load(loader, &format!("{name}.{part}"), c.head_dim, c.rms_norm_eps)).transpose()
+            c.qk_norm
+                .then(|| RmsNorm::load(loader, &format!("{name}.{part}"), c.head_dim, c.rms_norm_eps))
+                .transpose()
         };
         Ok(Self {
             q_proj: Linear::load(loader, &format!("{name}.q_proj"), c.hidden_size, q_dim, c.qkv_bias)?,
@@ -61,7 +63,14 @@ impl SelfAttention {
     }
 
     /// x: [T, D] -> [T, D].
-    fn forward(&self, x: &Tensor, layer: LayerIdx, rotary: &Rotary, pass: &mut Pass<'_>, tap: &mut dyn Tap) -> Result<Tensor> {
+    fn forward(
+        &self,
+        x: &Tensor,
+        layer: LayerIdx,
+        rotary: &Rotary,
+        pass: &mut Pass<'_>,
+        tap: &mut dyn Tap,
+    ) -> Result<Tensor> {
         let num_tokens = x.dim(0)?;
         let math = pass.math;
         let heads = |y: Tensor, n: usize, norm: Option<&RmsNorm>| -> Result<Tensor> {
@@ -99,6 +108,7 @@ impl SelfAttention {
     }
 }
 
+#[expect(clippy::struct_field_names, reason = "the checkpoint's names")]
 struct Mlp {
     gate_proj: Linear,
     up_proj: Linear,
@@ -115,7 +125,7 @@ impl Mlp {
         })
     }
 
-    /// down(silu(gate(x)) * up(x)) (SwiGLU, Shazeer 2020).
+    /// down(silu(gate(x)) * up(x)) (`SwiGLU`, Shazeer 2020).
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let gate = self.gate_proj.forward(x)?.silu()?;
         self.down_proj.forward(&(gate * self.up_proj.forward(x)?)?)
@@ -131,7 +141,8 @@ struct DecoderLayer {
 
 impl DecoderLayer {
     fn load(loader: &Loader<'_>, name: &str, c: &TextConfig) -> Result<Self> {
-        let norm = |part: &str| RmsNorm::load(loader, &format!("{name}.{part}"), c.hidden_size, c.rms_norm_eps);
+        let norm =
+            |part: &str| RmsNorm::load(loader, &format!("{name}.{part}"), c.hidden_size, c.rms_norm_eps);
         Ok(Self {
             input_layernorm: norm("input_layernorm")?,
             self_attn: SelfAttention::load(loader, &format!("{name}.self_attn"), c)?,
@@ -140,7 +151,14 @@ impl DecoderLayer {
         })
     }
 
-    fn forward(&self, x: &Tensor, layer: LayerIdx, rotary: &Rotary, pass: &mut Pass<'_>, tap: &mut dyn Tap) -> Result<Tensor> {
+    fn forward(
+        &self,
+        x: &Tensor,
+        layer: LayerIdx,
+        rotary: &Rotary,
+        pass: &mut Pass<'_>,
+        tap: &mut dyn Tap,
+    ) -> Result<Tensor> {
         let normed = self.input_layernorm.forward(x, pass.math)?;
         let x = (x + self.self_attn.forward(&normed, layer, rotary, pass, tap)?)?;
         let normed = self.post_attention_layernorm.forward(&x, pass.math)?;
@@ -209,7 +227,7 @@ impl TextModel {
         Ok(())
     }
 
-    /// Every linear layer LoRA can go on.
+    /// Every linear layer `LoRA` can go on.
     pub fn linears_mut(&mut self) -> impl Iterator<Item = &mut Linear> {
         self.layers.iter_mut().flat_map(|layer| {
             let DecoderLayer { self_attn, mlp, .. } = layer;
@@ -232,9 +250,10 @@ impl TextModel {
         let mut parts = Vec::new();
         for run in ids.chunk_by(|a, b| latent_row(a).is_some() == latent_row(b).is_some()) {
             let (table, index) = match (&self.latent_rows, latent_row(&run[0])) {
-                (Some(latent_rows), Some(_)) => {
-                    (&latent_rows.rows, run.iter().filter_map(|id| latent_row(id).map(|row| row as u32)).collect())
-                }
+                (Some(latent_rows), Some(_)) => (
+                    &latent_rows.rows,
+                    run.iter().filter_map(|id| latent_row(id).map(|row| row as u32)).collect(),
+                ),
                 _ => (&self.embed_tokens, run.to_vec()),
             };
             parts.push(table.index_select(&Tensor::new(index, table.device())?, 0)?);

@@ -1,6 +1,6 @@
 //! What the vision towers share: patch embedding, rotary positions on the patch grid, a block of attention.
 
-use candle_core::{Device, DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 
 use super::attention::attend_segments;
 use super::layers::{Linear, Math, Rotary, inverse_frequencies};
@@ -26,7 +26,9 @@ pub fn patch_positions(grids: &[GridThw], merge_size: usize) -> Vec<[usize; 2]> 
         for _frame in 0..grid.t {
             for token in 0..rows * cols {
                 let (row, col) = (token / cols * merge_size, token % cols * merge_size);
-                positions.extend((0..merge_size * merge_size).map(|i| [row + i / merge_size, col + i % merge_size]));
+                positions.extend(
+                    (0..merge_size * merge_size).map(|i| [row + i / merge_size, col + i % merge_size]),
+                );
             }
         }
     }
@@ -39,7 +41,12 @@ pub fn frame_lengths(grids: &[GridThw]) -> Vec<usize> {
 }
 
 /// Axial rotary positions: the first half of the frequencies turns with the row, the second with the column.
-pub fn axial_rotary(positions: &[[usize; 2]], head_dim: usize, dtype: DType, device: &Device) -> Result<Rotary> {
+pub fn axial_rotary(
+    positions: &[[usize; 2]],
+    head_dim: usize,
+    dtype: DType,
+    device: &Device,
+) -> Result<Rotary> {
     const THETA: f64 = 10_000.0;
     let frequencies = inverse_frequencies(head_dim / 2, THETA);
     let angles: Vec<f32> = positions
@@ -81,13 +88,14 @@ impl VisionAttention {
         let head_dim = width / self.num_heads;
         let qkv = self.qkv.forward(x)?.reshape((num_patches, 3, self.num_heads, head_dim))?;
         let part = |i: usize| -> Result<Tensor> { Ok(qkv.narrow(1, i, 1)?.squeeze(1)?) };
-        let turned = |x: Tensor| -> Result<Tensor> { Ok(rotary.apply(&x.transpose(0, 1)?, math)?.transpose(0, 1)?) };
+        let turned =
+            |x: Tensor| -> Result<Tensor> { Ok(rotary.apply(&x.transpose(0, 1)?, math)?.transpose(0, 1)?) };
         let (q, k, v) = (turned(part(0)?)?, turned(part(1)?)?, part(2)?);
         let scale = 1.0 / (head_dim as f64).sqrt();
         self.proj.forward(&attend_segments(&q, &k, &v, segments, scale, math)?)
     }
 
-    /// Every linear layer LoRA can go on.
+    /// Every linear layer `LoRA` can go on.
     pub fn linears_mut(&mut self) -> [&mut Linear; 2] {
         [&mut self.qkv, &mut self.proj]
     }

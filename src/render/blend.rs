@@ -135,7 +135,8 @@ mod tests {
         let out = compose(&image, &map, Range { low: 0.0, high: 1.0 }, &style);
         assert_eq!(out.get_pixel(0, 0).0, ColourMap::Viridis.at(0.0));
         assert_eq!(out.get_pixel(3, 1).0, ColourMap::Viridis.at(1.0));
-        let clear = compose(&image, &map, Range { low: 0.0, high: 1.0 }, &OverlayStyle { opacity: 0.0, ..style });
+        let clear =
+            compose(&image, &map, Range { low: 0.0, high: 1.0 }, &OverlayStyle { opacity: 0.0, ..style });
         assert_eq!(clear, image);
     }
 

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-
 use eframe::egui_wgpu::{CallbackResources, CallbackTrait, ScreenDescriptor};
 use image::imageops::FilterType;
 
@@ -96,8 +95,10 @@ struct Uniforms {
 impl OverlayPaint {
     fn uniforms(&self) -> Uniforms {
         let [left, top, right, bottom] = self.view;
-        let (layer, range) =
-            self.map.as_ref().map_or((0, Range { low: 0.0, high: 1.0 }), |(_, layer, range)| (*layer, *range));
+        let (layer, range) = self
+            .map
+            .as_ref()
+            .map_or((0, Range { low: 0.0, high: 1.0 }), |(_, layer, range)| (*layer, *range));
         Uniforms {
             uv_min: [left, top],
             uv_max: [right, bottom],
@@ -143,7 +144,8 @@ impl OverlayRenderer {
     pub fn new(device: &wgpu::Device, format: wgpu::TextureFormat) -> Self {
         let module = device.create_shader_module(wgpu::include_wgsl!("../../shaders/overlay.wgsl"));
         let fragment = wgpu::ShaderStages::FRAGMENT;
-        let entry = |binding, ty| wgpu::BindGroupLayoutEntry { binding, visibility: fragment, ty, count: None };
+        let entry =
+            |binding, ty| wgpu::BindGroupLayoutEntry { binding, visibility: fragment, ty, count: None };
         let texture = |filterable, view_dimension| wgpu::BindingType::Texture {
             sample_type: wgpu::TextureSampleType::Float { filterable },
             view_dimension,
@@ -152,11 +154,14 @@ impl OverlayRenderer {
         let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
             label: Some("overlay"),
             entries: &[
-                entry(0, wgpu::BindingType::Buffer {
-                    ty: wgpu::BufferBindingType::Uniform,
-                    has_dynamic_offset: false,
-                    min_binding_size: None,
-                }),
+                entry(
+                    0,
+                    wgpu::BindingType::Buffer {
+                        ty: wgpu::BufferBindingType::Uniform,
+                        has_dynamic_offset: false,
+                        min_binding_size: None,
+                    },
+                ),
                 entry(1, texture(true, wgpu::TextureViewDimension::D2)),
                 entry(2, wgpu::BindingType::Sampler(wgpu::SamplerBindingType::Filtering)),
                 entry(3, texture(false, wgpu::TextureViewDimension::D2Array)),
@@ -286,7 +291,13 @@ impl OverlayRenderer {
     }
 }
 
-fn make_texture(device: &wgpu::Device, label: &str, size: [u32; 3], mips: u32, format: wgpu::TextureFormat) -> wgpu::Texture {
+fn make_texture(
+    device: &wgpu::Device,
+    label: &str,
+    size: [u32; 3],
+    mips: u32,
+    format: wgpu::TextureFormat,
+) -> wgpu::Texture {
     device.create_texture(&wgpu::TextureDescriptor {
         label: Some(label),
         size: wgpu::Extent3d { width: size[0], height: size[1], depth_or_array_layers: size[2] },
@@ -302,9 +313,18 @@ fn make_texture(device: &wgpu::Device, label: &str, size: [u32; 3], mips: u32, f
 fn write_texture(queue: &wgpu::Queue, texture: &wgpu::Texture, mip_level: u32, size: [u32; 3], data: &[u8]) {
     let bytes_per_row = data.len() as u32 / (size[1] * size[2]);
     queue.write_texture(
-        wgpu::TexelCopyTextureInfo { texture, mip_level, origin: wgpu::Origin3d::ZERO, aspect: wgpu::TextureAspect::All },
+        wgpu::TexelCopyTextureInfo {
+            texture,
+            mip_level,
+            origin: wgpu::Origin3d::ZERO,
+            aspect: wgpu::TextureAspect::All,
+        },
         data,
-        wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(bytes_per_row), rows_per_image: Some(size[1]) },
+        wgpu::TexelCopyBufferLayout {
+            offset: 0,
+            bytes_per_row: Some(bytes_per_row),
+            rows_per_image: Some(size[1]),
+        },
         wgpu::Extent3d { width: size[0], height: size[1], depth_or_array_layers: size[2] },
     );
 }
@@ -336,7 +356,9 @@ fn upload_image(device: &wgpu::Device, queue: &wgpu::Queue, picture: &Picture) -
 
 fn upload_maps(device: &wgpu::Device, queue: &wgpu::Queue, stack: Option<&MapStack>) -> Texture {
     let (size, values) = match stack {
-        Some(stack) => ([stack.cols as u32, stack.rows as u32, stack.num_layers() as u32], stack.values.as_slice()),
+        Some(stack) => {
+            ([stack.cols as u32, stack.rows as u32, stack.num_layers() as u32], stack.values.as_slice())
+        }
         None => ([1, 1, 1], [0.0f32].as_slice()),
     };
     let texture = make_texture(device, "maps", size, 1, wgpu::TextureFormat::R32Float);
@@ -369,7 +391,12 @@ impl CallbackTrait for OverlayPaint {
         Vec::new()
     }
 
-    fn paint(&self, _info: egui::PaintCallbackInfo, pass: &mut wgpu::RenderPass<'static>, resources: &CallbackResources) {
+    fn paint(
+        &self,
+        _info: egui::PaintCallbackInfo,
+        pass: &mut wgpu::RenderPass<'static>,
+        resources: &CallbackResources,
+    ) {
         if let Some(renderer) = resources.get::<OverlayRenderer>() {
             renderer.draw(pass, self.slot);
         }

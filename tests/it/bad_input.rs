@@ -84,16 +84,28 @@ fn fields_of_the_config() {
     type Edit = fn(&mut serde_json::Value);
     let cases: [(Edit, &[&str]); 13] = [
         (|c| c["model_type"] = json!("llama"), &["model_type", "qwen2_5_vl or qwen3_vl", "llama"]),
-        (|c| c["text_config"]["num_hidden_layers"] = json!("three"), &["text_config.num_hidden_layers", "a whole number from 1", "three"]),
+        (
+            |c| c["text_config"]["num_hidden_layers"] = json!("three"),
+            &["text_config.num_hidden_layers", "a whole number from 1", "three"],
+        ),
         (|c| c["text_config"]["num_hidden_layers"] = json!(0), &["text_config.num_hidden_layers", "found 0"]),
         (|c| c["text_config"]["hidden_size"] = json!(-1), &["text_config.hidden_size"]),
-        (|c| c["text_config"]["num_key_value_heads"] = json!(3), &["text_config.num_key_value_heads", "divisor"]),
+        (
+            |c| c["text_config"]["num_key_value_heads"] = json!(3),
+            &["text_config.num_key_value_heads", "divisor"],
+        ),
         (|c| c["text_config"]["vocab_size"] = json!(100), &["image_token_id", "below vocab_size 100"]),
-        (|c| c["text_config"]["rope_parameters"]["mrope_section"] = json!([1, 2]), &["text_config.rope_parameters.mrope_section"]),
+        (
+            |c| c["text_config"]["rope_parameters"]["mrope_section"] = json!([1, 2]),
+            &["text_config.rope_parameters.mrope_section"],
+        ),
         (|c| c["text_config"]["rope_parameters"]["rope_type"] = json!("yarn"), &["rope_type", "yarn"]),
         (|c| c["text_config"]["hidden_act"] = json!("relu"), &["text_config.hidden_act", "relu"]),
         (|c| c["vision_config"]["patch_size"] = json!(1e30), &["vision_config.patch_size"]),
-        (|c| c["vision_config"]["deepstack_visual_indexes"] = json!([99]), &["vision_config.deepstack_visual_indexes", "depth 4"]),
+        (
+            |c| c["vision_config"]["deepstack_visual_indexes"] = json!([99]),
+            &["vision_config.deepstack_visual_indexes", "depth 4"],
+        ),
         (|c| c["vision_config"]["out_hidden_size"] = json!(65), &["vision_config.out_hidden_size", "64"]),
         (|c| c["vision_config"] = json!(null), &["vision_config", "found nothing"]),
     ];
@@ -131,7 +143,10 @@ fn tensors_that_disagree_with_the_config() {
 #[test]
 fn an_index_that_names_an_absent_shard() {
     let model = model();
-    model.write("model.safetensors.index.json", json!({"weight_map": {"lm_head.weight": "model-00002-of-00002.safetensors"}}).to_string());
+    model.write(
+        "model.safetensors.index.json",
+        json!({"weight_map": {"lm_head.weight": "model-00002-of-00002.safetensors"}}).to_string(),
+    );
     refuses(&model, None, true, &["model-00002-of-00002.safetensors", "lm_head.weight", "missing"]);
     model.write("model.safetensors.index.json", json!({"weight_map": {"a": "../../etc/passwd"}}).to_string());
     refuses(&model, None, true, &["weight_map.a", "a file of this folder"]);
@@ -154,7 +169,8 @@ fn templates_that_loop_or_do_not_parse() {
         model.write("chat_template.jinja", template);
         let case = Case::named("qwen3_vl", "plain");
         let mut session = load(model.path(), None).unwrap();
-        let problem = session.run(&case.sample(), &case.settings(Capture::default()), &Unobserved).err().unwrap();
+        let problem =
+            session.run(&case.sample(), &case.settings(Capture::default()), &Unobserved).err().unwrap();
         expect(&problem.to_string(), &[words]);
     }
 }
@@ -202,14 +218,24 @@ fn numbers_of_latents() {
     for k in [json!(0), json!(1000), json!(-3), json!("four")] {
         let adapter = Copy::of("qwen3_vl", "adapter");
         adapter.edit_json("livr.json", |livr| livr["num_latents"] = k);
-        refuses(&model(), Some(adapter.path()), true, &["num_latents", "a whole number from 1 to 256", "livr.json"]);
+        refuses(
+            &model(),
+            Some(adapter.path()),
+            true,
+            &["num_latents", "a whole number from 1 to 256", "livr.json"],
+        );
     }
     let fewer = Copy::of("qwen3_vl", "adapter");
     fewer.edit_json("livr.json", |livr| {
         livr["num_latents"] = json!(3);
         livr["latent_tokens"] = json!(["<livr_0>", "<livr_1>", "<livr_2>"]);
     });
-    refuses(&model(), Some(fewer.path()), true, &["num_latents", "4, the number of latent rows", "3", "livr.json"]);
+    refuses(
+        &model(),
+        Some(fewer.path()),
+        true,
+        &["num_latents", "4, the number of latent rows", "3", "livr.json"],
+    );
     let dir = fixture("qwen3_vl");
     let mut session = load(&dir.join("model"), Some(&dir.join("adapter"))).unwrap();
     let case = Case::named("qwen3_vl", "latents");

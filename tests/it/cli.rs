@@ -33,10 +33,29 @@ fn trace_writes_the_file_of_the_design() {
         let out = dir.path().join("trace.safetensors");
         let (root, out_text) = (display(&case.dir), display(&out));
         let output = livr(&[
-            "trace", "--model", &format!("{root}/model"), "--adapter", &format!("{root}/adapter"),
-            "--image", &format!("{root}/images/0.png"), &format!("{root}/images/1.png"),
-            "--prompt", case.value["prompt"].as_str().unwrap(), "--mask", "bottleneck", "--max-new-tokens", "6",
-            "--attentions", "full", "--hidden", "full", "--logits", "full", "--out", &out_text, "--json",
+            "trace",
+            "--model",
+            &format!("{root}/model"),
+            "--adapter",
+            &format!("{root}/adapter"),
+            "--image",
+            &format!("{root}/images/0.png"),
+            &format!("{root}/images/1.png"),
+            "--prompt",
+            case.value["prompt"].as_str().unwrap(),
+            "--mask",
+            "bottleneck",
+            "--max-new-tokens",
+            "6",
+            "--attentions",
+            "full",
+            "--hidden",
+            "full",
+            "--logits",
+            "full",
+            "--out",
+            &out_text,
+            "--json",
         ]);
         assert_eq!(json(&output)["num_latents"], 4);
         let (ours, golden) = (Golden::read(&out), case.golden());
@@ -67,8 +86,17 @@ fn without_full_the_file_has_rows_only() {
     let out = dir.path().join("t.safetensors");
     let root = display(&fixture("qwen3_vl"));
     let output = livr(&[
-        "trace", "--model", &format!("{root}/model"), "--image", &format!("{root}/images/0.png"), "--prompt", "",
-        "--latents", "off", "--out", &display(&out),
+        "trace",
+        "--model",
+        &format!("{root}/model"),
+        "--image",
+        &format!("{root}/images/0.png"),
+        "--prompt",
+        "",
+        "--latents",
+        "off",
+        "--out",
+        &display(&out),
     ]);
     assert!(output.status.success(), "{}", text(&output.stderr));
     let file = Golden::read(&out);
@@ -82,7 +110,8 @@ fn without_full_the_file_has_rows_only() {
 #[test]
 fn ask_on_the_demo_needs_nothing() {
     let photo = display(&Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/photos/coffee.png"));
-    let report = json(&livr(&["ask", "--image", &photo, "--prompt", "What is it? (A) tea (B) coffee", "--json"]));
+    let report =
+        json(&livr(&["ask", "--image", &photo, "--prompt", "What is it? (A) tea (B) coffee", "--json"]));
     assert_eq!(report["num_latents"], 16);
     let choices = report["choices"].as_array().unwrap();
     assert_eq!(choices.len(), 2);
@@ -164,14 +193,19 @@ fn screenshots_show_the_state_asked_for() {
     let dir = TempDir::new().unwrap();
     let shot = |name: &str, args: &[&str]| {
         let out = dir.path().join(name);
-        let output = livr(&[&["screenshot", "--size", "900x600", "--max-new-tokens", "2", "--out", &display(&out)], args].concat());
+        let output = livr(
+            &[&["screenshot", "--size", "900x600", "--max-new-tokens", "2", "--out", &display(&out)], args]
+                .concat(),
+        );
         assert!(output.status.success(), "{}", text(&output.stderr));
         image::open(&out).unwrap().to_rgb8()
     };
     let dark = shot("dark.png", &[]);
     assert_eq!(dark.dimensions(), (900, 600));
     let light = shot("light.png", &["--theme", "light"]);
-    let mean = |image: &image::RgbImage| image.as_raw().iter().map(|v| u64::from(*v)).sum::<u64>() / image.as_raw().len() as u64;
+    let mean = |image: &image::RgbImage| {
+        image.as_raw().iter().map(|v| u64::from(*v)).sum::<u64>() / image.as_raw().len() as u64
+    };
     assert!(mean(&light) > mean(&dark) + 40);
     assert_ne!(shot("layer.png", &["--layer", "0", "--head", "3", "--latent", "9"]), dark);
     assert_ne!(shot("mask.png", &["--mask", "bottleneck"]), dark);
@@ -179,7 +213,21 @@ fn screenshots_show_the_state_asked_for() {
 
 #[test]
 fn bench_measures_beside_something_real() {
-    let report = json(&livr(&["bench", "forward", "--shape", "qwen2.5-vl-3b", "--layers", "1", "--tokens", "64", "--decode", "1", "--repeats", "1", "--json"]));
+    let report = json(&livr(&[
+        "bench",
+        "forward",
+        "--shape",
+        "qwen2.5-vl-3b",
+        "--layers",
+        "1",
+        "--tokens",
+        "64",
+        "--decode",
+        "1",
+        "--repeats",
+        "1",
+        "--json",
+    ]));
     assert!(report["prompt_over_matmul"].as_f64().unwrap() > 0.0);
     assert_eq!(report["layers"], 1);
 }

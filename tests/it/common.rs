@@ -42,7 +42,11 @@ impl Case {
             .as_array()
             .unwrap()
             .iter()
-            .map(|value| Self { dir: dir.clone(), name: value["name"].as_str().unwrap().to_owned(), value: value.clone() })
+            .map(|value| Self {
+                dir: dir.clone(),
+                name: value["name"].as_str().unwrap().to_owned(),
+                value: value.clone(),
+            })
             .collect()
     }
 
@@ -57,7 +61,10 @@ impl Case {
 
     pub fn sample(&self) -> Sample {
         let paths = self.value["images"].as_array().unwrap();
-        let images = paths.iter().map(|p| Arc::new(Picture::read(&self.dir.join(p.as_str().unwrap())).unwrap())).collect();
+        let images = paths
+            .iter()
+            .map(|p| Arc::new(Picture::read(&self.dir.join(p.as_str().unwrap())).unwrap()))
+            .collect();
         Sample { images, prompt: self.value["prompt"].as_str().unwrap().to_owned(), choices: Vec::new() }
     }
 
@@ -82,7 +89,8 @@ impl Case {
 }
 
 /// Capture everything.
-pub const EVERYTHING: Capture = Capture { rows: true, full_attentions: true, full_hidden: true, full_logits: true };
+pub const EVERYTHING: Capture =
+    Capture { rows: true, full_attentions: true, full_hidden: true, full_logits: true };
 
 /// A safetensors file read whole.
 pub struct Golden {
@@ -95,7 +103,9 @@ impl Golden {
         let file = SafeTensors::deserialize(&bytes).unwrap();
         let tensors = file
             .iter()
-            .map(|(name, view)| (name.to_owned(), (view.dtype(), view.shape().to_vec(), view.data().to_vec())))
+            .map(|(name, view)| {
+                (name.to_owned(), (view.dtype(), view.shape().to_vec(), view.data().to_vec()))
+            })
             .collect();
         Self { tensors }
     }
@@ -188,13 +198,17 @@ impl Copy {
     pub fn tensors(&self, file: &str) -> Vec<Stored> {
         let bytes = std::fs::read(self.path().join(file)).unwrap();
         let file = SafeTensors::deserialize(&bytes).unwrap();
-        file.iter().map(|(name, v)| (name.to_owned(), v.dtype(), v.shape().to_vec(), v.data().to_vec())).collect()
+        file.iter()
+            .map(|(name, v)| (name.to_owned(), v.dtype(), v.shape().to_vec(), v.data().to_vec()))
+            .collect()
     }
 
     pub fn write_tensors(&self, file: &str, tensors: &[Stored]) {
         let views: Vec<(String, TensorView<'_>)> = tensors
             .iter()
-            .map(|(name, dtype, shape, data)| (name.clone(), TensorView::new(*dtype, shape.clone(), data).unwrap()))
+            .map(|(name, dtype, shape, data)| {
+                (name.clone(), TensorView::new(*dtype, shape.clone(), data).unwrap())
+            })
             .collect();
         std::fs::write(self.path().join(file), safetensors::serialize(views, None).unwrap()).unwrap();
     }

@@ -18,8 +18,41 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("export", &["error", "trace"]),
     ("engine", &["checkpoint", "data", "device", "error", "input", "model", "progress", "settings", "trace"]),
     ("render", &["analysis", "data"]),
-    ("app", &["analysis", "checkpoint", "data", "device", "engine", "progress", "render", "settings", "trace", "units"]),
-    ("cli", &["analysis", "app", "checkpoint", "data", "device", "engine", "error", "export", "input", "model", "progress", "render", "settings", "trace", "units"]),
+    (
+        "app",
+        &[
+            "analysis",
+            "checkpoint",
+            "data",
+            "device",
+            "engine",
+            "progress",
+            "render",
+            "settings",
+            "trace",
+            "units",
+        ],
+    ),
+    (
+        "cli",
+        &[
+            "analysis",
+            "app",
+            "checkpoint",
+            "data",
+            "device",
+            "engine",
+            "error",
+            "export",
+            "input",
+            "model",
+            "progress",
+            "render",
+            "settings",
+            "trace",
+            "units",
+        ],
+    ),
 ];
 
 fn files(dir: &Path) -> Vec<std::path::PathBuf> {
@@ -45,12 +78,18 @@ fn dependencies_point_one_way() {
         if matches!(module.as_str(), "lib" | "main") {
             continue;
         }
-        let (_, allowed) = LAYERS.iter().find(|(name, _)| *name == module).unwrap_or_else(|| panic!("{module} has no layer"));
+        let (_, allowed) = LAYERS
+            .iter()
+            .find(|(name, _)| *name == module)
+            .unwrap_or_else(|| panic!("{module} has no layer"));
         let text = std::fs::read_to_string(&file).unwrap();
         let code = text.split("#[cfg(test)]").next().unwrap();
         for (_, rest) in code.match_indices("crate::").map(|(i, m)| (i, &code[i + m.len()..])) {
             let used: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-            if used != module && !allowed.contains(&used.as_str()) && LAYERS.iter().any(|(name, _)| *name == used) {
+            if used != module
+                && !allowed.contains(&used.as_str())
+                && LAYERS.iter().any(|(name, _)| *name == used)
+            {
                 wrong.push(format!("{} uses {used}", relative.display()));
             }
         }

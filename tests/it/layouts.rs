@@ -63,7 +63,8 @@ fn old_key_names_of_qwen3_and_template_in_json() {
     model.edit_json("tokenizer_config.json", |config| config["chat_template"] = json!(template));
     check("qwen3_vl", "two", &model, None, 1e-4);
     model.edit_json("tokenizer_config.json", |config| {
-        config["chat_template"] = json!([{"name": "tool_use", "template": "no"}, {"name": "default", "template": template}]);
+        config["chat_template"] =
+            json!([{"name": "tool_use", "template": "no"}, {"name": "default", "template": template}]);
     });
     check("qwen3_vl", "two", &model, None, 1e-4);
 }
@@ -149,13 +150,25 @@ fn latent_rows_as_torch_file_as_token_adapter_and_without_livr_json() {
 
     let delta = Copy::of("qwen3_vl", "adapter");
     let rows = delta.tensors("latent_rows.safetensors");
-    let ids: Vec<i64> = rows.iter().find(|t| t.0 == "token_ids").unwrap().3.as_chunks().0.iter().map(|raw| i64::from_le_bytes(*raw)).collect();
+    let ids: Vec<i64> = rows
+        .iter()
+        .find(|t| t.0 == "token_ids")
+        .unwrap()
+        .3
+        .as_chunks()
+        .0
+        .iter()
+        .map(|raw| i64::from_le_bytes(*raw))
+        .collect();
     let mut row = rows.into_iter().find(|t| t.0 == "latent_rows").unwrap();
-    row.0 = "base_model.model.model.language_model.embed_tokens.token_adapter.trainable_tokens_delta".to_owned();
+    row.0 =
+        "base_model.model.model.language_model.embed_tokens.token_adapter.trainable_tokens_delta".to_owned();
     let mut tensors = delta.tensors(ADAPTER);
     tensors.push(row);
     delta.write_tensors(ADAPTER, &tensors);
-    delta.edit_json("adapter_config.json", |config| config["trainable_token_indices"] = json!({"embed_tokens": ids}));
+    delta.edit_json("adapter_config.json", |config| {
+        config["trainable_token_indices"] = json!({"embed_tokens": ids});
+    });
     for file in ["latent_rows.safetensors", "latent_rows.pt", "livr.json"] {
         delta.remove(file);
     }
@@ -207,6 +220,10 @@ fn latents_at_the_end_of_the_users_turn() {
     let mut settings = case.settings(Capture::default());
     settings.latents = LatentChoice::Auto;
     let trace = session.run(&case.sample(), &settings, &Unobserved).unwrap();
-    assert!(trace.text.contains("REF?<livr_0><livr_1><livr_2><livr_3><|im_end|>\n<|im_start|>assistant\n"), "{}", trace.text);
+    assert!(
+        trace.text.contains("REF?<livr_0><livr_1><livr_2><livr_3><|im_end|>\n<|im_start|>assistant\n"),
+        "{}",
+        trace.text
+    );
     assert_eq!(trace.num_latents(), 4);
 }

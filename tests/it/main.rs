@@ -1,5 +1,7 @@
 //! Tests of the whole: against the reference, through the command line, through the window.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+
 mod bad_input;
 mod cli;
 mod common;

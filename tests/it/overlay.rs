@@ -20,8 +20,10 @@ impl Gpu {
     fn new() -> Self {
         let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
         let options = wgpu::RequestAdapterOptions { force_fallback_adapter: false, ..Default::default() };
-        let adapter = pollster::block_on(instance.request_adapter(&options)).expect("a graphics driver, in software if need be");
-        let (device, queue) = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor::default())).unwrap();
+        let adapter = pollster::block_on(instance.request_adapter(&options))
+            .expect("a graphics driver, in software if need be");
+        let (device, queue) =
+            pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor::default())).unwrap();
         Self { device, queue }
     }
 
@@ -46,7 +48,10 @@ impl Gpu {
                 color_attachments: &[Some(wgpu::RenderPassColorAttachment {
                     view: &view,
                     resolve_target: None,
-                    ops: wgpu::Operations { load: wgpu::LoadOp::Clear(wgpu::Color::BLACK), store: wgpu::StoreOp::Store },
+                    ops: wgpu::Operations {
+                        load: wgpu::LoadOp::Clear(wgpu::Color::BLACK),
+                        store: wgpu::StoreOp::Store,
+                    },
                     depth_slice: None,
                 })],
                 ..Default::default()
@@ -64,7 +69,11 @@ impl Gpu {
             target.as_image_copy(),
             wgpu::TexelCopyBufferInfo {
                 buffer: &buffer,
-                layout: wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(stride), rows_per_image: None },
+                layout: wgpu::TexelCopyBufferLayout {
+                    offset: 0,
+                    bytes_per_row: Some(stride),
+                    rows_per_image: None,
+                },
             },
             size,
         );
@@ -80,7 +89,9 @@ impl Gpu {
 }
 
 fn picture(width: u32, height: u32) -> Arc<Picture> {
-    let pixels = RgbImage::from_fn(width, height, |x, y| Rgb([(x * 5 % 256) as u8, (y * 7 % 256) as u8, ((x + y) * 3 % 256) as u8]));
+    let pixels = RgbImage::from_fn(width, height, |x, y| {
+        Rgb([(x * 5 % 256) as u8, (y * 7 % 256) as u8, ((x + y) * 3 % 256) as u8])
+    });
     Arc::new(Picture { name: "test".to_owned(), path: None, pixels })
 }
 
@@ -103,7 +114,9 @@ fn the_shader_is_the_plain_blend() {
     let stack = MapStack::new(&maps).unwrap();
     let range = Range { low: 0.01, high: 0.08 };
     for colour_map in ColourMap::ALL {
-        for (smooth, fade, opacity, layer) in [(false, false, 0.6, 0), (true, false, 1.0, 1), (true, true, 0.8, 2), (false, true, 0.3, 1)] {
+        for (smooth, fade, opacity, layer) in
+            [(false, false, 0.6, 0), (true, false, 1.0, 1), (true, true, 0.8, 2), (false, true, 0.3, 1)]
+        {
             let style = OverlayStyle { opacity, colour_map, smooth, fade };
             let paint = OverlayPaint {
                 image: ShownImage::new(picture.clone()),
@@ -112,11 +125,15 @@ fn the_shader_is_the_plain_blend() {
                 view: [0.0, 0.0, 1.0, 1.0],
                 slot: 7,
             };
-            let (ours, plain) = (gpu.draw(&paint, 96, 60), compose(&picture.pixels, &maps[layer], range, &style));
+            let (ours, plain) =
+                (gpu.draw(&paint, 96, 60), compose(&picture.pixels, &maps[layer], range, &style));
             // A value that falls between two of 256 colours may take either; on all other pixels a rounding.
             let (largest, beyond) = difference(&ours, &plain, 1);
             let share = beyond as f64 / ours.as_raw().len() as f64;
-            assert!(largest <= 6 && share < 0.02, "{colour_map:?} {style:?}: up to {largest}, {beyond} channels beyond rounding");
+            assert!(
+                largest <= 6 && share < 0.02,
+                "{colour_map:?} {style:?}: up to {largest}, {beyond} channels beyond rounding"
+            );
         }
     }
 }

@@ -37,7 +37,8 @@ fn compare(name: &str, trace: &Trace, golden: &Golden) {
     let generated: Vec<i64> = trace.generated.iter().map(|token| i64::from(token.id)).collect();
     assert_eq!(generated, golden.integers("generated_ids"), "{name}: generated_ids");
     let vocab = trace.logits.shape[1];
-    let last_row = Array { shape: vec![1, vocab], data: trace.logits.data[trace.logits.data.len() - vocab..].to_vec() };
+    let last_row =
+        Array { shape: vec![1, vocab], data: trace.logits.data[trace.logits.data.len() - vocab..].to_vec() };
     let logits = if golden.shape("logits")[0] == 1 { &last_row } else { &trace.logits };
     let floats = [
         ("logits", Some(logits)),

@@ -53,7 +53,11 @@ fn rows_sum_to_one_and_are_zero_where_blocked() {
             let mut settings = case.settings(EVERYTHING);
             settings.mask = mask;
             let trace = session.run(&case.sample(), &settings, &Unobserved).unwrap();
-            for row in [&trace.attentions, &trace.latent_attentions, &trace.answer_attentions].into_iter().flatten().flat_map(rows_of) {
+            for row in [&trace.attentions, &trace.latent_attentions, &trace.answer_attentions]
+                .into_iter()
+                .flatten()
+                .flat_map(rows_of)
+            {
                 let sum: f32 = row.iter().sum();
                 assert!((sum - 1.0).abs() < 1e-5, "{mask:?}: a row sums to {sum}");
             }

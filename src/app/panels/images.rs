@@ -3,11 +3,11 @@
 use egui::{Rect, Role, Sense, Stroke, StrokeKind, Ui, vec2};
 
 use super::name_widget;
+use crate::analysis::maps::Query;
 use crate::app::actions::Action;
 use crate::app::canvas::{patch_from_point, place, rect_from_patch, visible_part, zoom_about};
 use crate::app::state::{CanvasView, Hovered, PathKind, State};
 use crate::app::theme::{self, GAP};
-use crate::analysis::maps::Query;
 use crate::render::overlay::OverlayPaint;
 
 const IMAGE_GAP: f32 = 12.0;
@@ -21,7 +21,11 @@ pub fn image_bar_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
         if ui.button("Paste image").on_hover_text("Ctrl+V").clicked() {
             actions.push(Action::Paste);
         }
-        if ui.add_enabled(!state.removed_images.is_empty(), egui::Button::new("Undo")).on_hover_text("Ctrl+Z").clicked() {
+        if ui
+            .add_enabled(!state.removed_images.is_empty(), egui::Button::new("Undo"))
+            .on_hover_text("Ctrl+Z")
+            .clicked()
+        {
             actions.push(Action::UndoImages);
         }
         if ui.add_enabled(!state.images.is_empty(), egui::Button::new("Clear images")).clicked() {
@@ -74,7 +78,12 @@ pub fn canvas_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
         );
         return;
     }
-    let sizes: Vec<_> = state.images.iter().map(|image| image.picture.size()).map(|(w, h)| vec2(w as f32, h as f32)).collect();
+    let sizes: Vec<_> = state
+        .images
+        .iter()
+        .map(|image| image.picture.size())
+        .map(|(w, h)| vec2(w as f32, h as f32))
+        .collect();
     let rects = place(&sizes, area.shrink(GAP), IMAGE_GAP, state.canvas);
     let maps = state.maps.as_ref().filter(|_| state.maps_fit());
     let query = maps.map(|maps| maps.index_of(state.query));
@@ -135,7 +144,9 @@ fn navigate(ui: &Ui, response: &egui::Response, area: Rect, state: &State, actio
 fn describe(state: &State) -> String {
     match (state.images.len(), &state.maps) {
         (0, _) => "No images".to_owned(),
-        (n, Some(_)) if state.maps_fit() => format!("{n} images with the attention of {}", query_name(state.query)),
+        (n, Some(_)) if state.maps_fit() => {
+            format!("{n} images with the attention of {}", query_name(state.query))
+        }
         (n, _) => format!("{n} images"),
     }
 }
@@ -159,9 +170,17 @@ pub fn read_out(state: &State) -> Option<String> {
     let edge = |i: usize, count: usize, side: u32| (i as f64 * f64::from(side) / count as f64).round() as u32;
     let (left, right) = (edge(col, map.cols, width), edge(col + 1, map.cols, width));
     let (top, bottom) = (edge(row, map.rows, height), edge(row + 1, map.rows, height));
-    let lookers: Vec<String> =
-        maps.who_looks_at(image, row, col).iter().take(3).map(|(latent, p)| format!("{latent} ({p:.4})")).collect();
-    let lookers = if lookers.is_empty() { String::new() } else { format!("  ·  most from latents {}", lookers.join(", ")) };
+    let lookers: Vec<String> = maps
+        .who_looks_at(image, row, col)
+        .iter()
+        .take(3)
+        .map(|(latent, p)| format!("{latent} ({p:.4})"))
+        .collect();
+    let lookers = if lookers.is_empty() {
+        String::new()
+    } else {
+        format!("  ·  most from latents {}", lookers.join(", "))
+    };
     Some(format!(
         "image {}, patch ({row}, {col}), pixels {left}..{right} x {top}..{bottom}: {value:.5}, above {:.0} % of patches{lookers}",
         image + 1,

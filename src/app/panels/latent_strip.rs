@@ -4,11 +4,11 @@ use egui::{Role, ScrollArea, Sense, Stroke, StrokeKind, Ui, vec2};
 
 use super::images::query_name;
 use super::name_widget;
+use crate::analysis::maps::Query;
 use crate::app::actions::Action;
 use crate::app::canvas::fit_row;
 use crate::app::state::State;
 use crate::app::theme;
-use crate::analysis::maps::Query;
 use crate::render::overlay::OverlayPaint;
 
 /// Tallest and smallest picture.
@@ -31,7 +31,12 @@ pub fn latent_strip_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
         });
         return;
     };
-    let sizes: Vec<_> = state.images.iter().map(|image| image.picture.size()).map(|(w, h)| vec2(w as f32, h as f32)).collect();
+    let sizes: Vec<_> = state
+        .images
+        .iter()
+        .map(|image| image.picture.size())
+        .map(|(w, h)| vec2(w as f32, h as f32))
+        .collect();
     let aspect: f32 = sizes.iter().map(|size| size.x / size.y.max(1.0)).sum();
     // As large as leaves all latents in two rows.
     let num_latents = maps.queries.iter().filter(|query| matches!(query, Query::Latent(_))).count();
@@ -42,7 +47,9 @@ pub fn latent_strip_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| {
         ui.horizontal_wrapped(|ui| {
             for (index, query) in maps.queries.iter().enumerate() {
-                if index > 0 && matches!((query, maps.queries[index - 1]), (Query::Answer(_), Query::Latent(_))) {
+                if index > 0
+                    && matches!((query, maps.queries[index - 1]), (Query::Answer(_), Query::Latent(_)))
+                {
                     ui.separator();
                 }
                 let (rect, response) = ui.allocate_exact_size(vec2(width, height + LABEL), Sense::click());
@@ -83,7 +90,12 @@ pub fn latent_strip_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
                     colour,
                 );
                 if is_chosen || response.has_focus() {
-                    ui.painter().rect_stroke(pictures, 2.0, Stroke::new(2.0, palette.accent), StrokeKind::Inside);
+                    ui.painter().rect_stroke(
+                        pictures,
+                        2.0,
+                        Stroke::new(2.0, palette.accent),
+                        StrokeKind::Inside,
+                    );
                 }
                 response.on_hover_text(thumbnail_name(state, *query));
             }

@@ -34,7 +34,8 @@ pub fn matrix_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     }
     let palette = theme::palette(ui.visuals());
     let cell = (ui.available_width() / cols as f32).min(22.0);
-    let (rect, response) = ui.allocate_exact_size(vec2(cell * cols as f32, cell.max(6.0) * rows as f32), Sense::click());
+    let (rect, response) =
+        ui.allocate_exact_size(vec2(cell * cols as f32, cell.max(6.0) * rows as f32), Sense::click());
     let all = || values.iter().flatten().copied();
     let (low, high) = (all().fold(f32::INFINITY, f32::min), all().fold(f32::NEG_INFINITY, f32::max));
     name_widget(ui, &response, Role::Image, None, || {

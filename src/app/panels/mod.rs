@@ -15,7 +15,13 @@ pub mod view_options;
 use egui::{Response, Role, Ui, WidgetInfo};
 
 /// Gives a hand-drawn widget a name for screen readers and tests.
-pub fn name_widget(ui: &Ui, response: &Response, role: Role, selected: Option<bool>, label: impl Fn() -> String) {
+pub fn name_widget(
+    ui: &Ui,
+    response: &Response,
+    role: Role,
+    selected: Option<bool>,
+    label: impl Fn() -> String,
+) {
     let enabled = ui.is_enabled();
     response.widget_info(|| match selected {
         Some(selected) => WidgetInfo::selected(role, enabled, selected, label()),

@@ -18,7 +18,9 @@ pub fn model_bar_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
             if ui.button("Built-in demo").clicked() {
                 actions.push(Action::LoadDemo);
             }
-            recent_ui(ui, &state.persisted.recent_models, |path| actions.push(Action::LoadModel(path.to_owned())));
+            recent_ui(ui, &state.persisted.recent_models, |path| {
+                actions.push(Action::LoadModel(path.to_owned()));
+            });
         });
         ui.menu_button("Adapter", |ui| {
             if ui.button("Open adapter…").clicked() {
@@ -49,7 +51,8 @@ pub fn model_bar_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
                 ui.label(format!("{} · {}", info.device, info.dtype));
                 ui.label(format!("weights {}", human_bytes(info.weight_bytes as u64)));
                 if state.used_bytes > 0 {
-                    ui.label(format!("holds {}", human_bytes(state.used_bytes))).on_hover_text("Memory of this program");
+                    ui.label(format!("holds {}", human_bytes(state.used_bytes)))
+                        .on_hover_text("Memory of this program");
                 }
             }
             (Pending::Failed { problem, .. }, None) => {

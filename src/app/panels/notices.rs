@@ -10,19 +10,22 @@ use crate::app::theme;
 pub fn notices_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     let palette = theme::palette(ui.visuals());
     for (i, notice) in state.notices.iter().enumerate() {
-        Frame::new().fill(palette.problem).inner_margin(Margin::symmetric(10, 6)).corner_radius(4).show(ui, |ui| {
-            ui.with_layout(egui::Layout::right_to_left(egui::Align::TOP), |ui| {
-                if ui.button("Dismiss").clicked() {
-                    actions.push(Action::DismissNotice(i));
-                }
-                if ui.button("Copy").clicked() {
-                    ui.ctx().copy_text(notice.text.clone());
-                }
-                ui.with_layout(egui::Layout::left_to_right(egui::Align::TOP), |ui| {
-                    let text = egui::RichText::new(&notice.text).color(palette.on_problem);
-                    ui.add(egui::Label::new(text).wrap().selectable(true));
+        Frame::new().fill(palette.problem).inner_margin(Margin::symmetric(10, 6)).corner_radius(4).show(
+            ui,
+            |ui| {
+                ui.with_layout(egui::Layout::right_to_left(egui::Align::TOP), |ui| {
+                    if ui.button("Dismiss").clicked() {
+                        actions.push(Action::DismissNotice(i));
+                    }
+                    if ui.button("Copy").clicked() {
+                        ui.ctx().copy_text(notice.text.clone());
+                    }
+                    ui.with_layout(egui::Layout::left_to_right(egui::Align::TOP), |ui| {
+                        let text = egui::RichText::new(&notice.text).color(palette.on_problem);
+                        ui.add(egui::Label::new(text).wrap().selectable(true));
+                    });
                 });
-            });
-        });
+            },
+        );
     }
 }

@@ -13,7 +13,8 @@ pub fn question_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     let mut prompt = state.persisted.prompt.clone();
     let id = ui.make_persistent_id("question");
     // Enter asks; Shift+Enter is a new line.
-    let enter = ui.memory(|memory| memory.has_focus(id)) && ui.input_mut(|i| i.consume_key(Modifiers::NONE, Key::Enter));
+    let enter = ui.memory(|memory| memory.has_focus(id))
+        && ui.input_mut(|i| i.consume_key(Modifiers::NONE, Key::Enter));
     let edit = TextEdit::multiline(&mut prompt).id(id).desired_rows(4).desired_width(f32::INFINITY);
     let response = ui.add(edit.hint_text("What should the model look for?")).labelled_by(heading.id);
     if response.changed() {
@@ -64,11 +65,14 @@ pub fn question_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
             actions.push(Action::SetLatents(on));
         }
     });
-    egui::ComboBox::from_label("Mask").width(180.0).selected_text(state.persisted.mask.label()).show_ui(ui, |ui| {
-        for mask in MaskKind::ALL {
-            if ui.selectable_label(state.persisted.mask == mask, mask.label()).clicked() {
-                actions.push(Action::SetMask(mask));
+    egui::ComboBox::from_label("Mask").width(180.0).selected_text(state.persisted.mask.label()).show_ui(
+        ui,
+        |ui| {
+            for mask in MaskKind::ALL {
+                if ui.selectable_label(state.persisted.mask == mask, mask.label()).clicked() {
+                    actions.push(Action::SetMask(mask));
+                }
             }
-        }
-    });
+        },
+    );
 }

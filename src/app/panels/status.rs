@@ -10,7 +10,8 @@ use crate::app::state::State;
 pub fn status_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     ui.horizontal(|ui| {
         if state.model.is_waiting() || state.trace.is_waiting() {
-            let (text, fraction) = state.progress.map_or(("Waiting", 0.0), |p| (p.phase.label(), p.fraction()));
+            let (text, fraction) =
+                state.progress.map_or(("Waiting", 0.0), |p| (p.phase.label(), p.fraction()));
             if ui.button("Cancel").on_hover_text("Esc").clicked() {
                 actions.push(Action::Cancel);
             }

