@@ -18,7 +18,7 @@ need() { # need PACKAGE, when the check that follows fails
     "$@" >/dev/null 2>&1 || missing="$missing $package"
 }
 library() { ldconfig -p 2>/dev/null | grep -q "$1" || /sbin/ldconfig -p 2>/dev/null | grep -q "$1"; }
-driver() { ls /usr/share/vulkan/icd.d/*.json /etc/vulkan/icd.d/*.json; }
+driver() { find /usr/share/vulkan/icd.d /etc/vulkan/icd.d -name "*.json" 2>/dev/null | grep -q .; }
 
 need build-essential command -v cc
 need build-essential command -v c++
