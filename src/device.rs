@@ -114,6 +114,19 @@ pub fn gpus() -> Vec<Gpu> {
     .unwrap_or_default()
 }
 
+/// What to do about a GPU that is there but cannot be used.
+pub fn advice(device: &Device) -> Option<String> {
+    if cfg!(feature = "cuda") || !device.is_cpu() {
+        return None;
+    }
+    let gpu = gpus().into_iter().next()?;
+    Some(format!(
+        "{} with {} is here, but this build runs on the CPU: build with --features cuda",
+        gpu.name,
+        human_bytes(gpu.total_bytes as u64)
+    ))
+}
+
 /// A device as the user reads it.
 pub fn describe(device: &Device) -> String {
     match device.location() {

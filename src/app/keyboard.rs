@@ -42,6 +42,10 @@ const fn ctrl_shift(key: Key) -> KeyboardShortcut {
     KeyboardShortcut::new(Modifiers::COMMAND.plus(Modifiers::SHIFT), key)
 }
 
+const fn shift(key: Key) -> KeyboardShortcut {
+    KeyboardShortcut::new(Modifiers::SHIFT, key)
+}
+
 /// All of them. Longer modifiers come first, so that they win.
 pub const BINDINGS: &[Binding] = &[
     Binding {
@@ -92,6 +96,34 @@ pub const BINDINGS: &[Binding] = &[
         shortcut: ctrl(Key::Z),
         when: When::NotTyping,
         action: |_| Action::UndoImages,
+    },
+    Binding {
+        keys: "Shift+→",
+        does: "Move the view right",
+        shortcut: shift(Key::ArrowRight),
+        when: When::NotTyping,
+        action: |s| pan(s, -1.0, 0.0),
+    },
+    Binding {
+        keys: "Shift+←",
+        does: "Move the view left",
+        shortcut: shift(Key::ArrowLeft),
+        when: When::NotTyping,
+        action: |s| pan(s, 1.0, 0.0),
+    },
+    Binding {
+        keys: "Shift+↓",
+        does: "Move the view down",
+        shortcut: shift(Key::ArrowDown),
+        when: When::NotTyping,
+        action: |s| pan(s, 0.0, -1.0),
+    },
+    Binding {
+        keys: "Shift+↑",
+        does: "Move the view up",
+        shortcut: shift(Key::ArrowUp),
+        when: When::NotTyping,
+        action: |s| pan(s, 0.0, 1.0),
     },
     Binding {
         keys: "/",
@@ -213,6 +245,11 @@ pub fn toggle_mask(state: &State) -> Action {
 fn zoom(state: &State, factor: f32) -> Action {
     let zoom = (state.canvas.zoom * factor).clamp(super::canvas::MIN_ZOOM, super::canvas::MAX_ZOOM);
     Action::SetCanvas(CanvasView { zoom, pan: state.canvas.pan * (zoom / state.canvas.zoom) })
+}
+
+fn pan(state: &State, x: f32, y: f32) -> Action {
+    const STEP: f32 = 60.0;
+    Action::SetCanvas(CanvasView { pan: state.canvas.pan + STEP * egui::vec2(x, y), ..state.canvas })
 }
 
 /// Steps through all, 0, 1, .. and around.

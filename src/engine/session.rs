@@ -11,7 +11,7 @@ use crate::checkpoint::config::ModelConfig;
 use crate::checkpoint::folder::Folder;
 use crate::checkpoint::weights::Weights;
 use crate::data::sample::Sample;
-use crate::device::{DeviceChoice, DtypeChoice, describe};
+use crate::device::{DeviceChoice, DtypeChoice, advice, describe};
 use crate::error::Result;
 use crate::input::processor::Processor;
 use crate::model::Model;
@@ -49,6 +49,8 @@ pub struct ModelInfo {
     pub adapter_path: Option<PathBuf>,
     /// Where it runs.
     pub device: String,
+    /// A GPU this build cannot use, as advice.
+    pub device_advice: Option<String>,
     /// Element type.
     pub dtype: &'static str,
     /// Bytes of its weights on disk.
@@ -70,6 +72,7 @@ pub struct Session {
     processor: Processor,
     adapter: Option<Adapter>,
     weight_bytes: usize,
+    device_advice: Option<String>,
     features: Option<(u64, VisualFeatures)>,
 }
 
@@ -87,6 +90,7 @@ impl Session {
             processor,
             adapter: None,
             weight_bytes: weights.size_bytes(),
+            device_advice: advice(&device),
             features: None,
             source,
         })
@@ -121,6 +125,7 @@ impl Session {
             adapter: self.adapter.as_ref().map(|a| a.name.clone()),
             adapter_path: self.adapter.as_ref().map(|a| a.folder.root().to_owned()),
             device: describe(self.model.device()),
+            device_advice: self.device_advice.clone(),
             dtype: self.model.dtype().as_str(),
             weight_bytes: self.weight_bytes,
             num_layers: text.num_layers,

@@ -15,7 +15,11 @@ pub fn write(path: &Path, content: impl FnOnce(&mut dyn Write) -> std::io::Resul
         return Err(Error::Missing { what: "the folder to write to".to_owned(), path: dir.to_owned() });
     }
     let failed = |e| Error::io("write the file", path, e);
-    let mut file = tempfile::NamedTempFile::new_in(dir).map_err(failed)?;
+    let mut builder = tempfile::Builder::new();
+    // Not the private mode of temporary files: what the user's umask leaves, as for any file.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut file = builder.tempfile_in(dir).map_err(failed)?;
     {
         let mut buffered = std::io::BufWriter::new(&mut file);
         content(&mut buffered).map_err(failed)?;

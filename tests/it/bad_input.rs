@@ -263,6 +263,10 @@ fn images_that_are_none() {
     let whole = png(&ImageBuffer::from_pixel(64, 64, Rgb([1, 2, 3])));
     assert!(decode(&whole).is_ok());
     expect(&decode(&whole[..whole.len() / 2]).unwrap_err(), &["cannot read the image", "dir/x.png"]);
+    let jpeg = std::fs::read(fixture("pictures/chroma420.jpg")).unwrap();
+    for cut in [3, 20, 200, jpeg.len() / 2] {
+        expect(&decode(&jpeg[..cut]).unwrap_err(), &["dir/x.png"]);
+    }
     expect(&decode(b"").unwrap_err(), &["expected PNG, JPEG", "dir/x.png"]);
     expect(&decode(b"hello, I am a text").unwrap_err(), &["expected PNG, JPEG", "dir/x.png"]);
     // A header that claims 20,000 x 20,000 pixels, and one that claims two thousand million squared.

@@ -9,6 +9,7 @@ mod layering;
 mod layouts;
 mod overlay;
 mod parity;
+mod pictures;
 mod rows;
 mod tokenizer;
 mod window;

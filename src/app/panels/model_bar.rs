@@ -48,7 +48,10 @@ pub fn model_bar_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
                     k => format!("K = {k} latents"),
                 });
                 ui.separator();
-                ui.label(format!("{} · {}", info.device, info.dtype));
+                let device = ui.label(format!("{} · {}", info.device, info.dtype));
+                if let Some(advice) = &info.device_advice {
+                    device.on_hover_text(advice);
+                }
                 ui.label(format!("weights {}", human_bytes(info.weight_bytes as u64)));
                 if state.used_bytes > 0 {
                     ui.label(format!("holds {}", human_bytes(state.used_bytes)))
