@@ -161,7 +161,7 @@ impl Scalar {
     }
 }
 
-/// A scalar for every layer and head, [L][H]; empty where no rows were kept.
+/// A scalar for every layer and head, `[L][H]`; empty where no rows were kept.
 pub fn matrix(trace: &Trace, query: Query, scalar: Scalar) -> Vec<Vec<f32>> {
     let (num_layers, num_heads) = trace.attention_dims();
     (0..num_layers)

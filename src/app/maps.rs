@@ -14,11 +14,11 @@ pub struct MapView {
     normalisation: Normalisation,
     /// Latents, then generated tokens.
     pub queries: Vec<Query>,
-    /// [queries][images].
+    /// `[queries][images]`.
     pub maps: Vec<Vec<GridMap>>,
-    /// [queries][images].
+    /// `[queries][images]`.
     pub ranges: Vec<Vec<Range>>,
-    /// [images]: the maps of all queries, as the GPU takes them.
+    /// `[images]`: the maps of all queries, as the GPU takes them.
     pub stacks: Vec<MapStack>,
 }
 

@@ -310,7 +310,7 @@ impl State {
     pub fn is_current(&self) -> bool {
         self.trace.latest().is_some_and(|trace| {
             trace.settings.mask == self.persisted.mask
-                && (trace.num_latents() > 0) == self.persisted.latents_on
+                && trace.settings.latents == self.settings().latents
                 && self.maps_fit()
         })
     }

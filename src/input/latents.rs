@@ -40,7 +40,11 @@ impl LatentSetup {
     }
 }
 
-/// Adds the latents' names to a tokenizer, after its last id where it lacks them.
+/// Finds the latents of a checkpoint or adapter and makes a tokenizer know them: those it lacks come after
+/// its last id.
+///
+/// Where none were trained the tokenizer stays as it is, and the spare rows of the embedding are at hand for
+/// a run that asks for them (see [`add_names`]).
 pub fn register(
     tokenizer: &mut tokenizers::Tokenizer,
     livr: Option<&LivrConfig>,
@@ -50,19 +54,21 @@ pub fn register(
     let livr = match livr {
         Some(livr) => livr.clone(),
         None if trained > 0 => LivrConfig::default_for(trained),
-        // Untrained: as many as fit the embedding's spare rows, for those who want to see noise.
         None => {
             let known =
                 (0..MAX_LATENTS).take_while(|i| tokenizer.token_to_id(&latent_name(*i)).is_some()).count();
-            let spare = vocab_size.saturating_sub(next_id(tokenizer) as usize).min(MAX_LATENTS);
-            LivrConfig::default_for(if known > 0 { known } else { spare })
+            let first = next_id(tokenizer);
+            let spare = vocab_size.saturating_sub(first as usize).min(MAX_LATENTS);
+            let livr = LivrConfig::default_for(if known > 0 { known } else { spare });
+            let token_ids = if known > 0 {
+                livr.latent_tokens.iter().filter_map(|name| tokenizer.token_to_id(name)).collect()
+            } else {
+                (first..first + spare as u32).collect()
+            };
+            return Ok(LatentSetup { livr, token_ids, trained });
         }
     };
-    let added: Vec<_> =
-        livr.latent_tokens.iter().map(|name| tokenizers::AddedToken::from(name.clone(), true)).collect();
-    tokenizer
-        .add_special_tokens(added)
-        .map_err(|e| Error::Request(format!("the tokenizer does not take the latent tokens: {e}")))?;
+    add_names(tokenizer, &livr.latent_tokens)?;
     let token_ids = livr
         .latent_tokens
         .iter()
@@ -73,6 +79,15 @@ pub fn register(
         })
         .collect::<Result<_>>()?;
     Ok(LatentSetup { livr, token_ids, trained })
+}
+
+/// Makes a tokenizer know names as special tokens, after its last id where it lacks them.
+pub fn add_names(tokenizer: &mut tokenizers::Tokenizer, names: &[String]) -> Result<()> {
+    let added: Vec<_> = names.iter().map(|name| tokenizers::AddedToken::from(name.clone(), true)).collect();
+    tokenizer
+        .add_special_tokens(added)
+        .map_err(|e| Error::Request(format!("the tokenizer does not take the latent tokens: {e}")))?;
+    Ok(())
 }
 
 /// One past the largest id the tokenizer gives out.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use tokenizers::Tokenizer;
 
 use super::image_processor::ImageProcessor;
-use super::latents::{LatentSetup, Latents, register};
+use super::latents::{LatentSetup, Latents, add_names, register};
 use super::model_input::ModelInput;
 use super::positions::mrope_positions;
 use super::template::{ChatTemplate, Part, user_parts};
@@ -148,8 +148,11 @@ impl Processor {
 
     /// Token ids of a text as it stands; used for answers to be scored.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        let encoding = self
-            .tokenizer
+        self.encode_with(&self.tokenizer, text)
+    }
+
+    fn encode_with(&self, tokenizer: &Tokenizer, text: &str) -> Result<Vec<u32>> {
+        let encoding = tokenizer
             .encode(text, false)
             .map_err(|e| Error::Request(format!("the tokenizer cannot encode the text: {e}")))?;
         let ids = encoding.get_ids();
@@ -191,7 +194,14 @@ impl Processor {
             }
         }
         let rendered = self.render(sample, latents)?;
-        let encoded = self.encode(&rendered)?;
+        let encoded = if latents.names.is_empty() || self.latents.trained > 0 {
+            self.encode(&rendered)?
+        } else {
+            // Spare rows, which the tokenizer has no names for outside such a run.
+            let mut tokenizer = self.tokenizer.clone();
+            add_names(&mut tokenizer, latents.names)?;
+            self.encode_with(&tokenizer, &rendered)?
+        };
         let placeholders = encoded.iter().filter(|id| **id == self.image_token_id).count();
         if placeholders != grids.len() {
             return Err(Error::Request(format!(

@@ -209,6 +209,22 @@ fn latents_past_the_vocabulary_make_the_embedding_grow() {
 }
 
 #[test]
+fn untrained_latents_are_spare_rows_and_only_where_asked_for() {
+    let mut session = load(&fixture("qwen3_vl/model"), None).unwrap();
+    let case = Case::named("qwen3_vl", "latents");
+    let mut settings = case.settings(Capture::default());
+    settings.latents = LatentChoice::Auto;
+    let plain = session.run(&case.sample(), &settings, &Unobserved).unwrap();
+    assert_eq!(plain.num_latents(), 0);
+    settings.latents = LatentChoice::Count(4);
+    let spare = session.run(&case.sample(), &settings, &Unobserved).unwrap();
+    // The ids are those a trained adapter would take; only the rows are not trained.
+    let ids: Vec<i64> = spare.input_ids.iter().map(|id| i64::from(*id)).collect();
+    assert_eq!(ids, case.golden().integers("input_ids"));
+    assert_eq!(session.processor().token_text(374), "<374>");
+}
+
+#[test]
 fn latents_at_the_end_of_the_users_turn() {
     let adapter = Copy::of("qwen3_vl", "adapter");
     adapter.edit_json("livr.json", |livr| {
