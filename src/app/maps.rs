@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::analysis::maps::{GridMap, Query, Selection, image_maps};
-use crate::analysis::normalise::{Normalisation, Range, percentile, ranges, sinks, without_sinks};
+use crate::analysis::maps::{GridMap, Query, Scalar, Selection, image_maps, matrix};
+use crate::analysis::normalise::{Normalisation, Range, ranges, sinks, without_sinks};
 use crate::render::overlay::MapStack;
 use crate::trace::Trace;
 
@@ -74,10 +74,26 @@ impl MapView {
         lookers.sort_by(|a, b| b.1.total_cmp(&a.1));
         lookers
     }
+}
 
-    /// The median of a query's map of an image.
-    pub fn median(&self, query: usize, image: usize) -> f32 {
-        percentile(&self.maps[query][image].values, 50.0)
+/// The matrix in sight: made when the trace, the query or the scalar changes, not in every frame.
+pub struct MatrixView {
+    trace: Arc<Trace>,
+    query: Query,
+    scalar: Scalar,
+    /// `[layers][heads]`; empty where no attention was kept.
+    pub values: Vec<Vec<f32>>,
+}
+
+impl MatrixView {
+    /// Computes the scalar for every layer and head.
+    pub fn new(trace: &Arc<Trace>, query: Query, scalar: Scalar) -> Self {
+        Self { trace: trace.clone(), query, scalar, values: matrix(trace, query, scalar) }
+    }
+
+    /// Is it still what it should be?
+    pub fn is_of(&self, trace: &Arc<Trace>, query: Query, scalar: Scalar) -> bool {
+        Arc::ptr_eq(&self.trace, trace) && self.query == query && self.scalar == scalar
     }
 }
 

@@ -5,10 +5,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::maps::MapView;
+use super::maps::{MapView, MatrixView};
 use crate::analysis::maps::{Aggregation, Query, Scalar, Selection};
 use crate::analysis::normalise::Normalisation;
-use crate::data::picture::Picture;
 use crate::data::sample::{Sample, choices_in};
 use crate::engine::demo;
 use crate::engine::session::ModelInfo;
@@ -222,6 +221,8 @@ pub struct State {
     pub asked_images: Vec<ShownImage>,
     /// Maps of the last trace as chosen.
     pub maps: Option<MapView>,
+    /// The layers x heads matrix of the last trace as chosen.
+    pub matrix: Option<MatrixView>,
     /// Whose attention is shown.
     pub query: Query,
     /// One layer, one head, or all.
@@ -261,6 +262,7 @@ impl State {
             trace_images: Vec::new(),
             asked_images: Vec::new(),
             maps: None,
+            matrix: None,
             query: Query::Latent(0),
             selection,
             partial_answer: String::new(),
@@ -293,11 +295,6 @@ impl State {
             decoding: Decoding { max_new_tokens: self.persisted.max_new_tokens, ..Decoding::default() },
             capture: Capture { rows: true, ..Capture::default() },
         }
-    }
-
-    /// The images in the canvas: those of the maps, or those to be asked about.
-    pub fn pictures(&self) -> Vec<Arc<Picture>> {
-        self.images.iter().map(|image| image.picture.clone()).collect()
     }
 
     /// Do the maps belong to the images in the canvas?

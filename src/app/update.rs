@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::actions::Action;
 use super::files::{FileEvent, Files};
-use super::maps::MapView;
+use super::maps::{MapView, MatrixView};
 use super::state::{CanvasView, PathDialog, PathKind, Pending, Persisted, State};
 use crate::analysis::maps::Query;
 use crate::checkpoint::folder::Folder;
@@ -107,13 +107,11 @@ impl Controller {
             Action::Select(selection) => {
                 state.selection = selection;
                 state.persisted.aggregation = selection.aggregation;
-                self.refresh_maps();
             }
             Action::SetScalar(scalar) => state.persisted.scalar = scalar,
             Action::SetStyle(style) => state.persisted.style = style,
             Action::SetNormalisation(normalisation) => {
                 state.persisted.normalisation = normalisation;
-                self.refresh_maps();
             }
             Action::SetCanvas(view) => state.canvas = view,
             Action::Hover(hovered) => state.hovered = hovered,
@@ -311,19 +309,23 @@ impl Controller {
         };
         state.trace = Pending::Ready(trace);
         state.used_bytes = crate::device::memory().used_bytes;
-        self.refresh_maps();
     }
 
-    /// Makes the maps anew where they are out of date.
+    /// Makes maps and matrix anew where they are out of date.
     pub fn refresh_maps(&mut self) {
         let state = &mut self.state;
         let Some(trace) = state.trace.latest() else {
             state.maps = None;
+            state.matrix = None;
             return;
         };
         let (selection, normalisation) = (state.selection, state.persisted.normalisation);
         if !state.maps.as_ref().is_some_and(|maps| maps.is_of(trace, selection, normalisation)) {
             state.maps = MapView::new(trace, selection, normalisation);
+        }
+        let (query, scalar) = (state.query, state.persisted.scalar);
+        if !state.matrix.as_ref().is_some_and(|matrix| matrix.is_of(trace, query, scalar)) {
+            state.matrix = Some(MatrixView::new(trace, query, scalar));
         }
     }
 }

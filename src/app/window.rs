@@ -121,6 +121,7 @@ impl eframe::App for LivrApp {
         // Here rather than in ui: it also runs while the window is hidden.
         self.controller.drain();
         self.take_input(ctx);
+        self.controller.refresh_maps();
     }
 
     fn ui(&mut self, ui: &mut egui::Ui, _frame: &mut eframe::Frame) {
@@ -131,6 +132,7 @@ impl eframe::App for LivrApp {
             self.controller.apply(action, ui.ctx());
             ui.ctx().request_repaint();
         }
+        self.controller.refresh_maps();
     }
 
     fn save(&mut self, storage: &mut dyn eframe::Storage) {

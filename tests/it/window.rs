@@ -153,7 +153,6 @@ fn latents_layers_and_heads_by_click_and_by_key() {
     assert_eq!(state.selection.head.map(|h| h.0), Some(1));
     assert!(state.persisted.style.smooth);
     window.state_mut().controller.state.selection.layer = Some(LayerIdx(2));
-    window.state_mut().controller.refresh_maps();
     picture(&mut window, "latent_5_layer_2_head_1_smooth");
 }
 

@@ -3,7 +3,7 @@
 use egui::{Color32, Role, Sense, Stroke, StrokeKind, Ui, vec2};
 
 use super::name_widget;
-use crate::analysis::maps::{Scalar, Selection, matrix};
+use crate::analysis::maps::{Scalar, Selection};
 use crate::app::actions::Action;
 use crate::app::canvas::{patch_from_point, rect_from_patch};
 use crate::app::state::State;
@@ -22,11 +22,11 @@ pub fn matrix_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     if scalar != state.persisted.scalar {
         actions.push(Action::SetScalar(scalar));
     }
-    let Some(trace) = state.trace.latest() else {
+    let Some(matrix) = &state.matrix else {
         ui.weak("Appears with the answer");
         return;
     };
-    let values = matrix(trace, state.query, scalar);
+    let values = &matrix.values;
     let (rows, cols) = (values.len(), values.first().map_or(0, Vec::len));
     if rows == 0 || cols == 0 {
         ui.weak("No attention was kept for this query");
