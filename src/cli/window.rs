@@ -64,7 +64,7 @@ pub fn run(args: &WindowArgs) -> anyhow::Result<()> {
     match open(startup) {
         Ok(()) => Ok(()),
         Err(problem) => {
-            say(&format!("livr: the window cannot be opened here: {}", first_line(&problem.to_string())));
+            say(&format!("livr: the window cannot be opened here: {}", why(&problem)));
             let path = std::env::temp_dir().join("livr-window.png");
             let startup = args.startup(true, |_| ())?;
             picture(startup, (1360, 860), 1.0, egui::Theme::Dark, &path)?;
@@ -74,8 +74,12 @@ pub fn run(args: &WindowArgs) -> anyhow::Result<()> {
     }
 }
 
-fn first_line(text: &str) -> &str {
-    text.lines().next().unwrap_or_default()
+/// The reason without source positions and backtraces.
+fn why(problem: &eframe::Error) -> String {
+    match problem {
+        eframe::Error::WinitEventLoop(_) | eframe::Error::Winit(_) => "there is no display".to_owned(),
+        other => other.to_string().lines().next().unwrap_or_default().to_owned(),
+    }
 }
 
 /// Light or dark.
