@@ -138,28 +138,13 @@ pub fn describe(device: &Device) -> String {
     }
 }
 
-/// Memory of this process and of the machine, in bytes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Memory {
-    /// What this process holds.
-    pub used_bytes: u64,
-    /// What the machine has left.
-    pub available_bytes: u64,
-    /// What the machine has.
-    pub total_bytes: u64,
-}
-
-/// Memory now; zeros where the system does not say.
-pub fn memory() -> Memory {
+/// Memory this process holds, in bytes; 0 where the system does not say.
+pub fn used_memory_bytes() -> u64 {
     use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System};
-    let Ok(mut system) = System::new() else { return Memory::default() };
-    system.refresh_memory();
-    let used_bytes = sysinfo::get_current_pid().map_or(0, |pid| {
-        let kind = ProcessRefreshKind::nothing().with_memory();
-        system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), true, kind);
-        system.process(pid).map_or(0, sysinfo::Process::memory)
-    });
-    Memory { used_bytes, available_bytes: system.available_memory(), total_bytes: system.total_memory() }
+    let (Ok(mut system), Ok(pid)) = (System::new(), sysinfo::get_current_pid()) else { return 0 };
+    let kind = ProcessRefreshKind::nothing().with_memory();
+    system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), true, kind);
+    system.process(pid).map_or(0, sysinfo::Process::memory)
 }
 
 /// Most memory this process ever held, where the system says.

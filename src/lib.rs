@@ -2,7 +2,7 @@
 //!
 //! Layers, each of which may use those before it:
 //! `units, error, settings, trace, progress, device` <- `checkpoint, data, input` <- `model` <- `analysis`
-//! <- `engine` <- `cli, app` <- the program. candle stays left of `engine`; egui is only in `app` and `render`.
+//! <- `engine` <- `cli, app` <- the program. candle is only in `checkpoint`, `model`, `device`, `engine` and the benchmark; egui only in `app`, `render`, `cli`.
 
 pub mod analysis;
 pub mod app;

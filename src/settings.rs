@@ -98,7 +98,7 @@ impl Default for Decoding {
     }
 }
 
-/// What a run keeps besides the answer and the rows of the latents and of the answer.
+/// What a run keeps besides the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[expect(clippy::struct_excessive_bools, reason = "four tensors, each kept or not")]
 pub struct Capture {

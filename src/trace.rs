@@ -39,7 +39,7 @@ pub struct GeneratedToken {
     pub id: u32,
     /// As text; special tokens by name.
     pub text: String,
-    /// Natural log of its probability.
+    /// Natural log of its probability, before temperature and nucleus.
     pub logprob: f32,
     /// The likeliest tokens at this place, best first: id, text, probability.
     pub alternatives: Vec<(u32, String, f32)>,
@@ -108,7 +108,7 @@ pub struct Trace {
     pub answer_attentions: Option<Array>,
     /// [G].
     pub generated: Vec<GeneratedToken>,
-    /// [G, V]: the distribution each was chosen from.
+    /// [G, V]: the scores each was chosen from, before temperature and nucleus.
     pub generated_logits: Array,
     /// The offered answers, in their order.
     pub choices: Vec<ChoiceScore>,

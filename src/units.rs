@@ -10,10 +10,6 @@ pub struct LayerIdx(pub usize);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct HeadIdx(pub usize);
 
-/// Position in the token sequence, from 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct TokenIdx(pub usize);
-
 /// `image_grid_thw`: frames, rows and columns of patches before merging.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct GridThw {

@@ -53,7 +53,11 @@ impl Files {
     pub fn read_images(&self, paths: Vec<PathBuf>) {
         self.spawn(move |tell| {
             for path in paths {
-                let read = Picture::read(&path).map(Arc::new).map_err(|e| e.to_string());
+                // A decoder's fault must not end the batch without a word.
+                let read = std::panic::catch_unwind(|| Picture::read(&path)).map_or_else(
+                    |_| Err(format!("the decoder failed on the image ({})", path.display())),
+                    |read| read.map(Arc::new).map_err(|e| e.to_string()),
+                );
                 tell(FileEvent::ImageRead(read));
             }
         });

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::analysis::maps::{GridMap, Query, Scalar, Selection, image_maps, matrix};
 use crate::analysis::normalise::{Normalisation, Range, ranges, sinks, without_sinks};
-use crate::render::overlay::MapStack;
+use crate::render::overlay::{MAX_LAYERS, MapStack};
 use crate::trace::Trace;
 
 /// Maps of one trace under one choice of layers, heads and normalisation.
@@ -14,39 +14,68 @@ pub struct MapView {
     normalisation: Normalisation,
     /// Latents, then generated tokens.
     pub queries: Vec<Query>,
+    /// `[queries][images]`, before sinks are taken out.
+    raw: Vec<Vec<GridMap>>,
     /// `[queries][images]`.
     pub maps: Vec<Vec<GridMap>>,
     /// `[queries][images]`.
     pub ranges: Vec<Vec<Range>>,
     /// `[images]`: the maps of all queries, as the GPU takes them.
-    pub stacks: Vec<MapStack>,
+    pub stacks: Vec<Vec<MapStack>>,
 }
 
 impl MapView {
-    /// Makes the maps; `None` where no attention was kept.
-    pub fn new(trace: &Arc<Trace>, selection: Selection, normalisation: Normalisation) -> Option<Self> {
-        let latents = (0..trace.num_latents()).map(Query::Latent);
-        let queries: Vec<Query> = latents.chain((0..trace.generated.len()).map(Query::Answer)).collect();
-        let mut maps: Vec<Vec<GridMap>> =
-            queries.iter().map(|query| image_maps(trace, *query, selection)).collect::<Option<_>>()?;
-        if maps.first()?.is_empty() {
+    /// Makes the maps; `None` where there are no images or no attention was kept. `earlier` maps of the same
+    /// trace and selection save reading the rows again.
+    pub fn new(
+        trace: &Arc<Trace>,
+        selection: Selection,
+        normalisation: Normalisation,
+        earlier: Option<Self>,
+    ) -> Option<Self> {
+        if trace.grids.is_empty() {
             return None;
         }
+        let latents = (0..trace.num_latents()).map(Query::Latent);
+        let queries: Vec<Query> = latents.chain((0..trace.generated.len()).map(Query::Answer)).collect();
+        let raw: Vec<Vec<GridMap>> = match earlier {
+            Some(earlier) => earlier.raw,
+            None => {
+                queries.iter().map(|query| image_maps(trace, *query, selection)).collect::<Option<_>>()?
+            }
+        };
+        let mut maps = raw.clone();
         if normalisation.remove_sinks {
             remove_sinks(&mut maps);
         }
         let ranges = maps.iter().map(|of_query| ranges(of_query, normalisation)).collect();
         let stacks = (0..trace.grids.len())
             .map(|image| {
-                MapStack::new(&maps.iter().map(|of_query| of_query[image].clone()).collect::<Vec<_>>())
+                maps.chunks(MAX_LAYERS)
+                    .map(|chunk| {
+                        MapStack::new(
+                            &chunk.iter().map(|of_query| of_query[image].clone()).collect::<Vec<_>>(),
+                        )
+                    })
+                    .collect::<Option<_>>()
             })
             .collect::<Option<_>>()?;
-        Some(Self { trace: trace.clone(), selection, normalisation, queries, maps, ranges, stacks })
+        Some(Self { trace: trace.clone(), selection, normalisation, queries, raw, maps, ranges, stacks })
+    }
+
+    /// The map of a query over an image, as the GPU takes it: which stack, which layer of it.
+    pub fn layer(&self, query: usize, image: usize) -> (MapStack, usize) {
+        (self.stacks[image][query / MAX_LAYERS].clone(), query % MAX_LAYERS)
+    }
+
+    /// Do its rows come from this trace and selection?
+    pub fn is_from(&self, trace: &Arc<Trace>, selection: Selection) -> bool {
+        Arc::ptr_eq(&self.trace, trace) && self.selection == selection
     }
 
     /// Is it still what it should be?
     pub fn is_of(&self, trace: &Arc<Trace>, selection: Selection, normalisation: Normalisation) -> bool {
-        Arc::ptr_eq(&self.trace, trace) && self.selection == selection && self.normalisation == normalisation
+        self.is_from(trace, selection) && self.normalisation == normalisation
     }
 
     /// The place of a query, or of the first where it is not there.

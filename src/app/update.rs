@@ -33,6 +33,8 @@ pub struct Controller {
     pub device: DeviceChoice,
     /// Their element type.
     pub dtype: DtypeChoice,
+    /// The checkpoint on its way.
+    pub loading: Option<ModelSource>,
 }
 
 impl Controller {
@@ -159,10 +161,16 @@ impl Controller {
     pub fn load(&mut self, folder: Folder, adapter: Option<Folder>) {
         self.state.model.start();
         let source = ModelSource { folder, device: self.device, dtype: self.dtype };
+        self.loading = Some(source.clone());
         self.engine.send(Command::LoadModel { source, adapter });
     }
 
     fn send_adapter(&mut self, folder: Option<Folder>) {
+        if let Some(source) = self.loading.clone() {
+            // The model it is for is still on its way: both together.
+            self.engine.send(Command::LoadModel { source, adapter: folder });
+            return;
+        }
         if self.state.model.latest().is_none() {
             self.state.notify("Open a model first, then its adapter");
             return;
@@ -193,8 +201,14 @@ impl Controller {
         if !files.is_empty() {
             self.files.read_images(files);
         }
-        for folder in folders {
-            let kind = if folder.join("config.json").is_file() { PathKind::Model } else { PathKind::Adapter };
+        // The model first, so that an adapter dropped with it goes on it.
+        let (models, adapters): (Vec<_>, Vec<_>) =
+            folders.into_iter().partition(|folder| folder.join("config.json").is_file());
+        for (kind, folder) in models
+            .into_iter()
+            .map(|folder| (PathKind::Model, folder))
+            .chain(adapters.into_iter().map(|folder| (PathKind::Adapter, folder)))
+        {
             self.take_paths(kind, vec![folder]);
         }
     }
@@ -277,10 +291,15 @@ impl Controller {
                 }
                 state.selection.layer = state.selection.layer.filter(|layer| layer.0 < info.num_layers);
                 state.selection.head = state.selection.head.filter(|head| head.0 < info.num_heads);
-                state.used_bytes = crate::device::memory().used_bytes;
+                state.used_bytes = crate::device::used_memory_bytes();
                 let again = state.ask_when_ready || state.trace.latest().is_some();
                 state.ask_when_ready = false;
                 state.model = Pending::Ready(info);
+                if self.engine.is_running(Job::Load) {
+                    state.model.start();
+                } else {
+                    self.loading = None;
+                }
                 if again {
                     self.ask();
                 }
@@ -288,12 +307,20 @@ impl Controller {
             Event::TraceCaptured(trace) => self.show(trace),
             Event::Failed { job, problem } => {
                 match job {
-                    Job::Load => state.model.fail(problem.clone()),
+                    Job::Load => {
+                        state.ask_when_ready = false;
+                        self.loading = None;
+                        state.model.fail(problem.clone());
+                    }
                     Job::Trace => state.trace.fail(problem.clone()),
                 }
                 state.notify(problem);
             }
-            Event::Cancelled(Job::Load) => state.model.stop(),
+            Event::Cancelled(Job::Load) => {
+                state.ask_when_ready = false;
+                self.loading = None;
+                state.model.stop();
+            }
             Event::Cancelled(Job::Trace) => state.trace.stop(),
         }
     }
@@ -303,12 +330,12 @@ impl Controller {
         state.trace_images = std::mem::take(&mut state.asked_images);
         state.query = match state.query {
             Query::Latent(i) if i < trace.num_latents() => Query::Latent(i),
-            _ if trace.num_latents() > 0 => Query::Latent(0),
             Query::Answer(i) if i < trace.generated.len() => Query::Answer(i),
+            _ if trace.num_latents() > 0 => Query::Latent(0),
             _ => Query::Answer(0),
         };
         state.trace = Pending::Ready(trace);
-        state.used_bytes = crate::device::memory().used_bytes;
+        state.used_bytes = crate::device::used_memory_bytes();
     }
 
     /// Makes maps and matrix anew where they are out of date.
@@ -319,9 +346,15 @@ impl Controller {
             state.matrix = None;
             return;
         };
-        let (selection, normalisation) = (state.selection, state.persisted.normalisation);
+        // The trace may be of another model than the one in use by now.
+        let (num_layers, num_heads) = trace.attention_dims();
+        let mut selection = state.selection;
+        selection.layer = selection.layer.filter(|layer| layer.0 < num_layers);
+        selection.head = selection.head.filter(|head| head.0 < num_heads);
+        let normalisation = state.persisted.normalisation;
         if !state.maps.as_ref().is_some_and(|maps| maps.is_of(trace, selection, normalisation)) {
-            state.maps = MapView::new(trace, selection, normalisation);
+            let earlier = state.maps.take().filter(|maps| maps.is_from(trace, selection));
+            state.maps = MapView::new(trace, selection, normalisation, earlier);
         }
         let (query, scalar) = (state.query, state.persisted.scalar);
         if !state.matrix.as_ref().is_some_and(|matrix| matrix.is_of(trace, query, scalar)) {

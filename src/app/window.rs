@@ -64,6 +64,7 @@ impl LivrApp {
             files: Files::new(move || wake_files.request_repaint()),
             device: startup.device,
             dtype: startup.dtype,
+            loading: None,
         };
         for picture in startup.images {
             controller.add_image(picture);
@@ -110,7 +111,9 @@ impl LivrApp {
 
 fn picture_from_clipboard(image: &egui::ColorImage) -> Picture {
     let [width, height] = image.size;
-    let samples = image.pixels.iter().flat_map(|p| [p.r(), p.g(), p.b()]).collect();
+    // egui's colours are premultiplied: what is missing to opaque is white, as for files.
+    let on_white = |p: &egui::Color32| [p.r(), p.g(), p.b()].map(|c| c.saturating_add(255 - p.a()));
+    let samples = image.pixels.iter().flat_map(on_white).collect();
     let pixels =
         image::RgbImage::from_raw(width as u32, height as u32, samples).expect("three samples a pixel");
     Picture { name: "pasted".to_owned(), path: None, pixels }

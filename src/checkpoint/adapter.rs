@@ -150,6 +150,7 @@ fn read_tensors(config: &Json, weights: &Weights) -> Result<Tensors> {
     if let Some(rows) = &delta {
         rows.check(config.path(), "trainable_token_indices")?;
     }
+    let alphas = alpha_pattern(config, halves.keys())?;
     let mut lora = BTreeMap::new();
     for (module, [a, b]) in halves {
         let (Some(a), Some(b)) = (a, b) else {
@@ -167,24 +168,48 @@ fn read_tensors(config: &Json, weights: &Weights) -> Result<Tensors> {
                 b.dim(1)?.to_string(),
             ));
         }
-        let scale = lora_scale(config, &module, rank)?;
+        let patterned = config.object("rank_pattern").is_some_and(|_| {
+            config.get("rank_pattern").and_then(|v| v.as_object()).is_some_and(|o| !o.is_empty())
+        });
+        if !patterned && config.has("r") && config.size("r")? != rank {
+            return Err(config.wrong("r", &format!("{rank}, the rank of {module}")));
+        }
+        let scale = lora_scale(config, &alphas, &module, rank)?;
         lora.insert(module, LoraPair { a, b, scale });
     }
     Ok((lora, delta))
 }
 
-/// alpha / r (`LoRA`), alpha / sqrt(r) (rank-stabilised), with per-module alphas.
-fn lora_scale(config: &Json, module: &str, rank: usize) -> Result<f64> {
-    let mut alpha = config.number("lora_alpha")?;
-    if let Some(pattern) = config.object("alpha_pattern") {
-        let keys = config.get("alpha_pattern").and_then(|v| v.as_object()).into_iter().flat_map(|o| o.keys());
-        for key in keys {
-            let plain = key.trim_start_matches('^').trim_end_matches('$');
-            if module == plain || module.ends_with(&format!(".{plain}")) {
-                alpha = pattern.number(key)?;
-            }
+/// `alpha_pattern`, module name (or its end) -> alpha. PEFT takes regular expressions too; those, and names
+/// that fit no module, are refused rather than passed over.
+fn alpha_pattern<'a>(
+    config: &Json,
+    modules: impl Iterator<Item = &'a String> + Clone,
+) -> Result<Vec<(String, f64)>> {
+    let Some(pattern) = config.object("alpha_pattern") else { return Ok(Vec::new()) };
+    let keys = config.get("alpha_pattern").and_then(|v| v.as_object()).into_iter().flat_map(|o| o.keys());
+    keys.map(|key| {
+        let plain = key.trim_start_matches('^').trim_end_matches('$').replace("\\.", ".");
+        let name = canonical_name(&plain);
+        if !modules.clone().any(|module| fits(module, &name)) {
+            return Err(pattern.wrong(key, "the name of a module of this adapter as key"));
         }
-    }
+        Ok((name, pattern.number(key)?))
+    })
+    .collect()
+}
+
+fn fits(module: &str, name: &str) -> bool {
+    module == name || module.ends_with(&format!(".{name}"))
+}
+
+/// alpha / r (`LoRA`), alpha / sqrt(r) (rank-stabilised), with per-module alphas.
+fn lora_scale(config: &Json, alphas: &[(String, f64)], module: &str, rank: usize) -> Result<f64> {
+    let own = alphas.iter().find(|(name, _)| fits(module, name));
+    let alpha = match own {
+        Some((_, alpha)) => *alpha,
+        None => config.number("lora_alpha")?,
+    };
     let rank = rank as f64;
     Ok(if config.flag_or("use_rslora", false)? { alpha / rank.sqrt() } else { alpha / rank })
 }

@@ -117,6 +117,8 @@ pub struct VisionConfig {
     pub temporal_patch_size: usize,
     /// Patches on a side of a visual token.
     pub merge_size: usize,
+    /// Base of the rotary frequencies.
+    pub rope_theta: f64,
     /// Non-linearity of the feed-forward block.
     pub activation: Activation,
     /// What the families do not share.
@@ -145,6 +147,8 @@ pub struct ModelConfig {
     pub eos_token_ids: Vec<u32>,
 }
 
+const TIED: &str = "tie_word_embeddings";
+
 impl ModelConfig {
     /// Reads `config.json` of a folder.
     pub fn read(folder: &Folder) -> Result<Self> {
@@ -159,12 +163,14 @@ impl ModelConfig {
             root.object("text_config").filter(|t| t.has("hidden_size")).unwrap_or_else(|| root.clone());
         let vision_fields =
             root.object("vision_config").ok_or_else(|| root.wrong("vision_config", "an object"))?;
-        let tied = match root.get("tie_word_embeddings") {
-            Some(_) => Some(root.flag_or("tie_word_embeddings", false)?),
-            None if text_fields.has("tie_word_embeddings") => {
-                Some(text_fields.flag_or("tie_word_embeddings", false)?)
-            }
-            None => None,
+        let says = |fields: &Json| -> Result<Option<bool>> {
+            fields.get(TIED).map(|_| fields.flag_or(TIED, false)).transpose()
+        };
+        let tied = match (says(&root)?, says(&text_fields)?) {
+            // The reference's Qwen2.5 ties where either says so.
+            (Some(false), Some(true)) if family == Family::Qwen2_5Vl => Some(true),
+            (Some(tied), _) | (None, Some(tied)) => Some(tied),
+            (None, None) => None,
         };
         let text = read_text(family, &text_fields, &root, tied)?;
         let vision = read_vision(family, &vision_fields)?;
@@ -185,10 +191,26 @@ impl ModelConfig {
     }
 }
 
+/// Past these a number is damage; within them products of sizes stay far from overflow.
+mod largest {
+    pub const LAYERS: usize = 1024;
+    pub const HEADS: usize = 4096;
+    pub const WIDTH: usize = 1 << 20;
+    pub const VOCABULARY: usize = 1 << 24;
+    pub const PATCH: usize = 1024;
+    pub const MERGE: usize = 16;
+    pub const CHANNELS: usize = 64;
+}
+
 fn read_text(family: Family, fields: &Json, root: &Json, tied: Option<bool>) -> Result<TextConfig> {
-    let hidden_size = fields.size("hidden_size")?;
-    let num_heads = fields.size("num_attention_heads")?;
-    let num_kv_heads = fields.size_or("num_key_value_heads", num_heads)?;
+    // Where a field is absent, what the reference's config class takes.
+    let (default_kv_heads, default_positions, default_eps) = match family {
+        Family::Qwen2_5Vl => (8, 32_768, 1e-5),
+        Family::Qwen3Vl => (32, 128_000, 1e-6),
+    };
+    let hidden_size = fields.size_up_to("hidden_size", largest::WIDTH)?;
+    let num_heads = fields.size_up_to("num_attention_heads", largest::HEADS)?;
+    let num_kv_heads = fields.size_up_to_or("num_key_value_heads", default_kv_heads, largest::HEADS)?;
     if !num_heads.is_multiple_of(num_kv_heads) {
         return Err(
             fields.wrong("num_key_value_heads", &format!("a divisor of the {num_heads} attention heads"))
@@ -204,7 +226,7 @@ fn read_text(family: Family, fields: &Json, root: &Json, tied: Option<bool>) -> 
             }
             hidden_size / num_heads
         }
-        Family::Qwen3Vl => fields.size_or("head_dim", hidden_size / num_heads.min(hidden_size))?,
+        Family::Qwen3Vl => fields.size_up_to_or("head_dim", 128, largest::WIDTH)?,
     };
     if !head_dim.is_multiple_of(2) {
         return Err(Error::field(fields.path(), "head_dim", "an even number", head_dim.to_string()));
@@ -217,15 +239,15 @@ fn read_text(family: Family, fields: &Json, root: &Json, tied: Option<bool>) -> 
     }
     let attention_bias = fields.flag_or("attention_bias", false)?;
     Ok(TextConfig {
-        vocab_size: fields.size("vocab_size")?,
+        vocab_size: fields.size_up_to("vocab_size", largest::VOCABULARY)?,
         hidden_size,
-        intermediate_size: fields.size("intermediate_size")?,
-        num_layers: fields.size("num_hidden_layers")?,
+        intermediate_size: fields.size_up_to("intermediate_size", largest::WIDTH)?,
+        num_layers: fields.size_up_to("num_hidden_layers", largest::LAYERS)?,
         num_heads,
         num_kv_heads,
         head_dim,
-        max_positions: fields.size_or("max_position_embeddings", 32_768)?,
-        rms_norm_eps: fields.number_or("rms_norm_eps", 1e-6)?,
+        max_positions: fields.size_or("max_position_embeddings", default_positions)?,
+        rms_norm_eps: fields.number_or("rms_norm_eps", default_eps)?,
         mrope: read_mrope(family, fields, root, head_dim)?,
         qkv_bias: family == Family::Qwen2_5Vl || attention_bias,
         output_bias: family == Family::Qwen3Vl && attention_bias,
@@ -239,7 +261,7 @@ fn read_mrope(family: Family, fields: &Json, root: &Json, head_dim: usize) -> Re
     let half = head_dim / 2;
     let (default_section, default_theta) = match family {
         Family::Qwen2_5Vl => ([16, 24, 24], 1e6),
-        Family::Qwen3Vl => ([24, 20, 20], 5e6),
+        Family::Qwen3Vl => ([24, 20, 20], 5e5),
     };
     let object = ["rope_parameters", "rope_scaling"]
         .iter()
@@ -259,14 +281,14 @@ fn read_mrope(family: Family, fields: &Json, root: &Json, head_dim: usize) -> Re
     if !matches!(object.string_or(type_key, "default")?.as_str(), "default" | "mrope") {
         return Err(object.wrong(type_key, "default or mrope"));
     }
-    let section = if object.has("mrope_section") {
-        let list = object.indices("mrope_section")?;
-        <[usize; 3]>::try_from(list).ok().filter(|section| section.iter().sum::<usize>() == half).ok_or_else(
-            || object.wrong("mrope_section", &format!("3 numbers that add up to head_dim/2 = {half}")),
-        )?
-    } else {
-        default_section
-    };
+    let list =
+        if object.has("mrope_section") { object.indices("mrope_section")? } else { default_section.to_vec() };
+    let section = <[usize; 3]>::try_from(list)
+        .ok()
+        .filter(|section| section.iter().all(|n| *n <= half) && section.iter().sum::<usize>() == half)
+        .ok_or_else(|| {
+            object.wrong("mrope_section", &format!("3 numbers that add up to head_dim/2 = {half}"))
+        })?;
     let theta = object.number_or("rope_theta", theta_beside)?;
     if theta <= 0.0 {
         return Err(object.wrong("rope_theta", "a number above 0"));
@@ -275,14 +297,14 @@ fn read_mrope(family: Family, fields: &Json, root: &Json, head_dim: usize) -> Re
 }
 
 fn read_vision(family: Family, fields: &Json) -> Result<VisionConfig> {
-    let depth = fields.size("depth")?;
-    let hidden_size = fields.size("hidden_size")?;
-    let num_heads = fields.size("num_heads")?;
+    let depth = fields.size_up_to("depth", largest::LAYERS)?;
+    let hidden_size = fields.size_up_to("hidden_size", largest::WIDTH)?;
+    let num_heads = fields.size_up_to("num_heads", largest::HEADS)?;
     if !hidden_size.is_multiple_of(4 * num_heads) {
         return Err(fields.wrong("hidden_size", &format!("a multiple of 4 x {num_heads} heads")));
     }
-    let patch_size = fields.size_or("patch_size", fields.size_or("spatial_patch_size", 14)?)?;
-    let merge_size = fields.size_or("spatial_merge_size", 2)?;
+    let patch_size = patch_size_of(fields, if family == Family::Qwen3Vl { 16 } else { 14 })?;
+    let merge_size = fields.size_up_to_or("spatial_merge_size", 2, largest::MERGE)?;
     let blocks = |key: &str, default: &[usize]| -> Result<Vec<usize>> {
         let list = if fields.has(key) { fields.indices(key)? } else { default.to_vec() };
         if list.iter().any(|&block| block >= depth) {
@@ -317,19 +339,39 @@ fn read_vision(family: Family, fields: &Json) -> Result<VisionConfig> {
         "gelu" => Activation::Gelu,
         _ => return Err(fields.wrong("hidden_act", "silu, gelu or gelu_pytorch_tanh")),
     };
+    let rope_theta = match fields.object("rope_parameters") {
+        Some(rope) => rope.number_or("rope_theta", 10_000.0)?,
+        None => 10_000.0,
+    };
+    if rope_theta <= 0.0 {
+        return Err(fields.wrong("rope_parameters", "a rope_theta above 0"));
+    }
     Ok(VisionConfig {
         depth,
         hidden_size,
-        intermediate_size: fields.size("intermediate_size")?,
+        intermediate_size: fields.size_up_to("intermediate_size", largest::WIDTH)?,
         num_heads,
-        out_hidden_size: fields.size("out_hidden_size")?,
-        in_channels: fields.size_or("in_channels", fields.size_or("in_chans", 3)?)?,
+        out_hidden_size: fields.size_up_to("out_hidden_size", largest::WIDTH)?,
+        in_channels: channels_of(fields)?,
         patch_size,
-        temporal_patch_size: fields.size_or("temporal_patch_size", 2)?,
+        temporal_patch_size: fields.size_up_to_or("temporal_patch_size", 2, largest::CHANNELS)?,
         merge_size,
+        rope_theta,
         activation,
         kind,
     })
+}
+
+/// `patch_size`, or its old name.
+fn patch_size_of(fields: &Json, default: usize) -> Result<usize> {
+    let key = if fields.has("patch_size") { "patch_size" } else { "spatial_patch_size" };
+    fields.size_up_to_or(key, default, largest::PATCH)
+}
+
+/// `in_channels`, or its old name.
+fn channels_of(fields: &Json) -> Result<usize> {
+    let key = if fields.has("in_channels") { "in_channels" } else { "in_chans" };
+    fields.size_up_to_or(key, 3, largest::CHANNELS)
 }
 
 /// End-of-turn ids: `generation_config.json` where it names any, else `config.json`.

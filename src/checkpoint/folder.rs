@@ -135,7 +135,7 @@ pub struct Json {
 }
 
 /// Larger numbers in a config are damage, and would only end as an allocation failure.
-const LARGEST_SIZE: u64 = 1 << 40;
+const LARGEST_SIZE: u64 = 1 << 31;
 
 impl Json {
     /// The file this came from.
@@ -197,6 +197,18 @@ impl Json {
     /// A whole number from 1, or the default where absent.
     pub fn size_or(&self, key: &str, default: usize) -> Result<usize> {
         self.read_or(key, default, "a whole number from 1", as_size)
+    }
+
+    /// A whole number from 1 to `largest`.
+    pub fn size_up_to(&self, key: &str, largest: usize) -> Result<usize> {
+        self.read(key, &format!("a whole number from 1 to {largest}"), |v| {
+            as_size(v).filter(|n| *n <= largest)
+        })
+    }
+
+    /// A whole number from 1 to `largest`, or the default where absent.
+    pub fn size_up_to_or(&self, key: &str, default: usize, largest: usize) -> Result<usize> {
+        if self.has(key) { self.size_up_to(key, largest) } else { Ok(default) }
     }
 
     /// A token id.

@@ -78,6 +78,11 @@ impl Weights {
         self.entries.values().map(|entry| entry.range.len()).sum()
     }
 
+    /// Bytes of one tensor on disk; 0 where it is not there.
+    pub fn size_of(&self, name: &str) -> usize {
+        self.entries.get(name).map_or(0, |entry| entry.range.len())
+    }
+
     /// The entry of a tensor, its shape checked against what the config implies.
     pub fn expect(&self, name: &str, shape: &[usize]) -> Result<&TensorEntry> {
         let Some(entry) = self.entries.get(name) else {
@@ -180,6 +185,9 @@ fn read_header(folder: &Folder, name: &str, bytes: &[u8], file: usize) -> Result
     let path = folder.path(name);
     let bad =
         |problem: String| Error::format(&path, format!("{name} is not a complete safetensors file"), problem);
+    if bytes.starts_with(b"version https://git-lfs") {
+        return Err(bad("it is a Git LFS pointer: fetch the file itself with git lfs pull".to_owned()));
+    }
     if bytes.len() < 8 {
         return Err(bad(format!("expected at least 8 bytes, found {}", bytes.len())));
     }

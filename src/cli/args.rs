@@ -87,7 +87,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "T", default_value_t = 0.0, value_parser = non_negative)]
     pub temperature: f32,
     /// Sample among the most likely tokens that add up to this probability
-    #[arg(long, value_name = "P", default_value_t = 1.0, value_parser = non_negative)]
+    #[arg(long, value_name = "P", default_value_t = 1.0, value_parser = probability)]
     pub top_p: f32,
     /// Seed of the sampling
     #[arg(long, default_value_t = 42)]
@@ -98,6 +98,13 @@ fn non_negative(text: &str) -> std::result::Result<f32, String> {
     match text.parse::<f32>() {
         Ok(value) if value.is_finite() && value >= 0.0 => Ok(value),
         _ => Err(format!("expected a number from 0, found {text}")),
+    }
+}
+
+fn probability(text: &str) -> std::result::Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(value) if value > 0.0 && value <= 1.0 => Ok(value),
+        _ => Err(format!("expected a number above 0, at most 1, found {text}")),
     }
 }
 

@@ -74,7 +74,7 @@ pub struct ForwardArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     layers: Option<u32>,
     /// Prompt length; three quarters of it are visual tokens
-    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(64..=32768))]
+    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(128..=32768))]
     tokens: u32,
     /// Keep the attention rows of 16 latents
     #[arg(long, value_enum, default_value_t = Switch::On)]
@@ -333,6 +333,7 @@ fn config(shape: Shape) -> ModelConfig {
                 patch_size: 14,
                 temporal_patch_size: 2,
                 merge_size: 2,
+                rope_theta: 1e4,
                 activation: Activation::Silu,
                 kind: VisionKind::Windowed { window_size: 112, full_attention_blocks: vec![7, 15, 23, 31] },
             },
@@ -370,6 +371,7 @@ fn config(shape: Shape) -> ModelConfig {
                 patch_size: 16,
                 temporal_patch_size: 2,
                 merge_size: 2,
+                rope_theta: 1e4,
                 activation: Activation::GeluTanh,
                 kind: VisionKind::DeepStack { positions_per_side: 48, deepstack_blocks: vec![5, 11, 17] },
             },

@@ -10,11 +10,14 @@ use crate::error::Result;
 use crate::progress::{Observer, Progress};
 use crate::trace::Timings;
 
-/// Prints lines; a closed pipe is the reader's choice, not a failure.
+/// Prints a line. A closed pipe is the reader's choice; anything else that stops the result is a failure.
 pub fn print(text: &str) {
     let mut out = std::io::stdout().lock();
-    if writeln!(out, "{text}").is_err() {
-        log::debug!("standard output was closed");
+    if let Err(problem) = writeln!(out, "{text}").and_then(|()| out.flush())
+        && problem.kind() != std::io::ErrorKind::BrokenPipe
+    {
+        say(&format!("livr: cannot write the result: {problem}"));
+        std::process::exit(1);
     }
 }
 
@@ -67,6 +70,12 @@ fn overwrite(text: &str) {
 impl Default for Terminal {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        self.finish();
     }
 }
 

@@ -11,13 +11,13 @@ use egui_kittest::Harness;
 use super::args::ModelArgs;
 use super::output::{print, say};
 use crate::analysis::maps::{Aggregation, Query};
-use crate::app::state::State;
+use crate::app::state::{Pending, State};
 use crate::app::window::{LivrApp, Startup, load_problem, open};
 use crate::data::picture::Picture;
 use crate::engine::demo;
 use crate::export::atomic;
 use crate::render::blend::ColourMap;
-use crate::settings::{LatentChoice, MaskKind};
+use crate::settings::MaskKind;
 use crate::units::{HeadIdx, LayerIdx};
 
 /// Options of the window.
@@ -67,7 +67,7 @@ pub fn run(args: &WindowArgs) -> anyhow::Result<()> {
             say(&format!("livr: the window cannot be opened here: {}", why(&problem)));
             let path = std::env::temp_dir().join("livr-window.png");
             let startup = args.startup(true, |_| ())?;
-            picture(startup, (1360, 860), 1.0, egui::Theme::Dark, &path)?;
+            picture(startup, (1360, 860), 1.0, egui::Theme::Dark, &path, |_| Ok(()))?;
             print(&format!("a picture of the window is in {}", path.display()));
             Ok(())
         }
@@ -91,6 +91,15 @@ pub enum ThemeArg {
     Dark,
 }
 
+/// With the latents or without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LatentSwitch {
+    /// As many as the model was trained with.
+    Auto,
+    /// None.
+    Off,
+}
+
 /// Options of `livr screenshot`.
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
@@ -98,7 +107,7 @@ pub struct ScreenshotArgs {
     #[command(flatten)]
     window: WindowArgs,
     /// The picture to write
-    #[arg(long, value_name = "FILE.png")]
+    #[arg(long, value_name = "FILE.png", value_parser = parse_png)]
     out: PathBuf,
     /// Size in points
     #[arg(long, value_name = "WxH", default_value = "1360x860", value_parser = parse_size)]
@@ -115,9 +124,9 @@ pub struct ScreenshotArgs {
     /// Attention mask
     #[arg(long, value_enum, default_value_t = MaskKind::Standard)]
     mask: MaskKind,
-    /// auto or off
-    #[arg(long, default_value = "auto")]
-    latents: LatentChoice,
+    /// Append the latents or not
+    #[arg(long, value_enum, default_value_t = LatentSwitch::Auto)]
+    latents: LatentSwitch,
     /// Longest answer in tokens
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=512))]
     max_new_tokens: u32,
@@ -137,13 +146,13 @@ pub struct ScreenshotArgs {
     #[arg(long, value_enum, default_value_t = Aggregation::Mean)]
     aggregation: Aggregation,
     /// Share of the map's colour
-    #[arg(long, default_value_t = 0.6)]
+    #[arg(long, default_value_t = 0.6, value_parser = parse_share)]
     opacity: f32,
     /// Colours
     #[arg(long, value_enum, default_value_t = ColourMap::Viridis)]
     colour_map: ColourMap,
     /// Values above this percentile take the last colour
-    #[arg(long, default_value_t = 99.0)]
+    #[arg(long, default_value_t = 99.0, value_parser = parse_percent)]
     clip_percentile: f32,
     /// Bilinear between patches
     #[arg(long)]
@@ -172,14 +181,37 @@ fn parse_scale(text: &str) -> Result<f32, String> {
     }
 }
 
+fn parse_share(text: &str) -> Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err(format!("expected a number from 0 to 1, found {text}")),
+    }
+}
+
+fn parse_percent(text: &str) -> Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(percent),
+        _ => Err(format!("expected a number from 0 to 100, found {text}")),
+    }
+}
+
+fn parse_png(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    match path.extension() {
+        Some(extension) if extension.eq_ignore_ascii_case("png") => Ok(path),
+        _ => Err(format!("expected a name that ends in .png, found {text}")),
+    }
+}
+
 /// Makes a picture of the window.
 pub fn screenshot(args: ScreenshotArgs) -> anyhow::Result<()> {
     let (size, scale, out) = (args.size, args.scale, args.out.clone());
     let theme = if args.theme == ThemeArg::Dark { egui::Theme::Dark } else { egui::Theme::Light };
     let window = args.window.clone();
     let ask = !args.no_ask;
+    let asked = (args.layer, args.head, args.latent, args.answer_token);
     let startup = window.startup(ask, move |state| adjust(state, &args, theme))?;
-    picture(startup, size, scale, theme, &out)?;
+    picture(startup, size, scale, theme, &out, |state| check_shown(state, asked))?;
     print(&out.display().to_string());
     Ok(())
 }
@@ -188,18 +220,41 @@ fn adjust(state: &mut State, args: &ScreenshotArgs, theme: egui::Theme) {
     let persisted = &mut state.persisted;
     persisted.theme = theme.into();
     persisted.mask = args.mask;
-    persisted.latents_on = args.latents != LatentChoice::Off;
+    persisted.latents_on = args.latents == LatentSwitch::Auto;
     persisted.max_new_tokens = args.max_new_tokens as usize;
-    persisted.style.opacity = args.opacity.clamp(0.0, 1.0);
+    persisted.style.opacity = args.opacity;
     persisted.style.colour_map = args.colour_map;
     persisted.style.smooth = args.smooth;
-    persisted.normalisation.clip_percentile = args.clip_percentile.clamp(0.0, 100.0);
+    persisted.normalisation.clip_percentile = args.clip_percentile;
     persisted.normalisation.remove_sinks = args.remove_sinks;
     state.selection.layer = args.layer.map(LayerIdx);
     state.selection.head = args.head.map(HeadIdx);
     state.selection.aggregation = args.aggregation;
     state.query = args.answer_token.map_or(Query::Latent(args.latent.unwrap_or(0)), Query::Answer);
     state.help_open = args.keys;
+}
+
+type Asked = (Option<usize>, Option<usize>, Option<usize>, Option<usize>);
+
+/// Does the window show the layer, head, latent and answer token asked for?
+fn check_shown(state: &State, (layer, head, latent, answer_token): Asked) -> anyhow::Result<()> {
+    if let Pending::Failed { problem, .. } = &state.trace {
+        anyhow::bail!("{problem}");
+    }
+    let info = state.model.latest();
+    let trace = state.trace.latest();
+    let counts = [
+        ("--layer", layer, info.map(|i| i.num_layers), "layers"),
+        ("--head", head, info.map(|i| i.num_heads), "heads"),
+        ("--latent", latent, trace.map(|t| t.num_latents()), "latents"),
+        ("--answer-token", answer_token, trace.map(|t| t.generated.len()), "tokens in its answer"),
+    ];
+    for (option, asked, count, what) in counts {
+        if let (Some(asked), Some(count)) = (asked, count) {
+            anyhow::ensure!(asked < count, "{option} {asked}: the model has {count} {what}, counted from 0");
+        }
+    }
+    Ok(())
 }
 
 /// How long a picture may take; a large model on a CPU takes minutes.
@@ -212,6 +267,7 @@ fn picture(
     scale: f32,
     theme: egui::Theme,
     out: &Path,
+    check: impl FnOnce(&State) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let make = || {
         Harness::builder()
@@ -236,6 +292,7 @@ fn picture(
     if let Some(problem) = load_problem(&harness.state().controller.state) {
         anyhow::bail!("{problem}");
     }
+    check(&harness.state().controller.state)?;
     // A layout that depends on the last frame's settles within a few.
     harness.run_steps(4);
     harness.remove_cursor();

@@ -12,6 +12,9 @@ use crate::error::{Error, Result};
 /// Pillow refuses more (twice its `MAX_IMAGE_PIXELS`); a file that claims more is a mistake or a bomb.
 const MAX_PIXELS: u64 = 178_956_970;
 
+/// Larger files are no images.
+const MAX_FILE_BYTES: u64 = 1 << 30;
+
 /// A decoded image with where it came from.
 #[derive(Clone)]
 pub struct Picture {
@@ -33,6 +36,16 @@ impl std::fmt::Debug for Picture {
 impl Picture {
     /// Reads an image file of any supported format, by content rather than by name.
     pub fn read(path: &Path) -> Result<Self> {
+        match std::fs::metadata(path) {
+            Ok(found) if !found.is_file() => {
+                return Err(Error::field(path, "the image", "a file", "a folder or device"));
+            }
+            Ok(found) if found.len() > MAX_FILE_BYTES => {
+                let (expected, found) = (format!("at most {MAX_FILE_BYTES} bytes"), found.len().to_string());
+                return Err(Error::field(path, "the image", expected, found));
+            }
+            Ok(_) | Err(_) => {}
+        }
         let bytes = std::fs::read(path).map_err(|e| {
             if e.kind() == std::io::ErrorKind::NotFound {
                 Error::Missing { what: "the image".to_owned(), path: path.to_owned() }

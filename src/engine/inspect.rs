@@ -9,11 +9,17 @@ use crate::checkpoint::adapter::Adapter;
 use crate::checkpoint::config::{ModelConfig, VisionKind};
 use crate::checkpoint::folder::Folder;
 use crate::checkpoint::weights::Weights;
+use image::RgbImage;
+
+use crate::data::picture::Picture;
+use crate::data::sample::Sample;
 use crate::device::{DtypeChoice, human_bytes};
 use crate::error::Error;
 use crate::input::processor::Processor;
 use crate::model::Model;
 use crate::model::loader::Loader;
+use crate::progress::Unobserved;
+use crate::settings::LatentChoice;
 
 /// Prompt length the memory estimate is for.
 const ESTIMATE_TOKENS: usize = 2048;
@@ -65,6 +71,13 @@ pub fn inspect(folder: &Folder, adapter: Option<&Folder>, device: &Device, dtype
     });
     if let (Some(processor), Some(config)) = (&processor, &config) {
         describe_processor(&mut found, processor, config);
+    }
+    if let Some(processor) = &processor {
+        // A blank picture and a short question show whether the template and the placeholder fit together.
+        let blank = Picture { name: "a blank image".to_owned(), path: None, pixels: RgbImage::new(64, 64) };
+        let sample = Sample { images: vec![blank.into()], prompt: "?".to_owned(), choices: Vec::new() };
+        let processed = processor.process(&sample, LatentChoice::Off, &Unobserved);
+        found.note(processed);
     }
     let mut model = None;
     if let (Some(config), Some(weights)) = (&config, &weights) {

@@ -105,8 +105,8 @@ impl Session {
     /// The same, from any folder.
     pub fn set_adapter_folder(&mut self, folder: Option<&Folder>) -> Result<()> {
         let adapter = folder.map(Adapter::read_folder).transpose()?;
-        self.model.set_adapter(adapter.as_ref())?;
-        if let Err(problem) = self.processor.set_adapter(adapter.as_ref()) {
+        let fitted = self.model.set_adapter(adapter.as_ref());
+        if let Err(problem) = fitted.and_then(|()| self.processor.set_adapter(adapter.as_ref())) {
             self.model.set_adapter(self.adapter.as_ref())?;
             return Err(problem);
         }

@@ -14,16 +14,26 @@ use crate::progress::{Observer, Progress};
 
 /// A command with the flag that stops it.
 struct Order {
+    id: u64,
     command: Command,
+    cancel: Arc<AtomicBool>,
+}
+
+/// A job as the window keeps it.
+struct Running {
+    id: u64,
+    job: Job,
     cancel: Arc<AtomicBool>,
 }
 
 /// The window's end of the worker.
 pub struct Engine {
     orders: Option<Sender<Order>>,
-    events: Receiver<Event>,
-    /// Flags of jobs sent and not known to be over, oldest first.
-    running: Vec<(Job, Arc<AtomicBool>)>,
+    /// With the number of the order each belongs to.
+    events: Receiver<(u64, Event)>,
+    /// Jobs sent and not known to be over, oldest first.
+    running: Vec<Running>,
+    next_id: u64,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -36,7 +46,7 @@ impl Engine {
             .name("engine".to_owned())
             .spawn(move || Worker { outbox, wake: Box::new(wake), session: None }.work(&inbox))
             .expect("the system starts a thread");
-        Self { orders: Some(orders), events, running: Vec::new(), thread: Some(thread) }
+        Self { orders: Some(orders), events, running: Vec::new(), next_id: 0, thread: Some(thread) }
     }
 
     /// Sends work. A job of the same kind that waits or runs is superseded: it is stopped.
@@ -44,9 +54,11 @@ impl Engine {
         let job = command.job();
         self.cancel_kind(Some(job));
         let cancel = Arc::new(AtomicBool::new(false));
-        self.running.push((job, cancel.clone()));
+        let id = self.next_id;
+        self.next_id += 1;
+        self.running.push(Running { id, job, cancel: cancel.clone() });
         if let Some(orders) = &self.orders
-            && orders.send(Order { command, cancel }).is_err()
+            && orders.send(Order { id, command, cancel }).is_err()
         {
             log::error!("the engine thread is gone");
         }
@@ -58,32 +70,35 @@ impl Engine {
     }
 
     fn cancel_kind(&self, kind: Option<Job>) {
-        for (job, cancel) in &self.running {
-            if kind.is_none_or(|kind| kind == *job) {
-                cancel.store(true, Ordering::Relaxed);
+        for running in &self.running {
+            if kind.is_none_or(|kind| kind == running.job) {
+                running.cancel.store(true, Ordering::Relaxed);
             }
         }
     }
 
-    /// The next event, if there is one. Events of superseded jobs are left out.
+    /// The next event, if there is one. What a superseded or stopped job still says is left out, but for a
+    /// model that was loaded all the same.
     pub fn poll(&mut self) -> Option<Event> {
         loop {
-            let event = self.events.try_recv().ok()?;
-            let ends = match &event {
-                Event::Progressed(_) | Event::AnswerGrew(_) => return Some(event),
-                Event::ModelLoaded(_) => Job::Load,
-                Event::TraceCaptured(_) => Job::Trace,
-                Event::Failed { job, .. } | Event::Cancelled(job) => *job,
-            };
-            // Jobs of one kind end in the order they were sent.
-            if let Some(place) = self.running.iter().position(|(job, _)| *job == ends) {
-                self.running.remove(place);
+            let (id, event) = self.events.try_recv().ok()?;
+            let Some(place) = self.running.iter().position(|running| running.id == id) else { continue };
+            if matches!(event, Event::Progressed(_) | Event::AnswerGrew(_)) {
+                if self.running[place].cancel.load(Ordering::Relaxed) {
+                    continue;
+                }
+                return Some(event);
             }
-            let superseded = self.running.iter().any(|(job, _)| *job == ends);
-            if !superseded || matches!(event, Event::ModelLoaded(_)) {
+            let job = self.running.remove(place).job;
+            if !self.is_running(job) || matches!(event, Event::ModelLoaded(_)) {
                 return Some(event);
             }
         }
+    }
+
+    /// Is there work of this kind under way?
+    pub fn is_running(&self, job: Job) -> bool {
+        self.running.iter().any(|running| running.job == job)
     }
 
     /// Is there work under way?
@@ -105,7 +120,7 @@ impl Drop for Engine {
 }
 
 struct Worker {
-    outbox: Sender<Event>,
+    outbox: Sender<(u64, Event)>,
     wake: Box<dyn Fn() + Send + Sync>,
     session: Option<Session>,
 }
@@ -113,13 +128,14 @@ struct Worker {
 /// Passes steps on, and stops the job when its flag is up.
 struct Watch<'a> {
     cancel: &'a AtomicBool,
-    outbox: &'a Sender<Event>,
+    id: u64,
+    outbox: &'a Sender<(u64, Event)>,
     wake: &'a (dyn Fn() + Send + Sync),
 }
 
 impl Watch<'_> {
     fn tell(&self, event: Event) {
-        if self.outbox.send(event).is_ok() {
+        if self.outbox.send((self.id, event)).is_ok() {
             (self.wake)();
         }
     }
@@ -141,31 +157,36 @@ impl Observer for Watch<'_> {
 
 impl Worker {
     fn work(mut self, inbox: &Receiver<Order>) {
-        while let Ok(Order { command, cancel }) = inbox.recv() {
+        while let Ok(Order { id, command, cancel }) = inbox.recv() {
             let job = command.job();
             let outbox = self.outbox.clone();
             let outcome = if cancel.load(Ordering::Relaxed) {
                 Err(Error::Cancelled)
             } else {
                 // A panic in a tensor library must not take the window's model away.
-                catch_unwind(AssertUnwindSafe(|| self.perform(command, &cancel))).unwrap_or_else(|panic| {
-                    Err(Error::Request(format!("the program has a fault: {}", panic_message(panic.as_ref()))))
-                })
+                catch_unwind(AssertUnwindSafe(|| self.perform(id, command, &cancel))).unwrap_or_else(
+                    |panic| {
+                        Err(Error::Request(format!(
+                            "the program has a fault: {}",
+                            panic_message(panic.as_ref())
+                        )))
+                    },
+                )
             };
             let event = match outcome {
                 Ok(event) => event,
                 Err(Error::Cancelled) => Event::Cancelled(job),
                 Err(problem) => Event::Failed { job, problem: problem.to_string() },
             };
-            if outbox.send(event).is_err() {
+            if outbox.send((id, event)).is_err() {
                 break;
             }
             (self.wake)();
         }
     }
 
-    fn perform(&mut self, command: Command, cancel: &AtomicBool) -> Result<Event> {
-        let watch = Watch { cancel, outbox: &self.outbox, wake: self.wake.as_ref() };
+    fn perform(&mut self, id: u64, command: Command, cancel: &AtomicBool) -> Result<Event> {
+        let watch = Watch { id, cancel, outbox: &self.outbox, wake: self.wake.as_ref() };
         match command {
             Command::LoadModel { source, adapter } => {
                 let mut session = Session::load(source, &watch)?;

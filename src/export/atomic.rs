@@ -5,16 +5,25 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 
-/// Writes to a temporary file beside `path`, then renames it over.
+/// Writes to a temporary file beside `path`, then renames it over. A link is followed; into a device or a pipe
+/// it writes as it goes.
 pub fn write(path: &Path, content: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<()> {
-    let dir = match path.parent() {
+    let failed = |e| Error::io("write the file", path, e);
+    if path.is_dir() {
+        return Err(Error::field(path, "the output", "a file", "a folder"));
+    }
+    if path.exists() && !path.is_file() {
+        let mut device = std::fs::OpenOptions::new().write(true).open(path).map_err(failed)?;
+        return content(&mut device).and_then(|()| device.flush()).map_err(failed);
+    }
+    let target = if path.is_symlink() { path.canonicalize().map_err(failed)? } else { path.to_owned() };
+    let dir = match target.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
     if !dir.is_dir() {
         return Err(Error::Missing { what: "the folder to write to".to_owned(), path: dir.to_owned() });
     }
-    let failed = |e| Error::io("write the file", path, e);
     let mut builder = tempfile::Builder::new();
     // Not the private mode of temporary files: what the user's umask leaves, as for any file.
     #[cfg(unix)]
@@ -26,6 +35,6 @@ pub fn write(path: &Path, content: impl FnOnce(&mut dyn Write) -> std::io::Resul
         buffered.flush().map_err(failed)?;
     }
     file.as_file().sync_all().map_err(failed)?;
-    file.persist(path).map_err(|e| failed(e.error))?;
+    file.persist(&target).map_err(|e| failed(e.error))?;
     Ok(())
 }

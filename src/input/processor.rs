@@ -12,6 +12,7 @@ use super::template::{ChatTemplate, Part, user_parts};
 use crate::checkpoint::adapter::Adapter;
 use crate::checkpoint::config::{ModelConfig, end_of_turn_ids};
 use crate::checkpoint::folder::Folder;
+use crate::checkpoint::latent_rows::LatentRows;
 use crate::checkpoint::livr::{LivrConfig, Placement};
 use crate::data::sample::Sample;
 use crate::error::{Error, Result};
@@ -40,8 +41,13 @@ impl Processor {
     pub fn read(folder: &Folder, config: &ModelConfig) -> Result<Self> {
         const TOKENIZER: &str = "tokenizer.json";
         let bytes = folder.bytes(TOKENIZER)?;
-        let tokenizer = Tokenizer::from_bytes(&bytes[..])
+        let mut tokenizer = Tokenizer::from_bytes(&bytes[..])
             .map_err(|e| Error::format(folder.path(TOKENIZER), "tokenizer.json cannot be read", e))?;
+        // Saved with training settings they would cut or pad the prompt; the reference resets them too.
+        tokenizer.with_padding(None);
+        tokenizer
+            .with_truncation(None)
+            .map_err(|e| Error::format(folder.path(TOKENIZER), "tokenizer.json cannot be used", e))?;
         let image_token = tokenizer.id_to_token(config.image_token_id).ok_or_else(|| {
             Error::field(
                 folder.path(TOKENIZER),
@@ -84,7 +90,13 @@ impl Processor {
         let own = self.livr.clone();
         let rows = adapter.and_then(|a| a.latent_rows.as_ref());
         let livr = adapter.and_then(|a| a.livr.clone()).or(own);
-        let trained = rows.map(super::super::checkpoint::latent_rows::LatentRows::len);
+        if let Some(adapter) = adapter.filter(|a| a.livr.is_some() && rows.is_none() && self.livr.is_none()) {
+            return Err(Error::Missing {
+                what: "latent_rows.safetensors, for the latents that livr.json names,".to_owned(),
+                path: adapter.folder.path("latent_rows.safetensors"),
+            });
+        }
+        let trained = rows.map(LatentRows::len);
         let trained = trained.or(livr.as_ref().map(|livr| livr.num_latents)).unwrap_or(0);
         let mut tokenizer = self.base_tokenizer.clone();
         let latents = register(&mut tokenizer, livr.as_ref(), trained, self.vocab_size)?;
@@ -178,6 +190,16 @@ impl Processor {
     ) -> Result<ModelInput> {
         let latents = self.latents.select(choice)?;
         let merge_size = self.images.merge_size;
+        if sample.prompt.contains(&self.image_token) {
+            return Err(Error::Request(format!(
+                "the question contains {}, which stands for an image: write <image> where one goes",
+                self.image_token
+            )));
+        }
+        if let Some(name) = latents.names.iter().find(|name| sample.prompt.contains(*name)) {
+            return Err(Error::Request(format!("the question contains the latent token {name}")));
+        }
+        self.check_length(sample)?;
         let (mut grids, mut patches) = (Vec::new(), Array::default());
         for (i, picture) in sample.images.iter().enumerate() {
             observer.progress(Progress { phase: Phase::Images, done: i, total: sample.images.len() })?;
@@ -245,6 +267,25 @@ impl Processor {
         })
     }
 
+    /// Refuses images that alone are past the context, before their pixels are touched.
+    fn check_length(&self, sample: &Sample) -> Result<()> {
+        let side = self.images.patch_size * self.images.merge_size;
+        let mut visual_tokens = 0usize;
+        for picture in &sample.images {
+            let (width, height) = picture.size();
+            if let Ok((height, width)) = self.images.target_size(height as usize, width as usize) {
+                visual_tokens = visual_tokens.saturating_add((height / side) * (width / side));
+            }
+        }
+        if visual_tokens >= self.max_positions {
+            return Err(Error::Request(format!(
+                "the images are {visual_tokens} tokens long, the model takes less than {} (max_position_embeddings)",
+                self.max_positions
+            )));
+        }
+        Ok(())
+    }
+
     /// The role of a token; `otherwise` where it is neither image nor latent.
     fn role(&self, id: u32, latents: Latents<'_>, otherwise: Role) -> Role {
         if id == self.image_token_id {
@@ -256,7 +297,8 @@ impl Processor {
         }
     }
 
-    /// The role of a generated token. As in the reference, a latent id is a latent wherever it stands.
+    /// The role of a generated token: an answer, but for a latent id or the image placeholder, which as in the
+    /// reference have their own role wherever they stand.
     pub fn generated_role(&self, id: u32, choice: LatentChoice) -> Role {
         match self.latents.select(choice) {
             Ok(latents) => self.role(id, latents, Role::Answer),

@@ -134,6 +134,9 @@ pub fn run(
         return Err(Error::Request("max-new-tokens: expected a number from 1, found 0".to_owned()));
     }
     let choice_ids = request.choices.iter().map(|c| processor.encode(c)).collect::<Result<Vec<_>>>()?;
+    if let Some(empty) = choice_ids.iter().position(Vec::is_empty) {
+        return Err(Error::Request(format!("choice {}: expected a text, found nothing", empty + 1)));
+    }
     let longest_choice = choice_ids.iter().map(Vec::len).max().unwrap_or(0);
     let capacity = num_tokens + max_new_tokens.max(longest_choice);
     let roles = request.input.roles.clone();
@@ -174,12 +177,12 @@ impl Run<'_> {
         let device = self.model.device();
         let mask = Mask::new(self.request.settings.mask, &self.roles, num_tokens, device)?;
         let visual: Vec<u32> = input.image_spans.iter().flat_map(|s| s.range()).map(|i| i as u32).collect();
-        let visual = Tensor::new(visual, device)?;
+        let visual = features.map(|_| Tensor::new(visual, device)).transpose()?;
         let pass = Pass {
             embeddings: self.model.embed(&input.input_ids, &input.image_spans, features)?,
             positions: &input.positions,
             mask: &mask,
-            deepstack: features.map(|f| (&visual, f.deepstack.as_slice())),
+            deepstack: visual.as_ref().zip(features).map(|(at, f)| (at, f.deepstack.as_slice())),
             cache: Some(&mut self.cache),
             math: self.request.math,
         };
@@ -313,11 +316,15 @@ impl Run<'_> {
         }
         let vocab = *trace.logits.shape.last().unwrap_or(&0);
         let first = log_softmax(&trace.logits.data[trace.logits.data.len() - vocab..]);
+        if let Some(id) = choice_ids.iter().flatten().find(|id| **id as usize >= vocab) {
+            let text = self.processor.token_text(*id);
+            return Err(Error::Request(format!("a choice holds {text}, which this model cannot answer")));
+        }
         let num_tokens = self.request.input.num_tokens();
         let mut logprobs = Vec::new();
         for (done, ids) in choice_ids.iter().enumerate() {
             self.observer.progress(Progress { phase: Phase::Choices, done, total: choice_ids.len() })?;
-            let mut logprob = ids.first().map_or(f32::NEG_INFINITY, |id| first[*id as usize]);
+            let mut logprob = first[ids[0] as usize];
             if ids.len() > 1 {
                 self.cache.truncate(num_tokens);
                 let mut tap = Collector::new(self.model.text.num_layers(), Vec::new(), self.observer);

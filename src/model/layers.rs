@@ -44,9 +44,9 @@ impl Linear {
         Ok(Self { name: name.to_owned(), weight, bias, lora: None })
     }
 
-    /// A layer from a weight of any shape [out, ..], flattened to [out, in].
-    pub fn from_parts(name: &str, weight: &Tensor, bias: Option<Tensor>) -> Result<Self> {
-        Ok(Self { name: name.to_owned(), weight: weight.flatten_from(1)?, bias, lora: None })
+    /// A layer from its weight [out, in] and bias [out].
+    pub fn from_parts(name: &str, weight: Tensor, bias: Option<Tensor>) -> Self {
+        Self { name: name.to_owned(), weight, bias, lora: None }
     }
 
     /// Canonical module name.

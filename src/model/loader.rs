@@ -67,17 +67,21 @@ impl<'a> Loader<'a> {
 
     /// The tensor of that name and shape.
     pub fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
+        self.tensor_as(name, shape, shape)
+    }
+
+    /// The tensor that has `stored` as its shape in the file, as a tensor of `shape`.
+    pub fn tensor_as(&self, name: &str, stored: &[usize], shape: &[usize]) -> Result<Tensor> {
         match &self.source {
             Source::Weights { weights, observer, done } => {
                 let total = weights.size_bytes();
                 observer.progress(Progress { phase: Phase::Weights, done: done.get(), total })?;
-                let tensor = weights.read(name, shape, self.dtype, &self.device)?;
-                done.set(done.get() + weights.expect(name, shape)?.shape.iter().product::<usize>() * 4);
-                done.set(done.get().min(total));
-                Ok(tensor)
+                let tensor = weights.read(name, stored, self.dtype, &self.device)?;
+                done.set(done.get() + weights.size_of(name));
+                Ok(tensor.reshape(shape)?)
             }
             Source::Headers { weights, problems } => {
-                if let Err(problem) = weights.expect(name, shape) {
+                if let Err(problem) = weights.expect(name, stored) {
                     problems.borrow_mut().push(problem);
                 }
                 // No memory behind it, whatever the shape.

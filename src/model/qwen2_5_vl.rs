@@ -112,7 +112,7 @@ impl VisionTower {
         let positions: Vec<[usize; 2]> = order.iter().map(|patch| positions[*patch as usize]).collect();
         let device = patches.device();
         let mut x = self.patch_embed.forward(patches)?.index_select(&Tensor::new(order, device)?, 0)?;
-        let rotary = axial_rotary(&positions, c.hidden_size / c.num_heads, x.dtype(), device)?;
+        let rotary = axial_rotary(&positions, c.hidden_size / c.num_heads, c.rope_theta, device)?;
         let window_lengths: Vec<usize> = windows.lengths.iter().map(|tokens| tokens * per_token).collect();
         let frames = frame_lengths(grids);
         for (i, block) in self.blocks.iter().enumerate() {

@@ -140,7 +140,7 @@ impl VisionTower {
         let rotary = axial_rotary(
             &patch_positions(grids, c.merge_size),
             c.hidden_size / c.num_heads,
-            x.dtype(),
+            c.rope_theta,
             device,
         )?;
         let frames = frame_lengths(grids);

@@ -22,7 +22,8 @@ impl Sampler {
         if self.decoding.temperature <= 0.0 {
             return argmax(logits);
         }
-        let scaled: Vec<f32> = logits.iter().map(|l| l / self.decoding.temperature).collect();
+        let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let scaled: Vec<f32> = logits.iter().map(|l| (l - max) / self.decoding.temperature).collect();
         let mut ranked: Vec<(u32, f32)> =
             log_softmax(&scaled).into_iter().zip(0..).map(|(l, id)| (id, l.exp())).collect();
         ranked.sort_by(|a, b| b.1.total_cmp(&a.1));

@@ -39,8 +39,3 @@ pub trait Tap {
         Ok(())
     }
 }
-
-/// Watches nothing.
-pub struct NoTap;
-
-impl Tap for NoTap {}

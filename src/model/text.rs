@@ -289,11 +289,15 @@ impl TextModel {
         let (Some(latents), true) = (&self.latent_rows, self.is_tied()) else { return Ok(logits) };
         let vocab = self.config.vocab_size;
         let width = latents.token_ids.iter().map(|id| *id as usize + 1).max().unwrap_or(0).max(vocab);
-        let mut columns: Vec<u32> = (0..width as u32).collect();
+        // An id that neither the vocabulary nor the latents have is never generated.
+        let nothing = (vocab + latents.token_ids.len()) as u32;
+        let mut columns: Vec<u32> =
+            (0..width as u32).map(|id| if (id as usize) < vocab { id } else { nothing }).collect();
         for (i, id) in latents.token_ids.iter().enumerate() {
             columns[*id as usize] = (vocab + i) as u32;
         }
-        let both = Tensor::cat(&[&logits, &hidden.matmul(&latents.rows.t()?)?], D::Minus1)?;
+        let impossible = (logits.narrow(1, 0, 1)?.zeros_like()? + f64::NEG_INFINITY)?;
+        let both = Tensor::cat(&[&logits, &hidden.matmul(&latents.rows.t()?)?, &impossible], D::Minus1)?;
         let columns = Tensor::from_vec(columns, width, hidden.device())?;
         Ok(both.index_select(&columns, 1)?)
     }

@@ -40,29 +40,29 @@ pub fn frame_lengths(grids: &[GridThw]) -> Vec<usize> {
     grids.iter().flat_map(|grid| std::iter::repeat_n(grid.h * grid.w, grid.t)).collect()
 }
 
-/// Axial rotary positions: the first half of the frequencies turns with the row, the second with the column.
+/// Axial rotary positions, in f32 as in the reference: the first half of the frequencies turns with the row,
+/// the second with the column.
 pub fn axial_rotary(
     positions: &[[usize; 2]],
     head_dim: usize,
-    dtype: DType,
+    theta: f64,
     device: &Device,
 ) -> Result<Rotary> {
-    const THETA: f64 = 10_000.0;
-    let frequencies = inverse_frequencies(head_dim / 2, THETA);
+    let frequencies = inverse_frequencies(head_dim / 2, theta);
     let angles: Vec<f32> = positions
         .iter()
         .flat_map(|position| position.iter().flat_map(|p| frequencies.iter().map(move |f| *p as f32 * f)))
         .collect();
-    Rotary::from_angles(&angles, head_dim / 2, dtype, device)
+    Rotary::from_angles(&angles, head_dim / 2, DType::F32, device)
 }
 
 /// The patch embedding: a convolution whose kernel is one patch, so a linear layer on flattened patches.
 pub fn load_patch_embed(loader: &Loader<'_>, c: &VisionConfig, bias: bool) -> Result<Linear> {
     let name = "visual.patch_embed.proj";
     let shape = [c.hidden_size, c.in_channels, c.temporal_patch_size, c.patch_size, c.patch_size];
-    let weight = loader.tensor(&format!("{name}.weight"), &shape)?;
+    let weight = loader.tensor_as(&format!("{name}.weight"), &shape, &[c.hidden_size, c.patch_dim()])?;
     let bias = bias.then(|| loader.tensor(&format!("{name}.bias"), &[c.hidden_size])).transpose()?;
-    Linear::from_parts(name, &weight, bias)
+    Ok(Linear::from_parts(name, weight, bias))
 }
 
 /// Self-attention of a vision block.
@@ -88,8 +88,10 @@ impl VisionAttention {
         let head_dim = width / self.num_heads;
         let qkv = self.qkv.forward(x)?.reshape((num_patches, 3, self.num_heads, head_dim))?;
         let part = |i: usize| -> Result<Tensor> { Ok(qkv.narrow(1, i, 1)?.squeeze(1)?) };
-        let turned =
-            |x: Tensor| -> Result<Tensor> { Ok(rotary.apply(&x.transpose(0, 1)?, math)?.transpose(0, 1)?) };
+        let turned = |x: Tensor| -> Result<Tensor> {
+            let wide = x.transpose(0, 1)?.to_dtype(DType::F32)?;
+            Ok(rotary.apply(&wide, math)?.to_dtype(x.dtype())?.transpose(0, 1)?)
+        };
         let (q, k, v) = (turned(part(0)?)?, turned(part(1)?)?, part(2)?);
         let scale = 1.0 / (head_dim as f64).sqrt();
         self.proj.forward(&attend_segments(&q, &k, &v, segments, scale, math)?)

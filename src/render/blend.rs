@@ -1,6 +1,6 @@
 //! Attention over an image, the plain way: what `shaders/overlay.wgsl` does, one pixel at a time.
 //!
-//! The shader is tested against this, and figures are made with it.
+//! The shader is tested against this.
 
 use image::{Rgb, RgbImage};
 use serde::{Deserialize, Serialize};

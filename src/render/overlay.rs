@@ -12,6 +12,8 @@ use crate::analysis::maps::GridMap;
 use crate::analysis::normalise::Range;
 use crate::data::picture::Picture;
 
+/// Maps in one stack: array layers every GPU has.
+pub const MAX_LAYERS: usize = 256;
 /// Textures kept that no frame of late has used.
 const KEPT_TEXTURES: usize = 48;
 /// Larger images are shown smaller; the model still reads the original.
@@ -135,6 +137,7 @@ pub struct OverlayRenderer {
     colours: HashMap<ColourMap, wgpu::TextureView>,
     slots: HashMap<u64, Slot>,
     frame: u64,
+    in_frame: bool,
 }
 
 const NO_MAP: u64 = 0;
@@ -208,12 +211,16 @@ impl OverlayRenderer {
             colours: HashMap::new(),
             slots: HashMap::new(),
             frame: 0,
+            in_frame: false,
         }
     }
 
     /// Uploads what is not there yet and writes the numbers of this frame.
     pub fn prepare(&mut self, device: &wgpu::Device, queue: &wgpu::Queue, paint: &OverlayPaint) {
-        self.frame += 1;
+        if !self.in_frame {
+            self.in_frame = true;
+            self.frame += 1;
+        }
         let frame = self.frame;
         let image_id = paint.image.id;
         self.textures
@@ -235,7 +242,6 @@ impl OverlayRenderer {
         let slot = self.slots.get_mut(&paint.slot).expect("made above");
         slot.last_used = frame;
         queue.write_buffer(&slot.uniforms, 0, bytemuck::bytes_of(&paint.uniforms()));
-        self.evict();
     }
 
     fn make_slot(&self, device: &wgpu::Device, shows: (u64, u64, ColourMap)) -> Slot {
@@ -265,18 +271,26 @@ impl OverlayRenderer {
         Slot { uniforms, bind_group, shows, last_used: self.frame }
     }
 
-    /// Drops what was used longest ago.
-    fn evict(&mut self) {
-        fn oldest<T>(map: &HashMap<u64, T>, used: impl Fn(&T) -> u64) -> Option<u64> {
-            map.iter().min_by_key(|(_, item)| used(item)).map(|(id, _)| *id)
+    /// All paints of a frame are prepared: drops what was used longest ago, and nothing of this frame.
+    pub fn finish_frame(&mut self) {
+        if !std::mem::take(&mut self.in_frame) {
+            return;
         }
+        let frame = self.frame;
+        let oldest = |used: &mut dyn Iterator<Item = (u64, u64)>| {
+            used.filter(|(_, last_used)| *last_used < frame).min_by_key(|(_, last_used)| *last_used)
+        };
         while self.textures.len() > KEPT_TEXTURES {
-            let Some(id) = oldest(&self.textures, |t| t.last_used) else { break };
+            let Some((id, _)) = oldest(&mut self.textures.iter().map(|(id, t)| (*id, t.last_used))) else {
+                break;
+            };
             self.textures.remove(&id);
             self.slots.retain(|_, slot| slot.shows.0 != id && slot.shows.1 != id);
         }
         while self.slots.len() > 8 * KEPT_TEXTURES {
-            let Some(id) = oldest(&self.slots, |s| s.last_used) else { break };
+            let Some((id, _)) = oldest(&mut self.slots.iter().map(|(id, s)| (*id, s.last_used))) else {
+                break;
+            };
             self.slots.remove(&id);
         }
     }
@@ -387,6 +401,19 @@ impl CallbackTrait for OverlayPaint {
     ) -> Vec<wgpu::CommandBuffer> {
         if let Some(renderer) = resources.get_mut::<OverlayRenderer>() {
             renderer.prepare(device, queue, self);
+        }
+        Vec::new()
+    }
+
+    fn finish_prepare(
+        &self,
+        _device: &wgpu::Device,
+        _queue: &wgpu::Queue,
+        _encoder: &mut wgpu::CommandEncoder,
+        resources: &mut CallbackResources,
+    ) -> Vec<wgpu::CommandBuffer> {
+        if let Some(renderer) = resources.get_mut::<OverlayRenderer>() {
+            renderer.finish_frame();
         }
         Vec::new()
     }

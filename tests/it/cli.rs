@@ -221,7 +221,7 @@ fn bench_measures_beside_something_real() {
         "--layers",
         "1",
         "--tokens",
-        "64",
+        "128",
         "--decode",
         "1",
         "--repeats",

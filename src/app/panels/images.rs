@@ -92,7 +92,10 @@ pub fn canvas_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
         if !visible.is_positive() {
             continue;
         }
-        let map = maps.zip(query).map(|(maps, query)| (maps.stacks[i].clone(), query, maps.ranges[query][i]));
+        let map = maps.zip(query).map(|(maps, query)| {
+            let (stack, layer) = maps.layer(query, i);
+            (stack, layer, maps.ranges[query][i])
+        });
         let paint = OverlayPaint {
             image: image.clone(),
             map,

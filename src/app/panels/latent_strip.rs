@@ -42,7 +42,7 @@ pub fn latent_strip_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     let num_latents = maps.queries.iter().filter(|query| matches!(query, Query::Latent(_))).count();
     let per_row = num_latents.div_ceil(2).max(4) as f32;
     let height = (((ui.available_width() - 16.0) / per_row - theme::GAP) / aspect).clamp(MIN_HEIGHT, HEIGHT);
-    let width = (height * aspect).max(36.0);
+    let width = (height * aspect).clamp(36.0, (ui.available_width() - 16.0).max(36.0));
     let chosen = maps.index_of(state.query);
     ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| {
         ui.horizontal_wrapped(|ui| {
@@ -72,9 +72,10 @@ pub fn latent_strip_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
                     if !visible.is_positive() {
                         continue;
                     }
+                    let (stack, layer) = maps.layer(index, image);
                     let paint = OverlayPaint {
                         image: state.images[image].clone(),
-                        map: Some((maps.stacks[image].clone(), index, maps.ranges[index][image])),
+                        map: Some((stack, layer, maps.ranges[index][image])),
                         style: state.persisted.style,
                         view: crate::app::canvas::visible_part(*place, visible),
                         slot: (1 + index as u64) << 16 | image as u64,

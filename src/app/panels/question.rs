@@ -16,7 +16,11 @@ pub fn question_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     let enter = ui.memory(|memory| memory.has_focus(id))
         && ui.input_mut(|i| i.consume_key(Modifiers::NONE, Key::Enter));
     let edit = TextEdit::multiline(&mut prompt).id(id).desired_rows(4).desired_width(f32::INFINITY);
-    let response = ui.add(edit.hint_text("What should the model look for?")).labelled_by(heading.id);
+    let response = egui::ScrollArea::vertical()
+        .id_salt("question scroll")
+        .max_height(120.0)
+        .show(ui, |ui| ui.add(edit.hint_text("What should the model look for?")).labelled_by(heading.id))
+        .inner;
     if response.changed() {
         actions.push(Action::SetPrompt(prompt));
     }
