@@ -150,7 +150,7 @@ fn read_tensors(config: &Json, weights: &Weights) -> Result<Tensors> {
     if let Some(rows) = &delta {
         rows.check(config.path(), "trainable_token_indices")?;
     }
-    let alphas = alpha_pattern(config, halves.keys())?;
+    let alphas = alpha_pattern(config, &halves.keys().collect::<Vec<_>>())?;
     let mut lora = BTreeMap::new();
     for (module, [a, b]) in halves {
         let (Some(a), Some(b)) = (a, b) else {
@@ -168,9 +168,8 @@ fn read_tensors(config: &Json, weights: &Weights) -> Result<Tensors> {
                 b.dim(1)?.to_string(),
             ));
         }
-        let patterned = config.object("rank_pattern").is_some_and(|_| {
-            config.get("rank_pattern").and_then(|v| v.as_object()).is_some_and(|o| !o.is_empty())
-        });
+        let ranks = config.get("rank_pattern").and_then(|ranks| ranks.as_object());
+        let patterned = ranks.is_some_and(|ranks| !ranks.is_empty());
         if !patterned && config.has("r") && config.size("r")? != rank {
             return Err(config.wrong("r", &format!("{rank}, the rank of {module}")));
         }
@@ -182,16 +181,13 @@ fn read_tensors(config: &Json, weights: &Weights) -> Result<Tensors> {
 
 /// `alpha_pattern`, module name (or its end) -> alpha. PEFT takes regular expressions too; those, and names
 /// that fit no module, are refused rather than passed over.
-fn alpha_pattern<'a>(
-    config: &Json,
-    modules: impl Iterator<Item = &'a String> + Clone,
-) -> Result<Vec<(String, f64)>> {
+fn alpha_pattern(config: &Json, modules: &[&String]) -> Result<Vec<(String, f64)>> {
     let Some(pattern) = config.object("alpha_pattern") else { return Ok(Vec::new()) };
     let keys = config.get("alpha_pattern").and_then(|v| v.as_object()).into_iter().flat_map(|o| o.keys());
     keys.map(|key| {
         let plain = key.trim_start_matches('^').trim_end_matches('$').replace("\\.", ".");
         let name = canonical_name(&plain);
-        if !modules.clone().any(|module| fits(module, &name)) {
+        if !modules.iter().any(|module| fits(module, &name)) {
             return Err(pattern.wrong(key, "the name of a module of this adapter as key"));
         }
         Ok((name, pattern.number(key)?))

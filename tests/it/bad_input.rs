@@ -66,6 +66,8 @@ fn truncated_and_mislabelled_files() {
     past_end[..8].copy_from_slice(&(u64::MAX / 2).to_le_bytes());
     cut.write(MODEL, &past_end);
     refuses(&cut, None, true, &[MODEL, "its header says"]);
+    cut.write(MODEL, "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n");
+    refuses(&cut, None, true, &[MODEL, "Git LFS pointer", "git lfs pull"]);
     cut.write(MODEL, b"PK\x03\x04 this is a zip file, or says so, not safetensors");
     refuses(&cut, None, true, &[MODEL]);
     for file in ["config.json", "tokenizer.json", "preprocessor_config.json"] {
@@ -195,6 +197,21 @@ fn adapters_for_another_model() {
     let dora = Copy::of("qwen3_vl", "adapter");
     dora.edit_json("adapter_config.json", |c| c["use_dora"] = json!(true));
     refuses(&model(), Some(dora.path()), true, &["use_dora", "expected false", "adapter_config.json"]);
+    let pattern = Copy::of("qwen3_vl", "adapter");
+    pattern.edit_json("adapter_config.json", |c| c["alpha_pattern"] = json!({"layers\\.(0|1)\\..*": 3}));
+    refuses(
+        &model(),
+        Some(pattern.path()),
+        true,
+        &["alpha_pattern.", "name of a module", "adapter_config.json"],
+    );
+    let rank = Copy::of("qwen3_vl", "adapter");
+    rank.edit_json("adapter_config.json", |c| c["r"] = json!(64));
+    refuses(&model(), Some(rank.path()), true, &["r: expected 4", "64", "adapter_config.json"]);
+    let rowless = Copy::of("qwen3_vl", "adapter");
+    rowless.remove("latent_rows.safetensors");
+    rowless.remove("latent_rows.pt");
+    refuses(&model(), Some(rowless.path()), true, &["latent_rows.safetensors", "livr.json", "missing"]);
     let torn = Copy::of("qwen3_vl", "adapter");
     torn.remove("latent_rows.safetensors");
     torn.write("latent_rows.pt", b"not a zip");

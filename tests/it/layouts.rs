@@ -176,6 +176,36 @@ fn latent_rows_as_torch_file_as_token_adapter_and_without_livr_json() {
 }
 
 #[test]
+fn truncation_and_padding_saved_with_the_tokenizer_are_not_obeyed() {
+    let model = Copy::of("qwen3_vl", "model");
+    model.edit_json("tokenizer.json", |tokenizer| {
+        tokenizer["truncation"] =
+            json!({"direction": "Right", "max_length": 8, "strategy": "LongestFirst", "stride": 0});
+        tokenizer["padding"] = json!({"strategy": {"Fixed": 200}, "direction": "Right",
+            "pad_to_multiple_of": null, "pad_id": 361, "pad_type_id": 0, "pad_token": "<|endoftext|>"});
+    });
+    check("qwen3_vl", "two", &model, None, 1e-4);
+}
+
+#[test]
+fn alphas_by_module() {
+    let model = Copy::of("qwen3_vl", "model");
+    let adapter = Copy::of("qwen3_vl", "adapter");
+    // The same scale said per module, under PEFT's name for it, beside an alpha that would be wrong.
+    adapter.edit_json("adapter_config.json", |config| {
+        config["lora_alpha"] = json!(1);
+        let modules = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj"];
+        let mut alphas: serde_json::Map<String, Value> =
+            modules.iter().map(|m| ((*m).to_owned(), json!(8))).collect();
+        for layer in 0..3 {
+            alphas.insert(format!("model.language_model.layers.{layer}.mlp.down_proj"), json!(8));
+        }
+        config["alpha_pattern"] = Value::Object(alphas);
+    });
+    check("qwen3_vl", "bottleneck", &model, Some(adapter.path()), 1e-4);
+}
+
+#[test]
 fn an_adapter_comes_off_without_reading_the_base_again() {
     let dir = fixture("qwen3_vl");
     let mut session = load(&dir.join("model"), Some(&dir.join("adapter"))).unwrap();

@@ -251,6 +251,42 @@ fn models_and_adapters_change_hands() {
 }
 
 #[test]
+fn a_deeper_model_while_the_old_trace_is_in_sight() {
+    let mut window = asked();
+    window.state_mut().controller.take_dropped(vec![fixture("qwen3_vl_big/model")]);
+    while window.state().controller.state.model.is_waiting() {
+        window.step();
+    }
+    // Layer 3 is there now, but not in the demo's trace.
+    window.state_mut().controller.state.selection.layer = Some(LayerIdx(3));
+    window.step();
+    settle(&mut window);
+    assert_eq!(window.state().controller.state.trace.latest().unwrap().attention_dims(), (4, 6));
+}
+
+#[test]
+fn a_model_and_its_adapter_dropped_together() {
+    let mut window = window();
+    let paths = vec![fixture("qwen2_5_vl/adapter"), fixture("qwen2_5_vl/model")];
+    window.state_mut().controller.take_dropped(paths);
+    settle(&mut window);
+    let info = window.state().controller.state.model.latest().unwrap().clone();
+    assert_eq!((info.family, info.adapter.as_deref()), ("qwen2_5_vl", Some("adapter")));
+}
+
+#[test]
+fn an_answer_of_more_tokens_than_a_texture_has_layers() {
+    let mut window = window();
+    window.state_mut().controller.state.persisted.max_new_tokens = 260;
+    click(&mut window, "Ask");
+    let count = window.state().controller.state.maps.as_ref().unwrap().queries.len();
+    assert!(count > 256, "{count}");
+    window.state_mut().controller.state.query = Query::Answer(259);
+    window.run_steps(2);
+    assert!(window.render().is_ok());
+}
+
+#[test]
 fn the_window_repaints_while_the_model_works_and_can_stop_it() {
     let mut window = window();
     window.state_mut().controller.state.persisted.max_new_tokens = 512;
