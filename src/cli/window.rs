@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use egui_kittest::Harness;
+use egui_system_font_provider::SystemFontProvider;
 
 use super::args::ModelArgs;
 use super::output::{print, say};
@@ -276,6 +277,10 @@ fn picture(
             .with_theme(theme)
             .with_accessibility_check(false)
             .allow_missing_glyphs()
+            .with_context_setup(|ctx| {
+                // Questions are in any script; the fonts built in know few.
+                ctx.add_font_provider(Arc::new(SystemFontProvider::new()));
+            })
             .wgpu()
             .build_eframe(|cc| LivrApp::new(cc, startup))
     };
