@@ -7,7 +7,8 @@ export RUSTFLAGS ?=
 .PHONY: run test lint setup setup-test tokenizer
 
 run: setup
-	cargo run --release --quiet
+	@echo "Building; the first time takes a quarter of an hour on two cores"
+	cargo run --release
 
 test: setup-test tokenizer lint
 	cargo test
