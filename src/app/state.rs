@@ -297,6 +297,15 @@ impl State {
         }
     }
 
+    /// Width and height of each image in the canvas, in pixels.
+    pub fn image_sizes(&self) -> Vec<egui::Vec2> {
+        self.images
+            .iter()
+            .map(|image| image.picture.size())
+            .map(|(w, h)| egui::vec2(w as f32, h as f32))
+            .collect()
+    }
+
     /// Do the maps belong to the images in the canvas?
     pub fn maps_fit(&self) -> bool {
         self.images.len() == self.trace_images.len()

@@ -21,7 +21,8 @@ use crate::device::{DeviceChoice, DtypeChoice};
 use crate::engine::worker::Engine;
 use crate::render::overlay::OverlayRenderer;
 
-const STORAGE_KEY: &str = "livr-explorer";
+/// Where eframe keeps [`Persisted`].
+pub const STORAGE_KEY: &str = "livr-explorer";
 
 /// How the window begins, as far as the command line says.
 pub struct Startup {

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use egui_kittest::kittest::{NodeT, Queryable};
 use egui_kittest::{Harness, SnapshotOptions};
 use livr_explorer::analysis::maps::Query;
-use livr_explorer::app::window::{LivrApp, Startup};
+use livr_explorer::app::state::Persisted;
+use livr_explorer::app::window::{LivrApp, STORAGE_KEY, Startup};
 use livr_explorer::checkpoint::folder::Folder;
 use livr_explorer::data::picture::Picture;
 use livr_explorer::device::{DeviceChoice, DtypeChoice};
@@ -305,6 +306,44 @@ fn the_window_repaints_while_the_model_works_and_can_stop_it() {
     window.state_mut().controller.state.persisted.max_new_tokens = 2;
     click(&mut window, "Ask");
     assert!(window.state().controller.state.trace.latest().is_some());
+}
+
+/// Keeps what eframe would write to disk.
+#[derive(Default)]
+struct Memory(std::collections::BTreeMap<String, String>);
+
+impl eframe::Storage for Memory {
+    fn get_string(&self, key: &str) -> Option<String> {
+        self.0.get(key).cloned()
+    }
+
+    fn set_string(&mut self, key: &str, value: String) {
+        self.0.insert(key.to_owned(), value);
+    }
+
+    fn remove_string(&mut self, key: &str) {
+        self.0.remove(key);
+    }
+
+    fn flush(&mut self) {}
+}
+
+#[test]
+fn what_the_user_set_is_kept_between_starts() {
+    let mut window = asked();
+    click(&mut window, "Stage-1 bottleneck mask");
+    click(&mut window, "Smooth");
+    let mut storage = Memory::default();
+    eframe::App::save(window.state_mut(), &mut storage);
+    let kept: Persisted = eframe::get_value(&storage, STORAGE_KEY).unwrap();
+    assert_eq!(kept, window.state().controller.state.persisted);
+    assert_eq!((kept.mask, kept.style.smooth, kept.history.len()), (MaskKind::Bottleneck, true, 1));
+    // A file of an older version lacks fields; one that is damaged counts as none.
+    storage.0.insert(STORAGE_KEY.to_owned(), "(max_new_tokens: 7)".to_owned());
+    let older: Persisted = eframe::get_value(&storage, STORAGE_KEY).unwrap();
+    assert_eq!(older, Persisted { max_new_tokens: 7, ..Persisted::default() });
+    storage.0.insert(STORAGE_KEY.to_owned(), "((damaged".to_owned());
+    assert!(eframe::get_value::<Persisted>(&storage, STORAGE_KEY).is_none());
 }
 
 #[test]

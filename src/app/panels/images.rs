@@ -1,6 +1,6 @@
 //! The images with the chosen map over them: zoom, pan, hover; and the list they come from.
 
-use egui::{Rect, Role, Sense, Stroke, StrokeKind, Ui, vec2};
+use egui::{Rect, Role, Sense, Stroke, StrokeKind, Ui};
 
 use super::name_widget;
 use crate::analysis::maps::Query;
@@ -78,12 +78,7 @@ pub fn canvas_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
         );
         return;
     }
-    let sizes: Vec<_> = state
-        .images
-        .iter()
-        .map(|image| image.picture.size())
-        .map(|(w, h)| vec2(w as f32, h as f32))
-        .collect();
+    let sizes = state.image_sizes();
     let rects = place(&sizes, area.shrink(GAP), IMAGE_GAP, state.canvas);
     let maps = state.maps.as_ref().filter(|_| state.maps_fit());
     let query = maps.map(|maps| maps.index_of(state.query));

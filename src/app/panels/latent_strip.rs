@@ -31,12 +31,7 @@ pub fn latent_strip_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
         });
         return;
     };
-    let sizes: Vec<_> = state
-        .images
-        .iter()
-        .map(|image| image.picture.size())
-        .map(|(w, h)| vec2(w as f32, h as f32))
-        .collect();
+    let sizes = state.image_sizes();
     let aspect: f32 = sizes.iter().map(|size| size.x / size.y.max(1.0)).sum();
     // As large as leaves all latents in two rows.
     let num_latents = maps.queries.iter().filter(|query| matches!(query, Query::Latent(_))).count();
