@@ -26,8 +26,8 @@ pub enum Error {
     #[error("cancelled")]
     Cancelled,
     /// A tensor operation failed.
-    #[error("tensor operation failed: {}", first_line(.0))]
-    Tensor(#[from] candle_core::Error),
+    #[error("tensor operation failed: {0}")]
+    Tensor(String),
 }
 
 /// The library's result.
@@ -67,11 +67,6 @@ impl Error {
     pub fn is_cancelled(&self) -> bool {
         matches!(self, Self::Cancelled)
     }
-}
-
-/// candle's errors carry a backtrace after the first line.
-fn first_line(error: &candle_core::Error) -> String {
-    error.to_string().lines().next().unwrap_or_default().to_owned()
 }
 
 /// Foreign messages can span lines; a status bar and a sentence cannot.

@@ -1,22 +1,25 @@
 //! LIVR Explorer: see where the latent tokens of a vision-language model look, what they hold, what they cause.
 //!
 //! Layers, each of which may use those before it:
-//! `units, error, settings, trace, progress, device` <- `checkpoint, data, input` <- `model` <- `analysis`
-//! <- `engine` <- `cli, app` <- the program. candle is only in `checkpoint`, `model`, `device`, `engine` and the benchmark; egui only in `app`, `render`, `cli`.
+//! `units, array, error, settings, trace, progress, memory, sandbox` <- `checkpoint, data` <- `input` <- `model`
+//! <- `analysis, export` <- `engine` <- `render` <- `app` <- `cli` <- the program. candle is only in `checkpoint`,
+//! `model` and `engine`; egui only in `app` and `render`. `tests/it/layering.rs` reads it off the `use` lines.
 
 pub mod analysis;
 pub mod app;
+pub mod array;
 pub mod checkpoint;
 pub mod cli;
 pub mod data;
-pub mod device;
 pub mod engine;
 pub mod error;
 pub mod export;
 pub mod input;
+pub mod memory;
 pub mod model;
 pub mod progress;
 pub mod render;
+pub mod sandbox;
 pub mod settings;
 pub mod trace;
 pub mod units;

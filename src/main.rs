@@ -3,17 +3,14 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use livr_explorer::cli::Cli;
-
-// glibc maps and unmaps large tensors at every operation; mimalloc keeps them (attention scores 45 -> 12 ms).
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+use livr_explorer::cli::{Cli, output};
 
 fn main() -> ExitCode {
-    match Cli::parse().run() {
+    let cli = Cli::parse();
+    match output::as_a_sentence(|| cli.run()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
-            livr_explorer::cli::output::complain(&problem);
+            output::complain(&problem);
             ExitCode::FAILURE
         }
     }

@@ -56,6 +56,14 @@ pub trait Observer {
     /// A step begins.
     fn progress(&self, progress: Progress) -> Result<()>;
 
+    /// Asked inside long steps: go on?
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Something the user should know, in one sentence.
+    fn note(&self, _note: &str) {}
+
     /// A piece of the answer is there.
     fn answer_grew(&self, _answer: &str) {}
 }

@@ -2,35 +2,9 @@
 
 use serde::Serialize;
 
+use crate::array::Array;
 use crate::settings::Settings;
 use crate::units::{GridThw, HeadIdx, LayerIdx, Role, Span};
-
-/// A dense array in row order.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Array {
-    /// Sizes, outermost first.
-    pub shape: Vec<usize>,
-    /// Values, last axis fastest.
-    pub data: Vec<f32>,
-}
-
-impl Array {
-    /// Zeros of a shape.
-    pub fn zeros(shape: &[usize]) -> Self {
-        Self { shape: shape.to_vec(), data: vec![0.0; shape.iter().product()] }
-    }
-
-    /// The part under the leading indices: `[a, b, ..]` of `[A, B, C, D]` with two indices is `[C, D]`.
-    pub fn at(&self, leading: &[usize]) -> &[f32] {
-        let mut range = 0..self.data.len();
-        for (index, size) in leading.iter().zip(&self.shape) {
-            assert!(index < size, "index {leading:?} of an array {:?}", self.shape);
-            let step = range.len() / size;
-            range = range.start + index * step..range.start + (index + 1) * step;
-        }
-        &self.data[range]
-    }
-}
 
 /// A generated token with its probability.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -39,7 +13,7 @@ pub struct GeneratedToken {
     pub id: u32,
     /// As text; special tokens by name.
     pub text: String,
-    /// Natural log of its probability, before temperature and nucleus.
+    /// Natural log of its probability under the model: before penalty, temperature, top-k and nucleus.
     pub logprob: f32,
     /// The likeliest tokens at this place, best first: id, text, probability.
     pub alternatives: Vec<(u32, String, f32)>,
@@ -78,6 +52,81 @@ impl Timings {
     }
 }
 
+/// What the automatic settings came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Applied {
+    /// Repetition penalty; `None` where none was applied.
+    pub repetition_penalty: Option<f32>,
+    /// Most likely tokens sampled among; `None` for all, and in greedy decoding.
+    pub top_k: Option<usize>,
+    /// Most pixels of an image.
+    pub max_pixels: usize,
+}
+
+/// Hidden states of some tokens at some places of the residual stream.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HiddenStates {
+    /// [l]: 0 is the embedding, i + 1 the output of layer i, L after the final norm.
+    pub layers: Vec<usize>,
+    /// [t]: positions in the prompt.
+    pub tokens: Vec<usize>,
+    /// [l, t, D].
+    pub values: Array,
+}
+
+/// Attention rows of the generated tokens; each is as long as the sequence was when it was made.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AnswerRows {
+    /// Per generated token [L, H, N + i + 1].
+    tokens: Vec<Array>,
+}
+
+impl AnswerRows {
+    /// Adds the rows of the next token, [L, H, S].
+    pub fn push(&mut self, rows: Array) {
+        assert_eq!(rows.shape().len(), 3, "rows of one token are [L, H, S]");
+        self.tokens.push(rows);
+    }
+
+    /// G.
+    pub fn num_tokens(&self) -> usize {
+        self.tokens.len()
+    }
+
+    /// [L, H, G, N + G], what the rows are where zeros stand for keys that were not there yet.
+    pub fn shape(&self) -> [usize; 4] {
+        self.tokens.last().map_or([0; 4], |last| {
+            let shape = last.shape();
+            [shape[0], shape[1], self.tokens.len(), shape[2]]
+        })
+    }
+
+    /// The row of a token in one head, over the N + token + 1 keys it saw.
+    pub fn row(&self, layer: LayerIdx, head: HeadIdx, token: usize) -> &[f32] {
+        self.tokens[token].at(&[layer.0, head.0])
+    }
+
+    /// Rows in the order of [`Self::shape`], each with the number of zeros that follow it.
+    pub fn padded_rows(&self) -> impl Iterator<Item = (&[f32], usize)> {
+        let [layers, heads, tokens, width] = self.shape();
+        (0..layers * heads * tokens).map(move |i| {
+            let (layer, head) = (i / tokens / heads, i / tokens % heads);
+            let row = self.row(LayerIdx(layer), HeadIdx(head), i % tokens);
+            (row, width - row.len())
+        })
+    }
+
+    /// As one array, [L, H, G, N + G].
+    pub fn to_array(&self) -> Array {
+        let mut data = Vec::with_capacity(self.shape().iter().product());
+        for (row, zeros) in self.padded_rows() {
+            data.extend_from_slice(row);
+            data.resize(data.len() + zeros, 0.0);
+        }
+        Array::new(self.shape(), data)
+    }
+}
+
 /// One run of a model on a sample under settings. N prompt tokens with latents, G generated, L layers,
 /// H heads, K latents, D hidden size, V vocabulary, I images.
 #[derive(Debug, Clone, Default)]
@@ -90,26 +139,28 @@ pub struct Trace {
     pub positions: Vec<[i64; 3]>,
     /// [I], in patches, before merging.
     pub grids: Vec<GridThw>,
+    /// Pixels on a side of a patch.
+    pub patch_size: usize,
     /// Patches on a side of a visual token.
     pub merge_size: usize,
     /// Where each image's tokens are, [I].
     pub image_spans: Vec<Span>,
-    /// [patches, C*T*P*P].
-    pub pixel_values: Array,
-    /// [N, V], or [1, V] of the last prompt position.
-    pub logits: Array,
-    /// [L+1, N, D] where asked for.
-    pub hidden_states: Option<Array>,
+    /// [patches, C*T*P*P] where asked for.
+    pub pixel_values: Option<Array>,
+    /// [N, V], or [1, V] of the last prompt position, where asked for.
+    pub logits: Option<Array>,
+    /// Hidden states where asked for.
+    pub hidden_states: Option<HiddenStates>,
     /// [L, H, N, N] where asked for.
     pub attentions: Option<Array>,
     /// [L, H, K, N] where there are latents and rows were kept.
     pub latent_attentions: Option<Array>,
-    /// [L, H, G, N+G] where rows were kept.
-    pub answer_attentions: Option<Array>,
+    /// Rows of the generated tokens where rows were kept.
+    pub answer_attentions: Option<AnswerRows>,
     /// [G].
     pub generated: Vec<GeneratedToken>,
-    /// [G, V]: the scores each was chosen from, before temperature and nucleus.
-    pub generated_logits: Array,
+    /// [G, V] where asked for: the model's scores, before penalty, temperature, top-k and nucleus.
+    pub generated_logits: Option<Array>,
     /// The offered answers, in their order.
     pub choices: Vec<ChoiceScore>,
     /// The generated text without special tokens.
@@ -122,6 +173,8 @@ pub struct Trace {
     pub adapter: String,
     /// What the run was asked for.
     pub settings: Settings,
+    /// What its automatic settings came to.
+    pub applied: Applied,
     /// Seconds by stage.
     pub timings: Timings,
 }
@@ -139,8 +192,11 @@ impl Trace {
 
     /// L and H of the kept rows; zeros where none were kept.
     pub fn attention_dims(&self) -> (usize, usize) {
-        let rows = self.latent_attentions.as_ref().or(self.answer_attentions.as_ref());
-        rows.map_or((0, 0), |a| (a.shape[0], a.shape[1]))
+        match (&self.latent_attentions, &self.answer_attentions) {
+            (Some(rows), _) => (rows.shape()[0], rows.shape()[1]),
+            (None, Some(rows)) => (rows.shape()[0], rows.shape()[1]),
+            (None, None) => (0, 0),
+        }
     }
 
     /// Attention probabilities of latent `latent` over the N prompt tokens.
@@ -148,9 +204,15 @@ impl Trace {
         Some(self.latent_attentions.as_ref()?.at(&[layer.0, head.0, latent]))
     }
 
-    /// Attention probabilities of generated token `token` over the N+G tokens.
+    /// Attention probabilities of generated token `token` over the tokens up to itself.
     pub fn answer_row(&self, layer: LayerIdx, head: HeadIdx, token: usize) -> Option<&[f32]> {
-        Some(self.answer_attentions.as_ref()?.at(&[layer.0, head.0, token]))
+        Some(self.answer_attentions.as_ref()?.row(layer, head, token))
+    }
+
+    /// Height and width in pixels at which an image was read.
+    pub fn read_size(&self, image: usize) -> (usize, usize) {
+        let grid = self.grids[image];
+        (grid.h * self.patch_size, grid.w * self.patch_size)
     }
 }
 
@@ -159,9 +221,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn leading_indices_pick_a_part() {
-        let array = Array { shape: vec![2, 2, 3], data: (0..12).map(|v| v as f32).collect() };
-        assert_eq!(array.at(&[1, 0]), [6.0, 7.0, 8.0]);
-        assert_eq!(array.at(&[]).len(), 12);
+    fn answer_rows_are_padded_with_zeros() {
+        let mut rows = AnswerRows::default();
+        rows.push(Array::new([1, 2, 2], vec![0.5, 0.5, 1.0, 0.0]));
+        rows.push(Array::new([1, 2, 3], vec![0.2, 0.3, 0.5, 0.1, 0.1, 0.8]));
+        let all = rows.to_array();
+        assert_eq!(all.shape(), [1, 2, 2, 3]);
+        assert_eq!(all.at(&[0, 1, 0]), [1.0, 0.0, 0.0]);
+        assert_eq!(all.at(&[0, 0, 1]), [0.2, 0.3, 0.5]);
+        assert_eq!(rows.row(LayerIdx(0), HeadIdx(1), 0), [1.0, 0.0]);
+        assert_eq!(AnswerRows::default().to_array().shape(), [0, 0, 0, 0]);
     }
 }

@@ -80,6 +80,9 @@ pub enum Role {
 }
 
 impl Role {
+    /// All roles, in the order of their codes.
+    pub const ALL: [Self; 4] = [Self::Prompt, Self::Image, Self::Latent, Self::Answer];
+
     /// The number the trace file stores.
     pub fn code(self) -> i64 {
         match self {
@@ -89,4 +92,16 @@ impl Role {
             Self::Answer => 3,
         }
     }
+}
+
+/// Bytes for a person: 1.5 GiB.
+pub fn human_bytes(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut value = bytes as f64;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", UNITS[unit]) }
 }

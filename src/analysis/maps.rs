@@ -176,7 +176,7 @@ pub fn matrix(trace: &Trace, query: Query, scalar: Scalar) -> Vec<Vec<f32>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trace::Array;
+    use crate::array::Array;
     use crate::units::GridThw;
 
     /// Two layers, one head, one latent; tokens: prompt, two visual, latent.
@@ -186,10 +186,7 @@ mod tests {
             grids: vec![GridThw { t: 1, h: 2, w: 4 }],
             merge_size: 2,
             image_spans: vec![Span { start: 1, end: 3 }],
-            latent_attentions: Some(Array {
-                shape: vec![2, 1, 1, 4],
-                data: vec![0.1, 0.2, 0.3, 0.4, 0.5, 0.25, 0.25, 0.0],
-            }),
+            latent_attentions: Some(Array::new([2, 1, 1, 4], vec![0.1, 0.2, 0.3, 0.4, 0.5, 0.25, 0.25, 0.0])),
             ..Trace::default()
         }
     }

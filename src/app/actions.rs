@@ -1,58 +1,57 @@
-//! What a panel can ask for.
+//! What can be asked of the window, by panels, keys, the command line and tests: nothing changes but by these.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use super::state::{CanvasView, Hovered, PathKind};
+use super::canvas::CanvasView;
+use super::map_pane::Hovered;
+use super::state::PathKind;
 use crate::analysis::maps::{Query, Scalar, Selection};
 use crate::analysis::normalise::Normalisation;
+use crate::data::picture::Picture;
+use crate::engine::protocol::Source;
 use crate::render::blend::OverlayStyle;
-use crate::settings::MaskKind;
+use crate::settings::{LatentChoice, MaskKind, PixelBudget, Published};
 
-/// One wish of the user; [`super::update`] has one arm for each.
+/// One wish; each kind has a handler of its own in [`super::handle`].
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
-    /// Open the dialog for a path.
-    OpenPathDialog(PathKind),
-    /// Edit the path in the dialog.
-    EditPath(String),
-    /// Take the path in the dialog.
-    TakePath,
-    /// Close the dialog.
-    ClosePathDialog,
-    /// Ask the system for a path.
-    Browse(PathKind),
-    /// Load a checkpoint folder.
-    LoadModel(PathBuf),
-    /// Load the built-in demo.
-    LoadDemo,
-    /// Put an adapter on, or take it off.
-    SetAdapter(Option<PathBuf>),
-    /// Read images and add them.
-    ReadImages(Vec<PathBuf>),
-    /// Ask the system for what is on the clipboard.
-    Paste,
-    /// Take an image out.
-    RemoveImage(usize),
-    /// Move an image one place; true for later.
-    MoveImage(usize, bool),
-    /// Take all images out.
-    ClearImages,
-    /// Bring the last removed images back.
-    UndoImages,
-    /// Edit the question.
-    SetPrompt(String),
-    /// Put the cursor in the question box.
-    FocusQuestion,
-    /// Ask.
-    Ask,
-    /// Stop all work.
-    Cancel,
-    /// Choose the attention mask.
+    /// Changes what is asked and how.
+    Edit(EditAction),
+    /// Changes what is seen.
+    View(ViewAction),
+    /// Has work done.
+    Job(JobAction),
+    /// Changes the images.
+    Images(ImagesAction),
+}
+
+/// What is asked and how.
+#[derive(Debug, Clone, PartialEq)]
+pub enum EditAction {
+    /// A letter typed in the question box.
+    TypeQuestion(String),
+    /// Another question in place of the one there.
+    SetQuestion(String),
+    /// The attention mask.
     SetMask(MaskKind),
-    /// Latents on or off.
-    SetLatents(bool),
+    /// The latents.
+    SetLatents(LatentChoice),
     /// Length of the answer.
     SetMaxNewTokens(usize),
+    /// Most pixels of an image.
+    SetMaxPixels(PixelBudget),
+    /// The penalty on repetitions.
+    SetRepetitionPenalty(Published<f32>),
+    /// Takes the last change of question or images back.
+    Undo,
+    /// Brings it back.
+    Redo,
+}
+
+/// What is seen.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ViewAction {
     /// Whose attention to show.
     SelectQuery(Query),
     /// Go to the next latent or answer token, or back.
@@ -75,4 +74,102 @@ pub enum Action {
     ToggleHelp,
     /// Close a notice.
     DismissNotice(usize),
+    /// Put the cursor in the question box.
+    FocusQuestion,
+    /// Open the dialog for a path.
+    OpenPathDialog(PathKind),
+    /// Edit the path in the dialog.
+    EditPath(String),
+    /// Close the dialog.
+    ClosePathDialog,
+}
+
+/// Work.
+#[derive(Debug, Clone, PartialEq)]
+pub enum JobAction {
+    /// Open a checkpoint, with an adapter or without.
+    OpenModel {
+        /// The checkpoint.
+        base: Source,
+        /// Its adapter.
+        adapter: Option<Source>,
+    },
+    /// Put an adapter on the model in use or on its way, or take it off.
+    SetAdapter(Option<Source>),
+    /// Open what the path in the dialog names.
+    TakePath,
+    /// Open what these paths name, whatever they are.
+    TakePaths(Vec<PathBuf>),
+    /// Ask the system for a path.
+    Browse(PathKind),
+    /// Answer the question.
+    Ask,
+    /// Stop all work; where there is none, clear the notices.
+    Stop,
+}
+
+/// Images.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ImagesAction {
+    /// Read files and add them.
+    Read(Vec<PathBuf>),
+    /// Add pictures.
+    Add(Vec<Arc<Picture>>),
+    /// Ask the system for what is on the clipboard.
+    Paste,
+    /// Take one out.
+    Remove(usize),
+    /// Move one a place; true for later.
+    Move(usize, bool),
+    /// Take all out.
+    Clear,
+}
+
+impl From<EditAction> for Action {
+    fn from(action: EditAction) -> Self {
+        Self::Edit(action)
+    }
+}
+
+impl From<ViewAction> for Action {
+    fn from(action: ViewAction) -> Self {
+        Self::View(action)
+    }
+}
+
+impl From<JobAction> for Action {
+    fn from(action: JobAction) -> Self {
+        Self::Job(action)
+    }
+}
+
+impl From<ImagesAction> for Action {
+    fn from(action: ImagesAction) -> Self {
+        Self::Images(action)
+    }
+}
+
+/// Where panels put what they ask for.
+#[derive(Debug, Default)]
+pub struct Actions(Vec<Action>);
+
+impl Actions {
+    /// Asks for something.
+    pub fn push(&mut self, action: impl Into<Action>) {
+        self.0.push(action.into());
+    }
+
+    /// Was this asked for?
+    pub fn contains(&self, action: &Action) -> bool {
+        self.0.contains(action)
+    }
+}
+
+impl IntoIterator for Actions {
+    type Item = Action;
+    type IntoIter = std::vec::IntoIter<Action>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
 }

@@ -1,13 +1,36 @@
 //! Where images lie on the screen, and which patch is under a point.
 
+use std::sync::Arc;
+
 use egui::{Rect, Vec2, pos2, vec2};
 
-use super::state::{CanvasView, Hovered};
+use super::map_pane::Hovered;
+use crate::data::picture::Picture;
+
+/// Zoom and place of the images in the canvas.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CanvasView {
+    /// 1 fits all images.
+    pub zoom: f32,
+    /// Shift of the centre in points.
+    pub pan: Vec2,
+}
+
+impl Default for CanvasView {
+    fn default() -> Self {
+        Self { zoom: 1.0, pan: Vec2::ZERO }
+    }
+}
 
 /// Farthest out.
 pub const MIN_ZOOM: f32 = 0.25;
 /// Farthest in.
 pub const MAX_ZOOM: f32 = 40.0;
+
+/// Width and height of pictures, in pixels.
+pub fn sizes(pictures: &[Arc<Picture>]) -> Vec<Vec2> {
+    pictures.iter().map(|picture| picture.size()).map(|(w, h)| vec2(w as f32, h as f32)).collect()
+}
 
 /// Lays images of these sizes side by side, of one height, as large as `area` allows.
 pub fn fit_row(sizes: &[Vec2], area: Rect, gap: f32) -> Vec<Rect> {

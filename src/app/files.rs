@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
@@ -21,6 +22,8 @@ pub struct Files {
     outbox: Sender<FileEvent>,
     inbox: Receiver<FileEvent>,
     wake: Arc<dyn Fn() + Send + Sync>,
+    /// Batches of images being read.
+    reading: Arc<AtomicUsize>,
 }
 
 /// What image dialogs offer.
@@ -30,7 +33,12 @@ impl Files {
     /// `wake` is called after each event.
     pub fn new(wake: impl Fn() + Send + Sync + 'static) -> Self {
         let (outbox, inbox) = unbounded();
-        Self { outbox, inbox, wake: Arc::new(wake) }
+        Self { outbox, inbox, wake: Arc::new(wake), reading: Arc::default() }
+    }
+
+    /// Are files being read, or events waiting?
+    pub fn is_busy(&self) -> bool {
+        self.reading.load(Ordering::Acquire) > 0 || !self.inbox.is_empty()
     }
 
     /// The next event, if there is one.
@@ -51,15 +59,24 @@ impl Files {
 
     /// Reads images in their order.
     pub fn read_images(&self, paths: Vec<PathBuf>) {
+        let reading = self.reading.clone();
+        reading.fetch_add(1, Ordering::AcqRel);
         self.spawn(move |tell| {
             for path in paths {
                 // A decoder's fault must not end the batch without a word.
-                let read = std::panic::catch_unwind(|| Picture::read(&path)).map_or_else(
+                let read = std::panic::catch_unwind(|| {
+                    let picture = Picture::read(&path)?;
+                    // Made here, so that the window need not wait for it.
+                    picture.shown();
+                    Ok(picture)
+                });
+                let read = read.map_or_else(
                     |_| Err(format!("the decoder failed on the image ({})", path.display())),
-                    |read| read.map(Arc::new).map_err(|e| e.to_string()),
+                    |read: crate::error::Result<_>| read.map(Arc::new).map_err(|e| e.to_string()),
                 );
                 tell(FileEvent::ImageRead(read));
             }
+            reading.fetch_sub(1, Ordering::AcqRel);
         });
     }
 

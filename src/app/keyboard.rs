@@ -1,11 +1,12 @@
-//! A key for everything, told in one table that the help shows and the window obeys.
+//! A key for everything, told once: in one table that the window obeys, the help shows and hints quote.
 
 use egui::{Key, KeyboardShortcut, Modifiers};
 
-use super::actions::Action;
-use super::state::{CanvasView, PathKind, State};
+use super::actions::{Action, EditAction, JobAction, ViewAction};
+use super::canvas::{CanvasView, MAX_ZOOM, MIN_ZOOM};
+use super::state::{PathKind, State};
 use crate::analysis::maps::Selection;
-use crate::settings::MaskKind;
+use crate::settings::{LatentChoice, MaskKind};
 use crate::units::{HeadIdx, LayerIdx};
 
 /// When a key is the window's.
@@ -21,11 +22,10 @@ enum When {
 
 /// One key and what it does.
 pub struct Binding {
-    /// As the help shows it.
-    pub keys: &'static str,
     /// As the help explains it.
     pub does: &'static str,
-    shortcut: KeyboardShortcut,
+    /// As egui formats it for the system in use.
+    pub shortcut: KeyboardShortcut,
     when: When,
     action: fn(&State) -> Action,
 }
@@ -46,210 +46,116 @@ const fn shift(key: Key) -> KeyboardShortcut {
     KeyboardShortcut::new(Modifiers::SHIFT, key)
 }
 
+/// What controls do too, for hints at their keys.
+pub mod does {
+    pub const ASK: &str = "Ask";
+    pub const STOP: &str = "Stop, or clear messages";
+    pub const OPEN_ADAPTER: &str = "Open adapter…";
+    pub const OPEN_MODEL: &str = "Open model…";
+    pub const OPEN_IMAGES: &str = "Open images…";
+    pub const KEYS: &str = "Show these keys";
+    pub const UNDO: &str = "Undo a change of question or images";
+    pub const REDO: &str = "Redo";
+    pub const MASK: &str = "Stage-1 bottleneck mask on or off";
+    pub const LATENTS: &str = "Latents on or off";
+    pub const SMOOTH: &str = "Smooth or sharp patches";
+    pub const FIT: &str = "Fit the images";
+    /// All of them.
+    pub const ALL: [&str; 12] =
+        [ASK, STOP, OPEN_ADAPTER, OPEN_MODEL, OPEN_IMAGES, KEYS, UNDO, REDO, MASK, LATENTS, SMOOTH, FIT];
+}
+
+const fn bind(
+    does: &'static str,
+    shortcut: KeyboardShortcut,
+    when: When,
+    action: fn(&State) -> Action,
+) -> Binding {
+    Binding { does, shortcut, when, action }
+}
+
 /// All of them. Longer modifiers come first, so that they win.
 pub const BINDINGS: &[Binding] = &[
-    Binding {
-        keys: "Ctrl+Enter",
-        does: "Ask",
-        shortcut: ctrl(Key::Enter),
-        when: When::Always,
-        action: |_| Action::Ask,
-    },
-    Binding {
-        keys: "Esc",
-        does: "Stop, or clear messages",
-        shortcut: plain(Key::Escape),
-        when: When::Always,
-        action: |_| Action::Cancel,
-    },
-    Binding {
-        keys: "Ctrl+Shift+O",
-        does: "Open adapter…",
-        shortcut: ctrl_shift(Key::O),
-        when: When::Always,
-        action: |_| Action::OpenPathDialog(PathKind::Adapter),
-    },
-    Binding {
-        keys: "Ctrl+O",
-        does: "Open model…",
-        shortcut: ctrl(Key::O),
-        when: When::Always,
-        action: |_| Action::OpenPathDialog(PathKind::Model),
-    },
-    Binding {
-        keys: "Ctrl+I",
-        does: "Open images…",
-        shortcut: ctrl(Key::I),
-        when: When::Always,
-        action: |_| Action::OpenPathDialog(PathKind::Images),
-    },
-    Binding {
-        keys: "F1",
-        does: "Show these keys",
-        shortcut: plain(Key::F1),
-        when: When::Always,
-        action: |_| Action::ToggleHelp,
-    },
-    Binding {
-        keys: "Ctrl+Z",
-        does: "Undo a change of the images",
-        shortcut: ctrl(Key::Z),
-        when: When::NotTyping,
-        action: |_| Action::UndoImages,
-    },
-    Binding {
-        keys: "Shift+→",
-        does: "Move the view right",
-        shortcut: shift(Key::ArrowRight),
-        when: When::NotTyping,
-        action: |s| pan(s, -1.0, 0.0),
-    },
-    Binding {
-        keys: "Shift+←",
-        does: "Move the view left",
-        shortcut: shift(Key::ArrowLeft),
-        when: When::NotTyping,
-        action: |s| pan(s, 1.0, 0.0),
-    },
-    Binding {
-        keys: "Shift+↓",
-        does: "Move the view down",
-        shortcut: shift(Key::ArrowDown),
-        when: When::NotTyping,
-        action: |s| pan(s, 0.0, -1.0),
-    },
-    Binding {
-        keys: "Shift+↑",
-        does: "Move the view up",
-        shortcut: shift(Key::ArrowUp),
-        when: When::NotTyping,
-        action: |s| pan(s, 0.0, 1.0),
-    },
-    Binding {
-        keys: "/",
-        does: "Write the question",
-        shortcut: plain(Key::Slash),
-        when: When::NotTyping,
-        action: |_| Action::FocusQuestion,
-    },
-    Binding {
-        keys: "→",
-        does: "Next latent or answer token",
-        shortcut: plain(Key::ArrowRight),
-        when: When::NothingFocused,
-        action: |_| Action::StepQuery(1),
-    },
-    Binding {
-        keys: "←",
-        does: "Previous latent or answer token",
-        shortcut: plain(Key::ArrowLeft),
-        when: When::NothingFocused,
-        action: |_| Action::StepQuery(-1),
-    },
-    Binding {
-        keys: "↓",
-        does: "Next layer",
-        shortcut: plain(Key::ArrowDown),
-        when: When::NothingFocused,
-        action: |s| step_layer(s, 1),
-    },
-    Binding {
-        keys: "↑",
-        does: "Previous layer",
-        shortcut: plain(Key::ArrowUp),
-        when: When::NothingFocused,
-        action: |s| step_layer(s, -1),
-    },
-    Binding {
-        keys: "]",
-        does: "Next head",
-        shortcut: plain(Key::CloseBracket),
-        when: When::NotTyping,
-        action: |s| step_head(s, 1),
-    },
-    Binding {
-        keys: "[",
-        does: "Previous head",
-        shortcut: plain(Key::OpenBracket),
-        when: When::NotTyping,
-        action: |s| step_head(s, -1),
-    },
-    Binding {
-        keys: "A",
-        does: "All layers and heads",
-        shortcut: plain(Key::A),
-        when: When::NotTyping,
-        action: |s| Action::Select(Selection { layer: None, head: None, ..s.selection }),
-    },
-    Binding {
-        keys: "M",
-        does: "Stage-1 bottleneck mask on or off",
-        shortcut: plain(Key::M),
-        when: When::NotTyping,
-        action: |s| toggle_mask(s),
-    },
-    Binding {
-        keys: "L",
-        does: "Latents on or off",
-        shortcut: plain(Key::L),
-        when: When::NotTyping,
-        action: |s| Action::SetLatents(!s.persisted.latents_on),
-    },
-    Binding {
-        keys: "S",
-        does: "Smooth or sharp patches",
-        shortcut: plain(Key::S),
-        when: When::NotTyping,
-        action: |s| {
-            let mut style = s.persisted.style;
-            style.smooth = !style.smooth;
-            Action::SetStyle(style)
-        },
-    },
-    Binding {
-        keys: "+",
-        does: "Zoom in",
-        shortcut: plain(Key::Plus),
-        when: When::NotTyping,
-        action: |s| zoom(s, 1.25),
-    },
-    Binding {
-        keys: "=",
-        does: "Zoom in",
-        shortcut: plain(Key::Equals),
-        when: When::NotTyping,
-        action: |s| zoom(s, 1.25),
-    },
-    Binding {
-        keys: "-",
-        does: "Zoom out",
-        shortcut: plain(Key::Minus),
-        when: When::NotTyping,
-        action: |s| zoom(s, 0.8),
-    },
-    Binding {
-        keys: "0",
-        does: "Fit the images",
-        shortcut: plain(Key::Num0),
-        when: When::NotTyping,
-        action: |_| Action::SetCanvas(CanvasView::default()),
-    },
+    bind(does::ASK, ctrl(Key::Enter), When::Always, |_| JobAction::Ask.into()),
+    bind(does::STOP, plain(Key::Escape), When::Always, |_| JobAction::Stop.into()),
+    bind(does::OPEN_ADAPTER, ctrl_shift(Key::O), When::Always, |_| {
+        ViewAction::OpenPathDialog(PathKind::Adapter).into()
+    }),
+    bind(does::OPEN_MODEL, ctrl(Key::O), When::Always, |_| {
+        ViewAction::OpenPathDialog(PathKind::Model).into()
+    }),
+    bind(does::OPEN_IMAGES, ctrl(Key::I), When::Always, |_| {
+        ViewAction::OpenPathDialog(PathKind::Images).into()
+    }),
+    bind(does::KEYS, plain(Key::F1), When::Always, |_| ViewAction::ToggleHelp.into()),
+    bind(does::REDO, ctrl_shift(Key::Z), When::NotTyping, |_| EditAction::Redo.into()),
+    bind(does::UNDO, ctrl(Key::Z), When::NotTyping, |_| EditAction::Undo.into()),
+    bind("Move the view right", shift(Key::ArrowRight), When::NotTyping, |s| pan(s, -1.0, 0.0)),
+    bind("Move the view left", shift(Key::ArrowLeft), When::NotTyping, |s| pan(s, 1.0, 0.0)),
+    bind("Move the view down", shift(Key::ArrowDown), When::NotTyping, |s| pan(s, 0.0, -1.0)),
+    bind("Move the view up", shift(Key::ArrowUp), When::NotTyping, |s| pan(s, 0.0, 1.0)),
+    bind("Write the question", plain(Key::Slash), When::NotTyping, |_| ViewAction::FocusQuestion.into()),
+    bind("Next latent or answer token", plain(Key::ArrowRight), When::NothingFocused, |_| {
+        ViewAction::StepQuery(1).into()
+    }),
+    bind("Previous latent or answer token", plain(Key::ArrowLeft), When::NothingFocused, |_| {
+        ViewAction::StepQuery(-1).into()
+    }),
+    bind("Next layer", plain(Key::ArrowDown), When::NothingFocused, |s| step_layer(s, 1)),
+    bind("Previous layer", plain(Key::ArrowUp), When::NothingFocused, |s| step_layer(s, -1)),
+    bind("Next head", plain(Key::CloseBracket), When::NotTyping, |s| step_head(s, 1)),
+    bind("Previous head", plain(Key::OpenBracket), When::NotTyping, |s| step_head(s, -1)),
+    bind("All layers and heads", plain(Key::A), When::NotTyping, |s| {
+        select(Selection { layer: None, head: None, ..s.kept.view.selection })
+    }),
+    bind(does::MASK, plain(Key::M), When::NotTyping, toggle_mask),
+    bind(does::LATENTS, plain(Key::L), When::NotTyping, toggle_latents),
+    bind(does::SMOOTH, plain(Key::S), When::NotTyping, toggle_smooth),
+    bind("Zoom in", plain(Key::Plus), When::NotTyping, |s| zoom(s, 1.25)),
+    bind("Zoom in", plain(Key::Equals), When::NotTyping, |s| zoom(s, 1.25)),
+    bind("Zoom out", plain(Key::Minus), When::NotTyping, |s| zoom(s, 0.8)),
+    bind(does::FIT, plain(Key::Num0), When::NotTyping, |_| {
+        ViewAction::SetCanvas(CanvasView::default()).into()
+    }),
 ];
+
+/// The key of what a control does too, for its hint; nothing where there is none.
+pub fn hint(ctx: &egui::Context, does: &str) -> String {
+    let binding = BINDINGS.iter().find(|binding| binding.does == does);
+    binding.map(|binding| ctx.format_shortcut(&binding.shortcut)).unwrap_or_default()
+}
 
 /// The Stage-1 switch.
 pub fn toggle_mask(state: &State) -> Action {
-    let on = state.persisted.mask == MaskKind::Bottleneck;
-    Action::SetMask(if on { MaskKind::Standard } else { MaskKind::Bottleneck })
+    let on = state.kept.settings.mask == MaskKind::Bottleneck;
+    EditAction::SetMask(if on { MaskKind::Standard } else { MaskKind::Bottleneck }).into()
+}
+
+fn toggle_latents(state: &State) -> Action {
+    let on = state.kept.settings.latents != LatentChoice::Off;
+    EditAction::SetLatents(if on { LatentChoice::Off } else { LatentChoice::Auto }).into()
+}
+
+fn toggle_smooth(state: &State) -> Action {
+    let mut style = state.kept.view.style;
+    style.smooth = !style.smooth;
+    ViewAction::SetStyle(style).into()
 }
 
 fn zoom(state: &State, factor: f32) -> Action {
-    let zoom = (state.canvas.zoom * factor).clamp(super::canvas::MIN_ZOOM, super::canvas::MAX_ZOOM);
-    Action::SetCanvas(CanvasView { zoom, pan: state.canvas.pan * (zoom / state.canvas.zoom) })
+    let canvas = state.panes.map.canvas;
+    let zoom = (canvas.zoom * factor).clamp(MIN_ZOOM, MAX_ZOOM);
+    ViewAction::SetCanvas(CanvasView { zoom, pan: canvas.pan * (zoom / canvas.zoom) }).into()
 }
 
 fn pan(state: &State, x: f32, y: f32) -> Action {
     const STEP: f32 = 60.0;
-    Action::SetCanvas(CanvasView { pan: state.canvas.pan + STEP * egui::vec2(x, y), ..state.canvas })
+    let canvas = state.panes.map.canvas;
+    ViewAction::SetCanvas(CanvasView { pan: canvas.pan + STEP * egui::vec2(x, y), ..canvas }).into()
+}
+
+fn select(selection: Selection) -> Action {
+    ViewAction::Select(selection).into()
 }
 
 /// Steps through all, 0, 1, .. and around.
@@ -262,15 +168,17 @@ fn step(current: Option<usize>, count: usize, by: isize) -> Option<usize> {
 }
 
 fn step_layer(state: &State, by: isize) -> Action {
-    let count = state.model.latest().map_or(0, |info| info.num_layers);
-    let layer = step(state.selection.layer.map(|l| l.0), count, by).map(LayerIdx);
-    Action::Select(Selection { layer, ..state.selection })
+    let (selection, info) = (state.kept.view.selection, &state.models.in_use);
+    let count = info.as_ref().map_or(0, |info| info.num_layers);
+    let layer = step(selection.layer.map(|l| l.0), count, by).map(LayerIdx);
+    select(Selection { layer, ..selection })
 }
 
 fn step_head(state: &State, by: isize) -> Action {
-    let count = state.model.latest().map_or(0, |info| info.num_heads);
-    let head = step(state.selection.head.map(|h| h.0), count, by).map(HeadIdx);
-    Action::Select(Selection { head, ..state.selection })
+    let (selection, info) = (state.kept.view.selection, &state.models.in_use);
+    let count = info.as_ref().map_or(0, |info| info.num_heads);
+    let head = step(selection.head.map(|h| h.0), count, by).map(HeadIdx);
+    select(Selection { head, ..selection })
 }
 
 /// What the keys pressed in this frame ask for.
@@ -291,12 +199,12 @@ pub fn actions(ctx: &egui::Context, state: &State) -> Vec<Action> {
         }
     });
     // While a dialog is open, Esc closes it and nothing else.
-    if actions.contains(&Action::Cancel) {
-        if state.path_dialog.is_some() {
-            return vec![Action::ClosePathDialog];
+    if actions.contains(&JobAction::Stop.into()) {
+        if state.ui.path_dialog.is_some() {
+            return vec![ViewAction::ClosePathDialog.into()];
         }
-        if state.help_open {
-            return vec![Action::ToggleHelp];
+        if state.ui.help_open {
+            return vec![ViewAction::ToggleHelp.into()];
         }
     }
     actions
@@ -305,6 +213,15 @@ pub fn actions(ctx: &egui::Context, state: &State) -> Vec<Action> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_hint_names_a_key() {
+        let ctx = egui::Context::default();
+        for does in does::ALL {
+            assert!(!hint(&ctx, does).is_empty(), "{does}");
+        }
+        assert_eq!(hint(&ctx, "nothing at all"), "");
+    }
 
     #[test]
     fn stepping_goes_through_all_and_around() {

@@ -1,12 +1,20 @@
-//! The window. Panels read the state and send actions; one place applies them.
+//! The window. Panels read the state and push actions; handlers, one for each kind of action, change it.
 
 pub mod actions;
+pub mod background;
 pub mod canvas;
+pub mod controller;
 pub mod files;
+mod handle;
+pub mod kept;
 pub mod keyboard;
+pub mod map_pane;
 pub mod maps;
+pub mod memo;
+pub mod offscreen;
 pub mod panels;
 pub mod state;
 pub mod theme;
-pub mod update;
+pub mod undo;
 pub mod window;
+pub mod words;

@@ -5,107 +5,127 @@ use std::sync::Arc;
 
 use egui::{CentralPanel, Panel, ScrollArea};
 
-use super::files::Files;
+use super::actions::{Action, Actions, ImagesAction, JobAction};
+use super::controller::Controller;
+use super::kept::Kept;
+use super::keyboard;
 use super::panels::latent_strip::STRIP_HEIGHT;
 use super::panels::{
     answer, help, images, latent_strip, matrix, model_bar, notices, path_dialog, question, status,
     view_options,
 };
-use super::state::{Pending, Persisted, State};
+use super::state::State;
 use super::theme::{self, SECTION_GAP, SIDE_WIDTH};
-use super::update::Controller;
-use super::{actions::Action, keyboard};
-use crate::checkpoint::folder::Folder;
 use crate::data::picture::Picture;
-use crate::device::{DeviceChoice, DtypeChoice};
-use crate::engine::worker::Engine;
+use crate::engine::Engine;
+use crate::engine::models::Models;
+use crate::engine::worker::Worker;
 use crate::render::overlay::OverlayRenderer;
+use crate::settings::{DeviceChoice, DtypeChoice};
 
-/// Where eframe keeps [`Persisted`].
-pub const STORAGE_KEY: &str = "livr-explorer";
+/// The name eframe and the system know the program by.
+const APP_ID: &str = "livr-explorer";
 
-/// How the window begins, as far as the command line says.
+/// Makes the engine; it is handed what to call after each piece of news.
+pub type MakeEngine = Box<dyn FnOnce(Box<dyn Fn() + Send + Sync>) -> Box<dyn Engine>>;
+
+/// How the window begins.
 pub struct Startup {
-    /// The checkpoint.
-    pub model: Folder,
-    /// Its adapter.
-    pub adapter: Option<Folder>,
-    /// Where it runs.
+    /// Where models run.
     pub device: DeviceChoice,
-    /// Its element type.
+    /// Their element type.
     pub dtype: DtypeChoice,
-    /// Images in the canvas.
-    pub images: Vec<Arc<Picture>>,
-    /// Ask as soon as the model is there.
-    pub ask: bool,
-    /// Changes to what is kept between starts.
-    pub adjust: Box<dyn FnOnce(&mut State)>,
+    /// Where [`Kept`] lies; nothing is read or written without it.
+    pub kept_in: Option<PathBuf>,
+    /// What does the work.
+    pub engine: MakeEngine,
+    /// What is asked of the window first, in order.
+    pub actions: Vec<Action>,
+}
+
+impl Startup {
+    /// A window with an engine of its own that remembers nothing.
+    pub fn new(device: DeviceChoice, dtype: DtypeChoice, actions: Vec<Action>) -> Self {
+        let engine = |wake| -> Box<dyn Engine> { Box::new(Worker::start(Models::default(), wake)) };
+        Self { device, dtype, kept_in: None, engine: Box::new(engine), actions }
+    }
+
+    /// The same, remembering where programs of this system do.
+    #[must_use]
+    pub fn remembering(self) -> Self {
+        Self { kept_in: eframe::storage_dir(APP_ID).map(|dir| dir.join("kept.json")), ..self }
+    }
 }
 
 /// The window.
 pub struct LivrApp {
     /// State and what can act.
     pub controller: Controller,
+    kept_in: Option<PathBuf>,
+    written: Kept,
 }
 
 impl LivrApp {
-    /// Starts the engine, takes up what was kept, loads the first model.
+    /// Starts the engine, takes up what was kept, does what is asked first.
     pub fn new(cc: &eframe::CreationContext<'_>, startup: Startup) -> Self {
-        let persisted: Persisted =
-            cc.storage.and_then(|storage| eframe::get_value(storage, STORAGE_KEY)).unwrap_or_default();
         theme::install(&cc.egui_ctx);
         if let Some(render) = &cc.wgpu_render_state {
             let renderer = OverlayRenderer::new(&render.device, render.target_format);
             render.renderer.write().callback_resources.insert(renderer);
         }
-        let (wake_engine, wake_files) = (cc.egui_ctx.clone(), cc.egui_ctx.clone());
-        let mut controller = Controller {
-            state: State::new(persisted),
-            engine: Engine::start(move || wake_engine.request_repaint()),
-            files: Files::new(move || wake_files.request_repaint()),
-            device: startup.device,
-            dtype: startup.dtype,
-            loading: None,
-        };
-        for picture in startup.images {
-            controller.add_image(picture);
+        let kept = startup.kept_in.as_deref().map(Kept::read).unwrap_or_default();
+        cc.egui_ctx.set_theme(kept.theme);
+        let ctx = cc.egui_ctx.clone();
+        let wake = move || ctx.request_repaint();
+        let engine = (startup.engine)(Box::new(wake.clone()));
+        let written = kept.clone();
+        let mut controller = Controller::new(kept, engine, startup.device, startup.dtype, wake);
+        for action in startup.actions {
+            controller.apply(action, &cc.egui_ctx);
         }
-        controller.state.removed_images.clear();
-        controller.state.ask_when_ready = startup.ask;
-        (startup.adjust)(&mut controller.state);
-        cc.egui_ctx.set_theme(controller.state.persisted.theme);
-        controller.load(startup.model, startup.adapter);
-        Self { controller }
+        // The window begins here: there is nothing before it to go back to.
+        controller.state.undo.clear();
+        Self { controller, kept_in: startup.kept_in, written }
     }
 
     /// True when nothing is under way any more.
     pub fn is_settled(&self) -> bool {
-        let state = &self.controller.state;
-        !self.controller.engine.is_busy()
-            && !state.model.is_waiting()
-            && !state.trace.is_waiting()
-            && !state.ask_when_ready
+        self.controller.is_settled()
+    }
+
+    /// What the window knows.
+    pub fn state(&self) -> &State {
+        &self.controller.state
     }
 
     fn take_input(&mut self, ctx: &egui::Context) {
         let (dropped, pasted) = ctx.input(|input| {
             let dropped: Vec<PathBuf> =
                 input.raw.dropped_files.iter().map(|file| file.path().to_owned()).collect();
-            let pasted: Vec<_> = input
+            let pasted: Vec<Arc<Picture>> = input
                 .events
                 .iter()
                 .filter_map(|event| match event {
-                    egui::Event::PasteImage(image) => Some(image.clone()),
+                    egui::Event::PasteImage(image) => Some(Arc::new(picture_from_clipboard(image))),
                     _ => None,
                 })
                 .collect();
             (dropped, pasted)
         });
         if !dropped.is_empty() {
-            self.controller.take_dropped(dropped);
+            self.controller.apply(JobAction::TakePaths(dropped), ctx);
         }
-        for image in pasted {
-            self.controller.add_image(Arc::new(picture_from_clipboard(&image)));
+        if !pasted.is_empty() {
+            self.controller.apply(ImagesAction::Add(pasted), ctx);
+        }
+    }
+
+    fn write_kept(&mut self) {
+        let kept = &self.controller.state.kept;
+        let Some(path) = self.kept_in.as_deref().filter(|_| *kept != self.written) else { return };
+        match kept.write(path) {
+            Ok(()) => self.written = kept.clone(),
+            Err(problem) => log::warn!("settings are not kept: {problem}"),
         }
     }
 }
@@ -117,7 +137,7 @@ fn picture_from_clipboard(image: &egui::ColorImage) -> Picture {
     let samples = image.pixels.iter().flat_map(on_white).collect();
     let pixels =
         image::RgbImage::from_raw(width as u32, height as u32, samples).expect("three samples a pixel");
-    Picture { name: "pasted".to_owned(), path: None, pixels }
+    Picture::new("pasted", pixels)
 }
 
 impl eframe::App for LivrApp {
@@ -125,33 +145,40 @@ impl eframe::App for LivrApp {
         // Here rather than in ui: it also runs while the window is hidden.
         self.controller.drain();
         self.take_input(ctx);
-        self.controller.refresh_maps();
     }
 
     fn ui(&mut self, ui: &mut egui::Ui, _frame: &mut eframe::Frame) {
-        let mut actions = keyboard::actions(ui.ctx(), &self.controller.state);
+        let mut actions = Actions::default();
+        for action in keyboard::actions(ui.ctx(), &self.controller.state) {
+            actions.push(action);
+        }
         draw(ui, &self.controller.state, &mut actions);
-        self.controller.state.focus_question = false;
+        self.controller.state.ui.focus_question = false;
         for action in actions {
             self.controller.apply(action, ui.ctx());
             ui.ctx().request_repaint();
         }
-        self.controller.refresh_maps();
+        self.controller.refresh();
     }
 
-    fn save(&mut self, storage: &mut dyn eframe::Storage) {
-        eframe::set_value(storage, STORAGE_KEY, &self.controller.state.persisted);
+    /// Now and then, and before the window closes.
+    fn save(&mut self, _storage: &mut dyn eframe::Storage) {
+        self.write_kept();
+    }
+
+    fn on_exit(&mut self) {
+        self.write_kept();
     }
 }
 
 /// Draws the whole window.
-fn draw(ui: &mut egui::Ui, state: &State, actions: &mut Vec<Action>) {
+fn draw(ui: &mut egui::Ui, state: &State, actions: &mut Actions) {
     Panel::top("model bar").show(ui, |ui| {
         ui.add_space(2.0);
         model_bar::model_bar_ui(ui, state, actions);
         ui.add_space(2.0);
     });
-    if !state.notices.is_empty() {
+    if !state.ui.notices.is_empty() {
         Panel::top("notices").show(ui, |ui| notices::notices_ui(ui, state, actions));
     }
     Panel::bottom("status").show(ui, |ui| status::status_ui(ui, state, actions));
@@ -184,20 +211,12 @@ pub fn open(startup: Startup) -> Result<(), eframe::Error> {
     let options = eframe::NativeOptions {
         viewport: egui::ViewportBuilder::default()
             .with_title("LIVR Explorer")
-            .with_app_id("livr-explorer")
+            .with_app_id(APP_ID)
             .with_inner_size([1360.0, 860.0])
             .with_min_inner_size([820.0, 520.0])
             .with_drag_and_drop(true),
         renderer: eframe::Renderer::Wgpu,
         ..eframe::NativeOptions::default()
     };
-    eframe::run_native("livr-explorer", options, Box::new(|cc| Ok(Box::new(LivrApp::new(cc, startup)))))
-}
-
-/// Says whether the model in use could be loaded at all.
-pub fn load_problem(state: &State) -> Option<&str> {
-    match &state.model {
-        Pending::Failed { problem, previous: None } => Some(problem),
-        _ => None,
-    }
+    eframe::run_native(APP_ID, options, Box::new(|cc| Ok(Box::new(LivrApp::new(cc, startup)))))
 }

@@ -2,11 +2,12 @@
 //!
 //! Both read through here, so that the demo takes exactly the path the user's own model takes.
 
-use std::ops::Deref;
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::json::Json;
 use crate::error::{Error, Result};
 
 /// Files compiled into the program: name, content.
@@ -19,24 +20,68 @@ pub struct Folder {
     embedded: Option<EmbeddedFiles>,
 }
 
-/// The content of one file, mapped rather than read where it is on disk.
-pub enum Bytes {
-    /// A memory map.
-    Mapped(memmap2::Mmap),
+/// One file of a folder, read piece by piece: a file cut off meanwhile is an error, where a memory map would
+/// end the program.
+pub enum FileAt {
+    /// On disk.
+    Disk {
+        /// Open for reading.
+        file: std::fs::File,
+        /// Its length when it was opened.
+        len: u64,
+        /// For messages.
+        path: PathBuf,
+    },
     /// Part of the program.
     Static(&'static [u8]),
 }
 
-impl Deref for Bytes {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
+impl FileAt {
+    /// Bytes in all.
+    pub fn len(&self) -> u64 {
         match self {
-            Self::Mapped(map) => map,
-            Self::Static(bytes) => bytes,
+            Self::Disk { len, .. } => *len,
+            Self::Static(bytes) => bytes.len() as u64,
+        }
+    }
+
+    /// True where there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Fills `out` with the bytes from `offset` on.
+    pub fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<()> {
+        match self {
+            Self::Disk { file, path, .. } => {
+                read_exact_at(file, offset, out).map_err(|e| Error::io("read the file", path, e))
+            }
+            Self::Static(bytes) => {
+                out.copy_from_slice(&bytes[offset as usize..][..out.len()]);
+                Ok(())
+            }
         }
     }
 }
+
+#[cfg(unix)]
+fn read_exact_at(file: &std::fs::File, offset: u64, out: &mut [u8]) -> std::io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, out, offset)
+}
+
+#[cfg(windows)]
+fn read_exact_at(file: &std::fs::File, mut offset: u64, mut out: &mut [u8]) -> std::io::Result<()> {
+    while !out.is_empty() {
+        match std::os::windows::fs::FileExt::seek_read(file, out, offset)? {
+            0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+            n => (out, offset) = (&mut out[n..], offset + n as u64),
+        }
+    }
+    Ok(())
+}
+
+/// Larger files are not read whole: only weights are, and those piece by piece.
+const MAX_WHOLE: u64 = 512 << 20;
 
 impl Folder {
     /// Opens a folder on disk; looks only whether it is one.
@@ -85,22 +130,36 @@ impl Folder {
         }
     }
 
-    /// The file's content, mapped.
-    pub fn bytes(&self, name: &str) -> Result<Bytes> {
+    /// Opens a file, to be read piece by piece.
+    pub fn open_file(&self, name: &str) -> Result<FileAt> {
         let path = self.path(name);
+        if let Some(files) = self.embedded {
+            let found = files.iter().find(|(file, _)| *file == name);
+            return found
+                .map(|(_, bytes)| FileAt::Static(bytes))
+                .ok_or_else(|| Error::Missing { what: name.to_owned(), path });
+        }
         if !self.has(name) {
             return Err(Error::Missing { what: name.to_owned(), path });
         }
-        if let Some(files) = self.embedded {
-            let (_, bytes) = files.iter().find(|(file, _)| *file == name).expect("checked by has()");
-            return Ok(Bytes::Static(bytes));
+        let opened = std::fs::File::open(&path).and_then(|file| Ok((file.metadata()?.len(), file)));
+        let (len, file) = opened.map_err(|e| Error::io("open the file", &path, e))?;
+        Ok(FileAt::Disk { file, len, path })
+    }
+
+    /// A file's whole content.
+    pub fn bytes(&self, name: &str) -> Result<Cow<'static, [u8]>> {
+        let file = self.open_file(name)?;
+        if let FileAt::Static(bytes) = file {
+            return Ok(Cow::Borrowed(bytes));
         }
-        let file = std::fs::File::open(&path).map_err(|e| Error::io("open the file", &path, e))?;
-        #[expect(unsafe_code, reason = "mapping a weights file instead of reading gigabytes")]
-        // SAFETY: the map is read only. Another process that truncates the file while it is mapped
-        // could still fault; every loader of weights by memory map accepts that.
-        let map = unsafe { memmap2::Mmap::map(&file) };
-        Ok(Bytes::Mapped(map.map_err(|e| Error::io("map the file", &path, e))?))
+        if file.len() > MAX_WHOLE {
+            let (expected, found) = (format!("at most {MAX_WHOLE} bytes"), file.len().to_string());
+            return Err(Error::field(self.path(name), "size", expected, found));
+        }
+        let mut bytes = vec![0; file.len() as usize];
+        file.read_at(0, &mut bytes)?;
+        Ok(Cow::Owned(bytes))
     }
 
     /// The file as text.
@@ -116,7 +175,7 @@ impl Folder {
     pub fn json(&self, name: &str) -> Result<Json> {
         let text = self.text(name)?;
         match serde_json::from_str(&text) {
-            Ok(value @ Value::Object(_)) => Ok(Json { value, path: self.path(name), prefix: String::new() }),
+            Ok(value @ Value::Object(_)) => Ok(Json::new(value, self.path(name))),
             Ok(_) => {
                 let problem = "expected an object, found something else";
                 Err(Error::format(self.path(name), format!("{name} is not of its format"), problem))
@@ -124,148 +183,4 @@ impl Folder {
             Err(problem) => Err(Error::format(self.path(name), format!("{name} is not valid JSON"), problem)),
         }
     }
-}
-
-/// A JSON object that knows which file and which field it is, so that every complaint can say so.
-#[derive(Debug, Clone)]
-pub struct Json {
-    value: Value,
-    path: PathBuf,
-    prefix: String,
-}
-
-/// Larger numbers in a config are damage, and would only end as an allocation failure.
-const LARGEST_SIZE: u64 = 1 << 31;
-
-impl Json {
-    /// The file this came from.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// The value of a field, unless absent or null.
-    pub fn get(&self, key: &str) -> Option<&Value> {
-        self.value.get(key).filter(|value| !value.is_null())
-    }
-
-    /// Is the field there?
-    pub fn has(&self, key: &str) -> bool {
-        self.get(key).is_some()
-    }
-
-    /// The complaint that `key` does not hold what is `expected`.
-    pub fn wrong(&self, key: &str, expected: &str) -> Error {
-        let found = match self.get(key) {
-            None => "nothing".to_owned(),
-            Some(value) => {
-                let text = value.to_string();
-                if text.len() > 60 {
-                    format!("{}…", text.chars().take(60).collect::<String>())
-                } else {
-                    text
-                }
-            }
-        };
-        Error::field(&self.path, format!("{}{key}", self.prefix), expected, found)
-    }
-
-    /// The object under `key`, if there is one.
-    pub fn object(&self, key: &str) -> Option<Self> {
-        let value = self.get(key).filter(|value| value.is_object())?;
-        Some(Self { value: value.clone(), path: self.path.clone(), prefix: format!("{}{key}.", self.prefix) })
-    }
-
-    fn read<T>(&self, key: &str, expected: &str, as_type: impl Fn(&Value) -> Option<T>) -> Result<T> {
-        self.get(key).and_then(as_type).ok_or_else(|| self.wrong(key, expected))
-    }
-
-    fn read_or<T>(
-        &self,
-        key: &str,
-        default: T,
-        expected: &str,
-        as_type: impl Fn(&Value) -> Option<T>,
-    ) -> Result<T> {
-        if self.has(key) { self.read(key, expected, as_type) } else { Ok(default) }
-    }
-
-    /// A whole number from 1.
-    pub fn size(&self, key: &str) -> Result<usize> {
-        self.read(key, "a whole number from 1", as_size)
-    }
-
-    /// A whole number from 1, or the default where absent.
-    pub fn size_or(&self, key: &str, default: usize) -> Result<usize> {
-        self.read_or(key, default, "a whole number from 1", as_size)
-    }
-
-    /// A whole number from 1 to `largest`.
-    pub fn size_up_to(&self, key: &str, largest: usize) -> Result<usize> {
-        self.read(key, &format!("a whole number from 1 to {largest}"), |v| {
-            as_size(v).filter(|n| *n <= largest)
-        })
-    }
-
-    /// A whole number from 1 to `largest`, or the default where absent.
-    pub fn size_up_to_or(&self, key: &str, default: usize, largest: usize) -> Result<usize> {
-        if self.has(key) { self.size_up_to(key, largest) } else { Ok(default) }
-    }
-
-    /// A token id.
-    pub fn id(&self, key: &str) -> Result<u32> {
-        self.read(key, "a token id", |v| v.as_u64().and_then(|id| u32::try_from(id).ok()))
-    }
-
-    /// A finite number.
-    pub fn number(&self, key: &str) -> Result<f64> {
-        self.read(key, "a number", Value::as_f64)
-    }
-
-    /// A finite number, or the default where absent.
-    pub fn number_or(&self, key: &str, default: f64) -> Result<f64> {
-        self.read_or(key, default, "a number", Value::as_f64)
-    }
-
-    /// A truth value, or the default where absent.
-    pub fn flag_or(&self, key: &str, default: bool) -> Result<bool> {
-        self.read_or(key, default, "true or false", Value::as_bool)
-    }
-
-    /// A text.
-    pub fn string(&self, key: &str) -> Result<String> {
-        self.read(key, "a text", |v| v.as_str().map(str::to_owned))
-    }
-
-    /// A text, or the default where absent.
-    pub fn string_or(&self, key: &str, default: &str) -> Result<String> {
-        self.read_or(key, default.to_owned(), "a text", |v| v.as_str().map(str::to_owned))
-    }
-
-    /// A list of whole numbers from 0.
-    pub fn indices(&self, key: &str) -> Result<Vec<usize>> {
-        self.read(key, "a list of whole numbers", |v| {
-            v.as_array()?.iter().map(|item| item.as_u64().map(|n| n as usize)).collect()
-        })
-    }
-
-    /// `len` numbers.
-    pub fn numbers(&self, key: &str, len: usize) -> Result<Vec<f64>> {
-        self.read(key, &format!("a list of {len} numbers"), |v| {
-            let list: Vec<f64> = v.as_array()?.iter().map(Value::as_f64).collect::<Option<_>>()?;
-            (list.len() == len).then_some(list)
-        })
-    }
-
-    /// One token id, or a list of them; empty where absent.
-    pub fn ids(&self, key: &str) -> Result<Vec<u32>> {
-        let id = |v: &Value| v.as_u64().and_then(|id| u32::try_from(id).ok());
-        self.read_or(key, Vec::new(), "a token id or a list of them", |v| match v.as_array() {
-            Some(list) => list.iter().map(id).collect(),
-            None => id(v).map(|id| vec![id]),
-        })
-    }
-}
-
-fn as_size(value: &Value) -> Option<usize> {
-    value.as_u64().filter(|n| (1..LARGEST_SIZE).contains(n)).map(|n| n as usize)
 }

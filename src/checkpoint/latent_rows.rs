@@ -8,7 +8,8 @@ use candle_core::{DType, Device, Tensor};
 use safetensors::Dtype;
 
 use super::folder::Folder;
-use super::weights::Weights;
+use super::safetensors::Safetensors;
+use super::source::WeightSource;
 use crate::error::{Error, Result};
 use crate::settings::MAX_LATENTS;
 
@@ -74,16 +75,19 @@ pub fn read(folder: &Folder) -> Result<Option<LatentRows>> {
 }
 
 fn read_safetensors(folder: &Folder) -> Result<LatentRows> {
-    let weights = Weights::open_files(folder, &[SAFETENSORS.to_owned()])?;
+    let file = Safetensors::open_files(folder, &[SAFETENSORS.to_owned()])?;
     let path = folder.path(SAFETENSORS);
     let missing = |what: &str| Error::Missing { what: format!("tensor {what}"), path: path.clone() };
-    let (_, _, shape) = weights.raw("latent_rows").ok_or_else(|| missing("latent_rows"))?;
-    let rows = weights.read("latent_rows", shape, DType::F32, &Device::Cpu)?;
-    let (bytes, dtype, shape) = weights.raw("token_ids").ok_or_else(|| missing("token_ids"))?;
-    let ids: Vec<i64> = match dtype {
+    let (_, entry) = file.raw("latent_rows")?.ok_or_else(|| missing("latent_rows"))?;
+    let rows = file.read("latent_rows", &entry.shape, DType::F32, &Device::Cpu)?;
+    let (bytes, entry) = file.raw("token_ids")?.ok_or_else(|| missing("token_ids"))?;
+    let ids: Vec<i64> = match entry.dtype {
         Dtype::I64 => bytes.as_chunks().0.iter().map(|raw| i64::from_le_bytes(*raw)).collect(),
         Dtype::I32 => bytes.as_chunks().0.iter().map(|raw| i32::from_le_bytes(*raw).into()).collect(),
-        _ => return Err(Error::field(&path, "token_ids", "i64 numbers", format!("{dtype:?} {shape:?}"))),
+        dtype => {
+            let found = format!("{dtype:?} {:?}", entry.shape);
+            return Err(Error::field(&path, "token_ids", "i64 numbers", found));
+        }
     };
     Ok(LatentRows { rows, token_ids: to_ids(&ids, &path)? })
 }

@@ -3,6 +3,10 @@
 pub mod adapter;
 pub mod config;
 pub mod folder;
+pub mod generation;
+pub mod json;
 pub mod latent_rows;
 pub mod livr;
-pub mod weights;
+pub mod names;
+pub mod safetensors;
+pub mod source;

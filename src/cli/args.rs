@@ -8,12 +8,15 @@ use clap::Args;
 use crate::checkpoint::folder::Folder;
 use crate::data::picture::Picture;
 use crate::data::sample::{Sample, choices_in};
-use crate::device::{DeviceChoice, DtypeChoice};
 use crate::engine::demo;
-use crate::engine::session::{ModelSource, Session};
+use crate::engine::models::Models;
+use crate::engine::protocol::{BaseId, ModelId, Request, Source};
 use crate::error::Result;
 use crate::progress::Observer;
-use crate::settings::{Capture, Decoding, LatentChoice, MaskKind, Settings};
+use crate::settings::{
+    Capture, Decoding, DeviceChoice, DtypeChoice, LatentChoice, MaskKind, PixelBudget, Published, Settings,
+};
+use crate::trace::Trace;
 
 /// Which model, and where.
 #[derive(Debug, Clone, Args)]
@@ -33,32 +36,35 @@ pub struct ModelArgs {
 }
 
 impl ModelArgs {
-    /// The checkpoint these options name.
-    pub fn source(&self) -> Result<ModelSource> {
-        let folder = match &self.model {
-            Some(path) => Folder::open(path)?,
-            None => demo::model(),
-        };
-        Ok(ModelSource { folder, device: self.device, dtype: self.dtype })
+    /// The model these options name; the demo comes with its own adapter.
+    pub fn id(&self) -> ModelId {
+        let source = |path: &PathBuf| Source::Folder(path.clone());
+        let base = self.model.as_ref().map_or(Source::Demo, source);
+        let adapter = self.adapter.as_ref().map(source);
+        let adapter = adapter.or_else(|| self.model.is_none().then_some(Source::Demo));
+        ModelId { base: BaseId { source: base, device: self.device, dtype: self.dtype }, adapter }
     }
 
-    /// The adapter these options name; the demo comes with its own.
+    /// The checkpoint's folder.
+    pub fn folder(&self) -> Result<Folder> {
+        self.model.as_ref().map_or_else(|| Ok(demo::model()), Folder::open)
+    }
+
+    /// The adapter's folder.
     pub fn adapter_folder(&self) -> Result<Option<Folder>> {
-        match (&self.adapter, &self.model) {
-            (Some(path), _) => Folder::open(path).map(Some),
-            (None, None) => Ok(Some(demo::adapter())),
-            (None, Some(_)) => Ok(None),
+        match self.id().adapter {
+            None => Ok(None),
+            Some(Source::Demo) => Ok(Some(demo::adapter())),
+            Some(Source::Folder(path)) => Folder::open(path).map(Some),
         }
     }
 
-    /// Loads the checkpoint and puts the adapter on.
-    pub fn load(&self, observer: &dyn Observer) -> Result<Session> {
-        let adapter = self.adapter_folder()?;
-        let mut session = Session::load(self.source()?, observer)?;
-        if let Some(adapter) = adapter {
-            session.set_adapter_folder(Some(&adapter))?;
-        }
-        Ok(session)
+    /// Opens the model and answers one sample by it.
+    pub fn run(&self, sample: Sample, settings: Settings, observer: &dyn Observer) -> Result<Trace> {
+        let mut models = Models::default();
+        let model = self.id();
+        models.open(&model, observer)?;
+        models.run(&Request { model, sample, settings }, observer)
     }
 }
 
@@ -89,9 +95,34 @@ pub struct RunArgs {
     /// Sample among the most likely tokens that add up to this probability
     #[arg(long, value_name = "P", default_value_t = 1.0, value_parser = probability)]
     pub top_p: f32,
+    /// Sample among so many of the most likely tokens: auto (as the checkpoint publishes), off or a number
+    #[arg(long, value_name = "K", default_value = "auto", value_parser = top_k)]
+    pub top_k: Published<usize>,
+    /// Make tokens already in the sequence less likely: auto (as the checkpoint publishes), off or a number
+    #[arg(long, value_name = "X", default_value = "auto", value_parser = penalty)]
+    pub repetition_penalty: Published<f32>,
+    /// Most pixels of an image: auto, checkpoint or a number. On a CPU auto reads images of a large model smaller
+    #[arg(long, value_name = "N", default_value = "auto")]
+    pub max_pixels: PixelBudget,
     /// Seed of the sampling
     #[arg(long, default_value_t = 42)]
     pub seed: u64,
+}
+
+fn top_k(text: &str) -> std::result::Result<Published<usize>, String> {
+    match text.parse()? {
+        Published::Value(0) => Err("expected auto, off or a number from 1, found 0".to_owned()),
+        top_k => Ok(top_k),
+    }
+}
+
+fn penalty(text: &str) -> std::result::Result<Published<f32>, String> {
+    match text.parse()? {
+        Published::Value(x) if !(x > 0.0 && f32::is_finite(x)) => {
+            Err(format!("expected auto, off or a number above 0, found {text}"))
+        }
+        penalty => Ok(penalty),
+    }
 }
 
 fn non_negative(text: &str) -> std::result::Result<f32, String> {
@@ -123,8 +154,10 @@ impl RunArgs {
             max_new_tokens: self.max_new_tokens as usize,
             temperature: self.temperature,
             top_p: self.top_p,
+            top_k: self.top_k,
+            repetition_penalty: self.repetition_penalty,
             seed: self.seed,
         };
-        Settings { mask: self.mask, latents: self.latents, decoding, capture }
+        Settings { mask: self.mask, latents: self.latents, max_pixels: self.max_pixels, decoding, capture }
     }
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::args::{ModelArgs, RunArgs};
 use super::output::{Terminal, print, print_json, timings};
 use crate::settings::{Capture, Settings};
-use crate::trace::{ChoiceScore, GeneratedToken, Timings};
+use crate::trace::{Applied, ChoiceScore, GeneratedToken, Timings, Trace};
 
 /// Options of `livr ask`.
 #[derive(Debug, Args)]
@@ -28,7 +28,9 @@ struct Report<'a> {
     num_prompt_tokens: usize,
     num_latents: usize,
     timings: Timings,
+    image_sizes: Vec<[usize; 2]>,
     settings: &'a Settings,
+    applied: Applied,
     model: &'a str,
     adapter: &'a str,
     version: &'static str,
@@ -38,8 +40,7 @@ struct Report<'a> {
 pub fn run(args: &AskArgs) -> anyhow::Result<()> {
     let sample = args.run.sample()?;
     let terminal = Terminal::new();
-    let mut session = args.model.load(&terminal)?;
-    let trace = session.run(&sample, &args.run.settings(Capture::default()), &terminal)?;
+    let trace = args.model.run(sample, args.run.settings(Capture::default()), &terminal)?;
     terminal.finish();
     if args.json {
         print_json(&Report {
@@ -49,7 +50,9 @@ pub fn run(args: &AskArgs) -> anyhow::Result<()> {
             num_prompt_tokens: trace.input_ids.len(),
             num_latents: trace.num_latents(),
             timings: trace.timings,
+            image_sizes: image_sizes(&trace),
             settings: &trace.settings,
+            applied: trace.applied,
             model: &trace.model,
             adapter: &trace.adapter,
             version: env!("CARGO_PKG_VERSION"),
@@ -65,11 +68,21 @@ pub fn run(args: &AskArgs) -> anyhow::Result<()> {
             choice.logprob
         ));
     }
+    let sizes: Vec<String> = image_sizes(&trace).iter().map(|[w, h]| format!("{w} x {h}")).collect();
+    let read =
+        if sizes.is_empty() { String::new() } else { format!(", images read at {}", sizes.join(", ")) };
+    let penalty = trace.applied.repetition_penalty;
+    let penalty = penalty.map_or_else(String::new, |x| format!(", repetition penalty {x}"));
     print(&format!(
-        "{} tokens in, {} out, {}",
+        "{} tokens in, {} out{read}{penalty}, {}",
         trace.input_ids.len(),
         trace.generated.len(),
         timings(&trace.timings)
     ));
     Ok(())
+}
+
+/// Width and height at which each image was read.
+fn image_sizes(trace: &Trace) -> Vec<[usize; 2]> {
+    (0..trace.grids.len()).map(|image| trace.read_size(image)).map(|(h, w)| [w, h]).collect()
 }

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::args::ModelArgs;
 use super::output::{print, print_json};
+use crate::engine::device;
 use crate::engine::inspect::inspect;
 
 /// Options of `livr check`.
@@ -27,10 +28,10 @@ struct Report {
 
 /// Runs it; problems found are a failure.
 pub fn run(args: &CheckArgs) -> anyhow::Result<()> {
-    let source = args.model.source()?;
+    let folder = args.model.folder()?;
     let adapter = args.model.adapter_folder()?;
-    let device = args.model.device.open()?;
-    let found = inspect(&source.folder, adapter.as_ref(), &device, args.model.dtype);
+    let device = device::open(args.model.device)?;
+    let found = inspect(&folder, adapter.as_ref(), &device, args.model.dtype);
     let count = found.problems.len();
     if args.json {
         let facts = found.facts.into_iter().map(|(name, value)| (name, value.into())).collect();
@@ -54,7 +55,7 @@ pub fn run(args: &CheckArgs) -> anyhow::Result<()> {
         count == 0,
         "{count} problem{} found ({})",
         if count == 1 { "" } else { "s" },
-        source.folder.root().display()
+        folder.root().display()
     );
     Ok(())
 }

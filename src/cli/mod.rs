@@ -57,7 +57,7 @@ impl Command {
             Self::Ask(args) => ask::run(&args),
             Self::Trace(args) => trace::run(args),
             Self::Check(args) => check::run(&args),
-            Self::Screenshot(args) => window::screenshot(*args),
+            Self::Screenshot(args) => window::screenshot(&args),
             Self::Bench(command) => command.run(),
         }
     }

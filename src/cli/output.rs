@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use crate::engine::worker::panic_message;
 use crate::error::Result;
 use crate::progress::{Observer, Progress};
 use crate::trace::Timings;
@@ -90,6 +91,26 @@ impl Observer for Terminal {
         }
         Ok(())
     }
+
+    fn note(&self, text: &str) {
+        self.finish();
+        note(text);
+    }
+}
+
+/// Runs to the end; a panic on the way is a failure like any other, said in one sentence.
+pub fn as_a_sentence(work: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
+    // Panics that are caught further in have their own sentence; the hook's lines would stand beside it.
+    std::panic::set_hook(Box::new(|info| log::error!("{info}")));
+    let work = std::panic::AssertUnwindSafe(work);
+    std::panic::catch_unwind(work).unwrap_or_else(|panic| {
+        Err(anyhow::anyhow!("the program has a fault: {}", panic_message(panic.as_ref())))
+    })
+}
+
+/// Says on standard error what the user should know.
+pub fn note(text: &str) {
+    say(&format!("livr: {text}"));
 }
 
 /// Says on standard error, in one sentence, what failed.

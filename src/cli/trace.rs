@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use super::args::{ModelArgs, RunArgs};
 use super::output::{Terminal, print, print_json, timings};
-use crate::export::trace_file;
-use crate::settings::Capture;
+use crate::export::{atomic, trace_file};
+use crate::settings::{AttentionRows, Capture, HiddenRows, LogitRows};
 use crate::trace::Timings;
 
 /// How much of a tensor to keep.
@@ -55,16 +55,18 @@ struct Report {
 
 /// Runs it.
 pub fn run(args: TraceArgs) -> anyhow::Result<()> {
+    // Minutes later would be too late to say so.
+    atomic::check(&args.out)?;
     let sample = args.run.sample()?;
+    let full = |keep: Keep| keep == Keep::Full;
     let capture = Capture {
-        rows: true,
-        full_attentions: args.attentions == Keep::Full,
-        full_hidden: args.hidden == Keep::Full,
-        full_logits: args.logits == Keep::Full,
+        attention: if full(args.attentions) { AttentionRows::Full } else { AttentionRows::LatentsAndAnswer },
+        hidden: full(args.hidden).then(HiddenRows::all),
+        logits: if full(args.logits) { LogitRows::Full } else { LogitRows::Answer },
+        pixels: true,
     };
     let terminal = Terminal::new();
-    let mut session = args.model.load(&terminal)?;
-    let trace = session.run(&sample, &args.run.settings(capture), &terminal)?;
+    let trace = args.model.run(sample, args.run.settings(capture), &terminal)?;
     terminal.finish();
     trace_file::write(&trace, &args.out)?;
     if args.json {

@@ -2,23 +2,24 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
-use egui_kittest::Harness;
-use egui_system_font_provider::SystemFontProvider;
 
 use super::args::ModelArgs;
 use super::output::{print, say};
-use crate::analysis::maps::{Aggregation, Query};
-use crate::app::state::{Pending, State};
-use crate::app::window::{LivrApp, Startup, load_problem, open};
+use crate::analysis::maps::{Aggregation, Query, Selection};
+use crate::analysis::normalise::Normalisation;
+use crate::app::actions::{Action, EditAction, ImagesAction, JobAction, ViewAction};
+use crate::app::offscreen::{Offscreen, settle};
+use crate::app::state::State;
+use crate::app::window::{Startup, open};
 use crate::data::picture::Picture;
 use crate::engine::demo;
 use crate::export::atomic;
-use crate::render::blend::ColourMap;
-use crate::settings::MaskKind;
+use crate::render::blend::{ColourMap, OverlayStyle};
+use crate::settings::{LatentChoice, MaskKind};
 use crate::units::{HeadIdx, LayerIdx};
 
 /// Options of the window.
@@ -35,44 +36,39 @@ pub struct WindowArgs {
 }
 
 impl WindowArgs {
-    fn startup(&self, ask: bool, adjust: impl FnOnce(&mut State) + 'static) -> anyhow::Result<Startup> {
+    /// What these options ask of the window first.
+    fn actions(&self) -> anyhow::Result<Vec<Action>> {
         let images = if self.image.is_empty() {
             vec![Arc::new(demo::picture()?)]
         } else {
             self.image.iter().map(|path| Picture::read(path).map(Arc::new)).collect::<Result<_, _>>()?
         };
-        let prompt = self.prompt.clone();
-        Ok(Startup {
-            model: self.model.source()?.folder,
-            adapter: self.model.adapter_folder()?,
-            device: self.model.device,
-            dtype: self.model.dtype,
-            images,
-            ask,
-            adjust: Box::new(move |state| {
-                if let Some(prompt) = prompt {
-                    state.persisted.prompt = prompt;
-                }
-                adjust(state);
-            }),
-        })
+        // Not before the window is there to say so: whether the folders are any good.
+        self.model.folder()?;
+        self.model.adapter_folder()?;
+        let model = self.model.id();
+        let open = JobAction::OpenModel { base: model.base.source, adapter: model.adapter };
+        let mut actions: Vec<Action> = vec![open.into(), ImagesAction::Add(images).into()];
+        actions.extend(self.prompt.clone().map(|prompt| EditAction::SetQuestion(prompt).into()));
+        Ok(actions)
+    }
+
+    fn startup(&self, actions: Vec<Action>) -> Startup {
+        Startup::new(self.model.device, self.model.dtype, actions)
     }
 }
 
 /// Opens the window; without a display, makes a picture of it instead and says where.
 pub fn run(args: &WindowArgs) -> anyhow::Result<()> {
-    let startup = args.startup(false, |_| ())?;
-    match open(startup) {
-        Ok(()) => Ok(()),
-        Err(problem) => {
-            say(&format!("livr: the window cannot be opened here: {}", why(&problem)));
-            let path = std::env::temp_dir().join("livr-window.png");
-            let startup = args.startup(true, |_| ())?;
-            picture(startup, (1360, 860), 1.0, egui::Theme::Dark, &path, |_| Ok(()))?;
-            print(&format!("a picture of the window is in {}", path.display()));
-            Ok(())
-        }
-    }
+    let actions = args.actions()?;
+    let Err(problem) = open(args.startup(actions.clone()).remembering()) else { return Ok(()) };
+    say(&format!("livr: the window cannot be opened here: {}", why(&problem)));
+    let path = std::env::temp_dir().join("livr-window.png");
+    let actions = [actions, vec![JobAction::Ask.into()]].concat();
+    let form = Offscreen { size: [1360.0, 860.0], scale: 1.0, theme: egui::Theme::Dark, system_fonts: true };
+    picture(args.startup(actions), form, &path, |_| Ok(()))?;
+    print(&format!("a picture of the window is in {}", path.display()));
+    Ok(())
 }
 
 /// The reason without source positions and backtraces.
@@ -205,57 +201,77 @@ fn parse_png(text: &str) -> Result<PathBuf, String> {
 }
 
 /// Makes a picture of the window.
-pub fn screenshot(args: ScreenshotArgs) -> anyhow::Result<()> {
-    let (size, scale, out) = (args.size, args.scale, args.out.clone());
+pub fn screenshot(args: &ScreenshotArgs) -> anyhow::Result<()> {
+    atomic::check(&args.out)?;
     let theme = if args.theme == ThemeArg::Dark { egui::Theme::Dark } else { egui::Theme::Light };
-    let window = args.window.clone();
-    let ask = !args.no_ask;
-    let asked = (args.layer, args.head, args.latent, args.answer_token);
-    let startup = window.startup(ask, move |state| adjust(state, &args, theme))?;
-    picture(startup, size, scale, theme, &out, |state| check_shown(state, asked))?;
-    print(&out.display().to_string());
+    let (width, height) = (args.size.0 as f32, args.size.1 as f32);
+    let form = Offscreen { size: [width, height], scale: args.scale, theme, system_fonts: true };
+    let actions = [args.actions(theme), args.window.actions()?].concat();
+    let asking = (!args.no_ask).then(|| JobAction::Ask.into());
+    let startup = args.window.startup(actions.into_iter().chain(asking).collect());
+    picture(startup, form, &args.out, |state| args.check_shown(state))?;
+    print(&args.out.display().to_string());
     Ok(())
 }
 
-fn adjust(state: &mut State, args: &ScreenshotArgs, theme: egui::Theme) {
-    let persisted = &mut state.persisted;
-    persisted.theme = theme.into();
-    persisted.mask = args.mask;
-    persisted.latents_on = args.latents == LatentSwitch::Auto;
-    persisted.max_new_tokens = args.max_new_tokens as usize;
-    persisted.style.opacity = args.opacity;
-    persisted.style.colour_map = args.colour_map;
-    persisted.style.smooth = args.smooth;
-    persisted.normalisation.clip_percentile = args.clip_percentile;
-    persisted.normalisation.remove_sinks = args.remove_sinks;
-    state.selection.layer = args.layer.map(LayerIdx);
-    state.selection.head = args.head.map(HeadIdx);
-    state.selection.aggregation = args.aggregation;
-    state.query = args.answer_token.map_or(Query::Latent(args.latent.unwrap_or(0)), Query::Answer);
-    state.help_open = args.keys;
-}
-
-type Asked = (Option<usize>, Option<usize>, Option<usize>, Option<usize>);
-
-/// Does the window show the layer, head, latent and answer token asked for?
-fn check_shown(state: &State, (layer, head, latent, answer_token): Asked) -> anyhow::Result<()> {
-    if let Pending::Failed { problem, .. } = &state.trace {
-        anyhow::bail!("{problem}");
+impl ScreenshotArgs {
+    /// Settings and view, before anything is opened.
+    fn actions(&self, theme: egui::Theme) -> Vec<Action> {
+        let latents = match self.latents {
+            LatentSwitch::Auto => LatentChoice::Auto,
+            LatentSwitch::Off => LatentChoice::Off,
+        };
+        let selection = Selection {
+            layer: self.layer.map(LayerIdx),
+            head: self.head.map(HeadIdx),
+            aggregation: self.aggregation,
+        };
+        let style = OverlayStyle {
+            opacity: self.opacity,
+            colour_map: self.colour_map,
+            smooth: self.smooth,
+            ..OverlayStyle::default()
+        };
+        let normalisation = Normalisation {
+            clip_percentile: self.clip_percentile,
+            remove_sinks: self.remove_sinks,
+            ..Normalisation::default()
+        };
+        let query = self.answer_token.map_or(Query::Latent(self.latent.unwrap_or(0)), Query::Answer);
+        let mut actions: Vec<Action> = vec![
+            EditAction::SetMask(self.mask).into(),
+            EditAction::SetLatents(latents).into(),
+            EditAction::SetMaxNewTokens(self.max_new_tokens as usize).into(),
+            ViewAction::SetTheme(theme.into()).into(),
+            ViewAction::Select(selection).into(),
+            ViewAction::SetStyle(style).into(),
+            ViewAction::SetNormalisation(normalisation).into(),
+            ViewAction::SelectQuery(query).into(),
+        ];
+        actions.extend(self.keys.then(|| ViewAction::ToggleHelp.into()));
+        actions
     }
-    let info = state.model.latest();
-    let trace = state.trace.latest();
-    let counts = [
-        ("--layer", layer, info.map(|i| i.num_layers), "layers"),
-        ("--head", head, info.map(|i| i.num_heads), "heads"),
-        ("--latent", latent, trace.map(|t| t.num_latents()), "latents"),
-        ("--answer-token", answer_token, trace.map(|t| t.generated.len()), "tokens in its answer"),
-    ];
-    for (option, asked, count, what) in counts {
-        if let (Some(asked), Some(count)) = (asked, count) {
-            anyhow::ensure!(asked < count, "{option} {asked}: the model has {count} {what}, counted from 0");
+
+    /// Does the window show the layer, head, latent and answer token asked for?
+    fn check_shown(&self, state: &State) -> anyhow::Result<()> {
+        if let Some(problem) = &state.runs.problem {
+            anyhow::bail!("{problem}");
         }
+        let info = state.models.in_use.as_ref();
+        let trace = state.shown_run().map(|run| &run.trace);
+        let counts = [
+            ("--layer", self.layer, info.map(|i| i.num_layers), "layers"),
+            ("--head", self.head, info.map(|i| i.num_heads), "heads"),
+            ("--latent", self.latent, trace.map(|t| t.num_latents()), "latents"),
+            ("--answer-token", self.answer_token, trace.map(|t| t.generated.len()), "tokens in its answer"),
+        ];
+        for (option, asked, count, what) in counts {
+            if let (Some(asked), Some(count)) = (asked, count) {
+                anyhow::ensure!(asked < count, "{option} {asked}: there are {count} {what}, counted from 0");
+            }
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// How long a picture may take; a large model on a CPU takes minutes.
@@ -264,45 +280,23 @@ const PATIENCE: Duration = Duration::from_hours(1);
 /// Renders the window off-screen once its work is done.
 fn picture(
     startup: Startup,
-    size: (u32, u32),
-    scale: f32,
-    theme: egui::Theme,
+    form: Offscreen,
     out: &Path,
     check: impl FnOnce(&State) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let make = || {
-        Harness::builder()
-            .with_size(egui::vec2(size.0 as f32, size.1 as f32))
-            .with_pixels_per_point(scale)
-            .with_theme(theme)
-            .with_accessibility_check(false)
-            .allow_missing_glyphs()
-            .with_context_setup(|ctx| {
-                // Questions are in any script; the fonts built in know few.
-                ctx.add_font_provider(Arc::new(SystemFontProvider::new()));
-            })
-            .wgpu()
-            .build_eframe(|cc| LivrApp::new(cc, startup))
-    };
-    // The test harness panics where there is no graphics driver at all.
-    let mut harness = std::panic::catch_unwind(std::panic::AssertUnwindSafe(make)).ok().context(
+    let mut window = form.open(startup).context(
         "no graphics driver: install one for Vulkan or OpenGL, in software if need be (Debian: mesa-vulkan-drivers)",
     )?;
-    let started = Instant::now();
-    while !harness.state().is_settled() {
-        anyhow::ensure!(started.elapsed() < PATIENCE, "the model took longer than {} s", PATIENCE.as_secs());
-        harness.step();
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    if let Some(problem) = load_problem(&harness.state().controller.state) {
+    let settled = settle(&mut window, PATIENCE);
+    anyhow::ensure!(settled, "the model took longer than {} s", PATIENCE.as_secs());
+    let state = window.state().state();
+    if let Some(problem) = &state.models.problem {
         anyhow::bail!("{problem}");
     }
-    check(&harness.state().controller.state)?;
-    // A layout that depends on the last frame's settles within a few.
-    harness.run_steps(4);
-    harness.remove_cursor();
+    check(state)?;
+    window.remove_cursor();
     let image =
-        harness.render().map_err(|problem| anyhow::anyhow!("the window cannot be drawn: {problem}"))?;
+        window.render().map_err(|problem| anyhow::anyhow!("the window cannot be drawn: {problem}"))?;
     atomic::write(out, |file| {
         let mut bytes = std::io::Cursor::new(Vec::new());
         image.write_to(&mut bytes, image::ImageFormat::Png).map_err(std::io::Error::other)?;

@@ -2,11 +2,14 @@
 
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use image::{
-    DynamicImage, ExtendedColorType, ImageDecoder, ImageFormat, ImageReader, Rgb, RgbImage, RgbaImage,
-};
+use image::imageops::FilterType;
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Rgb, RgbImage, RgbaImage};
 
+use super::jpeg;
 use crate::error::{Error, Result};
 
 /// Pillow refuses more (twice its `MAX_IMAGE_PIXELS`); a file that claims more is a mistake or a bomb.
@@ -15,15 +18,24 @@ const MAX_PIXELS: u64 = 178_956_970;
 /// Larger files are no images.
 const MAX_FILE_BYTES: u64 = 1 << 30;
 
-/// A decoded image with where it came from.
+/// Larger images are shown smaller; the model still reads the original.
+const MAX_SHOWN_SIDE: u32 = 4096;
+
+/// Which picture, among all that were ever decoded by this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PictureId(pub u64);
+
+/// A decoded image with where it came from. Equal to itself and its clones only.
 #[derive(Clone)]
 pub struct Picture {
+    id: PictureId,
     /// File name, or what it was pasted from.
     pub name: String,
     /// The file, where there is one.
     pub path: Option<PathBuf>,
     /// Upright RGB pixels.
     pub pixels: RgbImage,
+    shown: OnceLock<Vec<RgbImage>>,
 }
 
 impl std::fmt::Debug for Picture {
@@ -33,7 +45,47 @@ impl std::fmt::Debug for Picture {
     }
 }
 
+impl PartialEq for Picture {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+}
+
 impl Picture {
+    /// A picture of its own.
+    pub fn new(name: impl Into<String>, pixels: RgbImage) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let id = PictureId(NEXT.fetch_add(1, Ordering::Relaxed));
+        Self { id, name: name.into(), path: None, pixels, shown: OnceLock::new() }
+    }
+
+    /// Its identity.
+    pub fn id(&self) -> PictureId {
+        self.id
+    }
+
+    /// The picture as it is shown and its halvings, largest first; made once, which takes a while for large ones.
+    pub fn shown(&self) -> &[RgbImage] {
+        self.shown.get_or_init(|| {
+            let (width, height) = self.size();
+            let shrink = f64::from(MAX_SHOWN_SIDE) / f64::from(width.max(height));
+            let scaled = |side: u32| ((f64::from(side) * shrink) as u32).max(1);
+            let largest = if shrink < 1.0 {
+                image::imageops::resize(&self.pixels, scaled(width), scaled(height), FilterType::Triangle)
+            } else {
+                self.pixels.clone()
+            };
+            let (width, height) = largest.dimensions();
+            let mut levels = vec![largest];
+            for level in 1..=width.max(height).ilog2() {
+                let (w, h) = ((width >> level).max(1), (height >> level).max(1));
+                let last = levels.last().expect("begun above");
+                levels.push(image::imageops::resize(last, w, h, FilterType::Triangle));
+            }
+            levels
+        })
+    }
+
     /// Reads an image file of any supported format, by content rather than by name.
     pub fn read(path: &Path) -> Result<Self> {
         match std::fs::metadata(path) {
@@ -60,43 +112,36 @@ impl Picture {
     /// Decodes the bytes of an image file; `path` is for messages.
     pub fn decode(name: &str, bytes: &[u8], path: &Path) -> Result<Self> {
         let bad = |problem: String| Error::format(path, "cannot read the image", problem);
-        let reader = ImageReader::new(Cursor::new(bytes))
+        let mut reader = ImageReader::new(Cursor::new(bytes))
             .with_guessed_format()
             .map_err(|e| Error::io("read the image", path, e))?;
-        if reader.format().is_none() {
+        let Some(format) = reader.format() else {
             return Err(bad("expected PNG, JPEG, WebP, BMP, GIF or TIFF, found something else".to_owned()));
-        }
-        let reader_format = reader.format();
-        let mut reader = reader;
+        };
         let mut limits = image::Limits::default();
         limits.max_alloc = Some(MAX_PIXELS * 8);
         reader.limits(limits);
-        let mut decoder = reader.into_decoder().map_err(|e| bad(e.to_string()))?;
-        let (width, height) = decoder.dimensions();
-        if u64::from(width) * u64::from(height) > MAX_PIXELS {
-            return Err(bad(format!("expected at most {MAX_PIXELS} pixels, found {width} x {height}")));
-        }
-        // EXIF that cannot be read says nothing about the picture.
-        let orientation = decoder.orientation().unwrap_or(image::metadata::Orientation::NoTransforms);
-        let is_jpeg = reader_format == Some(ImageFormat::Jpeg);
-        if is_jpeg && !has_jpeg_end(bytes) {
-            // Decoders would fill the rest with grey.
-            return Err(bad("the file ends before the image does".to_owned()));
-        }
-        let is_plain =
-            matches!(decoder.original_color_type(), ExtendedColorType::Rgb8 | ExtendedColorType::L8);
-        let mut decoded = DynamicImage::from_decoder(decoder).map_err(|e| bad(e.to_string()))?;
-        if is_jpeg
-            && is_plain
-            && let Some(exact) = decode_jpeg(bytes)
-        {
-            decoded = exact;
-        }
-        decoded.apply_orientation(orientation);
-        if decoded.width() == 0 || decoded.height() == 0 {
+        let decoder = reader.into_decoder();
+        let (pixels, orientation) = if format == ImageFormat::Jpeg {
+            // EXIF that cannot be read says nothing about the picture.
+            let orientation = decoder.ok().and_then(|mut decoder| decoder.orientation().ok());
+            (jpeg::decode(bytes, MAX_PIXELS).map_err(bad)?, orientation)
+        } else {
+            let mut decoder = decoder.map_err(|e| bad(e.to_string()))?;
+            let (width, height) = decoder.dimensions();
+            if u64::from(width) * u64::from(height) > MAX_PIXELS {
+                return Err(bad(format!("expected at most {MAX_PIXELS} pixels, found {width} x {height}")));
+            }
+            let orientation = decoder.orientation().ok();
+            let decoded = DynamicImage::from_decoder(decoder).map_err(|e| bad(e.to_string()))?;
+            (to_rgb(decoded), orientation)
+        };
+        let mut upright = DynamicImage::ImageRgb8(pixels);
+        upright.apply_orientation(orientation.unwrap_or(Orientation::NoTransforms));
+        if upright.width() == 0 || upright.height() == 0 {
             return Err(bad("it has no pixels".to_owned()));
         }
-        Ok(Self { name: name.to_owned(), path: None, pixels: to_rgb(decoded) })
+        Ok(Self::new(name, upright.into_rgb8()))
     }
 
     /// Width and height in pixels.
@@ -105,34 +150,17 @@ impl Picture {
     }
 }
 
-/// Is there an end-of-image marker after the start of the last scan? Neither occurs inside a scan's data.
-fn has_jpeg_end(bytes: &[u8]) -> bool {
-    let last = |marker: [u8; 2]| bytes.windows(2).rposition(|pair| pair == marker);
-    last([0xff, 0xda]).is_some_and(|scan| last([0xff, 0xd9]).is_some_and(|end| end > scan))
-}
-
-/// A JPEG by libjpeg's own arithmetic, which the reference uses too: other decoders differ by a level or
-/// two in a quarter of the pixels. `None` where libjpeg does not take it.
-fn decode_jpeg(bytes: &[u8]) -> Option<DynamicImage> {
-    // libjpeg reports what it cannot go on from by unwinding.
-    std::panic::catch_unwind(|| {
-        let mut started = mozjpeg::Decompress::new_mem(bytes).ok()?.rgb().ok()?;
-        let (width, height) = (started.width(), started.height());
-        let samples: Vec<[u8; 3]> = started.read_scanlines().ok()?;
-        started.finish().ok()?;
-        let rgb = RgbImage::from_raw(width as u32, height as u32, samples.into_flattened())?;
-        Some(DynamicImage::ImageRgb8(rgb))
-    })
-    .ok()
-    .flatten()
-}
-
-/// 8-bit RGB: 16-bit samples cut to their high byte, transparency laid on white as the reference does.
+/// 8-bit RGB as Pillow makes it: 16-bit grey cut off at 255, other 16-bit samples cut to their high byte,
+/// transparency laid on white as the reference does.
 fn to_rgb(decoded: DynamicImage) -> RgbImage {
     let has_alpha = decoded.color().has_alpha();
     let decoded = match decoded {
-        deep @ (DynamicImage::ImageLuma16(_)
-        | DynamicImage::ImageLumaA16(_)
+        DynamicImage::ImageLuma16(deep) => {
+            let samples = deep.as_raw().iter().map(|sample| (*sample).min(255) as u8);
+            let pixels = samples.flat_map(|sample| [sample; 3]).collect();
+            return RgbImage::from_raw(deep.width(), deep.height(), pixels).expect("three for each sample");
+        }
+        deep @ (DynamicImage::ImageLumaA16(_)
         | DynamicImage::ImageRgb16(_)
         | DynamicImage::ImageRgba16(_)) => {
             let deep = deep.to_rgba16();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::picture::Picture;
 
 /// Images, prompt and choices: what every run starts from.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Sample {
     /// In the order the prompt speaks of them.
     pub images: Vec<Arc<Picture>>,

@@ -3,26 +3,29 @@
 use std::collections::BTreeMap;
 
 use candle_core::{DType, Device};
+use image::RgbImage;
 use serde::Serialize;
 
+use super::device;
+use super::need::{ModelNeed, NOMINAL_TOKENS};
+use super::session::parameters;
 use crate::checkpoint::adapter::Adapter;
 use crate::checkpoint::config::{ModelConfig, VisionKind};
 use crate::checkpoint::folder::Folder;
-use crate::checkpoint::weights::Weights;
-use image::RgbImage;
-
+use crate::checkpoint::livr::Placement;
+use crate::checkpoint::safetensors::Safetensors;
+use crate::checkpoint::source::WeightSource;
 use crate::data::picture::Picture;
 use crate::data::sample::Sample;
-use crate::device::{DtypeChoice, human_bytes};
 use crate::error::Error;
 use crate::input::processor::Processor;
+use crate::memory;
 use crate::model::Model;
-use crate::model::loader::Loader;
+use crate::model::loader::{Headers, Loader};
 use crate::progress::Unobserved;
-use crate::settings::LatentChoice;
+use crate::settings::{DtypeChoice, LatentChoice};
+use crate::units::human_bytes;
 
-/// Prompt length the memory estimate is for.
-const ESTIMATE_TOKENS: usize = 2048;
 /// Problems shown of one kind; a folder of another model has hundreds alike.
 const MAX_PROBLEMS: usize = 12;
 
@@ -58,44 +61,69 @@ pub fn inspect(folder: &Folder, adapter: Option<&Folder>, device: &Device, dtype
     let mut found = Inspection::default();
     found.fact("folder", folder.root().display().to_string());
     let config = found.note(ModelConfig::read(folder));
-    let weights = found.note(Weights::open(folder));
+    let source = found.note(Safetensors::open(folder));
     if let Some(config) = &config {
         describe_config(&mut found, config);
     }
-    if let Some(weights) = &weights {
-        describe_weights(&mut found, weights);
+    if let Some(source) = &source {
+        describe_weights(&mut found, source);
     }
-    let mut processor = config.as_ref().and_then(|config| {
-        let read = Processor::read(folder, config);
-        found.note(read)
-    });
+    let processor = config.as_ref().and_then(|config| found.note(Processor::read(folder, config)));
     if let (Some(processor), Some(config)) = (&processor, &config) {
         describe_processor(&mut found, processor, config);
     }
     if let Some(processor) = &processor {
-        // A blank picture and a short question show whether the template and the placeholder fit together.
-        let blank = Picture { name: "a blank image".to_owned(), path: None, pixels: RgbImage::new(64, 64) };
-        let sample = Sample { images: vec![blank.into()], prompt: "?".to_owned(), choices: Vec::new() };
-        let processed = processor.process(&sample, LatentChoice::Off, &Unobserved);
-        found.note(processed);
+        try_processor(&mut found, processor);
+        check_vocabulary(&mut found, folder, processor);
     }
     let mut model = None;
-    if let (Some(config), Some(weights)) = (&config, &weights) {
-        let loader = Loader::from_headers(weights);
-        let built = Model::load(&loader, config);
+    if let (Some(config), Some(source)) = (&config, &source) {
+        let headers = Headers::new(source);
+        let built = Model::load(&Loader::new(&headers, DType::F32, &Device::Cpu, &Unobserved), config);
         model = found.note(built);
-        let problems = loader.into_problems();
+        let problems = headers.into_problems();
         let more = problems.len().saturating_sub(MAX_PROBLEMS);
         problems.iter().take(MAX_PROBLEMS).for_each(|problem| found.problem(problem));
         if more > 0 {
             found.problems.push(format!("{more} more tensors are missing or of another shape"));
         }
-        describe_memory(&mut found, config, weights, dtype.resolve(device));
+        describe_memory(&mut found, config, source, device::resolve(dtype, device));
     }
     if let Some(adapter_folder) = adapter {
-        inspect_adapter(&mut found, adapter_folder, model.as_mut(), processor.as_mut());
+        inspect_adapter(&mut found, adapter_folder, model.as_ref(), processor.as_ref());
     }
     found
+}
+
+/// A blank picture and a short question show whether the template and the placeholder fit together.
+fn try_processor(found: &mut Inspection, processor: &Processor) {
+    let blank = Picture::new("a blank image", RgbImage::new(64, 64));
+    let sample = Sample { images: vec![blank.into()], prompt: "?".to_owned(), choices: Vec::new() };
+    let most = processor.images().max_pixels;
+    let processed = processor.process(&sample, LatentChoice::Off, most, &Unobserved);
+    found.note(processed);
+}
+
+/// A token without a row would end a run that meets it.
+fn check_vocabulary(found: &mut Inspection, folder: &Folder, processor: &Processor) {
+    let past = processor.tokens_past_vocabulary();
+    if let Some((token, id)) = past.first() {
+        let more = past.len() - 1;
+        found.problem(&Error::field(
+            folder.path("tokenizer.json"),
+            format!("token {token}"),
+            format!("an id below the model's vocab_size {}", processor.vocab_size()),
+            if more == 0 { id.to_string() } else { format!("{id}, and {more} more past it") },
+        ));
+    }
+    for id in processor.end_of_turn().iter().filter(|id| **id as usize >= processor.vocab_size()) {
+        found.problem(&Error::field(
+            folder.path("generation_config.json"),
+            "eos_token_id",
+            format!("ids below the model's vocab_size {}", processor.vocab_size()),
+            id.to_string(),
+        ));
+    }
 }
 
 fn describe_config(found: &mut Inspection, config: &ModelConfig) {
@@ -132,30 +160,27 @@ fn describe_config(found: &mut Inspection, config: &ModelConfig) {
     found.fact(
         "output",
         match text.tied {
-            Some(true) => "tied to the embedding",
+            Some(true) => "tied to the embedding, unless the weights have an lm_head that differs",
             Some(false) => "lm_head of its own",
             None => "tied unless the weights have lm_head",
         },
     );
 }
 
-fn describe_weights(found: &mut Inspection, weights: &Weights) {
+fn describe_weights(found: &mut Inspection, source: &Safetensors) {
     let mut by_type: BTreeMap<String, usize> = BTreeMap::new();
-    let mut parameters = 0;
-    for (_, entry) in weights.entries() {
-        let count: usize = entry.shape.iter().product();
-        *by_type.entry(format!("{:?}", entry.dtype)).or_default() += count;
-        parameters += count;
+    for (_, entry) in source.entries() {
+        *by_type.entry(format!("{:?}", entry.dtype)).or_default() += entry.count();
     }
     let types: Vec<String> = by_type.into_keys().collect();
     found.fact(
         "weights",
         format!(
             "{} parameters in {} tensors, {}, {} on disk",
-            grouped(parameters),
-            weights.entries().count(),
+            grouped(parameters(source)),
+            source.entries().count(),
             types.join(" and "),
-            human_bytes(weights.size_bytes() as u64)
+            human_bytes(source.size_bytes() as u64)
         ),
     );
 }
@@ -196,6 +221,13 @@ fn describe_processor(found: &mut Inspection, processor: &Processor, config: &Mo
             images.max_pixels / area
         ),
     );
+    let generation = processor.generation();
+    if let Some(penalty) = generation.repetition_penalty {
+        found.fact("repetition penalty", format!("{penalty}, in greedy decoding too"));
+    }
+    if let Some(top_k) = generation.top_k {
+        found.fact("sampling", format!("among the {top_k} likeliest tokens"));
+    }
     found.fact(
         "latents",
         match processor.latents().trained {
@@ -205,20 +237,20 @@ fn describe_processor(found: &mut Inspection, processor: &Processor, config: &Mo
     );
 }
 
-/// Weights at the element type they will have, the cache and the captured rows of a prompt.
-fn describe_memory(found: &mut Inspection, config: &ModelConfig, weights: &Weights, dtype: DType) {
-    let text = &config.text;
-    let parameters: usize = weights.entries().map(|(_, entry)| entry.shape.iter().product::<usize>()).sum();
-    let size = dtype.size_in_bytes();
-    let weight_bytes = parameters * size;
-    let cache = 2 * text.num_layers * text.num_kv_heads * text.head_dim * ESTIMATE_TOKENS * size;
-    let rows = text.num_layers * text.num_heads * 16 * ESTIMATE_TOKENS * 4;
-    let human = |bytes: usize| human_bytes(bytes as u64);
+/// Weights at the element type they will have, the cache and the captured rows of a prompt; and what is free.
+fn describe_memory(found: &mut Inspection, config: &ModelConfig, source: &Safetensors, dtype: DType) {
+    let need = ModelNeed::new(config, parameters(source), dtype);
+    let free = memory::free_bytes()
+        .map_or_else(String::new, |free| format!("; {} of this machine are free", human_bytes(free)));
     found.fact(
         "memory",
         format!(
-            "about {} as {}: weights {}, cache of {ESTIMATE_TOKENS} tokens {}, attention rows of 16 latents {}",
-            human(weight_bytes + cache + rows), dtype.as_str(), human(weight_bytes), human(cache), human(rows)
+            "about {} as {}: weights {}, cache of {NOMINAL_TOKENS} tokens {}, attention rows of 16 latents {}{free}",
+            human_bytes(need.total()),
+            dtype.as_str(),
+            human_bytes(need.weights),
+            human_bytes(need.cache),
+            human_bytes(need.rows)
         ),
     );
 }
@@ -226,34 +258,53 @@ fn describe_memory(found: &mut Inspection, config: &ModelConfig, weights: &Weigh
 fn inspect_adapter(
     found: &mut Inspection,
     folder: &Folder,
-    model: Option<&mut Model>,
-    processor: Option<&mut Processor>,
+    model: Option<&Model>,
+    processor: Option<&Processor>,
 ) {
     found.fact("adapter", folder.root().display().to_string());
     let Some(adapter) = found.note(Adapter::read_folder(folder)) else { return };
+    describe_adapter(found, &adapter);
+    if let Some(model) = model {
+        let fits = model.with_adapter(&adapter);
+        found.note(fits);
+    }
+    if let Some(processor) = processor {
+        let fits = processor.with_adapter(&adapter);
+        found.note(fits);
+    }
+}
+
+fn describe_adapter(found: &mut Inspection, adapter: &Adapter) {
     let ranks: std::collections::BTreeSet<usize> =
         adapter.lora.values().filter_map(|pair| pair.a.dim(0).ok()).collect();
-    found.fact("adapter LoRA", format!("{} layers, rank {ranks:?}", adapter.lora.len()));
+    let ranks: Vec<String> = ranks.iter().map(ToString::to_string).collect();
+    let dora = if adapter.lora.values().any(|pair| pair.magnitude.is_some()) { ", DoRA" } else { "" };
+    found.fact(
+        "adapter LoRA",
+        match adapter.lora.len() {
+            0 => "none".to_owned(),
+            count => format!("{count} modules, rank {}{dora}", ranks.join(" and ")),
+        },
+    );
+    if !adapter.replaced.is_empty() {
+        let names: Vec<&str> = adapter.replaced.keys().map(String::as_str).collect();
+        found.fact("adapter replaces", names.join(", "));
+    }
+    let stage = |stage: Option<u8>| stage.map_or_else(|| "unknown".to_owned(), |s| s.to_string());
     found.fact(
         "adapter latents",
         match (adapter.num_latents(), &adapter.livr) {
             (0, _) => "none".to_owned(),
-            (k, Some(livr)) => format!(
-                "K = {k}, {:?}, stage {}",
-                livr.placement,
-                livr.stage.map_or_else(|| "unknown".to_owned(), |s| s.to_string())
-            ),
+            (k, Some(livr)) => {
+                let place = match livr.placement {
+                    Placement::AssistantPrefix => "after the assistant header",
+                    Placement::UserSuffix => "at the end of the user's turn",
+                };
+                format!("K = {k}, {place}, stage {}", stage(livr.stage))
+            }
             (k, None) => format!("K = {k}, no livr.json: after the assistant header"),
         },
     );
-    if let Some(model) = model {
-        let fits = model.set_adapter(Some(&adapter));
-        found.note(fits);
-    }
-    if let Some(processor) = processor {
-        let fits = processor.set_adapter(Some(&adapter));
-        found.note(fits);
-    }
 }
 
 #[cfg(test)]

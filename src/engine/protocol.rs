@@ -1,75 +1,228 @@
-//! What the window says to the worker, and what it hears back.
+//! What the window says to the engine, and what it hears back.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::session::{ModelInfo, ModelSource};
-use crate::checkpoint::folder::Folder;
+use serde::{Deserialize, Serialize};
+
 use crate::data::sample::Sample;
 use crate::progress::Progress;
-use crate::settings::Settings;
+use crate::settings::{DeviceChoice, DtypeChoice, Settings};
 use crate::trace::Trace;
 
-/// Work for the worker.
-#[derive(Debug, Clone)]
-pub enum Command {
-    /// Read a checkpoint and put an adapter on; the model in use stays if that fails.
-    LoadModel {
-        /// The checkpoint.
-        source: ModelSource,
-        /// Its adapter, if any.
-        adapter: Option<Folder>,
-    },
-    /// Put another adapter on the model in use, or take it off.
-    SetAdapter {
-        /// The adapter; nothing takes the present one off.
-        folder: Option<Folder>,
-    },
-    /// Answer a sample and capture what the settings say.
-    CaptureTrace {
-        /// Images and question.
-        sample: Sample,
-        /// How.
-        settings: Settings,
-    },
+/// Where a checkpoint or an adapter is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// Built into the program.
+    Demo,
+    /// A folder on disk.
+    Folder(PathBuf),
 }
 
-/// The kinds of work, for who wants to know what failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Job {
-    /// A model or adapter.
-    Load,
-    /// An answer.
-    Trace,
-}
-
-impl Command {
-    /// Which kind of work this is.
-    pub fn job(&self) -> Job {
+impl Source {
+    /// The folder on disk, where it is one.
+    pub fn path(&self) -> Option<&Path> {
         match self {
-            Self::LoadModel { .. } | Self::SetAdapter { .. } => Job::Load,
-            Self::CaptureTrace { .. } => Job::Trace,
+            Self::Demo => None,
+            Self::Folder(path) => Some(path),
         }
     }
 }
 
-/// News from the worker.
+/// A checkpoint as it is held in memory.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct BaseId {
+    /// Its files.
+    pub source: Source,
+    /// Where it runs.
+    pub device: DeviceChoice,
+    /// Its element type.
+    pub dtype: DtypeChoice,
+}
+
+/// A model: a checkpoint, and the adapter on it. Models of one base share its weights.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ModelId {
+    /// The checkpoint.
+    pub base: BaseId,
+    /// Its adapter, where one is on.
+    pub adapter: Option<Source>,
+}
+
+impl ModelId {
+    /// The demo with its adapter.
+    pub fn demo(device: DeviceChoice, dtype: DtypeChoice) -> Self {
+        Self { base: BaseId { source: Source::Demo, device, dtype }, adapter: Some(Source::Demo) }
+    }
+
+    /// The same base with another adapter, or none.
+    #[must_use]
+    pub fn with_adapter(&self, adapter: Option<Source>) -> Self {
+        Self { base: self.base.clone(), adapter }
+    }
+}
+
+/// What a run is made of: equal requests give equal traces.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Request {
+    /// Who answers.
+    pub model: ModelId,
+    /// What is asked.
+    pub sample: Sample,
+    /// How.
+    pub settings: Settings,
+}
+
+/// One run, among all of this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RunId(pub u64);
+
+/// A request with what came of it.
 #[derive(Debug, Clone)]
-pub enum Event {
-    /// A step of the job in hand.
+pub struct Run {
+    /// Its identity.
+    pub id: RunId,
+    /// What was asked.
+    pub request: Request,
+    /// What was captured.
+    pub trace: Arc<Trace>,
+}
+
+/// One piece of work, among all of this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct JobId(pub u64);
+
+/// Work for the engine.
+#[derive(Debug, Clone)]
+pub enum Command {
+    /// Read what of a model is not in memory yet.
+    OpenModel(ModelId),
+    /// Answer a sample and capture what the settings say.
+    CaptureTrace(Box<Request>),
+}
+
+/// What work is for: new work for the same thing supersedes the old.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// The model in use.
+    Model,
+    /// The answer in sight.
+    Answer,
+}
+
+impl Command {
+    /// What it is for.
+    pub fn purpose(&self) -> Purpose {
+        match self {
+            Self::OpenModel(_) => Purpose::Model,
+            Self::CaptureTrace(_) => Purpose::Answer,
+        }
+    }
+
+    /// The model it needs.
+    pub fn model(&self) -> &ModelId {
+        match self {
+            Self::OpenModel(model) => model,
+            Self::CaptureTrace(request) => &request.model,
+        }
+    }
+}
+
+/// A command on its way, with the flag that stops it.
+#[derive(Debug, Clone)]
+pub struct Order {
+    /// Every event of it carries this.
+    pub job: JobId,
+    /// What to do.
+    pub command: Command,
+    cancel: Arc<AtomicBool>,
+}
+
+impl Order {
+    /// A new order.
+    pub fn new(job: JobId, command: Command) -> Self {
+        Self { job, command, cancel: Arc::default() }
+    }
+
+    /// Asks the engine to stop it.
+    pub fn cancel(&self) {
+        self.cancel.store(true, Ordering::Relaxed);
+    }
+
+    /// Was it asked to stop?
+    pub fn is_cancelled(&self) -> bool {
+        self.cancel.load(Ordering::Relaxed)
+    }
+}
+
+/// What the user is told about a model that is open.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelInfo {
+    /// Which.
+    pub id: ModelId,
+    /// Folder name.
+    pub name: String,
+    /// `model_type`.
+    pub family: &'static str,
+    /// The adapter's folder name, where one is on.
+    pub adapter: Option<String>,
+    /// Where it runs.
+    pub device: String,
+    /// A GPU this build cannot use, as advice.
+    pub device_advice: Option<String>,
+    /// Element type.
+    pub dtype: &'static str,
+    /// Bytes of its weights on disk.
+    pub weight_bytes: usize,
+    /// L.
+    pub num_layers: usize,
+    /// H.
+    pub num_heads: usize,
+    /// K the model was trained with; 0 for none.
+    pub trained_latents: usize,
+    /// K there is room for.
+    pub max_latents: usize,
+    /// Pixels an image gets at most by default.
+    pub auto_max_pixels: usize,
+    /// Pixels an image gets at most by the checkpoint.
+    pub checkpoint_max_pixels: usize,
+    /// The penalty on repetitions that the checkpoint publishes.
+    pub repetition_penalty: Option<f32>,
+}
+
+/// News of one job.
+#[derive(Debug, Clone)]
+pub struct Event {
+    /// Whose.
+    pub job: JobId,
+    /// What.
+    pub news: News,
+}
+
+/// What can happen to a job; the last four end it.
+#[derive(Debug, Clone)]
+pub enum News {
+    /// A step.
     Progressed(Progress),
     /// The answer so far.
     AnswerGrew(String),
-    /// A model or adapter is in use.
-    ModelLoaded(ModelInfo),
+    /// Something the user should know, in one sentence.
+    Noted(String),
+    /// A model is open.
+    ModelOpened(Box<ModelInfo>),
     /// An answer with all that was captured.
-    TraceCaptured(Arc<Trace>),
-    /// A job came to nothing; what was in use is still in use.
-    Failed {
-        /// Which kind.
-        job: Job,
-        /// Why, in one sentence.
-        problem: String,
-    },
-    /// A job was stopped.
-    Cancelled(Job),
+    TraceCaptured(Arc<Run>),
+    /// It came to nothing, for a reason in one sentence; what was in use still is.
+    Failed(String),
+    /// It was stopped.
+    Cancelled,
+}
+
+impl News {
+    /// Is the job over?
+    pub fn ends_job(&self) -> bool {
+        !matches!(self, Self::Progressed(_) | Self::AnswerGrew(_) | Self::Noted(_))
+    }
 }

@@ -1,195 +1,266 @@
-//! One checkpoint in use: model, processor, adapter, and the visual features of the last images.
+//! A model in use: a base, the adapter on it, and the visual features of the last images.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
-use candle_core::Device;
+use candle_core::DType;
 
+use super::device;
+use super::need::ModelNeed;
+use super::protocol::{BaseId, ModelId, ModelInfo, Source};
+use super::run::{Job, run};
 use crate::checkpoint::adapter::Adapter;
 use crate::checkpoint::config::ModelConfig;
 use crate::checkpoint::folder::Folder;
-use crate::checkpoint::weights::Weights;
+use crate::checkpoint::safetensors::{Safetensors, TensorEntry};
+use crate::checkpoint::source::WeightSource;
 use crate::data::sample::Sample;
-use crate::device::{DeviceChoice, DtypeChoice, advice, describe};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::input::model_input::ModelInput;
 use crate::input::processor::Processor;
 use crate::model::Model;
-use crate::model::generate::{Request, run};
-use crate::model::layers::Math;
-use crate::model::loader::Loader;
+use crate::model::compute::Compute;
+use crate::model::loader::{Headers, Loader};
 use crate::model::vision::VisualFeatures;
-use crate::progress::Observer;
-use crate::settings::Settings;
+use crate::progress::{Observer, Unobserved};
+use crate::settings::{PixelBudget, Settings};
 use crate::trace::Trace;
 
-/// What to load, and where to.
-#[derive(Debug, Clone)]
-pub struct ModelSource {
-    /// The checkpoint.
-    pub folder: Folder,
-    /// The device.
-    pub device: DeviceChoice,
-    /// The element type.
-    pub dtype: DtypeChoice,
+/// What a checkpoint is, read before its weights are.
+pub struct Unread {
+    id: BaseId,
+    folder: Folder,
+    config: ModelConfig,
+    source: Safetensors,
+    device: candle_core::Device,
+    dtype: DType,
 }
 
-/// What the user is told about the model in use.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct ModelInfo {
+impl Unread {
+    /// Reads config and headers.
+    pub fn open(id: &BaseId, folder: Folder) -> Result<Self> {
+        let config = ModelConfig::read(&folder)?;
+        let source = Safetensors::open(&folder)?;
+        let device = device::open(id.device)?;
+        let dtype = device::resolve(id.dtype, &device);
+        Ok(Self { id: id.clone(), folder, config, source, device, dtype })
+    }
+
     /// Folder name.
-    pub name: String,
-    /// Folder.
-    pub path: PathBuf,
-    /// `model_type`.
-    pub family: &'static str,
-    /// The adapter's folder name, where one is on.
-    pub adapter: Option<String>,
-    /// Its folder.
-    pub adapter_path: Option<PathBuf>,
-    /// Where it runs.
-    pub device: String,
-    /// A GPU this build cannot use, as advice.
-    pub device_advice: Option<String>,
-    /// Element type.
-    pub dtype: &'static str,
-    /// Bytes of its weights on disk.
-    pub weight_bytes: usize,
-    /// L.
-    pub num_layers: usize,
-    /// H.
-    pub num_heads: usize,
-    /// K the model was trained with; 0 for none.
-    pub trained_latents: usize,
-    /// K there is room for.
-    pub max_latents: usize,
+    pub fn name(&self) -> String {
+        self.folder.name()
+    }
+
+    /// Element type it will have.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// Does it live in the memory of the machine, rather than of a GPU?
+    pub fn is_on_cpu(&self) -> bool {
+        self.device.is_cpu()
+    }
+
+    /// Memory it takes as an element type.
+    pub fn need(&self, dtype: DType) -> ModelNeed {
+        ModelNeed::new(&self.config, parameters(&self.source), dtype)
+    }
+
+    /// Looks for what would fail after minutes of reading: files, names, shapes and types, but no value.
+    pub fn check(&self) -> Result<()> {
+        Processor::read(&self.folder, &self.config)?;
+        let headers = Headers::new(&self.source);
+        Model::load(&Loader::new(&headers, self.dtype, &self.device, &Unobserved), &self.config)?;
+        headers.into_problems().into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// Reads all of it.
+    pub fn load(self, observer: &dyn Observer) -> Result<Base> {
+        let processor = Processor::read(&self.folder, &self.config)?;
+        let loader = Loader::new(&self.source, self.dtype, &self.device, observer);
+        let model = Model::load(&loader, &self.config)?;
+        let parameters = parameters(&self.source);
+        Ok(Base {
+            need: ModelNeed::new(&self.config, parameters, self.dtype),
+            weight_bytes: self.source.size_bytes(),
+            parameters,
+            device_advice: device::advice(&self.device),
+            id: self.id,
+            name: self.folder.name(),
+            model,
+            processor,
+        })
+    }
 }
 
-/// A model in use.
-pub struct Session {
-    source: ModelSource,
+/// Values of all tensors.
+pub fn parameters(source: &Safetensors) -> usize {
+    source.entries().map(|(_, entry): (_, &TensorEntry)| entry.count()).sum()
+}
+
+/// A checkpoint in memory, without an adapter.
+pub struct Base {
+    id: BaseId,
+    name: String,
     model: Model,
     processor: Processor,
-    adapter: Option<Adapter>,
+    need: ModelNeed,
     weight_bytes: usize,
+    parameters: usize,
     device_advice: Option<String>,
+}
+
+impl Base {
+    /// Folder name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Memory its weights hold.
+    pub fn held_bytes(&self) -> u64 {
+        self.need.weights
+    }
+
+    /// Most pixels of an image unless told otherwise.
+    ///
+    /// On a CPU so many that a large model reads an image in seconds rather than minutes, the same on every
+    /// machine: visual tokens times parameters stay below a bound, but for a least number of tokens.
+    fn auto_max_pixels(&self) -> usize {
+        const TOKENS_TIMES_PARAMETERS: usize = 1_500_000_000_000;
+        const LEAST_TOKENS: usize = 256;
+        let images = self.processor.images();
+        if !self.model.device().is_cpu() {
+            return images.max_pixels;
+        }
+        let tokens = (TOKENS_TIMES_PARAMETERS / self.parameters.max(1)).max(LEAST_TOKENS);
+        let area = (images.patch_size * images.merge_size).pow(2);
+        images.max_pixels.min(tokens.saturating_mul(area))
+    }
+}
+
+/// A model in use. Sessions of one base share its weights.
+pub struct Session {
+    base: Arc<Base>,
+    model: Model,
+    processor: Processor,
+    adapter: Option<(Source, String)>,
     features: Option<(u64, VisualFeatures)>,
 }
 
 impl Session {
-    /// Reads a checkpoint, weights and all.
-    pub fn load(source: ModelSource, observer: &dyn Observer) -> Result<Self> {
-        let config = ModelConfig::read(&source.folder)?;
-        let processor = Processor::read(&source.folder, &config)?;
-        let weights = Weights::open(&source.folder)?;
-        let device = source.device.open()?;
-        let loader = Loader::from_weights(&weights, source.dtype.resolve(&device), &device, observer);
-        let model = Model::load(&loader, &config)?;
-        Ok(Self {
-            model,
-            processor,
-            adapter: None,
-            weight_bytes: weights.size_bytes(),
-            device_advice: advice(&device),
-            features: None,
-            source,
-        })
+    /// A base with an adapter on, or without.
+    pub fn new(base: Arc<Base>, adapter: Option<(Source, Folder)>) -> Result<Self> {
+        let (mut model, mut processor) = (base.model.clone(), base.processor.clone());
+        let adapter = match adapter {
+            None => None,
+            Some((source, folder)) => {
+                let read = Adapter::read_folder(&folder)?;
+                model = model.with_adapter(&read)?;
+                processor = processor.with_adapter(&read)?;
+                Some((source, read.name))
+            }
+        };
+        Ok(Self { base, model, processor, adapter, features: None })
     }
 
-    /// Puts the adapter of a folder on, or takes the present one off. What fails changes nothing.
-    pub fn set_adapter(&mut self, path: Option<&Path>) -> Result<()> {
-        let folder = path.map(Folder::open).transpose()?;
-        self.set_adapter_folder(folder.as_ref())
+    /// Its base.
+    pub fn base(&self) -> &Arc<Base> {
+        &self.base
     }
 
-    /// The same, from any folder.
-    pub fn set_adapter_folder(&mut self, folder: Option<&Folder>) -> Result<()> {
-        let adapter = folder.map(Adapter::read_folder).transpose()?;
-        let fitted = self.model.set_adapter(adapter.as_ref());
-        if let Err(problem) = fitted.and_then(|()| self.processor.set_adapter(adapter.as_ref())) {
-            self.model.set_adapter(self.adapter.as_ref())?;
-            return Err(problem);
-        }
-        self.features = None;
-        self.adapter = adapter;
-        Ok(())
-    }
-
-    /// What is in use.
+    /// What the user is told about it.
     pub fn info(&self) -> ModelInfo {
-        let text = &self.model.config.text;
+        let (text, base) = (&self.model.config.text, &self.base);
+        let adapter = self.adapter.clone();
         ModelInfo {
-            name: self.source.folder.name(),
-            path: self.source.folder.root().to_owned(),
+            id: ModelId {
+                base: base.id.clone(),
+                adapter: adapter.as_ref().map(|(source, _)| source.clone()),
+            },
+            name: base.name.clone(),
             family: self.model.config.family.model_type(),
-            adapter: self.adapter.as_ref().map(|a| a.name.clone()),
-            adapter_path: self.adapter.as_ref().map(|a| a.folder.root().to_owned()),
-            device: describe(self.model.device()),
-            device_advice: self.device_advice.clone(),
+            adapter: adapter.map(|(_, name)| name),
+            device: device::describe(self.model.device()),
+            device_advice: base.device_advice.clone(),
             dtype: self.model.dtype().as_str(),
-            weight_bytes: self.weight_bytes,
+            weight_bytes: base.weight_bytes,
             num_layers: text.num_layers,
             num_heads: text.num_heads,
             trained_latents: self.processor.latents().trained,
             max_latents: self.processor.latents().token_ids.len(),
+            auto_max_pixels: base.auto_max_pixels(),
+            checkpoint_max_pixels: self.processor.images().max_pixels,
+            repetition_penalty: self.processor.generation().repetition_penalty,
         }
     }
 
-    /// The model's processor.
+    /// Its processor.
     pub fn processor(&self) -> &Processor {
         &self.processor
     }
 
-    /// The device in use.
-    pub fn device(&self) -> &Device {
-        self.model.device()
+    /// The model itself.
+    pub fn model(&self) -> &Model {
+        &self.model
     }
 
     /// Answers a sample.
-    pub fn run(&mut self, sample: &Sample, settings: &Settings, observer: &dyn Observer) -> Result<Trace> {
-        self.run_with(sample, settings, Math::Fused, observer)
-    }
-
-    /// Answers a sample with fused or differentiable operations.
-    pub fn run_with(
-        &mut self,
-        sample: &Sample,
-        settings: &Settings,
-        math: Math,
-        observer: &dyn Observer,
-    ) -> Result<Trace> {
+    pub fn run(&mut self, sample: &Sample, settings: &Settings, compute: &Compute<'_>) -> Result<Trace> {
         let started = Instant::now();
-        let input = self.processor.process(sample, settings.latents, observer)?;
+        let max_pixels = match settings.max_pixels {
+            PixelBudget::Auto => self.base.auto_max_pixels(),
+            PixelBudget::Checkpoint => self.processor.images().max_pixels,
+            PixelBudget::Pixels(n) => n,
+        };
+        let least = (self.processor.images().patch_size * self.processor.images().merge_size).pow(2);
+        if max_pixels < least {
+            return Err(Error::Request(format!(
+                "max-pixels: expected at least {least}, one visual token, found {max_pixels}"
+            )));
+        }
+        let input = self.processor.process(sample, settings.latents, max_pixels, compute.observer)?;
         let input_secs = started.elapsed().as_secs_f64();
 
         let started = Instant::now();
-        let mut vision_secs = 0.0;
-        let features = if input.grids.is_empty() {
-            None
-        } else {
-            // Changing the mask or the question leaves the images as they were.
-            let mut hasher = DefaultHasher::new();
-            bytemuck::cast_slice::<f32, u8>(&input.pixel_values.data).hash(&mut hasher);
-            input.grids.hash(&mut hasher);
-            math.hash(&mut hasher);
-            let key = hasher.finish();
-            match &self.features {
-                Some((held, features)) if *held == key => Some(features.clone()),
-                _ => {
-                    let features =
-                        self.model.encode_images(&input.pixel_values, &input.grids, math, observer)?;
-                    self.features = Some((key, features.clone()));
-                    vision_secs = started.elapsed().as_secs_f64();
-                    Some(features)
-                }
-            }
+        let (features, vision_secs) = match self.visual_features(&input, compute)? {
+            Some((features, true)) => (Some(features), started.elapsed().as_secs_f64()),
+            Some((features, false)) => (Some(features), 0.0),
+            None => (None, 0.0),
         };
-        let request = Request { input, features, choices: &sample.choices, settings, math };
-        let mut trace = run(&self.model, &self.processor, request, observer)?;
+        let free_bytes = self.model.device().is_cpu().then(crate::memory::free_bytes).flatten();
+        let job = Job { input, features, choices: &sample.choices, settings, free_bytes, compute: *compute };
+        let mut trace = run(&self.model, &self.processor, job)?;
+        trace.applied.max_pixels = max_pixels;
         trace.timings.input_secs = input_secs;
         trace.timings.vision_secs = vision_secs;
-        trace.model = self.source.folder.name();
-        trace.adapter = self.adapter.as_ref().map_or_else(String::new, |a| a.name.clone());
+        trace.model.clone_from(&self.base.name);
+        trace.adapter = self.adapter.as_ref().map_or_else(String::new, |(_, name)| name.clone());
         Ok(trace)
+    }
+
+    /// The features of the input's images, and whether they had to be made: changing the mask or the question
+    /// leaves the images as they were.
+    fn visual_features(
+        &mut self,
+        input: &ModelInput,
+        compute: &Compute<'_>,
+    ) -> Result<Option<(VisualFeatures, bool)>> {
+        if input.grids.is_empty() {
+            return Ok(None);
+        }
+        let mut hasher = DefaultHasher::new();
+        bytemuck::cast_slice::<f32, u8>(input.pixel_values.data()).hash(&mut hasher);
+        input.grids.hash(&mut hasher);
+        compute.math.hash(&mut hasher);
+        let key = hasher.finish();
+        if let Some((held, features)) = &self.features
+            && *held == key
+        {
+            return Ok(Some((features.clone(), false)));
+        }
+        let features = self.model.encode_images(&input.pixel_values, &input.grids, compute)?;
+        self.features = Some((key, features.clone()));
+        Ok(Some((features, true)))
     }
 }

@@ -1,141 +1,69 @@
-//! The worker thread: one model, one job at a time, each of which can be stopped between two steps.
+//! The engine's thread: one job at a time, each of which can be stopped between two steps.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use crossbeam_channel::{Receiver, Sender, TryRecvError, unbounded};
 
-use super::protocol::{Command, Event, Job};
-use super::session::Session;
+use super::protocol::{Command, Event, JobId, News, Order};
+use super::{Engine, Polled};
 use crate::error::{Error, Result};
 use crate::progress::{Observer, Progress};
 
-/// A command with the flag that stops it.
-struct Order {
-    id: u64,
-    command: Command,
-    cancel: Arc<AtomicBool>,
+/// What does the work.
+pub trait Backend: Send + 'static {
+    /// Does a job to its end; the news that ends it comes back.
+    fn perform(&mut self, job: JobId, command: Command, watch: &Watch<'_>) -> Result<News>;
 }
 
-/// A job as the window keeps it.
-struct Running {
-    id: u64,
-    job: Job,
-    cancel: Arc<AtomicBool>,
+type Wake = dyn Fn() + Send + Sync;
+
+/// The window's end of the thread.
+pub struct Worker {
+    orders: Sender<Order>,
+    events: Receiver<Event>,
 }
 
-/// The window's end of the worker.
-pub struct Engine {
-    orders: Option<Sender<Order>>,
-    /// With the number of the order each belongs to.
-    events: Receiver<(u64, Event)>,
-    /// Jobs sent and not known to be over, oldest first.
-    running: Vec<Running>,
-    next_id: u64,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Engine {
-    /// Starts the worker; `wake` is called after each event, from the worker.
-    pub fn start(wake: impl Fn() + Send + Sync + 'static) -> Self {
+impl Worker {
+    /// Starts the thread; `wake` is called after each event, from there. It ends when this end is dropped and
+    /// its job is over; nobody waits for that.
+    pub fn start(mut backend: impl Backend, wake: impl Fn() + Send + Sync + 'static) -> Self {
         let (orders, inbox) = unbounded::<Order>();
         let (outbox, events) = unbounded();
-        let thread = std::thread::Builder::new()
+        std::thread::Builder::new()
             .name("engine".to_owned())
-            .spawn(move || Worker { outbox, wake: Box::new(wake), session: None }.work(&inbox))
+            .spawn(move || work(&mut backend, &inbox, &outbox, &wake))
             .expect("the system starts a thread");
-        Self { orders: Some(orders), events, running: Vec::new(), next_id: 0, thread: Some(thread) }
+        Self { orders, events }
     }
+}
 
-    /// Sends work. A job of the same kind that waits or runs is superseded: it is stopped.
-    pub fn send(&mut self, command: Command) {
-        let job = command.job();
-        self.cancel_kind(Some(job));
-        let cancel = Arc::new(AtomicBool::new(false));
-        let id = self.next_id;
-        self.next_id += 1;
-        self.running.push(Running { id, job, cancel: cancel.clone() });
-        if let Some(orders) = &self.orders
-            && orders.send(Order { id, command, cancel }).is_err()
-        {
+impl Engine for Worker {
+    fn submit(&mut self, order: Order) {
+        if self.orders.send(order).is_err() {
             log::error!("the engine thread is gone");
         }
     }
 
-    /// Stops all work.
-    pub fn cancel(&self) {
-        self.cancel_kind(None);
-    }
-
-    fn cancel_kind(&self, kind: Option<Job>) {
-        for running in &self.running {
-            if kind.is_none_or(|kind| kind == running.job) {
-                running.cancel.store(true, Ordering::Relaxed);
-            }
-        }
-    }
-
-    /// The next event, if there is one. What a superseded or stopped job still says is left out, but for a
-    /// model that was loaded all the same.
-    pub fn poll(&mut self) -> Option<Event> {
-        loop {
-            let (id, event) = self.events.try_recv().ok()?;
-            let Some(place) = self.running.iter().position(|running| running.id == id) else { continue };
-            if matches!(event, Event::Progressed(_) | Event::AnswerGrew(_)) {
-                if self.running[place].cancel.load(Ordering::Relaxed) {
-                    continue;
-                }
-                return Some(event);
-            }
-            let job = self.running.remove(place).job;
-            if !self.is_running(job) || matches!(event, Event::ModelLoaded(_)) {
-                return Some(event);
-            }
-        }
-    }
-
-    /// Is there work of this kind under way?
-    pub fn is_running(&self, job: Job) -> bool {
-        self.running.iter().any(|running| running.job == job)
-    }
-
-    /// Is there work under way?
-    pub fn is_busy(&self) -> bool {
-        !self.running.is_empty()
-    }
-}
-
-impl Drop for Engine {
-    fn drop(&mut self) {
-        self.cancel();
-        self.orders = None;
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            log::error!("the engine thread panicked");
+    fn poll(&mut self) -> Polled {
+        match self.events.try_recv() {
+            Ok(event) => Polled::Event(event),
+            Err(TryRecvError::Empty) => Polled::Nothing,
+            Err(TryRecvError::Disconnected) => Polled::Died,
         }
     }
 }
 
-struct Worker {
-    outbox: Sender<(u64, Event)>,
-    wake: Box<dyn Fn() + Send + Sync>,
-    session: Option<Session>,
-}
-
-/// Passes steps on, and stops the job when its flag is up.
-struct Watch<'a> {
-    cancel: &'a AtomicBool,
-    id: u64,
-    outbox: &'a Sender<(u64, Event)>,
-    wake: &'a (dyn Fn() + Send + Sync),
+/// Passes steps of a job on, and stops it when its flag is up.
+pub struct Watch<'a> {
+    order: &'a Order,
+    outbox: &'a Sender<Event>,
+    wake: &'a Wake,
 }
 
 impl Watch<'_> {
-    fn tell(&self, event: Event) {
-        if self.outbox.send((self.id, event)).is_ok() {
+    /// Tells the window something of this job.
+    pub fn tell(&self, news: News) {
+        if self.outbox.send(Event { job: self.order.job, news }).is_ok() {
             (self.wake)();
         }
     }
@@ -143,82 +71,138 @@ impl Watch<'_> {
 
 impl Observer for Watch<'_> {
     fn progress(&self, progress: Progress) -> Result<()> {
-        if self.cancel.load(Ordering::Relaxed) {
-            return Err(Error::Cancelled);
-        }
-        self.tell(Event::Progressed(progress));
+        self.check()?;
+        self.tell(News::Progressed(progress));
         Ok(())
     }
 
+    fn check(&self) -> Result<()> {
+        if self.order.is_cancelled() { Err(Error::Cancelled) } else { Ok(()) }
+    }
+
     fn answer_grew(&self, answer: &str) {
-        self.tell(Event::AnswerGrew(answer.to_owned()));
+        self.tell(News::AnswerGrew(answer.to_owned()));
+    }
+
+    fn note(&self, note: &str) {
+        self.tell(News::Noted(note.to_owned()));
     }
 }
 
-impl Worker {
-    fn work(mut self, inbox: &Receiver<Order>) {
-        while let Ok(Order { id, command, cancel }) = inbox.recv() {
-            let job = command.job();
-            let outbox = self.outbox.clone();
-            let outcome = if cancel.load(Ordering::Relaxed) {
-                Err(Error::Cancelled)
-            } else {
-                // A panic in a tensor library must not take the window's model away.
-                catch_unwind(AssertUnwindSafe(|| self.perform(id, command, &cancel))).unwrap_or_else(
-                    |panic| {
-                        Err(Error::Request(format!(
-                            "the program has a fault: {}",
-                            panic_message(panic.as_ref())
-                        )))
-                    },
-                )
-            };
-            let event = match outcome {
-                Ok(event) => event,
-                Err(Error::Cancelled) => Event::Cancelled(job),
-                Err(problem) => Event::Failed { job, problem: problem.to_string() },
-            };
-            if outbox.send((id, event)).is_err() {
-                break;
-            }
-            (self.wake)();
-        }
+fn work(backend: &mut impl Backend, inbox: &Receiver<Order>, outbox: &Sender<Event>, wake: &Wake) {
+    while let Ok(order) = inbox.recv() {
+        let watch = Watch { order: &order, outbox, wake };
+        let outcome = watch.check().and_then(|()| {
+            // A panic in a tensor library must not take the window's models away.
+            let perform = AssertUnwindSafe(|| backend.perform(order.job, order.command.clone(), &watch));
+            catch_unwind(perform).unwrap_or_else(|panic| {
+                let message = panic_message(panic.as_ref());
+                Err(Error::Request(format!("the program has a fault: {message}")))
+            })
+        });
+        watch.tell(match outcome {
+            Ok(news) => news,
+            Err(Error::Cancelled) => News::Cancelled,
+            Err(problem) => News::Failed(problem.to_string()),
+        });
     }
+}
 
-    fn perform(&mut self, id: u64, command: Command, cancel: &AtomicBool) -> Result<Event> {
-        let watch = Watch { id, cancel, outbox: &self.outbox, wake: self.wake.as_ref() };
-        match command {
-            Command::LoadModel { source, adapter } => {
-                let mut session = Session::load(source, &watch)?;
-                if let Some(adapter) = adapter {
-                    session.set_adapter_folder(Some(&adapter))?;
+/// What a panic said, on one line.
+pub fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    let message = panic.downcast_ref::<String>().map(String::as_str);
+    let message = message.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("unknown");
+    message.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::engine::jobs::Jobs;
+    use crate::engine::protocol::ModelId;
+    use crate::settings::{DeviceChoice, DtypeChoice};
+
+    /// Does with each job what the test says.
+    struct Told(Receiver<&'static str>, Sender<&'static str>);
+
+    impl Backend for Told {
+        fn perform(&mut self, _job: JobId, _command: Command, watch: &Watch<'_>) -> Result<News> {
+            match self.0.recv().unwrap_or("end") {
+                "panic" => panic!("on\npurpose"),
+                "wait to be stopped" => loop {
+                    watch.check()?;
+                    std::thread::sleep(Duration::from_millis(1));
+                },
+                "hang" => {
+                    self.1.send("hangs").unwrap();
+                    let released = self.0.recv();
+                    Ok(News::Failed(format!("released by {released:?}")))
                 }
-                let info = session.info();
-                self.session = Some(session);
-                Ok(Event::ModelLoaded(info))
-            }
-            Command::SetAdapter { folder } => {
-                let session = self.session.as_mut().ok_or_else(no_model)?;
-                session.set_adapter_folder(folder.as_ref())?;
-                Ok(Event::ModelLoaded(session.info()))
-            }
-            Command::CaptureTrace { sample, settings } => {
-                let session = self.session.as_mut().ok_or_else(no_model)?;
-                let trace = session.run(&sample, &settings, &watch)?;
-                Ok(Event::TraceCaptured(Arc::new(trace)))
+                said => Ok(News::Failed(said.to_owned())),
             }
         }
     }
-}
 
-fn no_model() -> Error {
-    Error::Request("no model is loaded yet".to_owned())
-}
+    fn started() -> (Worker, Sender<&'static str>, Receiver<&'static str>) {
+        let (tell, told) = unbounded();
+        let (say, said) = unbounded();
+        (Worker::start(Told(told, say), || ()), tell, said)
+    }
 
-fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
-    panic
-        .downcast_ref::<String>()
-        .cloned()
-        .or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()))
-        .unwrap_or_else(|| "unknown".to_owned())
+    fn open() -> Command {
+        Command::OpenModel(ModelId::demo(DeviceChoice::Cpu, DtypeChoice::F32))
+    }
+
+    fn next(worker: &mut Worker) -> Event {
+        loop {
+            match worker.poll() {
+                Polled::Event(event) => return event,
+                Polled::Nothing => std::thread::sleep(Duration::from_millis(1)),
+                Polled::Died => panic!("the worker died"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_panic_ends_a_job_and_not_the_worker() {
+        let (mut worker, tell, _) = started();
+        let mut jobs = Jobs::default();
+        for told in ["panic", "and on"] {
+            tell.send(told).unwrap();
+            worker.submit(jobs.start(open()));
+        }
+        let (first, second) = (next(&mut worker).news, next(&mut worker).news);
+        assert!(matches!(first, News::Failed(why) if why == "the program has a fault: on purpose"));
+        assert!(matches!(second, News::Failed(why) if why == "and on"));
+    }
+
+    #[test]
+    fn a_flag_stops_a_job_that_runs_and_one_that_waits() {
+        let (mut worker, tell, _) = started();
+        let mut jobs = Jobs::default();
+        tell.send("wait to be stopped").unwrap();
+        let (first, second) = (jobs.start(open()), jobs.start(open()));
+        worker.submit(first.clone());
+        worker.submit(second.clone());
+        jobs.cancel_all();
+        for order in [first, second] {
+            let event = next(&mut worker);
+            assert!(event.job == order.job && matches!(event.news, News::Cancelled));
+        }
+    }
+
+    #[test]
+    fn nobody_waits_for_a_job_when_the_window_closes() {
+        let (mut worker, tell, said) = started();
+        let mut jobs = Jobs::default();
+        tell.send("hang").unwrap();
+        worker.submit(jobs.start(open()));
+        assert_eq!(said.recv().unwrap(), "hangs");
+        drop(jobs);
+        // Were this to wait for the job, the test would never come to release it.
+        drop(worker);
+        tell.send("the test").unwrap();
+    }
 }

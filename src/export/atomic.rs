@@ -5,25 +5,41 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 
+/// Will [`write`] be able to? For before the work whose result it is.
+pub fn check(path: &Path) -> Result<()> {
+    if path.is_dir() {
+        return Err(Error::field(path, "the output", "a file", "a folder"));
+    }
+    if path.exists() && !path.is_file() {
+        return Ok(());
+    }
+    let dir = folder_of(path);
+    if !dir.is_dir() {
+        return Err(Error::Missing { what: "the folder to write to".to_owned(), path: dir.to_owned() });
+    }
+    // What the system allows is best found out by doing it.
+    tempfile::tempfile_in(dir).map_err(|e| Error::io("write to the folder", dir, e))?;
+    Ok(())
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
 /// Writes to a temporary file beside `path`, then renames it over. A link is followed; into a device or a pipe
 /// it writes as it goes.
 pub fn write(path: &Path, content: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<()> {
     let failed = |e| Error::io("write the file", path, e);
-    if path.is_dir() {
-        return Err(Error::field(path, "the output", "a file", "a folder"));
-    }
+    check(path)?;
     if path.exists() && !path.is_file() {
         let mut device = std::fs::OpenOptions::new().write(true).open(path).map_err(failed)?;
         return content(&mut device).and_then(|()| device.flush()).map_err(failed);
     }
     let target = if path.is_symlink() { path.canonicalize().map_err(failed)? } else { path.to_owned() };
-    let dir = match target.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    if !dir.is_dir() {
-        return Err(Error::Missing { what: "the folder to write to".to_owned(), path: dir.to_owned() });
-    }
+    let dir = folder_of(&target);
     let mut builder = tempfile::Builder::new();
     // Not the private mode of temporary files: what the user's umask leaves, as for any file.
     #[cfg(unix)]

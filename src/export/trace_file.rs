@@ -1,94 +1,123 @@
-//! The trace as a safetensors file: every tensor and metadata field the format names.
+//! The trace as a safetensors file: every tensor and metadata field the format names, streamed tensor by tensor.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
+use std::io::Write;
 use std::path::Path;
 
-use safetensors::{Dtype, View};
+use safetensors::Dtype;
+use safetensors::tensor::{Metadata, TensorInfo};
 
+use crate::array::Array;
 use crate::error::{Error, Result};
-use crate::trace::{Array, Trace};
+use crate::trace::{AnswerRows, Trace};
 
+/// A tensor of the file, with what writes its values.
 struct Stored<'a> {
+    name: &'static str,
     dtype: Dtype,
     shape: Vec<usize>,
-    bytes: Cow<'a, [u8]>,
+    values: Values<'a>,
 }
 
-impl View for Stored<'_> {
-    fn dtype(&self) -> Dtype {
-        self.dtype
-    }
+enum Values<'a> {
+    Integers(Vec<i64>),
+    Floats(&'a [f32]),
+    AnswerRows(&'a AnswerRows),
+}
 
-    fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-
-    fn data(&self) -> Cow<'_, [u8]> {
-        Cow::Borrowed(&self.bytes)
-    }
-
-    fn data_len(&self) -> usize {
-        self.bytes.len()
+impl Values<'_> {
+    fn write(&self, out: &mut dyn Write) -> std::io::Result<()> {
+        match self {
+            Self::Integers(values) => out.write_all(bytemuck::cast_slice(values)),
+            Self::Floats(values) => out.write_all(bytemuck::cast_slice(values)),
+            Self::AnswerRows(rows) => {
+                let zeros = vec![0u8; rows.shape()[3] * size_of::<f32>()];
+                for (row, padding) in rows.padded_rows() {
+                    out.write_all(bytemuck::cast_slice(row))?;
+                    out.write_all(&zeros[..padding * size_of::<f32>()])?;
+                }
+                Ok(())
+            }
+        }
     }
 }
 
-fn floats(array: &Array) -> Stored<'_> {
-    Stored {
+fn floats<'a>(name: &'static str, array: Option<&'a Array>) -> Option<Stored<'a>> {
+    let array = array?;
+    let values = Values::Floats(array.data());
+    Some(Stored { name, dtype: Dtype::F32, shape: array.shape().to_vec(), values })
+}
+
+fn integers(name: &'static str, shape: &[usize], values: impl Iterator<Item = i64>) -> Stored<'static> {
+    let values = Values::Integers(values.collect());
+    Stored { name, dtype: Dtype::I64, shape: shape.to_vec(), values }
+}
+
+/// Every tensor there is; what was not captured is left out.
+fn tensors(trace: &Trace) -> Vec<Stored<'_>> {
+    let num_tokens = trace.input_ids.len();
+    let axes = (0..3).flat_map(|axis| trace.positions.iter().map(move |p| p[axis]));
+    let grids = trace.grids.iter().flat_map(|g| [g.t as i64, g.h as i64, g.w as i64]);
+    let generated = trace.generated.iter().map(|t| i64::from(t.id));
+    let hidden = trace.hidden_states.as_ref().map(|hidden| &hidden.values);
+    let pixels = trace.pixel_values.as_ref().filter(|_| !trace.grids.is_empty());
+    let answer = trace.answer_attentions.as_ref().map(|rows| Stored {
+        name: "answer_attentions",
         dtype: Dtype::F32,
-        shape: array.shape.clone(),
-        bytes: Cow::Borrowed(bytemuck::cast_slice(&array.data)),
-    }
-}
-
-fn integers(shape: &[usize], values: impl Iterator<Item = i64>) -> Stored<'static> {
-    let bytes: Vec<u8> = values.flat_map(i64::to_le_bytes).collect();
-    Stored { dtype: Dtype::I64, shape: shape.to_vec(), bytes: Cow::Owned(bytes) }
+        shape: rows.shape().to_vec(),
+        values: Values::AnswerRows(rows),
+    });
+    let facts = [
+        integers("generated_ids", &[trace.generated.len()], generated),
+        integers("image_grid_thw", &[trace.grids.len(), 3], grids),
+        integers("input_ids", &[num_tokens], trace.input_ids.iter().map(|id| i64::from(*id))),
+        integers("position_ids", &[3, num_tokens], axes),
+        integers("roles", &[num_tokens], trace.roles.iter().map(|role| role.code())),
+    ];
+    let captured = [
+        answer,
+        floats("attentions", trace.attentions.as_ref()),
+        floats("generated_logits", trace.generated_logits.as_ref()),
+        floats("hidden_states", hidden),
+        floats("latent_attentions", trace.latent_attentions.as_ref()),
+        floats("logits", trace.logits.as_ref()),
+        floats("pixel_values", pixels),
+    ];
+    facts.into_iter().chain(captured.into_iter().flatten()).collect()
 }
 
 /// Writes a trace; what was not captured is left out.
 pub fn write(trace: &Trace, path: &Path) -> Result<()> {
-    let num_tokens = trace.input_ids.len();
-    let axes = (0..3).flat_map(|axis| trace.positions.iter().map(move |p| p[axis]));
-    let grids = trace.grids.iter().flat_map(|g| [g.t as i64, g.h as i64, g.w as i64]);
-    let mut tensors: Vec<(&str, Stored<'_>)> = vec![
-        ("input_ids", integers(&[num_tokens], trace.input_ids.iter().map(|id| i64::from(*id)))),
-        ("roles", integers(&[num_tokens], trace.roles.iter().map(|role| role.code()))),
-        ("position_ids", integers(&[3, num_tokens], axes)),
-        ("image_grid_thw", integers(&[trace.grids.len(), 3], grids)),
-        ("logits", floats(&trace.logits)),
-        (
-            "generated_ids",
-            integers(&[trace.generated.len()], trace.generated.iter().map(|t| i64::from(t.id))),
-        ),
-        ("generated_logits", floats(&trace.generated_logits)),
-    ];
-    if !trace.grids.is_empty() {
-        tensors.push(("pixel_values", floats(&trace.pixel_values)));
-    }
-    for (name, array) in [
-        ("hidden_states", &trace.hidden_states),
-        ("attentions", &trace.attentions),
-        ("latent_attentions", &trace.latent_attentions),
-        ("answer_attentions", &trace.answer_attentions),
-    ] {
-        if let Some(array) = array {
-            tensors.push((name, floats(array)));
-        }
-    }
+    let bad = |e: &dyn std::fmt::Display| Error::format(path, "the trace cannot be written", e);
     let metadata = HashMap::from([
         ("text".to_owned(), trace.text.clone()),
         ("answer".to_owned(), trace.answer.clone()),
         ("model".to_owned(), trace.model.clone()),
         ("adapter".to_owned(), trace.adapter.clone()),
         ("settings".to_owned(), json(&trace.settings)),
+        ("applied".to_owned(), json(&trace.applied)),
         ("timings".to_owned(), json(&trace.timings)),
         ("choices".to_owned(), json(&trace.choices)),
         ("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
     ]);
-    let bytes = safetensors::serialize(tensors, Some(metadata))
-        .map_err(|e| Error::format(path, "the trace cannot be written", e))?;
-    super::atomic::write(path, |out| out.write_all(&bytes))
+    let tensors = tensors(trace);
+    let mut end = 0;
+    let infos = tensors.iter().map(|tensor| {
+        let start = end;
+        end += tensor.shape.iter().product::<usize>() * tensor.dtype.bitsize() / 8;
+        let info =
+            TensorInfo { dtype: tensor.dtype, shape: tensor.shape.clone(), data_offsets: (start, end) };
+        (tensor.name.to_owned(), info)
+    });
+    let header = Metadata::new(Some(metadata), infos.collect()).map_err(|e| bad(&e))?;
+    let mut header = serde_json::to_vec(&header).map_err(|e| bad(&e))?;
+    // The format wants the values to begin at a multiple of eight.
+    header.resize(header.len().next_multiple_of(8), b' ');
+    super::atomic::write(path, |out| {
+        out.write_all(&(header.len() as u64).to_le_bytes())?;
+        out.write_all(&header)?;
+        tensors.iter().try_for_each(|tensor| tensor.values.write(out))
+    })
 }
 
 fn json(value: &impl serde::Serialize) -> String {

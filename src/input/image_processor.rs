@@ -6,13 +6,15 @@ use image::RgbImage;
 use rayon::prelude::*;
 
 use super::resample::bicubic;
+use crate::array::Array;
 use crate::checkpoint::config::VisionConfig;
 use crate::checkpoint::folder::Folder;
+use crate::checkpoint::json::Json;
 use crate::error::{Error, Result};
-use crate::trace::Array;
+
 use crate::units::GridThw;
 
-/// What `preprocessor_config.json` says.
+/// What `preprocessor_config.json` says, or the image processor inside `processor_config.json`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ImageProcessor {
     /// Fewest pixels after resizing.
@@ -31,6 +33,8 @@ pub struct ImageProcessor {
 }
 
 const FILE: &str = "preprocessor_config.json";
+/// What `AutoProcessor.save_pretrained` writes today instead; the reference looks here first.
+const COMBINED: (&str, &str) = ("processor_config.json", "image_processor");
 /// Longest side over shortest; the reference refuses more.
 const MAX_ASPECT: f64 = 200.0;
 const CLIP_MEAN: [f64; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
@@ -39,28 +43,14 @@ const CLIP_STD: [f64; 3] = [0.268_629_54, 0.261_302_58, 0.275_777_11];
 impl ImageProcessor {
     /// Reads the folder's file and checks it against the vision tower.
     pub fn read(folder: &Folder, vision: &VisionConfig) -> Result<Self> {
-        let json = folder.json(FILE)?;
-        let size = json.object("size");
-        let budget = |old: &str, new: &str, default: usize| -> Result<usize> {
-            if json.has(old) {
-                return json.size(old);
-            }
-            match &size {
-                Some(size) if size.has(new) => size.size(new),
-                Some(size) if size.has(old) => size.size(old),
-                _ => Ok(default),
-            }
+        let combined = folder.has(COMBINED.0).then(|| folder.json(COMBINED.0)).transpose()?;
+        let json = match combined.and_then(|json| json.object(COMBINED.1)) {
+            Some(json) => json,
+            None => folder.json(FILE)?,
         };
-        let min_pixels = budget("min_pixels", "shortest_edge", 56 * 56)?;
-        let max_pixels = budget("max_pixels", "longest_edge", 28 * 28 * 1280)?;
-        for flag in ["do_resize", "do_rescale", "do_normalize"] {
-            if !json.flag_or(flag, true)? {
-                return Err(json.wrong(flag, "true"));
-            }
-        }
-        if json.has("resample") && json.size("resample")? != 3 {
-            return Err(json.wrong("resample", "3 (bicubic)"));
-        }
+        check_steps(&json)?;
+        check_tower(&json, folder, vision)?;
+        let (min_pixels, max_pixels) = pixel_bounds(&json, vision.patch_size * vision.merge_size)?;
         let triple = |key: &str, default: [f64; 3]| -> Result<[f32; 3]> {
             let list = if json.has(key) { json.numbers(key, 3)? } else { default.to_vec() };
             Ok([list[0] as f32, list[1] as f32, list[2] as f32])
@@ -68,34 +58,6 @@ impl ImageProcessor {
         let std = triple("image_std", CLIP_STD)?;
         if std.contains(&0.0) {
             return Err(json.wrong("image_std", "numbers other than 0"));
-        }
-        for (key, expected) in [
-            ("patch_size", vision.patch_size),
-            ("temporal_patch_size", vision.temporal_patch_size),
-            ("merge_size", vision.merge_size),
-        ] {
-            if json.size_or(key, expected)? != expected {
-                return Err(json.wrong(key, &format!("{expected} as in the vision_config of config.json")));
-            }
-        }
-        if vision.in_channels != 3 {
-            return Err(Error::field(
-                folder.path("config.json"),
-                "vision_config.in_channels",
-                "3",
-                vision.in_channels.to_string(),
-            ));
-        }
-        if max_pixels < (vision.patch_size * vision.merge_size).pow(2) || min_pixels > max_pixels {
-            return Err(Error::field(
-                json.path(),
-                "min_pixels, max_pixels",
-                format!(
-                    "at least one {0} x {0} visual token, and the smaller first",
-                    vision.patch_size * vision.merge_size
-                ),
-                format!("{min_pixels}, {max_pixels}"),
-            ));
         }
         Ok(Self {
             min_pixels,
@@ -109,8 +71,8 @@ impl ImageProcessor {
         })
     }
 
-    /// Height and width the reference resizes to: multiples of a visual token, within the pixel budget.
-    pub fn target_size(&self, height: usize, width: usize) -> Result<(usize, usize)> {
+    /// Height and width the reference resizes to: multiples of a visual token, of at most `max_pixels`.
+    pub fn target_size(&self, height: usize, width: usize, max_pixels: usize) -> Result<(usize, usize)> {
         let (h, w) = (height as f64, width as f64);
         let aspect = h.max(w) / h.min(w);
         if aspect > MAX_ASPECT {
@@ -119,7 +81,8 @@ impl ImageProcessor {
             )));
         }
         let factor = (self.patch_size * self.merge_size) as f64;
-        let (min_pixels, max_pixels) = (self.min_pixels as f64, self.max_pixels as f64);
+        let min_pixels = self.min_pixels.min(max_pixels) as f64;
+        let max_pixels = max_pixels as f64;
         // Python's round: halves go to the even neighbour.
         let (mut new_h, mut new_w) =
             ((h / factor).round_ties_even() * factor, (w / factor).round_ties_even() * factor);
@@ -136,8 +99,9 @@ impl ImageProcessor {
     }
 
     /// The image as the vision tower reads it: patches [P, C*T*P*P], by visual token, and their grid.
-    pub fn process(&self, image: &RgbImage) -> Result<(Array, GridThw)> {
-        let (height, width) = self.target_size(image.height() as usize, image.width() as usize)?;
+    pub fn process(&self, image: &RgbImage, max_pixels: usize) -> Result<(Array, GridThw)> {
+        let (height, width) =
+            self.target_size(image.height() as usize, image.width() as usize, max_pixels)?;
         let resized = if (image.height() as usize, image.width() as usize) == (height, width) {
             Cow::Borrowed(image)
         } else {
@@ -173,6 +137,63 @@ impl ImageProcessor {
                 }
             }
         });
-        Array { shape: vec![grid.num_patches(), patch_dim], data }
+        Array::new([grid.num_patches(), patch_dim], data)
     }
+}
+
+/// Every step is done, and the resize is the bicubic one.
+fn check_steps(json: &Json) -> Result<()> {
+    for flag in ["do_resize", "do_rescale", "do_normalize"] {
+        if !json.flag_or(flag, true)? {
+            return Err(json.wrong(flag, "true"));
+        }
+    }
+    if json.has("resample") && json.size("resample")? != 3 {
+        return Err(json.wrong("resample", "3 (bicubic)"));
+    }
+    Ok(())
+}
+
+/// What both files say is said alike.
+fn check_tower(json: &Json, folder: &Folder, vision: &VisionConfig) -> Result<()> {
+    for (key, expected) in [
+        ("patch_size", vision.patch_size),
+        ("temporal_patch_size", vision.temporal_patch_size),
+        ("merge_size", vision.merge_size),
+    ] {
+        if json.size_or(key, expected)? != expected {
+            return Err(json.wrong(key, &format!("{expected} as in the vision_config of config.json")));
+        }
+    }
+    if vision.in_channels == 3 {
+        return Ok(());
+    }
+    let (path, found) = (folder.path("config.json"), vision.in_channels.to_string());
+    Err(Error::field(path, "vision_config.in_channels", "3", found))
+}
+
+/// Fewest and most pixels, under their old names or inside `size`; a visual token is `side` x `side` pixels.
+fn pixel_bounds(json: &Json, side: usize) -> Result<(usize, usize)> {
+    let size = json.object("size");
+    let bound = |old: &str, new: &str, default: usize| -> Result<usize> {
+        if json.has(old) {
+            return json.size(old);
+        }
+        match &size {
+            Some(size) if size.has(new) => size.size(new),
+            Some(size) if size.has(old) => size.size(old),
+            _ => Ok(default),
+        }
+    };
+    let fewest = bound("min_pixels", "shortest_edge", 56 * 56)?;
+    let most = bound("max_pixels", "longest_edge", 28 * 28 * 1280)?;
+    if most >= side.pow(2) && fewest <= most {
+        return Ok((fewest, most));
+    }
+    Err(Error::field(
+        json.path(),
+        "min_pixels, max_pixels",
+        format!("at least one {side} x {side} visual token, and the smaller first"),
+        format!("{fewest}, {most}"),
+    ))
 }

@@ -1,5 +1,9 @@
 //! The latent tokens of the checkpoint or adapter in use, and how many of them a run takes.
 
+use std::sync::Arc;
+
+use tokenizers::Tokenizer;
+
 use crate::checkpoint::livr::{LivrConfig, latent_name, too_many};
 use crate::error::{Error, Result};
 use crate::settings::{LatentChoice, MAX_LATENTS};
@@ -43,32 +47,30 @@ impl LatentSetup {
 /// Finds the latents of a checkpoint or adapter and makes a tokenizer know them: those it lacks come after
 /// its last id.
 ///
+/// A tokenizer that knows `<livr_0>` and on is that of a merged LIVR checkpoint, with or without `livr.json`.
 /// Where none were trained the tokenizer stays as it is, and the spare rows of the embedding are at hand for
 /// a run that asks for them (see [`add_names`]).
 pub fn register(
-    tokenizer: &mut tokenizers::Tokenizer,
+    tokenizer: &mut Arc<Tokenizer>,
     livr: Option<&LivrConfig>,
     trained: usize,
     vocab_size: usize,
 ) -> Result<LatentSetup> {
+    let known = (0..MAX_LATENTS).take_while(|i| tokenizer.token_to_id(&latent_name(*i)).is_some()).count();
+    let trained = if livr.is_none() && trained == 0 { known } else { trained };
     let livr = match livr {
         Some(livr) => livr.clone(),
         None if trained > 0 => LivrConfig::default_for(trained),
         None => {
-            let known =
-                (0..MAX_LATENTS).take_while(|i| tokenizer.token_to_id(&latent_name(*i)).is_some()).count();
             let first = next_id(tokenizer);
             let spare = vocab_size.saturating_sub(first as usize).min(MAX_LATENTS);
-            let livr = LivrConfig::default_for(if known > 0 { known } else { spare });
-            let token_ids = if known > 0 {
-                livr.latent_tokens.iter().filter_map(|name| tokenizer.token_to_id(name)).collect()
-            } else {
-                (first..first + spare as u32).collect()
-            };
-            return Ok(LatentSetup { livr, token_ids, trained });
+            let token_ids = (first..first + spare as u32).collect();
+            return Ok(LatentSetup { livr: LivrConfig::default_for(spare), token_ids, trained });
         }
     };
-    add_names(tokenizer, &livr.latent_tokens)?;
+    if livr.latent_tokens.iter().any(|name| tokenizer.token_to_id(name).is_none()) {
+        add_names(Arc::make_mut(tokenizer), &livr.latent_tokens)?;
+    }
     let token_ids = livr
         .latent_tokens
         .iter()
@@ -82,7 +84,7 @@ pub fn register(
 }
 
 /// Makes a tokenizer know names as special tokens, after its last id where it lacks them.
-pub fn add_names(tokenizer: &mut tokenizers::Tokenizer, names: &[String]) -> Result<()> {
+pub fn add_names(tokenizer: &mut Tokenizer, names: &[String]) -> Result<()> {
     let added: Vec<_> = names.iter().map(|name| tokenizers::AddedToken::from(name.clone(), true)).collect();
     tokenizer
         .add_special_tokens(added)
@@ -91,7 +93,7 @@ pub fn add_names(tokenizer: &mut tokenizers::Tokenizer, names: &[String]) -> Res
 }
 
 /// One past the largest id the tokenizer gives out.
-fn next_id(tokenizer: &tokenizers::Tokenizer) -> u32 {
+fn next_id(tokenizer: &Tokenizer) -> u32 {
     let added = tokenizer.get_added_tokens_decoder().keys().max().map_or(0, |id| id + 1);
     added.max(tokenizer.get_vocab_size(false) as u32)
 }

@@ -1,6 +1,6 @@
 //! The boundary between processor and model.
 
-use crate::trace::Array;
+use crate::array::Array;
 use crate::units::{GridThw, Role, Span};
 
 /// What the model reads, all on the host.
@@ -16,6 +16,8 @@ pub struct ModelInput {
     pub next_position: i64,
     /// [I], in patches.
     pub grids: Vec<GridThw>,
+    /// Pixels on a side of a patch.
+    pub patch_size: usize,
     /// Patches on a side of a visual token.
     pub merge_size: usize,
     /// Where each image's tokens are, [I].

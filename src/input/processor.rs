@@ -1,6 +1,7 @@
 //! Sample to [`ModelInput`]: template, tokens, placeholder expansion, roles, positions, patches.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use tokenizers::Tokenizer;
 
@@ -9,22 +10,22 @@ use super::latents::{LatentSetup, Latents, add_names, register};
 use super::model_input::ModelInput;
 use super::positions::mrope_positions;
 use super::template::{ChatTemplate, Part, user_parts};
+use crate::array::Array;
 use crate::checkpoint::adapter::Adapter;
-use crate::checkpoint::config::{ModelConfig, end_of_turn_ids};
+use crate::checkpoint::config::ModelConfig;
 use crate::checkpoint::folder::Folder;
-use crate::checkpoint::latent_rows::LatentRows;
+use crate::checkpoint::generation::GenerationConfig;
 use crate::checkpoint::livr::{LivrConfig, Placement};
 use crate::data::sample::Sample;
 use crate::error::{Error, Result};
 use crate::progress::{Observer, Phase, Progress};
 use crate::settings::LatentChoice;
-use crate::trace::Array;
-use crate::units::{Role, Span};
+use crate::units::{GridThw, Role, Span};
 
-/// Everything of a checkpoint but the weights.
+/// Everything of a checkpoint but the weights. A clone shares the tokenizer.
+#[derive(Clone)]
 pub struct Processor {
-    base_tokenizer: Tokenizer,
-    tokenizer: Tokenizer,
+    tokenizer: Arc<Tokenizer>,
     template: ChatTemplate,
     images: ImageProcessor,
     livr: Option<LivrConfig>,
@@ -33,6 +34,7 @@ pub struct Processor {
     image_token: String,
     vocab_size: usize,
     max_positions: usize,
+    generation: GenerationConfig,
     end_of_turn: BTreeSet<u32>,
 }
 
@@ -60,19 +62,19 @@ impl Processor {
             )
         })?;
         let livr = LivrConfig::read(folder)?;
-        let mut end_of_turn: BTreeSet<u32> = end_of_turn_ids(folder, config)?.into_iter().collect();
+        let generation = GenerationConfig::read(folder, config)?;
+        let mut end_of_turn: BTreeSet<u32> = generation.end_of_turn.iter().copied().collect();
         if end_of_turn.is_empty() {
             end_of_turn.extend(
                 ["<|im_end|>", "<|endoftext|>"].iter().filter_map(|name| tokenizer.token_to_id(name)),
             );
         }
         let vocab_size = config.text.vocab_size;
-        let mut with_latents = tokenizer.clone();
+        let mut tokenizer = Arc::new(tokenizer);
         let trained = livr.as_ref().map_or(0, |livr| livr.num_latents);
-        let latents = register(&mut with_latents, livr.as_ref(), trained, vocab_size)?;
+        let latents = register(&mut tokenizer, livr.as_ref(), trained, vocab_size)?;
         Ok(Self {
-            base_tokenizer: tokenizer,
-            tokenizer: with_latents,
+            tokenizer,
             template: ChatTemplate::read(folder)?,
             images: ImageProcessor::read(folder, &config.vision)?,
             livr,
@@ -81,38 +83,56 @@ impl Processor {
             image_token,
             vocab_size,
             max_positions: config.text.max_positions,
+            generation,
             end_of_turn,
         })
     }
 
-    /// Takes the latents of an adapter, or goes back to the checkpoint's own.
-    pub fn set_adapter(&mut self, adapter: Option<&Adapter>) -> Result<()> {
-        let own = self.livr.clone();
-        let rows = adapter.and_then(|a| a.latent_rows.as_ref());
-        let livr = adapter.and_then(|a| a.livr.clone()).or(own);
-        if let Some(adapter) = adapter.filter(|a| a.livr.is_some() && rows.is_none() && self.livr.is_none()) {
+    /// This processor of the base with the latents of an adapter.
+    pub fn with_adapter(&self, adapter: &Adapter) -> Result<Self> {
+        let mut with = self.clone();
+        with.vocab_size = adapter.vocab_size().unwrap_or(self.vocab_size);
+        let rows = adapter.latent_rows.as_ref();
+        let livr = adapter.livr.as_ref().or(self.livr.as_ref());
+        let trained = match (rows, livr) {
+            (Some(rows), _) => rows.len(),
+            (None, Some(livr)) => livr.num_latents,
+            (None, None) => self.latents.trained,
+        };
+        let own_names = self.livr.is_some() || self.latents.trained > 0;
+        if adapter.livr.is_some() && rows.is_none() && !own_names && adapter.vocab_size().is_none() {
             return Err(Error::Missing {
                 what: "latent_rows.safetensors, for the latents that livr.json names,".to_owned(),
                 path: adapter.folder.path("latent_rows.safetensors"),
             });
         }
-        let trained = rows.map(LatentRows::len);
-        let trained = trained.or(livr.as_ref().map(|livr| livr.num_latents)).unwrap_or(0);
-        let mut tokenizer = self.base_tokenizer.clone();
-        let latents = register(&mut tokenizer, livr.as_ref(), trained, self.vocab_size)?;
-        if let (Some(rows), Some(adapter)) = (rows, adapter)
-            && rows.token_ids != latents.token_ids
+        with.latents = register(&mut with.tokenizer, livr, trained, with.vocab_size)?;
+        if let Some(rows) = rows
+            && rows.token_ids != with.latents.token_ids
         {
             return Err(Error::field(
                 adapter.folder.root(),
                 "token_ids of the latent rows",
-                format!("{:?}, where this model's tokenizer puts them", latents.token_ids),
+                format!("{:?}, where this model's tokenizer puts them", with.latents.token_ids),
                 format!("{:?}; was the adapter made for another model?", rows.token_ids),
             ));
         }
-        self.tokenizer = tokenizer;
-        self.latents = latents;
-        Ok(())
+        Ok(with)
+    }
+
+    /// Tokens whose ids the model has no row for, best known first; those of latents with rows of their own
+    /// aside.
+    pub fn tokens_past_vocabulary(&self) -> Vec<(String, u32)> {
+        let has_row = |id: u32| (id as usize) < self.vocab_size || self.latents.token_ids.contains(&id);
+        let vocabulary = self.tokenizer.get_vocab(true);
+        let mut past: Vec<(String, u32)> = vocabulary.into_iter().filter(|(_, id)| !has_row(*id)).collect();
+        past.sort_by_key(|(_, id)| *id);
+        past
+    }
+
+    /// What the checkpoint publishes about decoding.
+    pub fn generation(&self) -> &GenerationConfig {
+        &self.generation
     }
 
     /// The latents at hand.
@@ -137,7 +157,12 @@ impl Processor {
 
     /// Tokens the tokenizer knows.
     pub fn num_tokens(&self) -> usize {
-        self.base_tokenizer.get_vocab_size(true)
+        self.tokenizer.get_vocab_size(true)
+    }
+
+    /// Rows of the model's embedding.
+    pub fn vocab_size(&self) -> usize {
+        self.vocab_size
     }
 
     /// Longest sequence the model takes.
@@ -181,46 +206,25 @@ impl Processor {
         self.latents.token_ids.iter().map(|id| *id as usize + 1).max().unwrap_or(0)
     }
 
-    /// Prepares a sample.
+    /// Prepares a sample; images get at most `max_pixels`.
     pub fn process(
         &self,
         sample: &Sample,
         choice: LatentChoice,
+        max_pixels: usize,
         observer: &dyn Observer,
     ) -> Result<ModelInput> {
         let latents = self.latents.select(choice)?;
         let merge_size = self.images.merge_size;
-        if sample.prompt.contains(&self.image_token) {
-            return Err(Error::Request(format!(
-                "the question contains {}, which stands for an image: write <image> where one goes",
-                self.image_token
-            )));
-        }
-        if let Some(name) = latents.names.iter().find(|name| sample.prompt.contains(*name)) {
-            return Err(Error::Request(format!("the question contains the latent token {name}")));
-        }
-        self.check_length(sample)?;
-        let (mut grids, mut patches) = (Vec::new(), Array::default());
-        for (i, picture) in sample.images.iter().enumerate() {
-            observer.progress(Progress { phase: Phase::Images, done: i, total: sample.images.len() })?;
-            let (array, grid) = self.images.process(&picture.pixels).map_err(|e| match e {
-                Error::Request(problem) => Error::Request(format!("{}: {problem}", picture.name)),
-                other => other,
-            })?;
-            grids.push(grid);
-            if patches.shape.is_empty() {
-                patches = array;
-            } else {
-                patches.shape[0] += array.shape[0];
-                patches.data.extend(array.data);
-            }
-        }
-        let rendered = self.render(sample, latents)?;
+        self.check_prompt(sample, latents)?;
+        self.check_length(sample, max_pixels)?;
+        let (grids, patches) = self.cut(sample, max_pixels, observer)?;
+        let rendered = self.render(sample, latents, observer)?;
         let encoded = if latents.names.is_empty() || self.latents.trained > 0 {
             self.encode(&rendered)?
         } else {
             // Spare rows, which the tokenizer has no names for outside such a run.
-            let mut tokenizer = self.tokenizer.clone();
+            let mut tokenizer = Tokenizer::clone(&self.tokenizer);
             add_names(&mut tokenizer, latents.names)?;
             self.encode_with(&tokenizer, &rendered)?
         };
@@ -232,17 +236,7 @@ impl Processor {
                 grids.len()
             )));
         }
-        let (mut input_ids, mut image_spans) = (Vec::new(), Vec::new());
-        for id in encoded {
-            let count = if id == self.image_token_id {
-                let count = grids[image_spans.len()].num_visual_tokens(merge_size);
-                image_spans.push(Span { start: input_ids.len(), end: input_ids.len() + count });
-                count
-            } else {
-                1
-            };
-            input_ids.extend(std::iter::repeat_n(id, count));
-        }
+        let (input_ids, image_spans) = self.expand_ids(&encoded, &grids);
         if input_ids.len() >= self.max_positions {
             return Err(Error::Request(format!(
                 "the prompt is {} tokens long, the model takes less than {} (max_position_embeddings)",
@@ -260,6 +254,7 @@ impl Processor {
             positions,
             next_position,
             grids,
+            patch_size: self.images.patch_size,
             merge_size,
             image_spans,
             pixel_values: patches,
@@ -267,13 +262,62 @@ impl Processor {
         })
     }
 
+    /// Refuses a question that would make roles lie.
+    fn check_prompt(&self, sample: &Sample, latents: Latents<'_>) -> Result<()> {
+        if sample.prompt.contains(&self.image_token) {
+            return Err(Error::Request(format!(
+                "the question contains {}, which stands for an image: write <image> where one goes",
+                self.image_token
+            )));
+        }
+        match latents.names.iter().find(|name| sample.prompt.contains(*name)) {
+            Some(name) => Err(Error::Request(format!("the question contains the latent token {name}"))),
+            None => Ok(()),
+        }
+    }
+
+    /// Ids with every placeholder as often as its image has visual tokens, and where each image's are.
+    fn expand_ids(&self, encoded: &[u32], grids: &[GridThw]) -> (Vec<u32>, Vec<Span>) {
+        let (mut input_ids, mut image_spans) = (Vec::new(), Vec::new());
+        for id in encoded {
+            let mut count = 1;
+            if *id == self.image_token_id {
+                count = grids[image_spans.len()].num_visual_tokens(self.images.merge_size);
+                image_spans.push(Span { start: input_ids.len(), end: input_ids.len() + count });
+            }
+            input_ids.extend(std::iter::repeat_n(*id, count));
+        }
+        (input_ids, image_spans)
+    }
+
+    /// Every image resized and cut: the grids, and the patches of all.
+    fn cut(
+        &self,
+        sample: &Sample,
+        max_pixels: usize,
+        observer: &dyn Observer,
+    ) -> Result<(Vec<GridThw>, Array)> {
+        let (mut grids, mut patches) = (Vec::new(), Array::default());
+        for (i, picture) in sample.images.iter().enumerate() {
+            observer.progress(Progress { phase: Phase::Images, done: i, total: sample.images.len() })?;
+            let (array, grid) = self.images.process(&picture.pixels, max_pixels).map_err(|e| match e {
+                Error::Request(problem) => Error::Request(format!("{}: {problem}", picture.name)),
+                other => other,
+            })?;
+            grids.push(grid);
+            patches.extend(&array);
+        }
+        Ok((grids, patches))
+    }
+
     /// Refuses images that alone are past the context, before their pixels are touched.
-    fn check_length(&self, sample: &Sample) -> Result<()> {
+    fn check_length(&self, sample: &Sample, max_pixels: usize) -> Result<()> {
         let side = self.images.patch_size * self.images.merge_size;
         let mut visual_tokens = 0usize;
         for picture in &sample.images {
             let (width, height) = picture.size();
-            if let Ok((height, width)) = self.images.target_size(height as usize, width as usize) {
+            if let Ok((height, width)) = self.images.target_size(height as usize, width as usize, max_pixels)
+            {
                 visual_tokens = visual_tokens.saturating_add((height / side) * (width / side));
             }
         }
@@ -306,20 +350,20 @@ impl Processor {
         }
     }
 
-    fn render(&self, sample: &Sample, latents: Latents<'_>) -> Result<String> {
+    fn render(&self, sample: &Sample, latents: Latents<'_>, observer: &dyn Observer) -> Result<String> {
         let mut parts = user_parts(&sample.prompt, sample.images.len())?;
         if latents.names.is_empty() {
-            return self.template.render(&parts);
+            return self.template.render(&parts, observer);
         }
         let block = format!("{}{}", latents.names.concat(), self.latents.livr.separator);
         match self.latents.livr.placement {
-            Placement::AssistantPrefix => Ok(self.template.render(&parts)? + &block),
+            Placement::AssistantPrefix => Ok(self.template.render(&parts, observer)? + &block),
             Placement::UserSuffix => {
                 match parts.last_mut() {
                     Some(Part::Text { text }) => text.push_str(&block),
                     _ => parts.push(Part::Text { text: block }),
                 }
-                self.template.render(&parts)
+                self.template.render(&parts, observer)
             }
         }
     }

@@ -1,15 +1,22 @@
 //! The chat template: Jinja from wherever the checkpoint keeps it.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, ErrorKind, Value, context};
 
 use crate::checkpoint::folder::Folder;
 use crate::error::{Error, Result};
+use crate::progress::Observer;
+use crate::sandbox::{self, Limits, Outcome};
 
 /// Steps a template may take before it is held to loop; real ones take a few thousand.
 const FUEL: u64 = 2_000_000;
 /// No sensible rendering of one question is longer.
 const MAX_TEXT: usize = 16 << 20;
+/// What a template may take besides: real ones take well under a millisecond.
+const LIMITS: Limits = Limits { bytes: 128 << 20, time: Duration::from_secs(5) };
 
 /// One part of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,9 +31,9 @@ pub enum Part {
 }
 
 /// A template that parsed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ChatTemplate {
-    environment: Environment<'static>,
+    environment: Arc<Environment<'static>>,
     path: std::path::PathBuf,
 }
 
@@ -80,32 +87,44 @@ impl ChatTemplate {
         environment
             .add_template_owned("chat", source)
             .map_err(|e| Error::format(&path, "the chat template does not parse", describe(&e)))?;
-        Ok(Self { environment, path })
+        Ok(Self { environment: Arc::new(environment), path })
     }
 
     /// One user turn, ready for the assistant's.
-    pub fn render(&self, parts: &[Part]) -> Result<String> {
-        let failed = |e: minijinja::Error| {
-            Error::format(&self.path, "the chat template does not render", describe(&e))
-        };
-        let template = self.environment.get_template("chat").map_err(failed)?;
-        let content: Vec<Value> = parts
-            .iter()
-            .map(|part| match part {
-                Part::Image => context! { type => "image" },
-                Part::Text { text } => context! { type => "text", text => text },
-            })
-            .collect();
-        let context = context! {
-            messages => vec![context! { role => "user", content }],
-            add_generation_prompt => true,
-            add_vision_id => false,
-        };
-        let mut limited = Limited { text: Vec::new() };
-        template.render_captured_to(context, &mut limited).map_err(failed)?;
-        String::from_utf8(limited.text)
-            .map_err(|e| Error::format(&self.path, "the chat template does not render to text", e))
+    pub fn render(&self, parts: &[Part], observer: &dyn Observer) -> Result<String> {
+        let failed =
+            |problem: String| Error::format(&self.path, "the chat template does not render", problem);
+        let (environment, parts) = (self.environment.clone(), parts.to_vec());
+        let rendered = sandbox::run(LIMITS, observer, move || render(&environment, &parts))?;
+        match rendered {
+            Outcome::Done(text) => text.map_err(failed),
+            Outcome::OutOfMemory => {
+                Err(failed(format!("it takes more than {} MiB of memory", LIMITS.bytes >> 20)))
+            }
+            Outcome::OutOfTime => Err(failed(format!("it takes more than {} s", LIMITS.time.as_secs()))),
+            Outcome::Panicked => Err(failed("the template engine failed on it".to_owned())),
+        }
     }
+}
+
+/// Renders within the limits of the engine itself; on the way out a failure is a sentence.
+fn render(environment: &Environment<'_>, parts: &[Part]) -> Result<String, String> {
+    let template = environment.get_template("chat").map_err(|e| describe(&e))?;
+    let content: Vec<Value> = parts
+        .iter()
+        .map(|part| match part {
+            Part::Image => context! { type => "image" },
+            Part::Text { text } => context! { type => "text", text => text },
+        })
+        .collect();
+    let context = context! {
+        messages => vec![context! { role => "user", content }],
+        add_generation_prompt => true,
+        add_vision_id => false,
+    };
+    let mut limited = Limited { text: Vec::new() };
+    template.render_captured_to(context, &mut limited).map_err(|e| describe(&e))?;
+    String::from_utf8(limited.text).map_err(|e| format!("it is not text: {e}"))
 }
 
 fn describe(error: &minijinja::Error) -> String {
@@ -162,6 +181,7 @@ pub fn user_parts(prompt: &str, num_images: usize) -> Result<Vec<Part>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::progress::Unobserved;
 
     fn template(source: &str) -> Result<ChatTemplate> {
         ChatTemplate::parse(source.to_owned(), "chat_template.jinja".into())
@@ -181,9 +201,32 @@ mod tests {
     fn a_template_that_loops_or_does_not_parse_is_one_sentence() {
         let looping =
             template("{% for i in range(10000) %}{% for j in range(10000) %}{{ i }}{% endfor %}{% endfor %}");
-        assert!(looping.unwrap().render(&[]).unwrap_err().to_string().contains("loops"));
+        assert!(problem(looping).contains("loops"));
         assert!(template("{% for %}").unwrap_err().to_string().contains("does not parse"));
-        let raising = template("{{ raise_exception('no system turn') }}").unwrap();
-        assert!(raising.render(&[]).unwrap_err().to_string().contains("no system turn"));
+        assert!(problem(template("{{ raise_exception('no system turn') }}")).contains("no system turn"));
+    }
+
+    fn problem(template: Result<ChatTemplate>) -> String {
+        template.unwrap().render(&[], &Unobserved).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_template_that_takes_memory_is_one_sentence() {
+        for source in [
+            "{% set ns = namespace(s='x') %}{% for i in range(60) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}",
+            "{% set ns = namespace(s='x') %}{% for i in range(60) %}{% set ns.s = ns.s + ns.s %}{% endfor %}",
+            "{% set ns = namespace(s=[1]) %}{% for i in range(60) %}{% set ns.s = ns.s + ns.s %}{% endfor %}",
+            "{{ 'x' * 100000000000 }}",
+            "{% set x = 'x' * 10000000000 %}",
+            "{{ ('a\n' * 10000)|indent(1000000) }}",
+            "{% set x %}{% for i in range(99999) %}{{ 'y' * 9999 }}{% endfor %}{% endset %}",
+            "{% macro m(s) %}{{ m(s ~ s) }}{% endmacro %}{{ m('x') }}",
+        ] {
+            let problem = problem(template(source));
+            assert!(problem.contains("does not render") && !problem.contains('\n'), "{source}: {problem}");
+        }
+        // Output of its own that has no end, and ranges past all use.
+        assert!(problem(template("{% for i in range(99999) %}{{ 'y' * 999 }}{% endfor %}")).contains("end"));
+        assert!(problem(template("{{ range(10 ** 12) }}")).contains("does not render"));
     }
 }

@@ -30,8 +30,8 @@ impl KvCache {
 
     /// Writes keys and values [`num_kv_heads`, T, `head_dim`] behind the held ones; returns all of both.
     ///
-    /// The length counts them only after [`Self::advance`], when the last layer has written too.
-    pub fn append(&mut self, layer: LayerIdx, k: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {
+    /// They count as held when the pass is over and calls [`Self::advance`].
+    pub(super) fn append(&mut self, layer: LayerIdx, k: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {
         let (heads, new, width) = k.dims3()?;
         assert!(self.len + new <= self.capacity, "the cache was made for {} tokens", self.capacity);
         let slot = &mut self.layers[layer.0];
@@ -46,8 +46,8 @@ impl KvCache {
         Ok((keys.narrow(1, 0, held)?, values.narrow(1, 0, held)?))
     }
 
-    /// Counts `new` more tokens as held.
-    pub fn advance(&mut self, new: usize) {
+    /// Counts `new` more tokens as held: the last step of a forward pass.
+    pub(super) fn advance(&mut self, new: usize) {
         self.len += new;
     }
 

@@ -1,25 +1,21 @@
-//! Where a model's tensors come from: a folder, a look at its headers only, or chance.
+//! Hands tensors to the constructors of a model, from whatever source of weights.
 //!
-//! All three build the same model through the same constructors, so that `livr check` and the benchmarks
-//! cannot disagree with loading about names and shapes.
+//! Files, a look at their headers only (`livr check`) and chance (`livr bench`) build the same model through the
+//! same constructors, so that they cannot disagree about names and shapes.
 
 use std::cell::{Cell, RefCell};
 
 use candle_core::{DType, Device, Tensor};
 
-use crate::checkpoint::weights::Weights;
+use crate::checkpoint::source::WeightSource;
 use crate::error::{Error, Result};
 use crate::progress::{Observer, Phase, Progress};
 
-enum Source<'a> {
-    Weights { weights: &'a Weights, observer: &'a dyn Observer, done: Cell<usize> },
-    Headers { weights: &'a Weights, problems: RefCell<Vec<Error>> },
-    Random,
-}
-
-/// Hands tensors to the constructors of the model.
+/// Tensors by name, at one element type, on one device.
 pub struct Loader<'a> {
-    source: Source<'a>,
+    source: &'a dyn WeightSource,
+    observer: &'a dyn Observer,
+    done: Cell<usize>,
     /// Element type of the model.
     pub dtype: DType,
     /// Where the model is.
@@ -27,42 +23,24 @@ pub struct Loader<'a> {
 }
 
 impl<'a> Loader<'a> {
-    /// Reads from files.
-    pub fn from_weights(
-        weights: &'a Weights,
+    /// Takes tensors from `source`.
+    pub fn new(
+        source: &'a dyn WeightSource,
         dtype: DType,
         device: &Device,
         observer: &'a dyn Observer,
     ) -> Self {
-        let source = Source::Weights { weights, observer, done: Cell::new(0) };
-        Self { source, dtype, device: device.clone() }
+        Self { source, observer, done: Cell::new(0), dtype, device: device.clone() }
     }
 
-    /// Compares names, shapes and types with the files' headers, reads no value.
-    pub fn from_headers(weights: &'a Weights) -> Self {
-        let source = Source::Headers { weights, problems: RefCell::default() };
-        Self { source, dtype: DType::F32, device: Device::Cpu }
-    }
-
-    /// Random weights of the right scale, for benchmarks.
-    pub fn random(dtype: DType, device: &Device) -> Self {
-        Self { source: Source::Random, dtype, device: device.clone() }
-    }
-
-    /// What did not fit, after building from headers.
-    pub fn into_problems(self) -> Vec<Error> {
-        match self.source {
-            Source::Headers { problems, .. } => problems.into_inner(),
-            Source::Weights { .. } | Source::Random => Vec::new(),
-        }
-    }
-
-    /// Is there such a tensor? Random models have every optional one.
+    /// Is there such a tensor?
     pub fn has(&self, name: &str) -> bool {
-        match &self.source {
-            Source::Weights { weights, .. } | Source::Headers { weights, .. } => weights.has(name),
-            Source::Random => true,
-        }
+        self.source.has(name)
+    }
+
+    /// Are there values behind the tensors?
+    pub fn reads_values(&self) -> bool {
+        self.source.has_values()
     }
 
     /// The tensor of that name and shape.
@@ -72,31 +50,106 @@ impl<'a> Loader<'a> {
 
     /// The tensor that has `stored` as its shape in the file, as a tensor of `shape`.
     pub fn tensor_as(&self, name: &str, stored: &[usize], shape: &[usize]) -> Result<Tensor> {
-        match &self.source {
-            Source::Weights { weights, observer, done } => {
-                let total = weights.size_bytes();
-                observer.progress(Progress { phase: Phase::Weights, done: done.get(), total })?;
-                let tensor = weights.read(name, stored, self.dtype, &self.device)?;
-                done.set(done.get() + weights.size_of(name));
-                Ok(tensor.reshape(shape)?)
-            }
-            Source::Headers { weights, problems } => {
-                if let Err(problem) = weights.expect(name, stored) {
-                    problems.borrow_mut().push(problem);
-                }
-                // No memory behind it, whatever the shape.
-                Ok(Tensor::zeros((), self.dtype, &self.device)?.broadcast_as(shape)?)
-            }
-            Source::Random => {
-                let fan_in: usize = shape.iter().skip(1).product();
-                let scale = 1.0 / (fan_in as f64).sqrt();
-                let tensor = if shape.len() == 1 {
-                    Tensor::ones(shape, self.dtype, &self.device)?
-                } else {
-                    Tensor::rand(-scale as f32, scale as f32, shape, &self.device)?.to_dtype(self.dtype)?
-                };
-                Ok(tensor)
-            }
+        let total = self.source.size_bytes();
+        self.observer.progress(Progress { phase: Phase::Weights, done: self.done.get(), total })?;
+        let tensor = self.source.read(name, stored, self.dtype, &self.device)?;
+        self.done.set(self.done.get() + self.source.size_of(name));
+        if stored == shape {
+            return Ok(tensor);
         }
+        match tensor.reshape(shape) {
+            Ok(tensor) => Ok(tensor),
+            // A shape without values cannot be copied into another.
+            Err(_) if !self.source.has_values() => without_values(shape, self.dtype, &self.device),
+            Err(problem) => Err(problem.into()),
+        }
+    }
+}
+
+fn without_values(shape: &[usize], dtype: DType, device: &Device) -> Result<Tensor> {
+    Ok(Tensor::zeros((), dtype, device)?.broadcast_as(shape)?)
+}
+
+/// Compares names, shapes and types with the headers of a source; reads no value.
+pub struct Headers<'a> {
+    source: &'a dyn WeightSource,
+    problems: RefCell<Vec<Error>>,
+}
+
+impl<'a> Headers<'a> {
+    /// Of this source.
+    pub fn new(source: &'a dyn WeightSource) -> Self {
+        Self { source, problems: RefCell::default() }
+    }
+
+    /// What did not fit.
+    pub fn into_problems(self) -> Vec<Error> {
+        self.problems.into_inner()
+    }
+}
+
+impl WeightSource for Headers<'_> {
+    fn has(&self, name: &str) -> bool {
+        self.source.has(name)
+    }
+
+    fn has_values(&self) -> bool {
+        false
+    }
+
+    fn expect(&self, name: &str, shape: &[usize]) -> Result<()> {
+        self.source.expect(name, shape)
+    }
+
+    fn read(&self, name: &str, shape: &[usize], dtype: DType, device: &Device) -> Result<Tensor> {
+        if let Err(problem) = self.expect(name, shape) {
+            self.problems.borrow_mut().push(problem);
+        }
+        // No memory behind it, whatever the shape.
+        without_values(shape, dtype, device)
+    }
+
+    fn size_bytes(&self) -> usize {
+        self.source.size_bytes()
+    }
+
+    fn size_of(&self, name: &str) -> usize {
+        self.source.size_of(name)
+    }
+}
+
+/// Random weights of the right scale, for benchmarks.
+pub struct Random;
+
+impl WeightSource for Random {
+    /// Nothing that a model can do without.
+    fn has(&self, name: &str) -> bool {
+        name != "lm_head.weight"
+    }
+
+    fn has_values(&self) -> bool {
+        true
+    }
+
+    fn expect(&self, _name: &str, _shape: &[usize]) -> Result<()> {
+        Ok(())
+    }
+
+    fn read(&self, _name: &str, shape: &[usize], dtype: DType, device: &Device) -> Result<Tensor> {
+        let fan_in: usize = shape.iter().skip(1).product();
+        let scale = 1.0 / (fan_in as f64).sqrt();
+        Ok(if shape.len() == 1 {
+            Tensor::ones(shape, dtype, device)?
+        } else {
+            Tensor::rand(-scale as f32, scale as f32, shape, device)?.to_dtype(dtype)?
+        })
+    }
+
+    fn size_bytes(&self) -> usize {
+        0
+    }
+
+    fn size_of(&self, _name: &str) -> usize {
+        0
     }
 }

@@ -6,7 +6,7 @@ use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 
 use crate::error::Result;
-use crate::settings::MaskKind;
+use crate::settings::MaskRule;
 use crate::units::Role;
 
 /// Up to this many entries the whole mask is made once and shared by all layers.
@@ -15,7 +15,7 @@ const KEEP_WHOLE: usize = 1 << 26;
 /// Which of S keys each of T queries may look at; the queries are the last T positions.
 #[derive(Debug, Clone)]
 pub struct Mask {
-    kind: MaskKind,
+    rule: MaskRule,
     roles: Vec<Role>,
     num_queries: usize,
     device: Device,
@@ -24,12 +24,28 @@ pub struct Mask {
 
 impl Mask {
     /// A mask over all S positions of `roles`, for the last `num_queries` of them.
-    pub fn new(kind: MaskKind, roles: &[Role], num_queries: usize, device: &Device) -> Result<Self> {
-        let mut mask = Self { kind, roles: roles.to_vec(), num_queries, device: device.clone(), whole: None };
-        if num_queries * roles.len() <= KEEP_WHOLE {
+    pub fn new(rule: MaskRule, roles: &[Role], num_queries: usize, device: &Device) -> Result<Self> {
+        Self::with_limit(rule, roles, num_queries, device, KEEP_WHOLE)
+    }
+
+    /// The same, kept whole only up to `keep_whole` entries; beyond, rows are made as they are asked for.
+    pub fn with_limit(
+        rule: MaskRule,
+        roles: &[Role],
+        num_queries: usize,
+        device: &Device,
+        keep_whole: usize,
+    ) -> Result<Self> {
+        let mut mask = Self { rule, roles: roles.to_vec(), num_queries, device: device.clone(), whole: None };
+        if num_queries * roles.len() <= keep_whole {
             mask.whole = Some(mask.build(0..num_queries)?);
         }
         Ok(mask)
+    }
+
+    /// The rule it follows.
+    pub fn rule(&self) -> MaskRule {
+        self.rule
     }
 
     /// Rows of the mask, [rows, S]: 0 where allowed, minus infinity where blocked.
@@ -49,7 +65,7 @@ impl Mask {
             let query = offset + first + row;
             let query_role = self.roles[query];
             for (key, value) in out.iter_mut().enumerate() {
-                if key > query || !self.kind.allows(query_role, self.roles[key]) {
+                if key > query || !self.rule.allows(query_role, self.roles[key]) {
                     *value = f32::NEG_INFINITY;
                 }
             }
@@ -61,11 +77,12 @@ impl Mask {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::MaskKind;
     use Role::{Answer, Image, Latent, Prompt};
 
     fn allowed(kind: MaskKind) -> Vec<Vec<u8>> {
         let roles = [Prompt, Image, Prompt, Latent, Prompt, Answer];
-        let mask = Mask::new(kind, &roles, roles.len(), &Device::Cpu).unwrap();
+        let mask = Mask::new(kind.rule(), &roles, roles.len(), &Device::Cpu).unwrap();
         let rows = mask.rows(0..roles.len()).unwrap().to_vec2::<f32>().unwrap();
         rows.iter().map(|row| row.iter().map(|v| u8::from(*v == 0.0)).collect()).collect()
     }
@@ -88,11 +105,22 @@ mod tests {
     }
 
     #[test]
-    fn a_step_of_decoding_has_the_last_row_of_the_whole() {
-        let roles = [Prompt, Image, Latent, Answer];
-        let whole = Mask::new(MaskKind::Bottleneck, &roles, 4, &Device::Cpu).unwrap();
-        let step = Mask::new(MaskKind::Bottleneck, &roles, 1, &Device::Cpu).unwrap();
-        let last = whole.rows(3..4).unwrap().to_vec2::<f32>().unwrap();
-        assert_eq!(step.rows(0..1).unwrap().to_vec2::<f32>().unwrap(), last);
+    fn rows_made_one_by_one_are_those_of_the_whole() {
+        let roles = [Prompt, Image, Latent, Image, Prompt, Answer, Answer];
+        for num_queries in [1, 3, roles.len()] {
+            let rule = MaskKind::Bottleneck.rule();
+            let whole = Mask::new(rule, &roles, num_queries, &Device::Cpu).unwrap();
+            let made = Mask::with_limit(rule, &roles, num_queries, &Device::Cpu, 0).unwrap();
+            assert!(whole.whole.is_some() && made.whole.is_none());
+            for start in 0..num_queries {
+                for end in start + 1..=num_queries {
+                    let rows = |mask: &Mask| mask.rows(start..end).unwrap().to_vec2::<f32>().unwrap();
+                    assert_eq!(rows(&whole), rows(&made));
+                }
+            }
+            // Queries of a step of decoding are the last of the sequence.
+            let last = whole.rows(num_queries - 1..num_queries).unwrap().to_vec2::<f32>().unwrap();
+            assert!(last[0][1].is_infinite() && last[0][6] == 0.0);
+        }
     }
 }

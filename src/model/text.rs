@@ -1,17 +1,23 @@
-//! The language model both families share: a decoder with multimodal rotary positions.
+//! The language model all families share: a decoder with rotary positions.
 
 use candle_core::{D, Tensor};
 
 use super::attention::attend;
 use super::cache::KvCache;
-use super::layers::{Linear, Math, RmsNorm, Rotary, inverse_frequencies};
+use super::compute::Compute;
+use super::embedding::Embedding;
+use super::linear::Linear;
 use super::loader::Loader;
 use super::mask::Mask;
-use super::tap::{Site, Tap};
-use crate::checkpoint::config::{MropeConfig, TextConfig};
-use crate::checkpoint::latent_rows::LatentRows;
+use super::norm::Norm;
+use super::parts::{Part, Visit};
+use super::rotary::{Rotary, inverse_frequencies, text_angles};
+use super::tap::{PassInfo, Site, Tap, Taps};
+use crate::checkpoint::config::TextConfig;
 use crate::error::Result;
-use crate::units::LayerIdx;
+use crate::progress::{Phase, Progress};
+use crate::settings::MaskRule;
+use crate::units::{LayerIdx, Role};
 
 /// What goes through the decoder in one pass: the whole prompt, or the tokens after what the cache holds.
 pub struct Pass<'a> {
@@ -19,23 +25,49 @@ pub struct Pass<'a> {
     pub embeddings: Tensor,
     /// Temporal, height and width position of each of the T tokens.
     pub positions: &'a [[i64; 3]],
-    /// Who may look at whom; over the cached keys too.
-    pub mask: &'a Mask,
+    /// Of all S tokens: those in the cache and the T of this pass.
+    pub roles: &'a [Role],
+    /// Who may look at whom.
+    pub rule: MaskRule,
     /// Positions of visual tokens among the T, and per early layer the features added there, [n, D].
     pub deepstack: Option<(&'a Tensor, &'a [Tensor])>,
     /// Keys and values of earlier tokens; grows by T.
     pub cache: Option<&'a mut KvCache>,
-    /// Fused or differentiable operations.
-    pub math: Math,
+    /// Layers are steps to tell of.
+    pub phase: Option<Phase>,
+    /// How operations run.
+    pub compute: Compute<'a>,
 }
 
+/// What every layer of a pass needs besides its input.
+struct Shared<'a> {
+    info: PassInfo<'a>,
+    rotary: Rotary,
+    compute: Compute<'a>,
+    /// One mask per rule that a layer of this pass has had.
+    masks: Vec<Mask>,
+    cache: Option<&'a mut KvCache>,
+}
+
+impl Shared<'_> {
+    fn mask(&mut self, rule: MaskRule, like: &Tensor) -> Result<&Mask> {
+        let place = self.masks.iter().position(|mask| mask.rule() == rule).unwrap_or(self.masks.len());
+        if place == self.masks.len() {
+            let num_queries = self.info.tokens().len();
+            self.masks.push(Mask::new(rule, self.info.roles, num_queries, like.device())?);
+        }
+        Ok(&self.masks[place])
+    }
+}
+
+#[derive(Debug, Clone)]
 struct SelfAttention {
     q_proj: Linear,
     k_proj: Linear,
     v_proj: Linear,
     o_proj: Linear,
-    q_norm: Option<RmsNorm>,
-    k_norm: Option<RmsNorm>,
+    q_norm: Option<Norm>,
+    k_norm: Option<Norm>,
     num_heads: usize,
     num_kv_heads: usize,
     head_dim: usize,
@@ -44,9 +76,9 @@ struct SelfAttention {
 impl SelfAttention {
     fn load(loader: &Loader<'_>, name: &str, c: &TextConfig) -> Result<Self> {
         let (q_dim, kv_dim) = (c.num_heads * c.head_dim, c.num_kv_heads * c.head_dim);
-        let norm = |part: &str| -> Result<Option<RmsNorm>> {
+        let norm = |part: &str| -> Result<Option<Norm>> {
             c.qk_norm
-                .then(|| RmsNorm::load(loader, &format!("{name}.{part}"), c.head_dim, c.rms_norm_eps))
+                .then(|| Norm::rms(loader, &format!("{name}.{part}"), c.head_dim, c.rms_norm_eps))
                 .transpose()
         };
         Ok(Self {
@@ -67,47 +99,45 @@ impl SelfAttention {
         &self,
         x: &Tensor,
         layer: LayerIdx,
-        rotary: &Rotary,
-        pass: &mut Pass<'_>,
-        tap: &mut dyn Tap,
+        rule: MaskRule,
+        shared: &mut Shared<'_>,
+        taps: &mut Taps<'_, '_>,
     ) -> Result<Tensor> {
-        let num_tokens = x.dim(0)?;
-        let math = pass.math;
-        let heads = |y: Tensor, n: usize, norm: Option<&RmsNorm>| -> Result<Tensor> {
+        let (num_tokens, compute, info) = (x.dim(0)?, shared.compute, shared.info);
+        let heads = |y: Tensor, n: usize, norm: Option<&Norm>| -> Result<Tensor> {
             let mut y = y.reshape((num_tokens, n, self.head_dim))?;
             if let Some(norm) = norm {
-                y = norm.forward(&y, math)?;
+                y = norm.forward(&y, &compute)?;
             }
             Ok(y.transpose(0, 1)?.contiguous()?)
         };
-        let q = heads(self.q_proj.forward(x)?, self.num_heads, self.q_norm.as_ref())?;
-        let k = heads(self.k_proj.forward(x)?, self.num_kv_heads, self.k_norm.as_ref())?;
-        let v = heads(self.v_proj.forward(x)?, self.num_kv_heads, None)?;
-        let q = rotary.apply(&q, math)?;
-        let k = rotary.apply(&k, math)?;
-        let (k, v) = match &mut pass.cache {
+        let q = heads(self.q_proj.forward(x, &compute)?, self.num_heads, self.q_norm.as_ref())?;
+        let k = heads(self.k_proj.forward(x, &compute)?, self.num_kv_heads, self.k_norm.as_ref())?;
+        let v = heads(self.v_proj.forward(x, &compute)?, self.num_kv_heads, None)?;
+        let q = shared.rotary.apply(&q, &compute)?;
+        let k = shared.rotary.apply(&k, &compute)?;
+        let (k, v) = match &mut shared.cache {
             Some(cache) => cache.append(layer, &k, &v)?,
             None => (k, v),
         };
         let scale = 1.0 / (self.head_dim as f64).sqrt();
-        let mixed = attend(&q, &k, &v, scale, Some(pass.mask), math, |queries, probs| {
-            let wanted: Vec<u32> = tap
-                .rows()
-                .iter()
-                .filter(|row| queries.contains(row))
-                .map(|row| (row - queries.start) as u32)
-                .collect();
-            if wanted.is_empty() {
-                return Ok(());
-            }
-            let rows = Tensor::new(wanted, probs.device())?;
-            tap.on_attention(layer, probs.index_select(&rows, 1)?)
-        })?;
+        let wanted = taps.wanted_rows(&info, layer);
+        let queries: Vec<usize> = wanted.iter().map(|token| token - info.first_token).collect();
+        let attended = attend(&q, &k, &v, scale, Some(shared.mask(rule, x)?), &queries, &compute)?;
+        if let Some(rows) = &attended.rows {
+            taps.on_rows(&info, layer, &wanted, rows)?;
+        }
+        let mut mixed = attended.output;
+        if let Some(scales) = taps.head_scales(&info, layer) {
+            let scales = Tensor::from_vec(scales, (self.num_heads, 1, 1), mixed.device())?;
+            mixed = mixed.broadcast_mul(&scales.to_dtype(mixed.dtype())?)?;
+        }
         let mixed = mixed.transpose(0, 1)?.contiguous()?.flatten_from(1)?;
-        self.o_proj.forward(&mixed)
+        self.o_proj.forward(&mixed, &compute)
     }
 }
 
+#[derive(Debug, Clone)]
 #[expect(clippy::struct_field_names, reason = "the checkpoint's names")]
 struct Mlp {
     gate_proj: Linear,
@@ -126,23 +156,23 @@ impl Mlp {
     }
 
     /// down(silu(gate(x)) * up(x)) (`SwiGLU`, Shazeer 2020).
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let gate = self.gate_proj.forward(x)?.silu()?;
-        self.down_proj.forward(&(gate * self.up_proj.forward(x)?)?)
+    fn forward(&self, x: &Tensor, compute: &Compute<'_>) -> Result<Tensor> {
+        let gate = self.gate_proj.forward(x, compute)?.silu()?;
+        self.down_proj.forward(&(gate * self.up_proj.forward(x, compute)?)?, compute)
     }
 }
 
+#[derive(Debug, Clone)]
 struct DecoderLayer {
-    input_layernorm: RmsNorm,
+    input_layernorm: Norm,
     self_attn: SelfAttention,
-    post_attention_layernorm: RmsNorm,
+    post_attention_layernorm: Norm,
     mlp: Mlp,
 }
 
 impl DecoderLayer {
     fn load(loader: &Loader<'_>, name: &str, c: &TextConfig) -> Result<Self> {
-        let norm =
-            |part: &str| RmsNorm::load(loader, &format!("{name}.{part}"), c.hidden_size, c.rms_norm_eps);
+        let norm = |part: &str| Norm::rms(loader, &format!("{name}.{part}"), c.hidden_size, c.rms_norm_eps);
         Ok(Self {
             input_layernorm: norm("input_layernorm")?,
             self_attn: SelfAttention::load(loader, &format!("{name}.self_attn"), c)?,
@@ -155,52 +185,70 @@ impl DecoderLayer {
         &self,
         x: &Tensor,
         layer: LayerIdx,
-        rotary: &Rotary,
-        pass: &mut Pass<'_>,
-        tap: &mut dyn Tap,
+        rule: MaskRule,
+        shared: &mut Shared<'_>,
+        taps: &mut Taps<'_, '_>,
     ) -> Result<Tensor> {
-        let normed = self.input_layernorm.forward(x, pass.math)?;
-        let x = (x + self.self_attn.forward(&normed, layer, rotary, pass, tap)?)?;
-        let normed = self.post_attention_layernorm.forward(&x, pass.math)?;
-        Ok((&x + self.mlp.forward(&normed)?)?)
+        let compute = shared.compute;
+        let normed = self.input_layernorm.forward(x, &compute)?;
+        let x = (x + self.self_attn.forward(&normed, layer, rule, shared, taps)?)?;
+        let normed = self.post_attention_layernorm.forward(&x, &compute)?;
+        Ok((&x + self.mlp.forward(&normed, &compute)?)?)
+    }
+
+    fn each_part(&mut self, visit: &mut Visit<'_>) -> Result<()> {
+        let Self { input_layernorm, self_attn, post_attention_layernorm, mlp } = self;
+        for linear in [
+            &mut self_attn.q_proj,
+            &mut self_attn.k_proj,
+            &mut self_attn.v_proj,
+            &mut self_attn.o_proj,
+            &mut mlp.gate_proj,
+            &mut mlp.up_proj,
+            &mut mlp.down_proj,
+        ] {
+            visit(Part::Linear(linear))?;
+        }
+        let norms = [Some(input_layernorm), Some(post_attention_layernorm)];
+        for norm in norms.into_iter().chain([self_attn.q_norm.as_mut(), self_attn.k_norm.as_mut()]).flatten()
+        {
+            visit(Part::Norm(norm))?;
+        }
+        Ok(())
     }
 }
 
-/// Latent rows fitted to the model.
-struct FittedRows {
-    /// [K, D].
-    rows: Tensor,
-    token_ids: Vec<u32>,
-}
-
 /// Embedding, decoder layers, final norm and output.
+#[derive(Debug, Clone)]
 pub struct TextModel {
     config: TextConfig,
-    embed_tokens: Tensor,
+    embed_tokens: Embedding,
     layers: Vec<DecoderLayer>,
-    norm: RmsNorm,
-    /// `None` where the embedding serves as output too.
-    lm_head: Option<Tensor>,
-    latent_rows: Option<FittedRows>,
+    norm: Norm,
+    /// Where tied, its weight is the embedding's.
+    lm_head: Linear,
+    tied: bool,
     inverse_frequencies: Vec<f32>,
 }
+
+const HEAD: &str = "lm_head";
 
 impl TextModel {
     /// `language_model.*` and, where untied, `lm_head.weight`.
     pub fn load(loader: &Loader<'_>, config: &TextConfig) -> Result<Self> {
-        let shape = [config.vocab_size, config.hidden_size];
-        let tied = config.tied.unwrap_or_else(|| !loader.has("lm_head.weight"));
-        let lm_head = (!tied).then(|| loader.tensor("lm_head.weight", &shape)).transpose()?;
+        let (embed_tokens, lm_head) = load_ends(loader, config)?;
+        let tied = lm_head.is_none();
+        let lm_head = lm_head.unwrap_or_else(|| embed_tokens.rows().clone());
         let layers = (0..config.num_layers)
             .map(|i| DecoderLayer::load(loader, &format!("language_model.layers.{i}"), config))
             .collect::<Result<_>>()?;
         Ok(Self {
-            embed_tokens: loader.tensor("language_model.embed_tokens.weight", &shape)?,
+            embed_tokens,
             layers,
-            norm: RmsNorm::load(loader, "language_model.norm", config.hidden_size, config.rms_norm_eps)?,
-            lm_head,
-            latent_rows: None,
-            inverse_frequencies: inverse_frequencies(config.head_dim, config.mrope.theta),
+            norm: Norm::rms(loader, "language_model.norm", config.hidden_size, config.rms_norm_eps)?,
+            lm_head: Linear::from_parts(HEAD, lm_head, None),
+            tied,
+            inverse_frequencies: inverse_frequencies(config.head_dim, config.rotary.theta),
             config: config.clone(),
         })
     }
@@ -212,82 +260,67 @@ impl TextModel {
 
     /// Are the embedding rows the output rows too?
     pub fn is_tied(&self) -> bool {
-        self.lm_head.is_none()
+        self.tied
     }
 
-    /// Puts latent rows in, or takes them out. They replace embedding rows, and output rows where tied.
-    pub fn set_latent_rows(&mut self, rows: Option<&LatentRows>) -> Result<()> {
-        self.latent_rows = match rows {
-            None => None,
-            Some(rows) => Some(FittedRows {
-                rows: rows.rows.to_device(self.embed_tokens.device())?.to_dtype(self.embed_tokens.dtype())?,
-                token_ids: rows.token_ids.clone(),
-            }),
+    /// The token embeddings.
+    pub fn embedding(&self) -> &Embedding {
+        &self.embed_tokens
+    }
+
+    /// Every part, with its canonical name.
+    pub fn each_part(&mut self, visit: &mut Visit<'_>) -> Result<()> {
+        visit(Part::Embedding(&mut self.embed_tokens))?;
+        self.layers.iter_mut().try_for_each(|layer| layer.each_part(visit))?;
+        visit(Part::Norm(&mut self.norm))?;
+        visit(Part::Linear(&mut self.lm_head))
+    }
+
+    /// Runs the decoder: [T, D] embeddings -> [T, D] after the final norm. The cache then holds the tokens.
+    pub fn forward(&self, mut pass: Pass<'_>, taps: &mut [&mut dyn Tap]) -> Result<Tensor> {
+        let mut taps = Taps(taps);
+        let num_tokens = pass.positions.len();
+        let info = PassInfo {
+            first_token: pass.cache.as_ref().map_or(0, |cache| cache.len()),
+            roles: pass.roles,
+            num_layers: self.layers.len(),
+            num_heads: self.config.num_heads,
         };
-        Ok(())
-    }
-
-    /// Every linear layer `LoRA` can go on.
-    pub fn linears_mut(&mut self) -> impl Iterator<Item = &mut Linear> {
-        self.layers.iter_mut().flat_map(|layer| {
-            let DecoderLayer { self_attn, mlp, .. } = layer;
-            [
-                &mut self_attn.q_proj,
-                &mut self_attn.k_proj,
-                &mut self_attn.v_proj,
-                &mut self_attn.o_proj,
-                &mut mlp.gate_proj,
-                &mut mlp.up_proj,
-                &mut mlp.down_proj,
-            ]
-        })
-    }
-
-    /// Embeddings of tokens, latent rows in place of theirs: [T] ids -> [T, D].
-    pub fn embed(&self, ids: &[u32]) -> Result<Tensor> {
-        let latents: &[u32] = self.latent_rows.as_ref().map_or(&[], |rows| &rows.token_ids);
-        let latent_row = |id: &u32| latents.iter().position(|latent| latent == id);
-        let mut parts = Vec::new();
-        for run in ids.chunk_by(|a, b| latent_row(a).is_some() == latent_row(b).is_some()) {
-            let (table, index) = match (&self.latent_rows, latent_row(&run[0])) {
-                (Some(latent_rows), Some(_)) => (
-                    &latent_rows.rows,
-                    run.iter().filter_map(|id| latent_row(id).map(|row| row as u32)).collect(),
-                ),
-                _ => (&self.embed_tokens, run.to_vec()),
-            };
-            parts.push(table.index_select(&Tensor::new(index, table.device())?, 0)?);
-        }
-        Ok(if parts.len() == 1 { parts.remove(0) } else { Tensor::cat(&parts, 0)? })
-    }
-
-    /// Runs the decoder: [T, D] embeddings -> [T, D] after the final norm.
-    pub fn forward(&self, mut pass: Pass<'_>, tap: &mut dyn Tap) -> Result<Tensor> {
-        let mut x = pass.embeddings.clone();
-        let angles = mrope_angles(pass.positions, &self.inverse_frequencies, &self.config.mrope);
+        assert_eq!(info.tokens().len(), num_tokens, "roles cover the cache and this pass");
+        let mut x = pass.embeddings;
+        let angles = text_angles(pass.positions, &self.inverse_frequencies, &self.config.rotary);
         let rotary = Rotary::from_angles(&angles, self.inverse_frequencies.len(), x.dtype(), x.device())?;
-        x = tap.on_hidden(Site::Embedding, &x)?.unwrap_or(x);
+        let cache = pass.cache.take();
+        let mut shared = Shared { info, rotary, compute: pass.compute, masks: Vec::new(), cache };
+        x = taps.on_hidden(&info, Site::Embedding, x)?;
         for (i, layer) in self.layers.iter().enumerate() {
+            pass.compute.check()?;
+            if let Some(phase) = pass.phase {
+                let progress = Progress { phase, done: i, total: self.layers.len() };
+                pass.compute.observer.progress(progress)?;
+            }
             let layer_idx = LayerIdx(i);
-            tap.on_layer(layer_idx, self.layers.len())?;
-            x = layer.forward(&x, layer_idx, &rotary, &mut pass, tap)?;
-            x = tap.on_hidden(Site::AfterLayer(layer_idx), &x)?.unwrap_or(x);
+            let rule = taps.edit_mask(&info, layer_idx, pass.rule);
+            x = layer.forward(&x, layer_idx, rule, &mut shared, &mut taps)?;
+            x = taps.on_hidden(&info, Site::AfterLayer(layer_idx), x)?;
             if let Some((positions, features)) = pass.deepstack
                 && let Some(features) = features.get(i)
             {
                 x = x.index_add(positions, features, 0)?;
             }
         }
-        x = self.norm.forward(&x, pass.math)?;
-        Ok(tap.on_hidden(Site::FinalNorm, &x)?.unwrap_or(x))
+        if let Some(cache) = shared.cache {
+            cache.advance(num_tokens);
+        }
+        x = self.norm.forward(&x, &pass.compute)?;
+        taps.on_hidden(&info, Site::FinalNorm, x)
     }
 
     /// Output scores: [T, D] after the final norm -> [T, V], V grown by latents past the vocabulary.
-    pub fn logits(&self, hidden: &Tensor) -> Result<Tensor> {
-        let output = self.lm_head.as_ref().unwrap_or(&self.embed_tokens);
-        let logits = hidden.matmul(&output.t()?)?;
-        let (Some(latents), true) = (&self.latent_rows, self.is_tied()) else { return Ok(logits) };
-        let vocab = self.config.vocab_size;
+    pub fn logits(&self, hidden: &Tensor, compute: &Compute<'_>) -> Result<Tensor> {
+        let logits = self.lm_head.forward(hidden, compute)?;
+        let (Some(latents), true) = (self.embed_tokens.latents(), self.tied) else { return Ok(logits) };
+        let vocab = logits.dim(D::Minus1)?;
         let width = latents.token_ids.iter().map(|id| *id as usize + 1).max().unwrap_or(0).max(vocab);
         // An id that neither the vocabulary nor the latents have is never generated.
         let nothing = (vocab + latents.token_ids.len()) as u32;
@@ -297,32 +330,37 @@ impl TextModel {
             columns[*id as usize] = (vocab + i) as u32;
         }
         let impossible = (logits.narrow(1, 0, 1)?.zeros_like()? + f64::NEG_INFINITY)?;
-        let both = Tensor::cat(&[&logits, &hidden.matmul(&latents.rows.t()?)?, &impossible], D::Minus1)?;
+        let rows = latents.rows.to_dtype(hidden.dtype())?;
+        let both = Tensor::cat(&[&logits, &hidden.matmul(&rows.t()?)?, &impossible], D::Minus1)?;
         let columns = Tensor::from_vec(columns, width, hidden.device())?;
         Ok(both.index_select(&columns, 1)?)
     }
 }
 
-/// Rotary angles of each token: every frequency turns with the axis its section gives it.
+/// The embedding, and the output weight where it is one of its own.
 ///
-/// Sectioned (Qwen2-VL, section 2.1): frequencies in three blocks, temporal, height, width.
-/// Interleaved (Qwen3-VL): height and width take every third frequency, temporal the rest.
-/// -> [T, `head_dim` / 2] in row order.
-fn mrope_angles(positions: &[[i64; 3]], frequencies: &[f32], mrope: &MropeConfig) -> Vec<f32> {
-    let section = mrope.section;
-    let axis_of = |i: usize| -> usize {
-        if mrope.interleaved {
-            match i % 3 {
-                axis @ (1 | 2) if i < section[axis] * 3 => axis,
-                _ => 0,
-            }
-        } else {
-            (i >= section[0]) as usize + (i >= section[0] + section[1]) as usize
+/// Tied or not by what the files hold, as transformers 5 decides: where the config ties and both are there,
+/// they stay apart if they differ; where only one is there, it serves as both.
+fn load_ends(loader: &Loader<'_>, config: &TextConfig) -> Result<(Embedding, Option<Tensor>)> {
+    let shape = [config.vocab_size, config.hidden_size];
+    let (head_name, rows_name) = (format!("{HEAD}.weight"), format!("{}.weight", super::embedding::NAME));
+    let has_head = loader.has(&head_name);
+    if config.tied.unwrap_or(!has_head) {
+        if has_head && !loader.has(&rows_name) {
+            return Ok((Embedding::from_rows(loader.tensor(&head_name, &shape)?), None));
         }
-    };
-    let axes: Vec<usize> = (0..frequencies.len()).map(axis_of).collect();
-    positions
-        .iter()
-        .flat_map(|position| axes.iter().zip(frequencies).map(|(axis, f)| position[*axis] as f32 * f))
-        .collect()
+        let embedding = Embedding::load(loader, config.vocab_size, config.hidden_size)?;
+        if !has_head {
+            return Ok((embedding, None));
+        }
+        let head = loader.tensor(&head_name, &shape)?;
+        let differs = loader.reads_values() && differ(embedding.rows(), &head)?;
+        return Ok((embedding, differs.then_some(head)));
+    }
+    let head = loader.tensor(&head_name, &shape)?;
+    Ok((Embedding::load(loader, config.vocab_size, config.hidden_size)?, Some(head)))
+}
+
+fn differ(a: &Tensor, b: &Tensor) -> Result<bool> {
+    Ok(a.ne(b)?.flatten_all()?.max(0)?.to_scalar::<u8>()? != 0)
 }

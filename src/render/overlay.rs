@@ -5,38 +5,28 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use eframe::egui_wgpu::{CallbackResources, CallbackTrait, ScreenDescriptor};
-use image::imageops::FilterType;
+use image::RgbImage;
 
 use super::blend::{ColourMap, OverlayStyle};
 use crate::analysis::maps::GridMap;
 use crate::analysis::normalise::Range;
-use crate::data::picture::Picture;
+use crate::data::picture::{Picture, PictureId};
 
 /// Maps in one stack: array layers every GPU has.
 pub const MAX_LAYERS: usize = 256;
 /// Textures kept that no frame of late has used.
 const KEPT_TEXTURES: usize = 48;
-/// Larger images are shown smaller; the model still reads the original.
-const MAX_TEXTURE_SIDE: u32 = 4096;
-
 fn next_id() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-/// A picture to be shown, with an identity that survives frames.
-#[derive(Debug, Clone)]
-pub struct ShownImage {
-    id: u64,
-    /// What is shown.
-    pub picture: Arc<Picture>,
-}
-
-impl ShownImage {
-    /// Gives a picture an identity.
-    pub fn new(picture: Arc<Picture>) -> Self {
-        Self { id: next_id(), picture }
-    }
+/// What a texture holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Content {
+    Picture(PictureId),
+    Maps(u64),
+    NoMaps,
 }
 
 /// The maps of all queries over one image, one layer each.
@@ -68,7 +58,7 @@ impl MapStack {
 #[derive(Debug, Clone)]
 pub struct OverlayPaint {
     /// The image.
-    pub image: ShownImage,
+    pub image: Arc<Picture>,
     /// Which stack, which layer, and the ends of the colours.
     pub map: Option<(MapStack, usize, Range)>,
     /// How the map lies over the image.
@@ -124,7 +114,7 @@ struct Texture {
 struct Slot {
     uniforms: wgpu::Buffer,
     bind_group: wgpu::BindGroup,
-    shows: (u64, u64, ColourMap),
+    shows: (Content, Content, ColourMap),
     last_used: u64,
 }
 
@@ -133,44 +123,18 @@ pub struct OverlayRenderer {
     pipeline: wgpu::RenderPipeline,
     layout: wgpu::BindGroupLayout,
     sampler: wgpu::Sampler,
-    textures: HashMap<u64, Texture>,
+    textures: HashMap<Content, Texture>,
     colours: HashMap<ColourMap, wgpu::TextureView>,
     slots: HashMap<u64, Slot>,
     frame: u64,
     in_frame: bool,
 }
 
-const NO_MAP: u64 = 0;
-
 impl OverlayRenderer {
     /// Compiles the shader for a target format.
     pub fn new(device: &wgpu::Device, format: wgpu::TextureFormat) -> Self {
         let module = device.create_shader_module(wgpu::include_wgsl!("../../shaders/overlay.wgsl"));
-        let fragment = wgpu::ShaderStages::FRAGMENT;
-        let entry =
-            |binding, ty| wgpu::BindGroupLayoutEntry { binding, visibility: fragment, ty, count: None };
-        let texture = |filterable, view_dimension| wgpu::BindingType::Texture {
-            sample_type: wgpu::TextureSampleType::Float { filterable },
-            view_dimension,
-            multisampled: false,
-        };
-        let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-            label: Some("overlay"),
-            entries: &[
-                entry(
-                    0,
-                    wgpu::BindingType::Buffer {
-                        ty: wgpu::BufferBindingType::Uniform,
-                        has_dynamic_offset: false,
-                        min_binding_size: None,
-                    },
-                ),
-                entry(1, texture(true, wgpu::TextureViewDimension::D2)),
-                entry(2, wgpu::BindingType::Sampler(wgpu::SamplerBindingType::Filtering)),
-                entry(3, texture(false, wgpu::TextureViewDimension::D2Array)),
-                entry(4, texture(false, wgpu::TextureViewDimension::D2)),
-            ],
-        });
+        let layout = bind_group_layout(device);
         let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
             label: Some("overlay"),
             bind_group_layouts: &[Some(&layout)],
@@ -222,12 +186,12 @@ impl OverlayRenderer {
             self.frame += 1;
         }
         let frame = self.frame;
-        let image_id = paint.image.id;
+        let image_id = Content::Picture(paint.image.id());
         self.textures
             .entry(image_id)
-            .or_insert_with(|| upload_image(device, queue, &paint.image.picture))
+            .or_insert_with(|| upload_image(device, queue, &paint.image))
             .last_used = frame;
-        let map_id = paint.map.as_ref().map_or(NO_MAP, |(stack, ..)| stack.id);
+        let map_id = paint.map.as_ref().map_or(Content::NoMaps, |(stack, ..)| Content::Maps(stack.id));
         self.textures
             .entry(map_id)
             .or_insert_with(|| upload_maps(device, queue, paint.map.as_ref().map(|(stack, ..)| stack)))
@@ -244,14 +208,14 @@ impl OverlayRenderer {
         queue.write_buffer(&slot.uniforms, 0, bytemuck::bytes_of(&paint.uniforms()));
     }
 
-    fn make_slot(&self, device: &wgpu::Device, shows: (u64, u64, ColourMap)) -> Slot {
+    fn make_slot(&self, device: &wgpu::Device, shows: (Content, Content, ColourMap)) -> Slot {
         let uniforms = device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("overlay"),
             size: size_of::<Uniforms>() as u64,
             usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         });
-        let view = |id: &u64| wgpu::BindingResource::TextureView(&self.textures[id].view);
+        let view = |id: &Content| wgpu::BindingResource::TextureView(&self.textures[id].view);
         let resources = [
             uniforms.as_entire_binding(),
             view(&shows.0),
@@ -277,20 +241,17 @@ impl OverlayRenderer {
             return;
         }
         let frame = self.frame;
-        let oldest = |used: &mut dyn Iterator<Item = (u64, u64)>| {
-            used.filter(|(_, last_used)| *last_used < frame).min_by_key(|(_, last_used)| *last_used)
-        };
         while self.textures.len() > KEPT_TEXTURES {
-            let Some((id, _)) = oldest(&mut self.textures.iter().map(|(id, t)| (*id, t.last_used))) else {
+            let unused = self.textures.iter().filter(|(_, texture)| texture.last_used < frame);
+            let Some(id) = unused.min_by_key(|(_, texture)| texture.last_used).map(|(id, _)| *id) else {
                 break;
             };
             self.textures.remove(&id);
             self.slots.retain(|_, slot| slot.shows.0 != id && slot.shows.1 != id);
         }
         while self.slots.len() > 8 * KEPT_TEXTURES {
-            let Some((id, _)) = oldest(&mut self.slots.iter().map(|(id, s)| (*id, s.last_used))) else {
-                break;
-            };
+            let unused = self.slots.iter().filter(|(_, slot)| slot.last_used < frame);
+            let Some(id) = unused.min_by_key(|(_, slot)| slot.last_used).map(|(id, _)| *id) else { break };
             self.slots.remove(&id);
         }
     }
@@ -303,6 +264,33 @@ impl OverlayRenderer {
             pass.draw(0..3, 0..1);
         }
     }
+}
+
+fn bind_group_layout(device: &wgpu::Device) -> wgpu::BindGroupLayout {
+    let visibility = wgpu::ShaderStages::FRAGMENT;
+    let entry = |binding, ty| wgpu::BindGroupLayoutEntry { binding, visibility, ty, count: None };
+    let texture = |filterable, view_dimension| wgpu::BindingType::Texture {
+        sample_type: wgpu::TextureSampleType::Float { filterable },
+        view_dimension,
+        multisampled: false,
+    };
+    device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+        label: Some("overlay"),
+        entries: &[
+            entry(
+                0,
+                wgpu::BindingType::Buffer {
+                    ty: wgpu::BufferBindingType::Uniform,
+                    has_dynamic_offset: false,
+                    min_binding_size: None,
+                },
+            ),
+            entry(1, texture(true, wgpu::TextureViewDimension::D2)),
+            entry(2, wgpu::BindingType::Sampler(wgpu::SamplerBindingType::Filtering)),
+            entry(3, texture(false, wgpu::TextureViewDimension::D2Array)),
+            entry(4, texture(false, wgpu::TextureViewDimension::D2)),
+        ],
+    })
 }
 
 fn make_texture(
@@ -345,25 +333,16 @@ fn write_texture(queue: &wgpu::Queue, texture: &wgpu::Texture, mip_level: u32, s
 
 /// The picture and its halvings, so that a photograph shown small does not shimmer.
 fn upload_image(device: &wgpu::Device, queue: &wgpu::Queue, picture: &Picture) -> Texture {
-    let (width, height) = picture.size();
-    let limit = MAX_TEXTURE_SIDE.min(device.limits().max_texture_dimension_2d);
-    let shrink = f64::from(limit) / f64::from(width.max(height));
-    let scaled = |side: u32| ((f64::from(side) * shrink) as u32).max(1);
-    let mut level = if shrink < 1.0 {
-        image::imageops::resize(&picture.pixels, scaled(width), scaled(height), FilterType::Triangle)
-    } else {
-        picture.pixels.clone()
-    };
-    let (width, height) = level.dimensions();
-    let mips = width.max(height).ilog2() + 1;
-    let texture = make_texture(device, "image", [width, height, 1], mips, wgpu::TextureFormat::Rgba8Unorm);
-    for mip in 0..mips {
-        let (w, h) = ((width >> mip).max(1), (height >> mip).max(1));
-        if mip > 0 {
-            level = image::imageops::resize(&level, w, h, FilterType::Triangle);
-        }
+    let limit = device.limits().max_texture_dimension_2d;
+    let fits = |level: &&RgbImage| level.width().max(level.height()) <= limit;
+    let levels: Vec<&RgbImage> = picture.shown().iter().filter(fits).collect();
+    let (width, height) = levels[0].dimensions();
+    let size = [width, height, 1];
+    let format = wgpu::TextureFormat::Rgba8Unorm;
+    let texture = make_texture(device, "image", size, levels.len() as u32, format);
+    for (mip, level) in (0..).zip(&levels) {
         let rgba: Vec<u8> = level.pixels().flat_map(|p| [p.0[0], p.0[1], p.0[2], 255]).collect();
-        write_texture(queue, &texture, mip, [w, h, 1], &rgba);
+        write_texture(queue, &texture, mip, [level.width(), level.height(), 1], &rgba);
     }
     Texture { view: texture.create_view(&wgpu::TextureViewDescriptor::default()), last_used: 0 }
 }

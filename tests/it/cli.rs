@@ -172,7 +172,7 @@ fn check_describes_a_folder_and_finds_what_is_wrong() {
     assert_eq!(report["ok"], true);
     let facts = report["facts"].as_object().unwrap();
     assert_eq!(facts["architecture"], "qwen2_5_vl");
-    assert!(facts["adapter LoRA"].as_str().unwrap().contains("21 layers"));
+    assert!(facts["adapter LoRA"].as_str().unwrap().contains("21 modules, rank 4"));
     assert!(facts["memory"].as_str().unwrap().contains("weights 1.3 MiB"));
     assert!(livr(&["check"]).status.success());
     let broken = crate::common::Copy::of("qwen3_vl", "model");

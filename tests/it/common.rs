@@ -4,14 +4,19 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use livr_explorer::checkpoint::folder::Folder;
 use livr_explorer::data::picture::Picture;
 use livr_explorer::data::sample::Sample;
-use livr_explorer::device::{DeviceChoice, DtypeChoice};
-use livr_explorer::engine::session::{ModelSource, Session};
+use livr_explorer::engine::models::Models;
+use livr_explorer::engine::protocol::{BaseId, ModelId, ModelInfo, Source};
 use livr_explorer::error::Result;
-use livr_explorer::progress::Unobserved;
-use livr_explorer::settings::{Capture, Decoding, LatentChoice, MaskKind, Settings};
+use livr_explorer::input::processor::Processor;
+use livr_explorer::model::compute::Compute;
+use livr_explorer::progress::{Observer, Unobserved};
+use livr_explorer::settings::{
+    AttentionRows, Capture, Decoding, DeviceChoice, DtypeChoice, HiddenRows, LatentChoice, LogitRows,
+    MaskKind, Settings,
+};
+use livr_explorer::trace::Trace;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
@@ -80,7 +85,8 @@ impl Case {
             0 => LatentChoice::Off,
             n => LatentChoice::Count(n),
         };
-        Settings { mask, latents, decoding: Decoding { max_new_tokens: 6, ..Decoding::default() }, capture }
+        let decoding = Decoding { max_new_tokens: 6, ..Decoding::default() };
+        Settings { mask, latents, decoding, capture, ..Settings::default() }
     }
 
     pub fn golden(&self) -> Golden {
@@ -89,8 +95,24 @@ impl Case {
 }
 
 /// Capture everything.
-pub const EVERYTHING: Capture =
-    Capture { rows: true, full_attentions: true, full_hidden: true, full_logits: true };
+pub fn everything() -> Capture {
+    Capture {
+        attention: AttentionRows::Full,
+        hidden: Some(HiddenRows::all()),
+        logits: LogitRows::Full,
+        pixels: true,
+    }
+}
+
+/// Capture the scores that chose the answer.
+pub fn logits() -> Capture {
+    Capture { logits: LogitRows::Answer, ..Capture::default() }
+}
+
+/// The scores after the prompt, [V].
+pub fn last_logits(trace: &Trace) -> &[f32] {
+    trace.logits.as_ref().unwrap().last()
+}
 
 /// A safetensors file read whole.
 pub struct Golden {
@@ -143,18 +165,58 @@ pub fn relative_error(ours: &[f32], reference: &[f32]) -> f32 {
     difference / largest
 }
 
+/// A folder as the engine knows it.
+pub fn source(path: &Path) -> Source {
+    Source::Folder(path.to_owned())
+}
+
+/// The id of a checkpoint folder and an adapter, on the CPU.
+pub fn model_id(model: &Path, adapter: Option<&Path>, dtype: DtypeChoice) -> ModelId {
+    let base = BaseId { source: source(model), device: DeviceChoice::Cpu, dtype };
+    ModelId { base, adapter: adapter.map(source) }
+}
+
+/// A model in use, with what is needed to put another adapter on it.
+pub struct Loaded {
+    pub models: Models,
+    pub id: ModelId,
+}
+
+impl Loaded {
+    pub fn run(&mut self, sample: &Sample, settings: &Settings, observer: &dyn Observer) -> Result<Trace> {
+        self.run_with(sample, settings, &Compute::observed(observer))
+    }
+
+    pub fn run_with(&mut self, sample: &Sample, settings: &Settings, compute: &Compute<'_>) -> Result<Trace> {
+        self.models.session(&self.id).unwrap().run(sample, settings, compute)
+    }
+
+    pub fn set_adapter(&mut self, adapter: Option<&Path>) -> Result<()> {
+        let id = self.id.with_adapter(adapter.map(source));
+        self.models.open(&id, &Unobserved)?;
+        self.id = id;
+        Ok(())
+    }
+
+    pub fn info(&mut self) -> ModelInfo {
+        self.models.session(&self.id).unwrap().info()
+    }
+
+    pub fn processor(&mut self) -> &Processor {
+        self.models.session(&self.id).unwrap().processor()
+    }
+}
+
 /// Loads a checkpoint folder on the CPU.
-pub fn load(model: &Path, adapter: Option<&Path>) -> Result<Session> {
+pub fn load(model: &Path, adapter: Option<&Path>) -> Result<Loaded> {
     load_as(model, adapter, DtypeChoice::F32)
 }
 
-pub fn load_as(model: &Path, adapter: Option<&Path>, dtype: DtypeChoice) -> Result<Session> {
-    let source = ModelSource { folder: Folder::open(model)?, device: DeviceChoice::Cpu, dtype };
-    let mut session = Session::load(source, &Unobserved)?;
-    if adapter.is_some() {
-        session.set_adapter(adapter)?;
-    }
-    Ok(session)
+pub fn load_as(model: &Path, adapter: Option<&Path>, dtype: DtypeChoice) -> Result<Loaded> {
+    let mut models = Models::default();
+    let id = model_id(model, adapter, dtype);
+    models.open(&id, &Unobserved)?;
+    Ok(Loaded { models, id })
 }
 
 /// A tensor to be written: name, type, shape, bytes.

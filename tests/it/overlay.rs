@@ -7,7 +7,7 @@ use livr_explorer::analysis::maps::GridMap;
 use livr_explorer::analysis::normalise::Range;
 use livr_explorer::data::picture::Picture;
 use livr_explorer::render::blend::{ColourMap, OverlayStyle, compose};
-use livr_explorer::render::overlay::{MapStack, OverlayPaint, OverlayRenderer, ShownImage};
+use livr_explorer::render::overlay::{MapStack, OverlayPaint, OverlayRenderer};
 
 const FORMAT: wgpu::TextureFormat = wgpu::TextureFormat::Rgba8Unorm;
 
@@ -92,7 +92,7 @@ fn picture(width: u32, height: u32) -> Arc<Picture> {
     let pixels = RgbImage::from_fn(width, height, |x, y| {
         Rgb([(x * 5 % 256) as u8, (y * 7 % 256) as u8, ((x + y) * 3 % 256) as u8])
     });
-    Arc::new(Picture { name: "test".to_owned(), path: None, pixels })
+    Arc::new(Picture::new("test", pixels))
 }
 
 fn map(seed: usize) -> GridMap {
@@ -119,7 +119,7 @@ fn the_shader_is_the_plain_blend() {
         {
             let style = OverlayStyle { opacity, colour_map, smooth, fade };
             let paint = OverlayPaint {
-                image: ShownImage::new(picture.clone()),
+                image: picture.clone(),
                 map: Some((stack.clone(), layer, range)),
                 style,
                 view: [0.0, 0.0, 1.0, 1.0],
@@ -145,7 +145,7 @@ fn a_part_of_the_image_is_that_part_of_the_whole() {
     let maps = [map(4)];
     let range = Range { low: 0.0, high: 0.1 };
     let paint = |view| OverlayPaint {
-        image: ShownImage::new(picture.clone()),
+        image: picture.clone(),
         map: Some((MapStack::new(&maps).unwrap(), 0, range)),
         style: OverlayStyle::default(),
         view,
@@ -162,7 +162,7 @@ fn without_a_map_the_image_is_itself() {
     let gpu = Gpu::new();
     let picture = picture(40, 30);
     let paint = OverlayPaint {
-        image: ShownImage::new(picture.clone()),
+        image: picture.clone(),
         map: None,
         style: OverlayStyle::default(),
         view: [0.0, 0.0, 1.0, 1.0],

@@ -1,10 +1,10 @@
 //! Every tensor of the trace against what the reference implementation gave.
 
-use livr_explorer::engine::session::Session;
+use livr_explorer::array::Array;
 use livr_explorer::progress::Unobserved;
-use livr_explorer::trace::{Array, Trace};
+use livr_explorer::trace::Trace;
 
-use crate::common::{Case, EVERYTHING, FIXTURES, Golden, load, relative_error};
+use crate::common::{Case, FIXTURES, Golden, everything, load, relative_error};
 
 const TOLERANCE: f32 = 1e-4;
 
@@ -17,10 +17,10 @@ fn traces_equal_the_reference() {
         for case in &cases {
             let adapter = dir.join("adapter");
             session.set_adapter(case.uses_adapter().then_some(adapter.as_path())).unwrap();
-            let trace = session.run(&case.sample(), &case.settings(EVERYTHING), &Unobserved).unwrap();
+            let trace = session.run(&case.sample(), &case.settings(everything()), &Unobserved).unwrap();
             compare(&format!("{fixture}/{}", case.name), &trace, &case.golden());
             assert_eq!(trace.text, case.value["text"].as_str().unwrap());
-            check_pixels(fixture, &session, &trace, &case.golden());
+            check_pixels(fixture, &trace, &case.golden());
         }
     }
 }
@@ -36,30 +36,30 @@ fn compare(name: &str, trace: &Trace, golden: &Golden) {
     assert_eq!(grids, golden.integers("image_grid_thw"), "{name}: image_grid_thw");
     let generated: Vec<i64> = trace.generated.iter().map(|token| i64::from(token.id)).collect();
     assert_eq!(generated, golden.integers("generated_ids"), "{name}: generated_ids");
-    let vocab = trace.logits.shape[1];
-    let last_row =
-        Array { shape: vec![1, vocab], data: trace.logits.data[trace.logits.data.len() - vocab..].to_vec() };
-    let logits = if golden.shape("logits")[0] == 1 { &last_row } else { &trace.logits };
+    let logits = trace.logits.as_ref().unwrap();
+    let last_row = Array::new([1, logits.shape()[1]], logits.last().to_vec());
+    let logits = if golden.shape("logits")[0] == 1 { &last_row } else { logits };
+    let answer = trace.answer_attentions.as_ref().unwrap().to_array();
     let floats = [
         ("logits", Some(logits)),
-        ("generated_logits", Some(&trace.generated_logits)),
-        ("hidden_states", trace.hidden_states.as_ref()),
+        ("generated_logits", trace.generated_logits.as_ref()),
+        ("hidden_states", trace.hidden_states.as_ref().map(|hidden| &hidden.values)),
         ("attentions", trace.attentions.as_ref()),
-        ("answer_attentions", trace.answer_attentions.as_ref()),
+        ("answer_attentions", Some(&answer)),
     ];
     for (tensor, ours) in floats {
         if !golden.has(tensor) {
             continue;
         }
         let ours = ours.unwrap_or_else(|| panic!("{name}: {tensor} was not captured"));
-        assert_eq!(ours.shape, golden.shape(tensor), "{name}: shape of {tensor}");
-        let error = relative_error(&ours.data, &golden.floats(tensor));
+        assert_eq!(ours.shape(), golden.shape(tensor), "{name}: shape of {tensor}");
+        let error = relative_error(ours.data(), &golden.floats(tensor));
         assert!(error < TOLERANCE, "{name}: {tensor} is off by {error:e}");
     }
 }
 
 /// The 8-bit level each normalised value was made of must be the reference's, every one of them.
-fn check_pixels(fixture: &str, _session: &Session, trace: &Trace, golden: &Golden) {
+fn check_pixels(fixture: &str, trace: &Trace, golden: &Golden) {
     if !golden.has("pixel_levels") {
         assert!(trace.grids.is_empty());
         return;
@@ -69,13 +69,14 @@ fn check_pixels(fixture: &str, _session: &Session, trace: &Trace, golden: &Golde
     } else {
         ([0.481_454_66, 0.457_827_5, 0.408_210_73], [0.268_629_54, 0.261_302_6, 0.275_777_1])
     };
-    let width = trace.pixel_values.shape[1];
-    let levels = trace.pixel_values.data.iter().enumerate().map(|(i, value)| {
+    let pixels = trace.pixel_values.as_ref().unwrap();
+    let width = pixels.shape()[1];
+    let levels = pixels.data().iter().enumerate().map(|(i, value)| {
         let channel = i % width / (width / 3);
         ((value * std[channel] + mean[channel]) * 255.0).round() as u8
     });
     let reference = golden.levels("pixel_levels");
-    assert_eq!(trace.pixel_values.shape, golden.shape("pixel_levels"));
+    assert_eq!(pixels.shape(), golden.shape("pixel_levels"));
     let different = levels.zip(reference).filter(|(a, b)| a != *b).count();
     assert_eq!(different, 0, "{fixture}: {different} of {} pixel values", reference.len());
 }

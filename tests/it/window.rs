@@ -1,24 +1,25 @@
-//! The window as its user has it: clicked by accessible name, pictures compared.
+//! The window as its user has it: clicked by accessible name, pictures compared. Nothing but actions changes it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use egui_kittest::SnapshotOptions;
 use egui_kittest::kittest::{NodeT, Queryable};
-use egui_kittest::{Harness, SnapshotOptions};
-use livr_explorer::analysis::maps::Query;
-use livr_explorer::app::state::Persisted;
-use livr_explorer::app::window::{LivrApp, STORAGE_KEY, Startup};
-use livr_explorer::checkpoint::folder::Folder;
+use livr_explorer::analysis::maps::{Query, Selection};
+use livr_explorer::app::actions::{Action, EditAction, ImagesAction, JobAction, ViewAction};
+use livr_explorer::app::kept::Kept;
+use livr_explorer::app::offscreen::{Offscreen, Window};
+use livr_explorer::app::state::State;
+use livr_explorer::app::window::Startup;
 use livr_explorer::data::picture::Picture;
-use livr_explorer::device::{DeviceChoice, DtypeChoice};
 use livr_explorer::engine::demo;
-use livr_explorer::settings::MaskKind;
-use livr_explorer::units::LayerIdx;
+use livr_explorer::engine::protocol::{ModelInfo, Run, Source};
+use livr_explorer::settings::{DeviceChoice, DtypeChoice, LatentChoice, MaskKind, PixelBudget};
+use livr_explorer::trace::Timings;
+use livr_explorer::units::{HeadIdx, LayerIdx};
 
-use crate::common::{Copy, fixture};
-
-type Window = Harness<'static, LivrApp>;
+use crate::common::{Copy, fixture, source};
 
 /// Software drivers differ by one grey level on a few pixels, and fonts by hinting.
 fn tolerant() -> SnapshotOptions {
@@ -26,44 +27,56 @@ fn tolerant() -> SnapshotOptions {
     SnapshotOptions::new().threshold(1.5).max_failed_pixels(40).output_path(snapshots)
 }
 
-fn startup() -> Startup {
-    Startup {
-        model: demo::model(),
-        adapter: Some(demo::adapter()),
-        device: DeviceChoice::Cpu,
-        dtype: DtypeChoice::F32,
-        images: vec![Arc::new(demo::picture().unwrap())],
-        ask: false,
-        adjust: Box::new(|state| state.persisted.max_new_tokens = 3),
-    }
+/// The demo, a photograph, and answers of three tokens.
+pub fn first_actions() -> Vec<Action> {
+    vec![
+        JobAction::OpenModel { base: Source::Demo, adapter: Some(Source::Demo) }.into(),
+        ImagesAction::Add(vec![Arc::new(demo::picture().unwrap())]).into(),
+        EditAction::SetMaxNewTokens(3).into(),
+    ]
+}
+
+fn startup(actions: Vec<Action>) -> Startup {
+    Startup::new(DeviceChoice::Cpu, DtypeChoice::F32, actions)
+}
+
+pub fn open(size: [f32; 2], theme: egui::Theme, startup: Startup) -> Window {
+    let form = Offscreen { size, scale: 1.0, theme, system_fonts: false };
+    form.open(startup).expect("a graphics driver, in software if need be")
 }
 
 fn window_of(size: [f32; 2], theme: egui::Theme, startup: Startup) -> Window {
-    let mut window = Harness::builder()
-        .with_size(size)
-        .with_theme(theme)
-        .with_step_dt(0.1)
-        .allow_missing_glyphs()
-        .wgpu()
-        .build_eframe(|cc| LivrApp::new(cc, startup));
+    let mut window = open(size, theme, startup);
     settle(&mut window);
     window
 }
 
 fn window() -> Window {
-    window_of([1200.0, 800.0], egui::Theme::Dark, startup())
+    window_of([1200.0, 800.0], egui::Theme::Dark, startup(first_actions()))
 }
 
 /// Steps until nothing is under way.
 fn settle(window: &mut Window) {
-    let started = Instant::now();
-    window.step();
-    while !window.state().is_settled() {
-        assert!(started.elapsed() < Duration::from_mins(2), "it never settles");
-        std::thread::sleep(Duration::from_millis(2));
-        window.step();
-    }
-    window.run_steps(3);
+    let settled = livr_explorer::app::offscreen::settle(window, Duration::from_mins(2));
+    assert!(settled, "it never settles");
+}
+
+pub fn state(window: &Window) -> &State {
+    window.state().state()
+}
+
+/// Does what a panel or the command line would ask for.
+pub fn apply(window: &mut Window, action: impl Into<Action>) {
+    let ctx = window.ctx.clone();
+    window.state_mut().controller.apply(action, &ctx);
+}
+
+fn run(window: &Window) -> Arc<Run> {
+    state(window).shown_run().expect("an answer").clone()
+}
+
+fn info(window: &Window) -> &ModelInfo {
+    state(window).models.in_use.as_ref().expect("a model")
 }
 
 fn click(window: &mut Window, label: &str) {
@@ -80,12 +93,15 @@ fn asked() -> Window {
 /// Hides what differs from machine to machine: threads and memory, and the run's time.
 fn picture(window: &mut Window, name: &str) {
     window.remove_cursor();
-    window.state_mut().controller.state.used_bytes = 0;
-    if let livr_explorer::app::state::Pending::Ready(info) = &mut window.state_mut().controller.state.model {
+    let state = &mut window.state_mut().controller.state;
+    state.ui.used_bytes = 0;
+    if let Some(info) = &mut state.models.in_use {
         "CPU".clone_into(&mut info.device);
     }
-    if let livr_explorer::app::state::Pending::Ready(trace) = &mut window.state_mut().controller.state.trace {
-        Arc::make_mut(trace).timings = livr_explorer::trace::Timings::default();
+    if let Some(run) = state.shown_run().cloned() {
+        let mut timeless = Run::clone(&run);
+        Arc::make_mut(&mut timeless.trace).timings = Timings::default();
+        state.runs.insert(Arc::new(timeless), |_| true);
     }
     window.run_steps(2);
     window.snapshot_options(name, &tolerant());
@@ -100,7 +116,7 @@ fn the_first_minute() {
     window.run_steps(1);
     window.key_press(egui::Key::Enter);
     settle(&mut window);
-    let trace = window.state().controller.state.trace.latest().expect("an answer").clone();
+    let trace = run(&window).trace.clone();
     assert_eq!(trace.num_latents(), 16);
     assert_eq!(trace.choices.len(), 2);
     for latent in 0..16 {
@@ -114,7 +130,7 @@ fn the_first_minute() {
 
 #[test]
 fn light_theme_and_small_window() {
-    let mut window = window_of([860.0, 560.0], egui::Theme::Light, startup());
+    let mut window = window_of([860.0, 560.0], egui::Theme::Light, startup(first_actions()));
     click(&mut window, "Light theme");
     click(&mut window, "Ask");
     picture(&mut window, "light_small");
@@ -123,16 +139,30 @@ fn light_theme_and_small_window() {
 #[test]
 fn the_stage_one_switch_answers_anew() {
     let mut window = asked();
-    let before = window.state().controller.state.trace.latest().unwrap().clone();
+    // One head of one layer, where the mask shows: the mean over all hides it behind the rest.
+    let selection = Selection { layer: Some(LayerIdx(2)), head: Some(HeadIdx(0)), ..Selection::default() };
+    apply(&mut window, ViewAction::Select(selection));
+    apply(&mut window, ViewAction::SelectQuery(Query::Answer(0)));
+    settle(&mut window);
+    let before = run(&window);
+    let map = |window: &Window| {
+        let shown = state(window).panes.map.in_sight().unwrap();
+        shown.maps.maps[shown.query][0].values.clone()
+    };
+    assert!(map(&window).iter().all(|p| *p > 0.0), "without the mask the answer sees every patch");
     click(&mut window, "Stage-1 bottleneck mask");
-    let after = window.state().controller.state.trace.latest().unwrap().clone();
-    assert_eq!(after.settings.mask, MaskKind::Bottleneck);
-    assert_ne!(before.logits, after.logits);
+    let after = run(&window);
+    assert_eq!(after.request.settings.mask, MaskKind::Bottleneck);
+    assert_ne!(before.id, after.id);
+    let logprob = |run: &Run| run.trace.choices[0].logprob;
+    assert_ne!(logprob(&before), logprob(&after));
+    assert!(map(&window).iter().all(|p| *p == 0.0), "with it the answer sees none");
     // The same images: the vision tower did not run again.
-    assert_eq!(after.timings.vision_secs, 0.0);
+    assert_eq!(after.trace.timings.vision_secs, 0.0);
     click(&mut window, "Latents");
-    assert_eq!(window.state().controller.state.trace.latest().unwrap().num_latents(), 0);
-    assert_eq!(window.state().controller.state.query, Query::Answer(0));
+    assert_eq!(run(&window).trace.num_latents(), 0);
+    assert_eq!(state(&window).panes.map.query, Query::Answer(0));
+    assert_eq!(state(&window).kept.settings.latents, LatentChoice::Off);
 }
 
 #[test]
@@ -140,7 +170,7 @@ fn latents_layers_and_heads_by_click_and_by_key() {
     let mut window = asked();
     window.get_by_label_contains("Latent 5,").click();
     window.run_steps(2);
-    assert_eq!(window.state().controller.state.query, Query::Latent(5));
+    assert_eq!(state(&window).panes.map.query, Query::Latent(5));
     // Keys go to the window once no text is being edited.
     window.get_by_label_contains("Latent 5,").focus();
     window.run_steps(1);
@@ -149,35 +179,14 @@ fn latents_layers_and_heads_by_click_and_by_key() {
         window.key_press(key);
         settle(&mut window);
     }
-    let state = &window.state().controller.state;
-    assert_eq!(state.persisted.mask, MaskKind::Bottleneck);
-    assert_eq!(state.selection.head.map(|h| h.0), Some(1));
-    assert!(state.persisted.style.smooth);
-    window.state_mut().controller.state.selection.layer = Some(LayerIdx(2));
+    let view = state(&window).kept.view;
+    assert_eq!(state(&window).kept.settings.mask, MaskKind::Bottleneck);
+    assert_eq!(view.selection.head.map(|h| h.0), Some(1));
+    assert!(view.style.smooth);
+    let selection = Selection { layer: Some(LayerIdx(2)), ..view.selection };
+    apply(&mut window, ViewAction::Select(selection));
+    settle(&mut window);
     picture(&mut window, "latent_5_layer_2_head_1_smooth");
-}
-
-#[test]
-fn the_matrix_chooses_a_head() {
-    let mut window = window_of([1200.0, 1100.0], egui::Theme::Dark, startup());
-    click(&mut window, "Ask");
-    let node = window.get_by_label_contains("of 3 layers and 4 heads");
-    let rect = node.rect();
-    let cell = egui::pos2(rect.left() + rect.width() * 2.5 / 4.0, rect.top() + rect.height() * 1.5 / 3.0);
-    window.hover_at(cell);
-    window.run_steps(1);
-    for pressed in [true, false] {
-        let button = egui::PointerButton::Primary;
-        window.event(egui::Event::PointerButton {
-            pos: cell,
-            button,
-            pressed,
-            modifiers: egui::Modifiers::NONE,
-        });
-        window.run_steps(1);
-    }
-    let selection = window.state().controller.state.selection;
-    assert_eq!((selection.layer.map(|l| l.0), selection.head.map(|h| h.0)), (Some(1), Some(2)));
 }
 
 #[test]
@@ -186,9 +195,9 @@ fn hovering_a_patch_reads_it_out() {
     let canvas = window.get_by_label_contains("images with the attention of latent 0").rect();
     window.hover_at(canvas.center());
     window.run_steps(3);
-    let hovered = window.state().controller.state.hovered.expect("a patch");
+    let hovered = state(&window).panes.map.hovered.expect("a patch");
     assert!(window.query_by_label_contains("most from latents").is_some());
-    let trace = window.state().controller.state.trace.latest().unwrap().clone();
+    let trace = &run(&window).trace;
     let (rows, cols) = trace.grids[0].merged(trace.merge_size);
     assert_eq!((hovered.row, hovered.col), (rows / 2, cols / 2));
 }
@@ -197,21 +206,34 @@ fn hovering_a_patch_reads_it_out() {
 fn images_come_go_and_come_back() {
     let mut window = asked();
     let dir = fixture("qwen3_vl/images");
-    for name in ["0.png", "1.png"] {
-        let added = Arc::new(Picture::read(&dir.join(name)).unwrap());
-        window.state_mut().controller.add_image(added);
-    }
-    window.run_steps(2);
-    assert!(window.query_by_label_contains("ask again").is_some());
+    apply(&mut window, ImagesAction::Read(vec![dir.join("0.png"), dir.join("1.png")]));
+    settle(&mut window);
+    assert!(window.query_by_label_contains("you have changed the images: ask again").is_some());
+    // The photograph that was asked about still shows its map.
+    assert!(window.query_by_label_contains("3 images with the attention of latent 0").is_some());
     picture(&mut window, "three_images_before_asking");
     click(&mut window, "Clear images");
-    assert!(window.state().controller.state.images.is_empty());
+    assert!(state(&window).images.is_empty());
     picture(&mut window, "no_images");
     click(&mut window, "Undo");
-    assert_eq!(window.state().controller.state.images.len(), 3);
+    assert_eq!(state(&window).images.len(), 3);
     click(&mut window, "Ask");
-    let maps = window.state().controller.state.maps.as_ref().unwrap();
-    assert_eq!(maps.stacks.len(), 3);
+    let shown = state(&window).panes.map.in_sight().unwrap();
+    assert_eq!(shown.maps.maps[0].len(), 3);
+}
+
+#[test]
+fn a_question_replaced_comes_back() {
+    let mut window = asked();
+    let first = state(&window).kept.question.clone();
+    apply(&mut window, EditAction::SetQuestion("Another question entirely".to_owned()));
+    window.run_steps(2);
+    assert!(window.query_by_label_contains("you have changed the question").is_some());
+    click(&mut window, "Undo");
+    assert_eq!(state(&window).kept.question, first);
+    assert!(window.query_by_label_contains("you have changed").is_none());
+    apply(&mut window, EditAction::Redo);
+    assert_eq!(state(&window).kept.question, "Another question entirely");
 }
 
 #[test]
@@ -219,6 +241,7 @@ fn a_bad_model_leaves_the_one_in_use() {
     let broken = Copy::of("qwen3_vl", "model");
     broken.edit_json("config.json", |config| config["model_type"] = "llama".into());
     let mut window = asked();
+    let before = run(&window);
     window.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::O);
     window.run_steps(2);
     window
@@ -227,62 +250,66 @@ fn a_bad_model_leaves_the_one_in_use() {
     window.run_steps(2);
     click(&mut window, "Open");
     assert!(window.query_by_label_contains("expected qwen2_5_vl or qwen3_vl, found \"llama\"").is_some());
-    assert_eq!(window.state().controller.state.model.latest().unwrap().family, "qwen3_vl");
+    assert_eq!(state(&window).ui.notices.len(), 1, "one failure, one notice");
+    assert_eq!(info(&window).family, "qwen3_vl");
+    // The answer in sight is still that of the model in use.
+    assert_eq!(run(&window).id, before.id);
+    assert!(state(&window).is_current(&before));
     click(&mut window, "Ask");
-    assert!(window.state().controller.state.trace.latest().is_some());
+    assert_ne!(run(&window).id, before.id);
     click(&mut window, "Dismiss");
-    assert!(window.state().controller.state.notices.is_empty());
+    assert!(state(&window).ui.notices.is_empty());
 }
 
 #[test]
 fn models_and_adapters_change_hands() {
     let mut window = asked();
-    let controller = &mut window.state_mut().controller;
-    controller.take_dropped(vec![fixture("qwen2_5_vl/model")]);
+    apply(&mut window, JobAction::TakePaths(vec![fixture("qwen2_5_vl/model")]));
     settle(&mut window);
-    let info = window.state().controller.state.model.latest().unwrap().clone();
-    assert_eq!((info.family, info.adapter.as_deref()), ("qwen2_5_vl", None));
-    window.state_mut().controller.take_dropped(vec![fixture("qwen2_5_vl/adapter")]);
+    assert_eq!((info(&window).family, info(&window).adapter.as_deref()), ("qwen2_5_vl", None));
+    apply(&mut window, JobAction::TakePaths(vec![fixture("qwen2_5_vl/adapter")]));
     settle(&mut window);
-    let state = &window.state().controller.state;
-    assert_eq!(state.model.latest().unwrap().trained_latents, 4);
+    assert_eq!(info(&window).trained_latents, 4);
     // The question was asked anew of each.
-    assert_eq!(state.trace.latest().unwrap().num_latents(), 4);
-    assert_eq!(state.persisted.recent_models, [fixture("qwen2_5_vl/model")]);
+    assert_eq!(run(&window).request.model, info(&window).id);
+    assert_eq!(run(&window).trace.num_latents(), 4);
+    assert_eq!(state(&window).kept.recent_models, [fixture("qwen2_5_vl/model")]);
+    assert_eq!(state(&window).kept.recent_adapters, [fixture("qwen2_5_vl/adapter")]);
 }
 
 #[test]
-fn a_deeper_model_while_the_old_trace_is_in_sight() {
+fn a_deeper_model_while_the_old_run_is_in_sight() {
     let mut window = asked();
-    window.state_mut().controller.take_dropped(vec![fixture("qwen3_vl_big/model")]);
-    while window.state().controller.state.model.is_waiting() {
+    apply(&mut window, JobAction::TakePaths(vec![fixture("qwen3_vl_big/model")]));
+    while state(&window).models.opening.is_some() {
         window.step();
     }
-    // Layer 3 is there now, but not in the demo's trace.
-    window.state_mut().controller.state.selection.layer = Some(LayerIdx(3));
+    // Layer 3 is there now, but not in the demo's run.
+    let selection = Selection { layer: Some(LayerIdx(3)), ..state(&window).kept.view.selection };
+    apply(&mut window, ViewAction::Select(selection));
     window.step();
     settle(&mut window);
-    assert_eq!(window.state().controller.state.trace.latest().unwrap().attention_dims(), (4, 6));
+    assert_eq!(run(&window).trace.attention_dims(), (4, 6));
 }
 
 #[test]
 fn a_model_and_its_adapter_dropped_together() {
     let mut window = window();
     let paths = vec![fixture("qwen2_5_vl/adapter"), fixture("qwen2_5_vl/model")];
-    window.state_mut().controller.take_dropped(paths);
+    apply(&mut window, JobAction::TakePaths(paths));
     settle(&mut window);
-    let info = window.state().controller.state.model.latest().unwrap().clone();
-    assert_eq!((info.family, info.adapter.as_deref()), ("qwen2_5_vl", Some("adapter")));
+    assert_eq!((info(&window).family, info(&window).adapter.as_deref()), ("qwen2_5_vl", Some("adapter")));
+    assert!(state(&window).ui.notices.is_empty());
 }
 
 #[test]
 fn an_answer_of_more_tokens_than_a_texture_has_layers() {
     let mut window = window();
-    window.state_mut().controller.state.persisted.max_new_tokens = 260;
+    apply(&mut window, EditAction::SetMaxNewTokens(260));
     click(&mut window, "Ask");
-    let count = window.state().controller.state.maps.as_ref().unwrap().queries.len();
+    let count = state(&window).panes.map.in_sight().unwrap().rows.queries.len();
     assert!(count > 256, "{count}");
-    window.state_mut().controller.state.query = Query::Answer(259);
+    apply(&mut window, ViewAction::SelectQuery(Query::Answer(259)));
     window.run_steps(2);
     assert!(window.render().is_ok());
 }
@@ -290,78 +317,87 @@ fn an_answer_of_more_tokens_than_a_texture_has_layers() {
 #[test]
 fn the_window_repaints_while_the_model_works_and_can_stop_it() {
     let mut window = window();
-    window.state_mut().controller.state.persisted.max_new_tokens = 512;
+    apply(&mut window, EditAction::SetMaxNewTokens(512));
     window.get_by_label("Ask").click();
     window.step();
-    let mut frames = 0;
-    while window.state().controller.state.partial_answer.is_empty() && frames < 10_000 {
+    // Each frame shows how far the answer is: were the window to wait for the model, it would see the end only.
+    let mut seen = std::collections::BTreeSet::new();
+    while seen.len() < 5 {
         window.step();
-        frames += 1;
+        let asked = state(&window).runs.asked.as_ref().expect("it answers until it is stopped");
+        seen.insert(asked.partial_answer.clone());
     }
-    assert!(!window.state().is_settled(), "it should still be answering");
     window.get_by_label("Cancel").click();
     settle(&mut window);
-    let state = &window.state().controller.state;
-    assert!(state.trace.latest().is_none() && state.notices.is_empty());
-    window.state_mut().controller.state.persisted.max_new_tokens = 2;
+    assert!(state(&window).shown_run().is_none() && state(&window).ui.notices.is_empty());
+    apply(&mut window, EditAction::SetMaxNewTokens(2));
     click(&mut window, "Ask");
-    assert!(window.state().controller.state.trace.latest().is_some());
-}
-
-/// Keeps what eframe would write to disk.
-#[derive(Default)]
-struct Memory(std::collections::BTreeMap<String, String>);
-
-impl eframe::Storage for Memory {
-    fn get_string(&self, key: &str) -> Option<String> {
-        self.0.get(key).cloned()
-    }
-
-    fn set_string(&mut self, key: &str, value: String) {
-        self.0.insert(key.to_owned(), value);
-    }
-
-    fn remove_string(&mut self, key: &str) {
-        self.0.remove(key);
-    }
-
-    fn flush(&mut self) {}
+    assert_eq!(run(&window).trace.generated.len(), 2);
 }
 
 #[test]
 fn what_the_user_set_is_kept_between_starts() {
-    let mut window = asked();
-    click(&mut window, "Stage-1 bottleneck mask");
-    click(&mut window, "Smooth");
-    let mut storage = Memory::default();
-    eframe::App::save(window.state_mut(), &mut storage);
-    let kept: Persisted = eframe::get_value(&storage, STORAGE_KEY).unwrap();
-    assert_eq!(kept, window.state().controller.state.persisted);
-    assert_eq!((kept.mask, kept.style.smooth, kept.history.len()), (MaskKind::Bottleneck, true, 1));
-    // A file of an older version lacks fields; one that is damaged counts as none.
-    storage.0.insert(STORAGE_KEY.to_owned(), "(max_new_tokens: 7)".to_owned());
-    let older: Persisted = eframe::get_value(&storage, STORAGE_KEY).unwrap();
-    assert_eq!(older, Persisted { max_new_tokens: 7, ..Persisted::default() });
-    storage.0.insert(STORAGE_KEY.to_owned(), "((damaged".to_owned());
-    assert!(eframe::get_value::<Persisted>(&storage, STORAGE_KEY).is_none());
+    let dir = tempfile::TempDir::new().unwrap();
+    let kept_in: PathBuf = dir.path().join("kept.json");
+    let remembering = |actions| Startup { kept_in: Some(kept_in.clone()), ..startup(actions) };
+    let mut first = window_of([900.0, 620.0], egui::Theme::Dark, remembering(first_actions()));
+    click(&mut first, "Stage-1 bottleneck mask");
+    click(&mut first, "Smooth");
+    click(&mut first, "Ask");
+    eframe::App::on_exit(first.state_mut());
+    let kept = state(&first).kept.clone();
+    assert_eq!(Kept::read(&kept_in), kept);
+    let second = window_of([900.0, 620.0], egui::Theme::Dark, remembering(Vec::new()));
+    assert_eq!(state(&second).kept, kept);
+    assert_eq!((kept.settings.mask, kept.view.style.smooth), (MaskKind::Bottleneck, true));
+    assert_eq!((kept.settings.decoding.max_new_tokens, kept.history.len()), (3, 1));
 }
 
 #[test]
 fn the_list_of_keys() {
-    let mut window = window_of([900.0, 620.0], egui::Theme::Dark, startup());
+    let mut window = window_of([900.0, 620.0], egui::Theme::Dark, startup(first_actions()));
     window.key_press(egui::Key::F1);
     window.run_steps(3);
     picture(&mut window, "keys");
     window.key_press(egui::Key::Escape);
     window.run_steps(3);
-    assert!(!window.state().controller.state.help_open);
+    assert!(!state(&window).ui.help_open);
 }
 
 #[test]
 fn a_model_that_is_not_there_says_so() {
     let empty = tempfile::TempDir::new().unwrap();
-    let broken = Startup { model: Folder::open(empty.path()).unwrap(), adapter: None, ..startup() };
-    let window = window_of([900.0, 600.0], egui::Theme::Dark, broken);
+    let open: Action = JobAction::OpenModel { base: source(empty.path()), adapter: None }.into();
+    let mut window = window_of([900.0, 600.0], egui::Theme::Dark, startup(vec![open, JobAction::Ask.into()]));
     assert!(window.query_all_by_label_contains("config.json is missing").next().is_some());
     assert!(window.get_by_label("Ask").accesskit_node().is_disabled());
+    assert_eq!(state(&window).ui.notices.len(), 1);
+    // A good one makes it good again.
+    apply(&mut window, JobAction::OpenModel { base: Source::Demo, adapter: None });
+    settle(&mut window);
+    assert!(!window.get_by_label("Ask").accesskit_node().is_disabled());
+}
+
+#[test]
+fn larger_images_cost_more_tokens() {
+    let mut window = asked();
+    let tokens = |window: &Window| run(window).trace.image_spans[0].len();
+    let auto = tokens(&window);
+    apply(&mut window, EditAction::SetMaxPixels(PixelBudget::Pixels(64 * 64)));
+    settle(&mut window);
+    let small = tokens(&window);
+    assert!(small <= 4 && small < auto, "{small} of {auto}");
+    let (height, width) = run(&window).trace.read_size(0);
+    assert!(window.query_by_label(&format!("read at {width} x {height}")).is_some());
+}
+
+#[test]
+fn a_pasted_picture_and_an_added_one_are_two() {
+    let mut window = window();
+    let picture = || Arc::new(Picture::new("twin", image::RgbImage::new(8, 8)));
+    let (one, other) = (picture(), picture());
+    assert_ne!(one, other);
+    apply(&mut window, ImagesAction::Add(vec![one.clone(), other.clone()]));
+    apply(&mut window, ImagesAction::Move(2, false));
+    assert_eq!(state(&window).images[1..], [other, one]);
 }

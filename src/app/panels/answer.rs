@@ -4,29 +4,30 @@ use egui::Ui;
 
 use super::bar_ui;
 use crate::analysis::maps::Query;
-use crate::app::actions::Action;
-use crate::app::state::{Pending, State};
+use crate::app::actions::{Actions, ViewAction};
+use crate::app::state::State;
+use crate::app::words::{listed, visible};
+use crate::trace::GeneratedToken;
 
 /// Draws the section.
-pub fn answer_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
+pub fn answer_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     ui.heading("Answer");
-    if let Pending::Failed { problem, .. } = &state.trace {
+    if let Some(problem) = &state.runs.problem {
         ui.label(problem);
     }
-    if state.trace.is_waiting() && !state.partial_answer.is_empty() {
-        ui.label(egui::RichText::new(&state.partial_answer).size(16.0));
+    let asked = state.runs.asked.as_ref();
+    if let Some(asked) = asked.filter(|asked| !asked.partial_answer.is_empty()) {
+        ui.label(egui::RichText::new(&asked.partial_answer).size(16.0));
         return;
     }
-    let Some(trace) = state.trace.latest() else {
-        ui.weak(if state.trace.is_waiting() {
-            "Thinking…"
-        } else {
-            "Press Enter in the question box to ask"
-        });
+    let Some(run) = state.shown_run() else {
+        ui.weak(if asked.is_some() { "Thinking…" } else { "Press Enter in the question box to ask" });
         return;
     };
-    if !state.is_current() && !state.trace.is_waiting() {
-        ui.weak("The images or switches have changed since: ask again");
+    let trace = &run.trace;
+    if asked.is_none() && !state.is_current(run) {
+        let changes = listed(&state.changes_since(run));
+        ui.weak(format!("Since this answer you have changed {changes}: ask again"));
     }
     let answer = if trace.answer.is_empty() { "(nothing but special tokens)" } else { &trace.answer };
     ui.add(egui::Label::new(egui::RichText::new(answer).size(16.0)).wrap().selectable(true));
@@ -44,38 +45,21 @@ pub fn answer_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     ui.weak("Tokens: click one for where it looks");
     ui.horizontal_wrapped(|ui| {
         for (i, token) in trace.generated.iter().enumerate() {
-            let chosen = state.query == Query::Answer(i);
+            let chosen = state.panes.map.query == Query::Answer(i);
             let label = format!("{}  {:.0} %", visible(&token.text), 100.0 * token.logprob.exp());
             let response = ui.selectable_label(chosen, label);
-            let others = || {
-                let lines: Vec<String> = token
-                    .alternatives
-                    .iter()
-                    .map(|(_, text, p)| format!("{:5.1} %  {}", 100.0 * p, visible(text)))
-                    .collect();
-                lines.join("\n")
-            };
-            if response
-                .on_hover_ui(|ui| {
-                    ui.monospace(others());
-                })
-                .clicked()
-            {
-                actions.push(Action::SelectQuery(Query::Answer(i)));
+            let response = response.on_hover_ui(|ui| {
+                ui.monospace(alternatives(token));
+            });
+            if response.clicked() {
+                actions.push(ViewAction::SelectQuery(Query::Answer(i)));
             }
         }
     });
 }
 
-/// A token's text with white space in sight.
-pub fn visible(text: &str) -> String {
-    text.chars()
-        .map(|c| match c {
-            '\n' => '⏎',
-            '\t' => '→',
-            ' ' => '␣',
-            c if c.is_control() => '□',
-            c => c,
-        })
-        .collect()
+fn alternatives(token: &GeneratedToken) -> String {
+    let lines =
+        token.alternatives.iter().map(|(_, text, p)| format!("{:5.1} %  {}", 100.0 * p, visible(text)));
+    lines.collect::<Vec<_>>().join("\n")
 }

@@ -2,13 +2,13 @@
 
 use egui::{Grid, Id, Modal, ScrollArea, Ui};
 
-use crate::app::actions::Action;
-use crate::app::keyboard::BINDINGS;
+use crate::app::actions::{Actions, ViewAction};
+use crate::app::keyboard::{BINDINGS, Binding};
 use crate::app::state::State;
 
 /// Draws the list where it is open.
-pub fn help_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
-    if !state.help_open {
+pub fn help_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
+    if !state.ui.help_open {
         return;
     }
     let modal = Modal::new(Id::unique("help")).show(ui.ctx(), |ui| {
@@ -16,9 +16,12 @@ pub fn help_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
         let height = (ui.ctx().content_rect().height() - 140.0).max(120.0);
         ScrollArea::vertical().max_height(height).show(ui, |ui| {
             Grid::new("keys").num_columns(2).spacing([24.0, 4.0]).show(ui, |ui| {
-                let in_question =
-                    [("Enter", "Ask, from the question box"), ("Shift+Enter", "New line in the question")];
-                let all = BINDINGS.iter().map(|binding| (binding.keys, binding.does));
+                let in_question = [
+                    ("Enter".to_owned(), "Ask, from the question box"),
+                    ("Shift+Enter".to_owned(), "New line in the question"),
+                ];
+                let format = |binding: &Binding| (ui.ctx().format_shortcut(&binding.shortcut), binding.does);
+                let all: Vec<(String, &str)> = BINDINGS.iter().map(format).collect();
                 for (keys, does) in in_question.into_iter().chain(all) {
                     ui.monospace(keys);
                     ui.label(does);
@@ -28,10 +31,10 @@ pub fn help_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
         });
         ui.weak("Tab moves between controls. Scroll zooms, drag moves, double-click fits the images.");
         if ui.button("Close").clicked() {
-            actions.push(Action::ToggleHelp);
+            actions.push(ViewAction::ToggleHelp);
         }
     });
-    if modal.should_close() && !actions.contains(&Action::ToggleHelp) {
-        actions.push(Action::ToggleHelp);
+    if modal.should_close() && !actions.contains(&ViewAction::ToggleHelp.into()) {
+        actions.push(ViewAction::ToggleHelp);
     }
 }

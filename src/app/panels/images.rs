@@ -3,50 +3,61 @@
 use egui::{Rect, Role, Sense, Stroke, StrokeKind, Ui};
 
 use super::name_widget;
-use crate::analysis::maps::Query;
-use crate::app::actions::Action;
-use crate::app::canvas::{patch_from_point, place, rect_from_patch, visible_part, zoom_about};
-use crate::app::state::{CanvasView, Hovered, PathKind, State};
-use crate::app::theme::{self, GAP};
+use crate::app::actions::{Actions, EditAction, ImagesAction, ViewAction};
+use crate::app::canvas::{
+    CanvasView, patch_from_point, place, rect_from_patch, sizes, visible_part, zoom_about,
+};
+use crate::app::keyboard::{does, hint};
+use crate::app::map_pane::{Hovered, InSight};
+use crate::app::state::{PathKind, State};
+use crate::app::theme::{self, DIMMED, GAP};
+use crate::app::words::query_name;
+use crate::render::blend::OverlayStyle;
 use crate::render::overlay::OverlayPaint;
 
 const IMAGE_GAP: f32 = 12.0;
+/// The system's own.
+const PASTE: egui::KeyboardShortcut = egui::KeyboardShortcut::new(egui::Modifiers::COMMAND, egui::Key::V);
 
 /// Draws the row of buttons above the canvas.
-pub fn image_bar_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
+pub fn image_bar_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     ui.horizontal_wrapped(|ui| {
-        if ui.button("Open images…").on_hover_text("Ctrl+I, or drop files").clicked() {
-            actions.push(Action::OpenPathDialog(PathKind::Images));
-        }
-        if ui.button("Paste image").on_hover_text("Ctrl+V").clicked() {
-            actions.push(Action::Paste);
-        }
         if ui
-            .add_enabled(!state.removed_images.is_empty(), egui::Button::new("Undo"))
-            .on_hover_text("Ctrl+Z")
+            .button("Open images…")
+            .on_hover_text(format!("{}, or drop files", hint(ui.ctx(), does::OPEN_IMAGES)))
             .clicked()
         {
-            actions.push(Action::UndoImages);
+            actions.push(ViewAction::OpenPathDialog(PathKind::Images));
+        }
+        if ui.button("Paste image").on_hover_text(ui.ctx().format_shortcut(&PASTE)).clicked() {
+            actions.push(ImagesAction::Paste);
+        }
+        if ui
+            .add_enabled(state.undo.can_undo(), egui::Button::new("Undo"))
+            .on_hover_text(hint(ui.ctx(), does::UNDO))
+            .clicked()
+        {
+            actions.push(EditAction::Undo);
         }
         if ui.add_enabled(!state.images.is_empty(), egui::Button::new("Clear images")).clicked() {
-            actions.push(Action::ClearImages);
+            actions.push(ImagesAction::Clear);
         }
-        if ui.button("Fit").on_hover_text("0").clicked() {
-            actions.push(Action::SetCanvas(CanvasView::default()));
+        if ui.button("Fit").on_hover_text(hint(ui.ctx(), does::FIT)).clicked() {
+            actions.push(ViewAction::SetCanvas(CanvasView::default()));
         }
         ui.separator();
         for (i, image) in state.images.iter().enumerate() {
-            let (width, height) = image.picture.size();
-            ui.menu_button(format!("{}. {}", i + 1, short(&image.picture.name)), |ui| {
+            let (width, height) = image.size();
+            ui.menu_button(format!("{}. {}", i + 1, short(&image.name)), |ui| {
                 ui.weak(format!("{width} x {height} pixels"));
                 if ui.add_enabled(i > 0, egui::Button::new("Move earlier")).clicked() {
-                    actions.push(Action::MoveImage(i, false));
+                    actions.push(ImagesAction::Move(i, false));
                 }
                 if ui.add_enabled(i + 1 < state.images.len(), egui::Button::new("Move later")).clicked() {
-                    actions.push(Action::MoveImage(i, true));
+                    actions.push(ImagesAction::Move(i, true));
                 }
                 if ui.button("Remove").clicked() {
-                    actions.push(Action::RemoveImage(i));
+                    actions.push(ImagesAction::Remove(i));
                 }
             });
         }
@@ -62,7 +73,7 @@ fn short(name: &str) -> String {
 }
 
 /// Draws the canvas.
-pub fn canvas_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
+pub fn canvas_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     let palette = theme::palette(ui.visuals());
     let (area, response) = ui.allocate_exact_size(ui.available_size(), Sense::click_and_drag());
     name_widget(ui, &response, Role::Image, None, || describe(state));
@@ -78,48 +89,55 @@ pub fn canvas_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
         );
         return;
     }
-    let sizes = state.image_sizes();
-    let rects = place(&sizes, area.shrink(GAP), IMAGE_GAP, state.canvas);
-    let maps = state.maps.as_ref().filter(|_| state.maps_fit());
-    let query = maps.map(|maps| maps.index_of(state.query));
+    let pane = &state.panes.map;
+    let rects = place(&sizes(&state.images), area.shrink(GAP), IMAGE_GAP, pane.canvas);
+    let in_sight = pane.in_sight();
+    let style = shown_style(state, in_sight);
     for (i, (image, rect)) in state.images.iter().zip(&rects).enumerate() {
         let visible = rect.intersect(area);
         if !visible.is_positive() {
             continue;
         }
-        let map = maps.zip(query).map(|(maps, query)| {
-            let (stack, layer) = maps.layer(query, i);
-            (stack, layer, maps.ranges[query][i])
+        let map = in_sight.and_then(|shown| {
+            let of_run = shown.image_of(i, image)?;
+            let (stack, layer) = shown.maps.layer(shown.query, of_run);
+            Some((stack, layer, shown.ranges[shown.query][of_run]))
         });
-        let paint = OverlayPaint {
-            image: image.clone(),
-            map,
-            style: state.persisted.style,
-            view: visible_part(*rect, visible),
-            slot: i as u64,
-        };
+        let view = visible_part(*rect, visible);
+        let paint = OverlayPaint { image: image.clone(), map, style, view, slot: i as u64 };
         painter.add(eframe::egui_wgpu::Callback::new_paint_callback(visible, paint));
     }
-    let pointer = response.hover_pos();
-    let hovered = maps.zip(query).zip(pointer).and_then(|((maps, query), point)| {
-        rects.iter().enumerate().find_map(|(i, rect)| {
-            let map = &maps.maps[query][i];
-            patch_from_point(i, *rect, map.rows, map.cols, point)
-        })
-    });
-    if hovered != state.hovered {
-        actions.push(Action::Hover(hovered));
+    let patch = response.hover_pos().and_then(|point| patch_at(state, in_sight?, &rects, point));
+    let hovered = patch.map(|(hovered, _)| hovered);
+    if hovered != pane.hovered {
+        actions.push(ViewAction::Hover(hovered));
     }
-    if let (Some(maps), Some(query), Some(hovered)) = (maps, query, hovered) {
-        let map = &maps.maps[query][hovered.image];
-        let patch = rect_from_patch(rects[hovered.image], map.rows, map.cols, hovered.row, hovered.col);
-        painter.rect_stroke(patch, 0.0, Stroke::new(2.0, palette.hover), StrokeKind::Outside);
+    if let Some((_, outline)) = patch {
+        painter.rect_stroke(outline, 0.0, Stroke::new(2.0, palette.hover), StrokeKind::Outside);
     }
     navigate(ui, &response, area, state, actions);
 }
 
-fn navigate(ui: &Ui, response: &egui::Response, area: Rect, state: &State, actions: &mut Vec<Action>) {
-    let mut view = state.canvas;
+/// Maps of another request than the controls describe are dimmed.
+pub fn shown_style(state: &State, in_sight: Option<InSight<'_>>) -> OverlayStyle {
+    let mut style = state.kept.view.style;
+    if in_sight.is_some_and(|shown| !state.is_current(&shown.rows.run)) {
+        style.opacity *= DIMMED;
+    }
+    style
+}
+
+/// The patch under a point, with its outline.
+fn patch_at(state: &State, shown: InSight<'_>, rects: &[Rect], point: egui::Pos2) -> Option<(Hovered, Rect)> {
+    rects.iter().zip(&state.images).enumerate().find_map(|(i, (rect, image))| {
+        let map = &shown.maps.maps[shown.query][shown.image_of(i, image)?];
+        let hovered = patch_from_point(i, *rect, map.rows, map.cols, point)?;
+        Some((hovered, rect_from_patch(*rect, map.rows, map.cols, hovered.row, hovered.col)))
+    })
+}
+
+fn navigate(ui: &Ui, response: &egui::Response, area: Rect, state: &State, actions: &mut Actions) {
+    let mut view = state.panes.map.canvas;
     if response.dragged() {
         view.pan += response.drag_delta();
     }
@@ -133,55 +151,20 @@ fn navigate(ui: &Ui, response: &egui::Response, area: Rect, state: &State, actio
             view = zoom_about(view, factor, point - area.center());
         }
     }
-    if view != state.canvas {
-        actions.push(Action::SetCanvas(view));
+    if view != state.panes.map.canvas {
+        actions.push(ViewAction::SetCanvas(view));
     }
 }
 
 /// What a screen reader says of the canvas.
 fn describe(state: &State) -> String {
-    match (state.images.len(), &state.maps) {
-        (0, _) => "No images".to_owned(),
-        (n, Some(_)) if state.maps_fit() => {
-            format!("{n} images with the attention of {}", query_name(state.query))
-        }
-        (n, _) => format!("{n} images"),
+    let pane = &state.panes.map;
+    let some_have_maps = pane.in_sight().is_some_and(|shown| {
+        state.images.iter().enumerate().any(|(i, image)| shown.image_of(i, image).is_some())
+    });
+    match state.images.len() {
+        0 => "No images".to_owned(),
+        n if some_have_maps => format!("{n} images with the attention of {}", query_name(pane.query)),
+        n => format!("{n} images"),
     }
-}
-
-/// A query as the user reads it.
-pub fn query_name(query: Query) -> String {
-    match query {
-        Query::Latent(i) => format!("latent {i}"),
-        Query::Answer(i) => format!("answer token {i}"),
-    }
-}
-
-/// What stands under the pointer, in one line.
-pub fn read_out(state: &State) -> Option<String> {
-    let Hovered { image, row, col } = state.hovered?;
-    let maps = state.maps.as_ref().filter(|_| state.maps_fit())?;
-    let query = maps.index_of(state.query);
-    let map = maps.maps[query].get(image).filter(|map| row < map.rows && col < map.cols)?;
-    let value = map.values[row * map.cols + col];
-    let (width, height) = state.images[image].picture.size();
-    let edge = |i: usize, count: usize, side: u32| (i as f64 * f64::from(side) / count as f64).round() as u32;
-    let (left, right) = (edge(col, map.cols, width), edge(col + 1, map.cols, width));
-    let (top, bottom) = (edge(row, map.rows, height), edge(row + 1, map.rows, height));
-    let lookers: Vec<String> = maps
-        .who_looks_at(image, row, col)
-        .iter()
-        .take(3)
-        .map(|(latent, p)| format!("{latent} ({p:.4})"))
-        .collect();
-    let lookers = if lookers.is_empty() {
-        String::new()
-    } else {
-        format!("  ·  most from latents {}", lookers.join(", "))
-    };
-    Some(format!(
-        "image {}, patch ({row}, {col}), pixels {left}..{right} x {top}..{bottom}: {value:.5}, above {:.0} % of patches{lookers}",
-        image + 1,
-        maps.rank(query, image, value),
-    ))
 }

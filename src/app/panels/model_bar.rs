@@ -4,83 +4,92 @@ use std::path::Path;
 
 use egui::Ui;
 
-use crate::app::actions::Action;
-use crate::app::state::{PathKind, Pending, State};
-use crate::device::human_bytes;
+use crate::app::actions::{Actions, JobAction, ViewAction};
+use crate::app::keyboard::{does, hint};
+use crate::app::state::{PathKind, State};
+use crate::engine::protocol::{ModelInfo, Source};
+use crate::units::human_bytes;
 
 /// Draws the bar.
-pub fn model_bar_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
+pub fn model_bar_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     ui.horizontal_wrapped(|ui| {
-        ui.menu_button("Model", |ui| {
-            if ui.button("Open model…").clicked() {
-                actions.push(Action::OpenPathDialog(PathKind::Model));
-            }
-            if ui.button("Built-in demo").clicked() {
-                actions.push(Action::LoadDemo);
-            }
-            recent_ui(ui, &state.persisted.recent_models, |path| {
-                actions.push(Action::LoadModel(path.to_owned()));
-            });
-        });
-        ui.menu_button("Adapter", |ui| {
-            if ui.button("Open adapter…").clicked() {
-                actions.push(Action::OpenPathDialog(PathKind::Adapter));
-            }
-            if ui.button("Take adapter off").clicked() {
-                actions.push(Action::SetAdapter(None));
-            }
-            recent_ui(ui, &state.persisted.recent_adapters, |path| {
-                actions.push(Action::SetAdapter(Some(path.to_owned())));
-            });
-        });
+        ui.menu_button("Model", |ui| model_menu_ui(ui, state, actions));
+        ui.menu_button("Adapter", |ui| adapter_menu_ui(ui, state, actions));
         ui.separator();
-        match (&state.model, state.model.latest()) {
-            (_, Some(info)) => {
-                ui.strong(&info.name).on_hover_text(info.path.display().to_string());
-                ui.label(format!("{} · {} layers · {} heads", info.family, info.num_layers, info.num_heads));
-                ui.separator();
-                match &info.adapter {
-                    Some(adapter) => ui.label(adapter),
-                    None => ui.weak("no adapter"),
-                };
-                ui.label(match info.trained_latents {
-                    0 => "no latents".to_owned(),
-                    k => format!("K = {k} latents"),
-                });
-                ui.separator();
-                let device = ui.label(format!("{} · {}", info.device, info.dtype));
-                if let Some(advice) = &info.device_advice {
-                    device.on_hover_text(advice);
-                }
-                ui.label(format!("weights {}", human_bytes(info.weight_bytes as u64)));
-                if state.used_bytes > 0 {
-                    ui.label(format!("holds {}", human_bytes(state.used_bytes)))
-                        .on_hover_text("Memory of this program");
-                }
-            }
-            (Pending::Failed { problem, .. }, None) => {
-                ui.label(problem);
-            }
-            (Pending::Waiting { .. }, None) => {
+        match (&state.models.in_use, &state.models.opening, &state.models.problem) {
+            (Some(info), ..) => info_ui(ui, state, info),
+            (None, Some(_), _) => {
                 ui.weak("Loading the model…");
             }
-            (_, None) => {
+            (None, None, Some(problem)) => {
+                ui.label(problem);
+            }
+            (None, None, None) => {
                 ui.weak("No model: open a checkpoint folder, or drop one here");
             }
         }
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-            if ui.button("Keys").on_hover_text("F1").clicked() {
-                actions.push(Action::ToggleHelp);
+            if ui.button("Keys").on_hover_text(hint(ui.ctx(), does::KEYS)).clicked() {
+                actions.push(ViewAction::ToggleHelp);
             }
-            let (label, next) = match state.persisted.theme {
+            let (label, next) = match state.kept.theme {
                 egui::ThemePreference::Dark => ("Light theme", egui::ThemePreference::Light),
                 _ => ("Dark theme", egui::ThemePreference::Dark),
             };
             if ui.button(label).clicked() {
-                actions.push(Action::SetTheme(next));
+                actions.push(ViewAction::SetTheme(next));
             }
         });
     });
+}
+
+fn model_menu_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
+    if ui.button("Open model…").on_hover_text(hint(ui.ctx(), does::OPEN_MODEL)).clicked() {
+        actions.push(ViewAction::OpenPathDialog(PathKind::Model));
+    }
+    if ui.button("Built-in demo").clicked() {
+        actions.push(JobAction::OpenModel { base: Source::Demo, adapter: Some(Source::Demo) });
+    }
+    recent_ui(ui, &state.kept.recent_models, |path| {
+        actions.push(JobAction::OpenModel { base: Source::Folder(path.to_owned()), adapter: None });
+    });
+}
+
+fn adapter_menu_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
+    if ui.button("Open adapter…").on_hover_text(hint(ui.ctx(), does::OPEN_ADAPTER)).clicked() {
+        actions.push(ViewAction::OpenPathDialog(PathKind::Adapter));
+    }
+    if ui.button("Take adapter off").clicked() {
+        actions.push(JobAction::SetAdapter(None));
+    }
+    recent_ui(ui, &state.kept.recent_adapters, |path| {
+        actions.push(JobAction::SetAdapter(Some(Source::Folder(path.to_owned()))));
+    });
+}
+
+fn info_ui(ui: &mut Ui, state: &State, info: &ModelInfo) {
+    let place = info.id.base.source.path().map(|path| path.display().to_string());
+    ui.strong(&info.name).on_hover_text(place.unwrap_or_else(|| "built into the program".to_owned()));
+    ui.label(format!("{} · {} layers · {} heads", info.family, info.num_layers, info.num_heads));
+    ui.separator();
+    match &info.adapter {
+        Some(adapter) => ui.label(adapter),
+        None => ui.weak("no adapter"),
+    };
+    ui.label(match info.trained_latents {
+        0 => "no latents".to_owned(),
+        k => format!("K = {k} latents"),
+    });
+    ui.separator();
+    let device = ui.label(format!("{} · {}", info.device, info.dtype));
+    if let Some(advice) = &info.device_advice {
+        device.on_hover_text(advice);
+    }
+    ui.label(format!("weights {}", human_bytes(info.weight_bytes as u64)));
+    if state.ui.used_bytes > 0 {
+        ui.label(format!("holds {}", human_bytes(state.ui.used_bytes)))
+            .on_hover_text("Memory of this program");
+    }
 }
 
 fn recent_ui(ui: &mut Ui, paths: &[std::path::PathBuf], mut open: impl FnMut(&Path)) {

@@ -2,26 +2,26 @@
 
 use egui::{Frame, Margin, Ui};
 
-use crate::app::actions::Action;
+use crate::app::actions::{Actions, ViewAction};
 use crate::app::state::State;
 use crate::app::theme;
 
 /// Draws the messages there are.
-pub fn notices_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
+pub fn notices_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     let palette = theme::palette(ui.visuals());
-    for (i, notice) in state.notices.iter().enumerate() {
+    for (i, notice) in state.ui.notices.iter().enumerate() {
         Frame::new().fill(palette.problem).inner_margin(Margin::symmetric(10, 6)).corner_radius(4).show(
             ui,
             |ui| {
                 ui.with_layout(egui::Layout::right_to_left(egui::Align::TOP), |ui| {
                     if ui.button("Dismiss").clicked() {
-                        actions.push(Action::DismissNotice(i));
+                        actions.push(ViewAction::DismissNotice(i));
                     }
                     if ui.button("Copy").clicked() {
-                        ui.ctx().copy_text(notice.text.clone());
+                        ui.ctx().copy_text(notice.clone());
                     }
                     ui.with_layout(egui::Layout::left_to_right(egui::Align::TOP), |ui| {
-                        let text = egui::RichText::new(&notice.text).color(palette.on_problem);
+                        let text = egui::RichText::new(notice).color(palette.on_problem);
                         ui.add(egui::Label::new(text).wrap().selectable(true));
                     });
                 });

@@ -2,12 +2,12 @@
 
 use egui::{Id, Key, Modal, TextEdit, Ui};
 
-use crate::app::actions::Action;
+use crate::app::actions::{Actions, JobAction, ViewAction};
 use crate::app::state::{PathKind, State};
 
 /// Draws the dialog where it is open.
-pub fn path_dialog_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
-    let Some(dialog) = &state.path_dialog else { return };
+pub fn path_dialog_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
+    let Some(dialog) = &state.ui.path_dialog else { return };
     let (title, hint) = match dialog.kind {
         PathKind::Model => ("Open model", "Folder with config.json and safetensors"),
         PathKind::Adapter => ("Open adapter", "Folder with adapter_config.json"),
@@ -20,7 +20,7 @@ pub fn path_dialog_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
         let edit = ui.add(TextEdit::singleline(&mut text).hint_text(hint).desired_width(f32::INFINITY));
         let edit = edit.labelled_by(heading.id);
         if edit.changed() {
-            actions.push(Action::EditPath(text.clone()));
+            actions.push(ViewAction::EditPath(text.clone()));
         }
         let enter = edit.lost_focus() && ui.input(|i| i.key_pressed(Key::Enter));
         if !edit.has_focus() && !enter {
@@ -29,17 +29,17 @@ pub fn path_dialog_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
         ui.horizontal(|ui| {
             let filled = !text.trim().is_empty();
             if ui.add_enabled(filled, egui::Button::new("Open")).clicked() || (enter && filled) {
-                actions.push(Action::TakePath);
+                actions.push(JobAction::TakePath);
             }
             if ui.button("Browse…").clicked() {
-                actions.push(Action::Browse(dialog.kind));
+                actions.push(JobAction::Browse(dialog.kind));
             }
             if ui.button("Close").clicked() {
-                actions.push(Action::ClosePathDialog);
+                actions.push(ViewAction::ClosePathDialog);
             }
         });
     });
     if modal.should_close() {
-        actions.push(Action::ClosePathDialog);
+        actions.push(ViewAction::ClosePathDialog);
     }
 }

@@ -2,81 +2,174 @@
 
 use egui::{Key, Modifiers, TextEdit, Ui};
 
-use crate::app::actions::Action;
+use crate::app::actions::{Actions, EditAction, JobAction};
+use crate::app::keyboard::{does, hint};
 use crate::app::state::State;
 use crate::app::theme;
-use crate::settings::MaskKind;
+use crate::settings::{LatentChoice, MaskKind, PixelBudget, Published};
 
 /// Draws the section.
-pub fn question_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
+pub fn question_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
+    question_box_ui(ui, state, actions);
+    ui.horizontal(|ui| {
+        ask_button_ui(ui, state, actions);
+        history_ui(ui, state, actions);
+        let mut tokens = state.kept.settings.decoding.max_new_tokens;
+        let label = ui.label("Longest answer");
+        let drag = egui::DragValue::new(&mut tokens).range(1..=512).suffix(" tokens");
+        if ui.add(drag).labelled_by(label.id).changed() {
+            actions.push(EditAction::SetMaxNewTokens(tokens));
+        }
+    });
+    ui.horizontal(|ui| switches_ui(ui, state, actions));
+    mask_ui(ui, state, actions);
+    pixels_ui(ui, state, actions);
+    penalty_ui(ui, state, actions);
+}
+
+fn question_box_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     let heading = ui.heading("Question");
-    let mut prompt = state.persisted.prompt.clone();
+    let mut question = state.kept.question.clone();
     let id = ui.make_persistent_id("question");
     // Enter asks; Shift+Enter is a new line.
     let enter = ui.memory(|memory| memory.has_focus(id))
         && ui.input_mut(|i| i.consume_key(Modifiers::NONE, Key::Enter));
-    let edit = TextEdit::multiline(&mut prompt).id(id).desired_rows(4).desired_width(f32::INFINITY);
+    let edit = TextEdit::multiline(&mut question).id(id).desired_rows(4).desired_width(f32::INFINITY);
     let response = egui::ScrollArea::vertical()
         .id_salt("question scroll")
         .max_height(120.0)
         .show(ui, |ui| ui.add(edit.hint_text("What should the model look for?")).labelled_by(heading.id))
         .inner;
     if response.changed() {
-        actions.push(Action::SetPrompt(prompt));
+        actions.push(EditAction::TypeQuestion(question));
     }
-    if state.focus_question {
+    if state.ui.focus_question {
         response.request_focus();
     }
     if enter {
         // The keys are the window's again: arrows go through the latents, / comes back here.
         response.surrender_focus();
-        actions.push(Action::Ask);
+        actions.push(JobAction::Ask);
     }
-    ui.horizontal(|ui| {
-        let palette = theme::palette(ui.visuals());
-        let text = egui::RichText::new("Ask").strong().color(palette.on_accent);
-        let ready = state.model.latest().is_some() || state.model.is_waiting();
-        let ask = ui.add_enabled(ready, egui::Button::new(text).fill(palette.accent));
-        if ask.on_hover_text("Enter").on_disabled_hover_text("Open a model first").clicked() {
-            actions.push(Action::Ask);
+}
+
+fn ask_button_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
+    let palette = theme::palette(ui.visuals());
+    let text = egui::RichText::new("Ask").strong().color(palette.on_accent);
+    let ready = state.models.chosen().is_some() && !state.ui.engine_died;
+    let ask = ui.add_enabled(ready, egui::Button::new(text).fill(palette.accent));
+    let why_not = if state.ui.engine_died { "The engine has stopped" } else { "Open a model first" };
+    if ask.on_hover_text("Enter").on_disabled_hover_text(why_not).clicked() {
+        actions.push(JobAction::Ask);
+    }
+}
+
+fn history_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
+    ui.add_enabled_ui(!state.kept.history.is_empty(), |ui| {
+        ui.menu_button("History", |ui| {
+            for question in &state.kept.history {
+                let one_line: String = question.split_whitespace().collect::<Vec<_>>().join(" ");
+                let short: String = one_line.chars().take(60).collect();
+                if ui.button(short).on_hover_text(question).clicked() {
+                    actions.push(EditAction::SetQuestion(question.clone()));
+                }
+            }
+        });
+    });
+}
+
+fn switches_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
+    let settings = &state.kept.settings;
+    let mut bottleneck = settings.mask == MaskKind::Bottleneck;
+    let key = hint(ui.ctx(), does::MASK);
+    let switch = ui.checkbox(&mut bottleneck, "Stage-1 bottleneck mask");
+    if switch
+        .on_hover_text(format!("{key}: prompt and answer see the image only through the latents"))
+        .changed()
+    {
+        actions.push(EditAction::SetMask(if bottleneck { MaskKind::Bottleneck } else { MaskKind::Standard }));
+    }
+    let mut on = settings.latents != LatentChoice::Off;
+    let key = hint(ui.ctx(), does::LATENTS);
+    let room = state.models.in_use.as_ref().map_or((0, 0), |info| (info.trained_latents, info.max_latents));
+    let what = match room {
+        (0, 0) => "this model has no room for latents".to_owned(),
+        (0, spare) => format!("none were trained; {spare} untrained rows can stand in by --latents N"),
+        (k, _) => format!("append the {k} latent tokens this model was trained with"),
+    };
+    if ui.checkbox(&mut on, "Latents").on_hover_text(format!("{key}: {what}")).changed() {
+        actions.push(EditAction::SetLatents(if on { LatentChoice::Auto } else { LatentChoice::Off }));
+    }
+}
+
+fn mask_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
+    let current = state.kept.settings.mask;
+    egui::ComboBox::from_label("Mask").width(180.0).selected_text(current.label()).show_ui(ui, |ui| {
+        for mask in MaskKind::ALL {
+            if ui.selectable_label(current == mask, mask.label()).clicked() {
+                actions.push(EditAction::SetMask(mask));
+            }
         }
-        ui.add_enabled_ui(!state.persisted.history.is_empty(), |ui| {
-            ui.menu_button("History", |ui| {
-                for question in &state.persisted.history {
-                    let one_line: String = question.split_whitespace().collect::<Vec<_>>().join(" ");
-                    let short: String = one_line.chars().take(60).collect();
-                    if ui.button(short).on_hover_text(question).clicked() {
-                        actions.push(Action::SetPrompt(question.clone()));
+    });
+}
+
+/// How large images are read, and how large they come out.
+fn pixels_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
+    const SIDES: [usize; 5] = [224, 336, 448, 672, 1008];
+    let current = state.kept.settings.max_pixels;
+    let info = state.models.in_use.as_ref();
+    let megapixels = |n: usize| format!("{:.2} megapixels", n as f64 / 1e6);
+    let label = |budget: PixelBudget| match budget {
+        PixelBudget::Auto => {
+            info.map_or_else(|| "Auto".to_owned(), |i| format!("Auto, {}", megapixels(i.auto_max_pixels)))
+        }
+        PixelBudget::Checkpoint => info.map_or_else(
+            || "As the checkpoint".to_owned(),
+            |i| format!("As the checkpoint, {}", megapixels(i.checkpoint_max_pixels)),
+        ),
+        PixelBudget::Pixels(n) => megapixels(n),
+    };
+    let budgets = [PixelBudget::Auto, PixelBudget::Checkpoint].into_iter();
+    let budgets = budgets.chain(SIDES.iter().map(|side| PixelBudget::Pixels(side * side)));
+    ui.horizontal_wrapped(|ui| {
+        let combo = egui::ComboBox::from_label("Largest image")
+            .width(180.0)
+            .selected_text(label(current))
+            .show_ui(ui, |ui| {
+                for budget in budgets {
+                    if ui.selectable_label(current == budget, label(budget)).clicked() {
+                        actions.push(EditAction::SetMaxPixels(budget));
                     }
                 }
             });
-        });
-        let mut tokens = state.persisted.max_new_tokens;
-        let label = ui.label("Longest answer");
-        let drag = egui::DragValue::new(&mut tokens).range(1..=512).suffix(" tokens");
-        if ui.add(drag).labelled_by(label.id).changed() {
-            actions.push(Action::SetMaxNewTokens(tokens));
+        combo.response.on_hover_text("Larger images are read smaller; each visual token costs time");
+        if let Some(run) = state.shown_run().filter(|run| !run.trace.grids.is_empty()) {
+            let sizes: Vec<String> = (0..run.trace.grids.len())
+                .map(|image| run.trace.read_size(image))
+                .map(|(height, width)| format!("{width} x {height}"))
+                .collect();
+            ui.weak(format!("read at {}", sizes.join(", ")));
         }
     });
-    ui.horizontal(|ui| {
-        let mut bottleneck = state.persisted.mask == MaskKind::Bottleneck;
-        let switch = ui.checkbox(&mut bottleneck, "Stage-1 bottleneck mask");
-        if switch.on_hover_text("M: prompt and answer see the image only through the latents").changed() {
-            actions.push(Action::SetMask(if bottleneck { MaskKind::Bottleneck } else { MaskKind::Standard }));
-        }
-        let mut on = state.persisted.latents_on;
-        if ui.checkbox(&mut on, "Latents").on_hover_text("L: append the latent tokens").changed() {
-            actions.push(Action::SetLatents(on));
-        }
-    });
-    egui::ComboBox::from_label("Mask").width(180.0).selected_text(state.persisted.mask.label()).show_ui(
-        ui,
-        |ui| {
-            for mask in MaskKind::ALL {
-                if ui.selectable_label(state.persisted.mask == mask, mask.label()).clicked() {
-                    actions.push(Action::SetMask(mask));
-                }
-            }
-        },
+}
+
+/// The penalty a checkpoint publishes, as a switch; nothing where it publishes none.
+fn penalty_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
+    let published = state.models.in_use.as_ref().and_then(|info| info.repetition_penalty);
+    let current = state.kept.settings.decoding.repetition_penalty;
+    let Some(penalty) = published.or(match current {
+        Published::Value(penalty) => Some(penalty),
+        Published::Auto | Published::Off => None,
+    }) else {
+        return;
+    };
+    let mut on = current != Published::Off;
+    let text = format!("Repetition penalty {penalty}");
+    let switch = ui.checkbox(&mut on, text).on_hover_text(
+        "This checkpoint publishes it: tokens already in prompt or answer are made less likely, in greedy \
+         decoding too. Probabilities are shown without it",
     );
+    if switch.changed() {
+        actions.push(EditAction::SetRepetitionPenalty(if on { Published::Auto } else { Published::Off }));
+    }
 }

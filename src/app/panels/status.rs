@@ -2,25 +2,26 @@
 
 use egui::{ProgressBar, Ui};
 
-use super::images::read_out;
-use crate::app::actions::Action;
+use crate::app::actions::{Actions, JobAction};
+use crate::app::keyboard::{does, hint};
 use crate::app::state::State;
+use crate::app::words::read_out;
 
 /// Draws the bar.
-pub fn status_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
+pub fn status_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     ui.horizontal(|ui| {
-        if state.model.is_waiting() || state.trace.is_waiting() {
+        if state.models.opening.is_some() || state.runs.asked.is_some() {
             let (text, fraction) =
-                state.progress.map_or(("Waiting", 0.0), |p| (p.phase.label(), p.fraction()));
-            if ui.button("Cancel").on_hover_text("Esc").clicked() {
-                actions.push(Action::Cancel);
+                state.ui.progress.map_or(("Waiting", 0.0), |p| (p.phase.label(), p.fraction()));
+            if ui.button("Cancel").on_hover_text(hint(ui.ctx(), does::STOP)).clicked() {
+                actions.push(JobAction::Stop);
             }
             ui.add(ProgressBar::new(fraction).desired_width(160.0).text(text));
         }
         if let Some(text) = read_out(state) {
             ui.label(text);
-        } else if let Some(trace) = state.trace.latest() {
-            let t = &trace.timings;
+        } else if let Some(run) = state.shown_run() {
+            let (trace, t) = (&run.trace, run.trace.timings);
             ui.label(format!("{} tokens, {} latents", trace.input_ids.len(), trace.num_latents()));
             ui.separator();
             ui.label(format!("{:.2} s", t.total_secs())).on_hover_text(format!(
@@ -29,8 +30,13 @@ pub fn status_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
             ));
             ui.separator();
             ui.label(format!("Mask: {}", trace.settings.mask.label()));
+            if let Some(penalty) = trace.applied.repetition_penalty {
+                ui.separator();
+                ui.label(format!("Repetition penalty {penalty}"));
+            }
         } else {
-            ui.weak("Hover a patch for its value; F1 lists the keys");
+            let key = hint(ui.ctx(), does::KEYS);
+            ui.weak(format!("Hover a patch for its value; {key} lists the keys"));
         }
     });
 }

@@ -3,23 +3,24 @@
 use egui::{Slider, Ui};
 
 use crate::analysis::maps::{Aggregation, Selection};
-use crate::app::actions::Action;
+use crate::app::actions::{Actions, ViewAction};
+use crate::app::keyboard::{does, hint};
 use crate::app::state::State;
 use crate::render::blend::ColourMap;
 use crate::units::{HeadIdx, LayerIdx};
 
 /// Draws the section.
-pub fn view_options_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
+pub fn view_options_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     ui.heading("Map");
     selection_ui(ui, state, actions);
     style_ui(ui, state, actions);
     normalisation_ui(ui, state, actions);
 }
 
-fn selection_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
+fn selection_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     let (num_layers, num_heads) =
-        state.model.latest().map_or((0, 0), |info| (info.num_layers, info.num_heads));
-    let selection = state.selection;
+        state.models.in_use.as_ref().map_or((0, 0), |info| (info.num_layers, info.num_heads));
+    let selection = state.kept.view.selection;
     ui.horizontal(|ui| {
         let layer = one_or_all_ui(ui, "Layer", selection.layer.map(|l| l.0), num_layers);
         let head = one_or_all_ui(ui, "Head", selection.head.map(|h| h.0), num_heads);
@@ -35,7 +36,7 @@ fn selection_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
                 ui.selectable_value(&mut chosen.aggregation, Aggregation::Max, "Max");
             });
         if chosen != selection {
-            actions.push(Action::Select(chosen));
+            actions.push(ViewAction::Select(chosen));
         }
     });
     ui.weak(selection.describe(num_layers, num_heads));
@@ -53,8 +54,8 @@ fn one_or_all_ui(ui: &mut Ui, label: &str, current: Option<usize>, count: usize)
     chosen
 }
 
-fn style_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
-    let mut style = state.persisted.style;
+fn style_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
+    let mut style = state.kept.view.style;
     ui.add(Slider::new(&mut style.opacity, 0.0..=1.0).text("Opacity"));
     ui.horizontal(|ui| {
         egui::ComboBox::from_label("Colours").width(90.0).selected_text(style.colour_map.label()).show_ui(
@@ -65,16 +66,16 @@ fn style_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
                 }
             },
         );
-        ui.checkbox(&mut style.smooth, "Smooth").on_hover_text("S");
+        ui.checkbox(&mut style.smooth, "Smooth").on_hover_text(hint(ui.ctx(), does::SMOOTH));
         ui.checkbox(&mut style.fade, "Fade").on_hover_text("Low attention shows the image");
     });
-    if style != state.persisted.style {
-        actions.push(Action::SetStyle(style));
+    if style != state.kept.view.style {
+        actions.push(ViewAction::SetStyle(style));
     }
 }
 
-fn normalisation_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
-    let mut normalisation = state.persisted.normalisation;
+fn normalisation_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
+    let mut normalisation = state.kept.view.normalisation;
     ui.add(
         Slider::new(&mut normalisation.clip_percentile, 50.0..=100.0)
             .fixed_decimals(1)
@@ -85,8 +86,8 @@ fn normalisation_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
             .on_hover_text("Leave out patches that draw attention whatever the query");
         ui.checkbox(&mut normalisation.joint, "One scale for all images");
     });
-    if normalisation != state.persisted.normalisation {
-        actions.push(Action::SetNormalisation(normalisation));
+    if normalisation != state.kept.view.normalisation {
+        actions.push(ViewAction::SetNormalisation(normalisation));
     }
     colour_bar_ui(ui, state);
 }
@@ -96,15 +97,16 @@ const STEPS: usize = 50;
 
 /// The ends of the colours in numbers.
 fn colour_bar_ui(ui: &mut Ui, state: &State) {
-    let Some(maps) = state.maps.as_ref().filter(|_| state.maps_fit()) else { return };
-    let image = state.hovered.map_or(0, |hovered| hovered.image);
-    let query = maps.index_of(state.query);
-    let Some(range) = maps.ranges[query].get(image) else { return };
+    let pane = &state.panes.map;
+    let Some(shown) = pane.in_sight() else { return };
+    let place = pane.hovered.map_or(0, |hovered| hovered.image);
+    let image = state.images.get(place).and_then(|picture| shown.image_of(place, picture));
+    let Some(range) = image.and_then(|image| shown.ranges[shown.query].get(image)) else { return };
     ui.horizontal(|ui| {
         ui.monospace(format!("{:.5}", range.low));
         let (rect, _) = ui.allocate_exact_size(egui::vec2(150.0, 10.0), egui::Sense::hover());
         for i in 0..STEPS {
-            let [r, g, b] = state.persisted.style.colour_map.at(i as f32 / (STEPS - 1) as f32);
+            let [r, g, b] = state.kept.view.style.colour_map.at(i as f32 / (STEPS - 1) as f32);
             let mut part = rect;
             part.min.x = rect.min.x + rect.width() * i as f32 / STEPS as f32;
             part.max.x = rect.min.x + rect.width() * (i + 1) as f32 / STEPS as f32;

@@ -3,22 +3,27 @@
 
 use candle_core::Tensor;
 
-use super::layers::{LayerNorm, Linear, Math, activate};
-use super::loader::Loader;
-use super::vision::{
-    VisionAttention, VisualFeatures, axial_rotary, frame_lengths, load_patch_embed, patch_positions,
+use super::{
+    VisionAttention, VisionTower, VisualFeatures, axial_rotary, frame_lengths, load_patch_embed,
+    patch_positions,
 };
 use crate::checkpoint::config::{Activation, VisionConfig};
 use crate::error::Result;
-use crate::progress::{Observer, Phase, Progress};
+use crate::model::compute::Compute;
+use crate::model::linear::Linear;
+use crate::model::loader::Loader;
+use crate::model::norm::{Norm, activate};
+use crate::model::parts::{Part, Visit};
+use crate::progress::{Phase, Progress};
 use crate::units::GridThw;
 
 const EPS: f32 = 1e-6;
 
+#[derive(Debug, Clone)]
 struct Block {
-    norm1: LayerNorm,
+    norm1: Norm,
     attn: VisionAttention,
-    norm2: LayerNorm,
+    norm2: Norm,
     fc1: Linear,
     fc2: Linear,
     activation: Activation,
@@ -28,19 +33,32 @@ impl Block {
     fn load(loader: &Loader<'_>, name: &str, c: &VisionConfig) -> Result<Self> {
         let (d, m) = (c.hidden_size, c.intermediate_size);
         Ok(Self {
-            norm1: LayerNorm::load(loader, &format!("{name}.norm1"), d, EPS)?,
+            norm1: Norm::layer(loader, &format!("{name}.norm1"), d, EPS)?,
             attn: VisionAttention::load(loader, &format!("{name}.attn"), c)?,
-            norm2: LayerNorm::load(loader, &format!("{name}.norm2"), d, EPS)?,
+            norm2: Norm::layer(loader, &format!("{name}.norm2"), d, EPS)?,
             fc1: Linear::load(loader, &format!("{name}.mlp.linear_fc1"), d, m, true)?,
             fc2: Linear::load(loader, &format!("{name}.mlp.linear_fc2"), m, d, true)?,
             activation: c.activation,
         })
     }
+
+    fn mlp(&self, x: &Tensor, compute: &Compute<'_>) -> Result<Tensor> {
+        self.fc2.forward(&activate(&self.fc1.forward(x, compute)?, self.activation)?, compute)
+    }
+
+    fn each_part(&mut self, visit: &mut Visit<'_>) -> Result<()> {
+        self.attn.each_part(visit)?;
+        visit(Part::Linear(&mut self.fc1))?;
+        visit(Part::Linear(&mut self.fc2))?;
+        visit(Part::Norm(&mut self.norm1))?;
+        visit(Part::Norm(&mut self.norm2))
+    }
 }
 
 /// `merge_size`² neighbouring patches to one visual token.
+#[derive(Debug, Clone)]
 struct Merger {
-    norm: LayerNorm,
+    norm: Norm,
     /// Normalise the merged row (`DeepStack`) rather than each patch.
     norm_after_merge: bool,
     fc1: Linear,
@@ -53,7 +71,7 @@ impl Merger {
         let merged = c.hidden_size * c.merge_size * c.merge_size;
         let norm_dim = if norm_after_merge { merged } else { c.hidden_size };
         Ok(Self {
-            norm: LayerNorm::load(loader, &format!("{name}.norm"), norm_dim, EPS)?,
+            norm: Norm::layer(loader, &format!("{name}.norm"), norm_dim, EPS)?,
             norm_after_merge,
             fc1: Linear::load(loader, &format!("{name}.linear_fc1"), merged, merged, true)?,
             fc2: Linear::load(loader, &format!("{name}.linear_fc2"), merged, c.out_hidden_size, true)?,
@@ -62,19 +80,26 @@ impl Merger {
     }
 
     /// x: [P, D] -> [P / `merge_size`², D'].
-    fn forward(&self, x: &Tensor, math: Math) -> Result<Tensor> {
+    fn forward(&self, x: &Tensor, compute: &Compute<'_>) -> Result<Tensor> {
         let rows = x.elem_count() / self.merged;
         let x = if self.norm_after_merge {
-            self.norm.forward(&x.reshape((rows, self.merged))?, math)?
+            self.norm.forward(&x.reshape((rows, self.merged))?, compute)?
         } else {
-            self.norm.forward(x, math)?.reshape((rows, self.merged))?
+            self.norm.forward(x, compute)?.reshape((rows, self.merged))?
         };
-        self.fc2.forward(&self.fc1.forward(&x)?.gelu_erf()?)
+        self.fc2.forward(&self.fc1.forward(&x, compute)?.gelu_erf()?, compute)
+    }
+
+    fn each_part(&mut self, visit: &mut Visit<'_>) -> Result<()> {
+        visit(Part::Norm(&mut self.norm))?;
+        visit(Part::Linear(&mut self.fc1))?;
+        visit(Part::Linear(&mut self.fc2))
     }
 }
 
 /// Patches in, visual tokens and `DeepStack` features out.
-pub struct VisionTower {
+#[derive(Debug, Clone)]
+pub struct Tower {
     config: VisionConfig,
     positions_per_side: usize,
     deepstack_blocks: Vec<usize>,
@@ -85,7 +110,7 @@ pub struct VisionTower {
     deepstack_mergers: Vec<Merger>,
 }
 
-impl VisionTower {
+impl Tower {
     /// `visual.*`.
     pub fn load(
         loader: &Loader<'_>,
@@ -112,52 +137,6 @@ impl VisionTower {
         })
     }
 
-    /// Every linear layer `LoRA` can go on.
-    pub fn linears_mut(&mut self) -> Vec<&mut Linear> {
-        let mut all: Vec<&mut Linear> = Vec::new();
-        for block in &mut self.blocks {
-            all.extend(block.attn.linears_mut());
-            all.extend([&mut block.fc1, &mut block.fc2]);
-        }
-        for merger in self.deepstack_mergers.iter_mut().chain([&mut self.merger]) {
-            all.extend([&mut merger.fc1, &mut merger.fc2]);
-        }
-        all
-    }
-
-    /// patches: [P, C*T*P*P] -> visual tokens and `DeepStack` features, [P / `merge_size`², D] each.
-    pub fn forward(
-        &self,
-        patches: &Tensor,
-        grids: &[GridThw],
-        math: Math,
-        observer: &dyn Observer,
-    ) -> Result<VisualFeatures> {
-        let c = &self.config;
-        let device = patches.device();
-        let x = self.patch_embed.forward(patches)?;
-        let mut x = (&x + self.position_embeddings(grids)?.to_dtype(x.dtype())?)?;
-        let rotary = axial_rotary(
-            &patch_positions(grids, c.merge_size),
-            c.hidden_size / c.num_heads,
-            c.rope_theta,
-            device,
-        )?;
-        let frames = frame_lengths(grids);
-        let mut deepstack = Vec::new();
-        for (i, block) in self.blocks.iter().enumerate() {
-            observer.progress(Progress { phase: Phase::Vision, done: i, total: self.blocks.len() })?;
-            x = (&x + block.attn.forward(&block.norm1.forward(&x, math)?, &rotary, &frames, math)?)?;
-            let inner = activate(&block.fc1.forward(&block.norm2.forward(&x, math)?)?, block.activation)?;
-            x = (&x + block.fc2.forward(&inner)?)?;
-            if let Some(place) = self.deepstack_blocks.iter().position(|block| *block == i) {
-                deepstack.push(self.deepstack_mergers[place].forward(&x, math)?);
-            }
-        }
-        let tokens = self.merger.forward(&x, math)?;
-        Ok(VisualFeatures { tokens, deepstack })
-    }
-
     /// The square table of learned positions, bilinearly resampled to each grid with corners aligned: [P, D].
     fn position_embeddings(&self, grids: &[GridThw]) -> Result<Tensor> {
         let side = self.positions_per_side;
@@ -179,6 +158,45 @@ impl VisionTower {
         let corners = corners.reshape((num_patches, 4, self.config.hidden_size))?;
         let weight = Tensor::from_vec(weight, (num_patches, 4, 1), device)?.to_dtype(corners.dtype())?;
         Ok(corners.broadcast_mul(&weight)?.sum(1)?)
+    }
+}
+
+impl VisionTower for Tower {
+    fn forward(&self, patches: &Tensor, grids: &[GridThw], compute: &Compute<'_>) -> Result<VisualFeatures> {
+        let c = &self.config;
+        let device = patches.device();
+        let x = self.patch_embed.forward(patches, compute)?;
+        let mut x = (&x + self.position_embeddings(grids)?.to_dtype(x.dtype())?)?;
+        let rotary = axial_rotary(
+            &patch_positions(grids, c.merge_size),
+            c.hidden_size / c.num_heads,
+            c.rope_theta,
+            device,
+        )?;
+        let frames = frame_lengths(grids);
+        let mut deepstack = Vec::new();
+        for (i, block) in self.blocks.iter().enumerate() {
+            let progress = Progress { phase: Phase::Vision, done: i, total: self.blocks.len() };
+            compute.observer.progress(progress)?;
+            let normed = block.norm1.forward(&x, compute)?;
+            x = (&x + block.attn.forward(&normed, &rotary, &frames, compute)?)?;
+            x = (&x + block.mlp(&block.norm2.forward(&x, compute)?, compute)?)?;
+            if let Some(place) = self.deepstack_blocks.iter().position(|block| *block == i) {
+                deepstack.push(self.deepstack_mergers[place].forward(&x, compute)?);
+            }
+        }
+        let tokens = self.merger.forward(&x, compute)?;
+        Ok(VisualFeatures { tokens, deepstack })
+    }
+
+    fn each_part(&mut self, visit: &mut Visit<'_>) -> Result<()> {
+        self.blocks.iter_mut().try_for_each(|block| block.each_part(visit))?;
+        self.deepstack_mergers.iter_mut().try_for_each(|merger| merger.each_part(visit))?;
+        self.merger.each_part(visit)
+    }
+
+    fn boxed_clone(&self) -> Box<dyn VisionTower> {
+        Box::new(self.clone())
     }
 }
 

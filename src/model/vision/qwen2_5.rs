@@ -3,22 +3,27 @@
 
 use candle_core::Tensor;
 
-use super::layers::{Linear, Math, RmsNorm, activate};
-use super::loader::Loader;
-use super::vision::{
-    VisionAttention, VisualFeatures, axial_rotary, frame_lengths, load_patch_embed, patch_positions,
+use super::{
+    VisionAttention, VisionTower, VisualFeatures, axial_rotary, frame_lengths, load_patch_embed,
+    patch_positions,
 };
 use crate::checkpoint::config::{Activation, VisionConfig};
 use crate::error::Result;
-use crate::progress::{Observer, Phase, Progress};
+use crate::model::compute::Compute;
+use crate::model::linear::Linear;
+use crate::model::loader::Loader;
+use crate::model::norm::{Norm, activate};
+use crate::model::parts::{Part, Visit};
+use crate::progress::{Phase, Progress};
 use crate::units::GridThw;
 
 const EPS: f64 = 1e-6;
 
+#[derive(Debug, Clone)]
 struct Block {
-    norm1: RmsNorm,
+    norm1: Norm,
     attn: VisionAttention,
-    norm2: RmsNorm,
+    norm2: Norm,
     gate_proj: Linear,
     up_proj: Linear,
     down_proj: Linear,
@@ -29,9 +34,9 @@ impl Block {
     fn load(loader: &Loader<'_>, name: &str, c: &VisionConfig) -> Result<Self> {
         let (d, m) = (c.hidden_size, c.intermediate_size);
         Ok(Self {
-            norm1: RmsNorm::load(loader, &format!("{name}.norm1"), d, EPS)?,
+            norm1: Norm::rms(loader, &format!("{name}.norm1"), d, EPS)?,
             attn: VisionAttention::load(loader, &format!("{name}.attn"), c)?,
-            norm2: RmsNorm::load(loader, &format!("{name}.norm2"), d, EPS)?,
+            norm2: Norm::rms(loader, &format!("{name}.norm2"), d, EPS)?,
             gate_proj: Linear::load(loader, &format!("{name}.mlp.gate_proj"), d, m, true)?,
             up_proj: Linear::load(loader, &format!("{name}.mlp.up_proj"), d, m, true)?,
             down_proj: Linear::load(loader, &format!("{name}.mlp.down_proj"), m, d, true)?,
@@ -39,25 +44,35 @@ impl Block {
         })
     }
 
-    fn mlp(&self, x: &Tensor) -> Result<Tensor> {
-        let gate = activate(&self.gate_proj.forward(x)?, self.activation)?;
-        self.down_proj.forward(&(gate * self.up_proj.forward(x)?)?)
+    fn mlp(&self, x: &Tensor, compute: &Compute<'_>) -> Result<Tensor> {
+        let gate = activate(&self.gate_proj.forward(x, compute)?, self.activation)?;
+        self.down_proj.forward(&(gate * self.up_proj.forward(x, compute)?)?, compute)
+    }
+
+    fn each_part(&mut self, visit: &mut Visit<'_>) -> Result<()> {
+        self.attn.each_part(visit)?;
+        for linear in [&mut self.gate_proj, &mut self.up_proj, &mut self.down_proj] {
+            visit(Part::Linear(linear))?;
+        }
+        visit(Part::Norm(&mut self.norm1))?;
+        visit(Part::Norm(&mut self.norm2))
     }
 }
 
 /// Patches in, visual tokens out.
-pub struct VisionTower {
+#[derive(Debug, Clone)]
+pub struct Tower {
     config: VisionConfig,
     window_size: usize,
     full_attention_blocks: Vec<usize>,
     patch_embed: Linear,
     blocks: Vec<Block>,
-    ln_q: RmsNorm,
+    ln_q: Norm,
     merge_in: Linear,
     merge_out: Linear,
 }
 
-impl VisionTower {
+impl Tower {
     /// `visual.*`.
     pub fn load(
         loader: &Loader<'_>,
@@ -75,31 +90,15 @@ impl VisionTower {
             full_attention_blocks: full_attention_blocks.to_vec(),
             patch_embed: load_patch_embed(loader, c, false)?,
             blocks,
-            ln_q: RmsNorm::load(loader, "visual.merger.ln_q", c.hidden_size, EPS)?,
+            ln_q: Norm::rms(loader, "visual.merger.ln_q", c.hidden_size, EPS)?,
             merge_in: Linear::load(loader, "visual.merger.mlp.0", merged, merged, true)?,
             merge_out: Linear::load(loader, "visual.merger.mlp.2", merged, c.out_hidden_size, true)?,
         })
     }
+}
 
-    /// Every linear layer `LoRA` can go on.
-    pub fn linears_mut(&mut self) -> Vec<&mut Linear> {
-        let mut all: Vec<&mut Linear> = Vec::new();
-        for block in &mut self.blocks {
-            all.extend(block.attn.linears_mut());
-            all.extend([&mut block.gate_proj, &mut block.up_proj, &mut block.down_proj]);
-        }
-        all.extend([&mut self.merge_in, &mut self.merge_out]);
-        all
-    }
-
-    /// patches: [P, C*T*P*P] -> visual tokens [P / `merge_size`², D].
-    pub fn forward(
-        &self,
-        patches: &Tensor,
-        grids: &[GridThw],
-        math: Math,
-        observer: &dyn Observer,
-    ) -> Result<VisualFeatures> {
+impl VisionTower for Tower {
+    fn forward(&self, patches: &Tensor, grids: &[GridThw], compute: &Compute<'_>) -> Result<VisualFeatures> {
         let c = &self.config;
         let per_token = c.merge_size * c.merge_size;
         let windows = Windows::new(grids, c.merge_size, self.window_size / c.merge_size / c.patch_size);
@@ -111,25 +110,40 @@ impl VisionTower {
         let positions = patch_positions(grids, c.merge_size);
         let positions: Vec<[usize; 2]> = order.iter().map(|patch| positions[*patch as usize]).collect();
         let device = patches.device();
-        let mut x = self.patch_embed.forward(patches)?.index_select(&Tensor::new(order, device)?, 0)?;
+        let mut x =
+            self.patch_embed.forward(patches, compute)?.index_select(&Tensor::new(order, device)?, 0)?;
         let rotary = axial_rotary(&positions, c.hidden_size / c.num_heads, c.rope_theta, device)?;
         let window_lengths: Vec<usize> = windows.lengths.iter().map(|tokens| tokens * per_token).collect();
         let frames = frame_lengths(grids);
         for (i, block) in self.blocks.iter().enumerate() {
-            observer.progress(Progress { phase: Phase::Vision, done: i, total: self.blocks.len() })?;
+            let progress = Progress { phase: Phase::Vision, done: i, total: self.blocks.len() };
+            compute.observer.progress(progress)?;
             let segments = if self.full_attention_blocks.contains(&i) { &frames } else { &window_lengths };
-            x = (&x + block.attn.forward(&block.norm1.forward(&x, math)?, &rotary, segments, math)?)?;
-            x = (&x + block.mlp(&block.norm2.forward(&x, math)?)?)?;
+            let normed = block.norm1.forward(&x, compute)?;
+            x = (&x + block.attn.forward(&normed, &rotary, segments, compute)?)?;
+            x = (&x + block.mlp(&block.norm2.forward(&x, compute)?, compute)?)?;
         }
-        let merged = self.ln_q.forward(&x, math)?;
+        let merged = self.ln_q.forward(&x, compute)?;
         let merged = merged.reshape((windows.order.len(), per_token * c.hidden_size))?;
-        let merged = self.merge_out.forward(&self.merge_in.forward(&merged)?.gelu_erf()?)?;
+        let inner = self.merge_in.forward(&merged, compute)?.gelu_erf()?;
+        let merged = self.merge_out.forward(&inner, compute)?;
         let mut back = vec![0u32; windows.order.len()];
         for (place, token) in windows.order.iter().enumerate() {
             back[*token] = place as u32;
         }
         let tokens = merged.index_select(&Tensor::new(back, device)?, 0)?;
         Ok(VisualFeatures { tokens, deepstack: Vec::new() })
+    }
+
+    fn each_part(&mut self, visit: &mut Visit<'_>) -> Result<()> {
+        self.blocks.iter_mut().try_for_each(|block| block.each_part(visit))?;
+        visit(Part::Norm(&mut self.ln_q))?;
+        visit(Part::Linear(&mut self.merge_in))?;
+        visit(Part::Linear(&mut self.merge_out))
+    }
+
+    fn boxed_clone(&self) -> Box<dyn VisionTower> {
+        Box::new(self.clone())
     }
 }
 

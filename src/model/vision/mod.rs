@@ -1,11 +1,18 @@
-//! What the vision towers share: patch embedding, rotary positions on the patch grid, a block of attention.
+//! The vision towers, and what they share: patch embedding, rotary positions on the patch grid, a block of
+//! attention. A family's tower is a file of its own.
+
+mod qwen2_5;
+mod qwen3;
 
 use candle_core::{DType, Device, Tensor};
 
 use super::attention::attend_segments;
-use super::layers::{Linear, Math, Rotary, inverse_frequencies};
+use super::compute::Compute;
+use super::linear::Linear;
 use super::loader::Loader;
-use crate::checkpoint::config::VisionConfig;
+use super::parts::{Part, Visit};
+use super::rotary::{Rotary, inverse_frequencies};
+use crate::checkpoint::config::{VisionConfig, VisionKind};
 use crate::error::Result;
 use crate::units::GridThw;
 
@@ -16,6 +23,36 @@ pub struct VisualFeatures {
     pub tokens: Tensor,
     /// For the first decoder layers, features added at the visual tokens, [n, D] each.
     pub deepstack: Vec<Tensor>,
+}
+
+/// Patches in, visual tokens out.
+pub trait VisionTower: Send + Sync {
+    /// patches: [P, C*T*P*P] -> visual tokens and `DeepStack` features, [P / `merge_size`², D] each.
+    fn forward(&self, patches: &Tensor, grids: &[GridThw], compute: &Compute<'_>) -> Result<VisualFeatures>;
+
+    /// Every part an adapter can change, with its canonical name.
+    fn each_part(&mut self, visit: &mut Visit<'_>) -> Result<()>;
+
+    /// A copy that shares the weights.
+    fn boxed_clone(&self) -> Box<dyn VisionTower>;
+}
+
+impl Clone for Box<dyn VisionTower> {
+    fn clone(&self) -> Self {
+        self.boxed_clone()
+    }
+}
+
+/// The tower of a config, from `visual.*`.
+pub fn load(loader: &Loader<'_>, config: &VisionConfig) -> Result<Box<dyn VisionTower>> {
+    Ok(match &config.kind {
+        VisionKind::Windowed { window_size, full_attention_blocks } => {
+            Box::new(qwen2_5::Tower::load(loader, config, *window_size, full_attention_blocks)?)
+        }
+        VisionKind::DeepStack { positions_per_side, deepstack_blocks } => {
+            Box::new(qwen3::Tower::load(loader, config, *positions_per_side, deepstack_blocks)?)
+        }
+    })
 }
 
 /// Row and column of every patch, in the order patches come: by visual token, then inside it.
@@ -66,6 +103,7 @@ pub fn load_patch_embed(loader: &Loader<'_>, c: &VisionConfig, bias: bool) -> Re
 }
 
 /// Self-attention of a vision block.
+#[derive(Debug, Clone)]
 pub struct VisionAttention {
     qkv: Linear,
     proj: Linear,
@@ -83,23 +121,30 @@ impl VisionAttention {
     }
 
     /// x: [P, D] -> [P, D], attention within each of the consecutive segments.
-    pub fn forward(&self, x: &Tensor, rotary: &Rotary, segments: &[usize], math: Math) -> Result<Tensor> {
+    pub fn forward(
+        &self,
+        x: &Tensor,
+        rotary: &Rotary,
+        segments: &[usize],
+        compute: &Compute<'_>,
+    ) -> Result<Tensor> {
         let (num_patches, width) = x.dims2()?;
         let head_dim = width / self.num_heads;
-        let qkv = self.qkv.forward(x)?.reshape((num_patches, 3, self.num_heads, head_dim))?;
+        let qkv = self.qkv.forward(x, compute)?.reshape((num_patches, 3, self.num_heads, head_dim))?;
         let part = |i: usize| -> Result<Tensor> { Ok(qkv.narrow(1, i, 1)?.squeeze(1)?) };
         let turned = |x: Tensor| -> Result<Tensor> {
             let wide = x.transpose(0, 1)?.to_dtype(DType::F32)?;
-            Ok(rotary.apply(&wide, math)?.to_dtype(x.dtype())?.transpose(0, 1)?)
+            Ok(rotary.apply(&wide, compute)?.to_dtype(x.dtype())?.transpose(0, 1)?)
         };
         let (q, k, v) = (turned(part(0)?)?, turned(part(1)?)?, part(2)?);
         let scale = 1.0 / (head_dim as f64).sqrt();
-        self.proj.forward(&attend_segments(&q, &k, &v, segments, scale, math)?)
+        self.proj.forward(&attend_segments(&q, &k, &v, segments, scale, compute)?, compute)
     }
 
-    /// Every linear layer `LoRA` can go on.
-    pub fn linears_mut(&mut self) -> [&mut Linear; 2] {
-        [&mut self.qkv, &mut self.proj]
+    /// Its linear layers.
+    pub fn each_part(&mut self, visit: &mut Visit<'_>) -> Result<()> {
+        visit(Part::Linear(&mut self.qkv))?;
+        visit(Part::Linear(&mut self.proj))
     }
 }
 

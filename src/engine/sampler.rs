@@ -5,16 +5,17 @@ use rand::{RngExt, SeedableRng};
 
 use crate::settings::Decoding;
 
-/// Greedy, or seeded sampling by temperature and nucleus (Holtzman et al., 2020).
+/// Greedy, or seeded sampling by temperature, top-k (Fan et al., 2018) and nucleus (Holtzman et al., 2020).
 pub struct Sampler {
     decoding: Decoding,
+    top_k: Option<usize>,
     rng: StdRng,
 }
 
 impl Sampler {
-    /// Starts the sequence of the decoding's seed.
-    pub fn new(decoding: Decoding) -> Self {
-        Self { decoding, rng: StdRng::seed_from_u64(decoding.seed) }
+    /// Starts the sequence of the decoding's seed; `top_k` is what the decoding's came to.
+    pub fn new(decoding: Decoding, top_k: Option<usize>) -> Self {
+        Self { decoding, top_k, rng: StdRng::seed_from_u64(decoding.seed) }
     }
 
     /// The next token id from its scores, [V].
@@ -23,7 +24,14 @@ impl Sampler {
             return argmax(logits);
         }
         let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let scaled: Vec<f32> = logits.iter().map(|l| (l - max) / self.decoding.temperature).collect();
+        let mut scaled: Vec<f32> = logits.iter().map(|l| (l - max) / self.decoding.temperature).collect();
+        if let Some(place) = self.top_k.map(|k| k.max(1) - 1).filter(|place| *place < scaled.len()) {
+            // As the reference: everything below the k-th score goes, ties with it stay.
+            let mut sorted = scaled.clone();
+            let (_, least, _) = sorted.select_nth_unstable_by(place, |a, b| b.total_cmp(a));
+            let least = *least;
+            scaled.iter_mut().filter(|l| **l < least).for_each(|l| *l = f32::NEG_INFINITY);
+        }
         let mut ranked: Vec<(u32, f32)> =
             log_softmax(&scaled).into_iter().zip(0..).map(|(l, id)| (id, l.exp())).collect();
         ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
@@ -70,7 +78,10 @@ mod tests {
     use super::*;
 
     fn draws(temperature: f32, top_p: f32, seed: u64) -> Vec<u32> {
-        let mut sampler = Sampler::new(Decoding { max_new_tokens: 1, temperature, top_p, seed });
+        draws_of(Sampler::new(Decoding { temperature, top_p, seed, ..Decoding::default() }, None))
+    }
+
+    fn draws_of(mut sampler: Sampler) -> Vec<u32> {
         (0..200).map(|_| sampler.next(&[1.0, 3.0, 2.0, -20.0])).collect()
     }
 
@@ -86,6 +97,15 @@ mod tests {
         let seen = draws(1.0, 0.85, 3);
         assert!(seen.contains(&1) && seen.contains(&2) && !seen.contains(&0));
         assert!(draws(1.0, 0.5, 3).iter().all(|id| *id == 1));
+    }
+
+    #[test]
+    fn the_k_likeliest_are_drawn_from_and_no_other() {
+        let hot = Decoding { temperature: 50.0, ..Decoding::default() };
+        let seen = draws_of(Sampler::new(hot, Some(2)));
+        assert!(seen.contains(&1) && seen.contains(&2) && !seen.contains(&0) && !seen.contains(&3));
+        assert!(draws_of(Sampler::new(hot, Some(1))).iter().all(|id| *id == 1));
+        assert!(draws_of(Sampler::new(hot, Some(99))).contains(&3));
     }
 
     #[test]

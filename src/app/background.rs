@@ -1,0 +1,45 @@
+//! Work of the panes that is too heavy for the window's thread and needs no model.
+
+use std::sync::Arc;
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+
+use super::maps::{MatrixKey, Rows, RowsKey};
+
+/// What came of it, with what it was made of.
+pub enum Made {
+    /// Rows of attention.
+    Rows(RowsKey, Rows),
+    /// A number for each layer and head.
+    Matrix(MatrixKey, Vec<Vec<f32>>),
+}
+
+/// Runs work on rayon's threads and gathers its results.
+pub struct Background {
+    outbox: Sender<Made>,
+    inbox: Receiver<Made>,
+    wake: Arc<dyn Fn() + Send + Sync>,
+}
+
+impl Background {
+    /// `wake` is called after each result.
+    pub fn new(wake: impl Fn() + Send + Sync + 'static) -> Self {
+        let (outbox, inbox) = unbounded();
+        Self { outbox, inbox, wake: Arc::new(wake) }
+    }
+
+    /// Begins work.
+    pub fn spawn(&self, work: impl FnOnce() -> Made + Send + 'static) {
+        let (outbox, wake) = (self.outbox.clone(), self.wake.clone());
+        rayon::spawn(move || {
+            if outbox.send(work()).is_ok() {
+                wake();
+            }
+        });
+    }
+
+    /// The next result, if there is one.
+    pub fn poll(&self) -> Option<Made> {
+        self.inbox.try_recv().ok()
+    }
+}

@@ -1,0 +1,64 @@
+//! What is asked and how.
+
+use super::jobs;
+use crate::app::actions::EditAction;
+use crate::app::controller::Controller;
+use crate::app::undo::Draft;
+
+pub(super) fn apply(controller: &mut Controller, action: EditAction) {
+    match action {
+        EditAction::TypeQuestion(question) => set_question(controller, question, true),
+        EditAction::SetQuestion(question) => set_question(controller, question, false),
+        EditAction::SetMaxNewTokens(n) => controller.state.kept.settings.decoding.max_new_tokens = n,
+        EditAction::SetMask(mask) => {
+            controller.state.kept.settings.mask = mask;
+            jobs::ask_again(controller);
+        }
+        EditAction::SetLatents(latents) => {
+            controller.state.kept.settings.latents = latents;
+            jobs::ask_again(controller);
+        }
+        EditAction::SetMaxPixels(budget) => {
+            controller.state.kept.settings.max_pixels = budget;
+            jobs::ask_again(controller);
+        }
+        EditAction::SetRepetitionPenalty(penalty) => {
+            controller.state.kept.settings.decoding.repetition_penalty = penalty;
+            jobs::ask_again(controller);
+        }
+        EditAction::Undo => {
+            let present = draft(controller);
+            let earlier = controller.state.undo.undo(present);
+            restore(controller, earlier);
+        }
+        EditAction::Redo => {
+            let present = draft(controller);
+            let later = controller.state.undo.redo(present);
+            restore(controller, later);
+        }
+    }
+}
+
+/// Question and images as they stand.
+pub(super) fn draft(controller: &Controller) -> Draft {
+    Draft { images: controller.state.images.clone(), question: controller.state.kept.question.clone() }
+}
+
+fn set_question(controller: &mut Controller, question: String, typed: bool) {
+    if question == controller.state.kept.question {
+        return;
+    }
+    let before = draft(controller);
+    controller.state.undo.keep(before, typed);
+    controller.state.kept.question = question;
+}
+
+fn restore(controller: &mut Controller, draft: Option<Draft>) {
+    let Some(draft) = draft else { return };
+    let state = &mut controller.state;
+    if draft.images != state.images {
+        state.images = draft.images;
+        super::images::images_changed(state);
+    }
+    state.kept.question = draft.question;
+}

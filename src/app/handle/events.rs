@@ -1,0 +1,118 @@
+//! What the engine says.
+
+use std::sync::Arc;
+
+use crate::app::controller::Controller;
+use crate::app::kept::Kept;
+use crate::engine::Polled;
+use crate::engine::protocol::{Command, ModelId, ModelInfo, News, Purpose, Run};
+use crate::memory;
+
+/// Takes all there is. Late news was superseded and does not count.
+pub(super) fn drain(controller: &mut Controller) {
+    loop {
+        match controller.engine.poll() {
+            Polled::Event(event) => {
+                if let Some(command) = controller.jobs.hear(&event) {
+                    hear(controller, &command, event.news);
+                }
+            }
+            Polled::Nothing => break,
+            Polled::Died => {
+                died(controller);
+                break;
+            }
+        }
+    }
+    if !controller.jobs.is_busy() {
+        controller.state.ui.progress = None;
+    }
+}
+
+fn hear(controller: &mut Controller, command: &Command, news: News) {
+    let state = &mut controller.state;
+    match news {
+        News::Progressed(progress) => state.ui.progress = Some(progress),
+        News::AnswerGrew(answer) => {
+            if let Some(asked) = &mut state.runs.asked {
+                asked.partial_answer = answer;
+            }
+        }
+        News::Noted(note) => state.notify(note),
+        News::ModelOpened(info) => opened(controller, *info),
+        News::TraceCaptured(run) => captured(controller, run),
+        News::Failed(problem) => {
+            over(controller, command, Some(&problem));
+            controller.state.notify(problem);
+        }
+        News::Cancelled => over(controller, command, None),
+    }
+}
+
+fn opened(controller: &mut Controller, info: ModelInfo) {
+    let state = &mut controller.state;
+    if let Some(path) = info.id.base.source.path() {
+        Kept::remember_folder(&mut state.kept.recent_models, path.to_owned());
+    }
+    if let Some(path) = info.id.adapter.as_ref().and_then(|source| source.path()) {
+        Kept::remember_folder(&mut state.kept.recent_adapters, path.to_owned());
+    }
+    let selection = &mut state.kept.view.selection;
+    selection.layer = selection.layer.filter(|layer| layer.0 < info.num_layers);
+    selection.head = selection.head.filter(|head| head.0 < info.num_heads);
+    state.ui.used_bytes = memory::used_bytes();
+    state.models.opening = None;
+    state.models.problem = None;
+    state.models.in_use = Some(info);
+}
+
+fn captured(controller: &mut Controller, run: Arc<Run>) {
+    let state = &mut controller.state;
+    state.panes.map.show(&run);
+    let shown = state.panes.map.run;
+    state.runs.insert(run, |id| Some(id) == shown);
+    state.runs.asked = None;
+    state.runs.problem = None;
+    state.ui.used_bytes = memory::used_bytes();
+}
+
+/// A job came to nothing: what was in use and in sight still is.
+fn over(controller: &mut Controller, command: &Command, problem: Option<&str>) {
+    let state = &mut controller.state;
+    match command.purpose() {
+        Purpose::Answer => {
+            state.runs.asked = None;
+            state.runs.problem = problem.map(str::to_owned);
+        }
+        Purpose::Model => {
+            state.models.opening = None;
+            if state.models.in_use.is_none() {
+                state.models.problem = problem.map(str::to_owned);
+            }
+            give_up_on(controller, command.model());
+        }
+    }
+}
+
+/// Questions that wait for a model that will not come.
+fn give_up_on(controller: &mut Controller, model: &ModelId) {
+    controller.jobs.drop_for_model(model);
+    let asked = &mut controller.state.runs.asked;
+    if asked.as_ref().is_some_and(|asked| asked.request.model == *model) {
+        *asked = None;
+    }
+}
+
+fn died(controller: &mut Controller) {
+    if std::mem::replace(&mut controller.state.ui.engine_died, true) {
+        return;
+    }
+    controller.jobs.end_all();
+    let state = &mut controller.state;
+    state.models.opening = None;
+    state.runs.asked = None;
+    state.notify(
+        "The engine has stopped and nothing can be asked any more: start the program again, question and \
+         settings are kept",
+    );
+}

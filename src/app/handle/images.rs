@@ -1,0 +1,61 @@
+//! The images, and the files they come from.
+
+use super::{edit, jobs};
+use crate::app::actions::ImagesAction;
+use crate::app::canvas::CanvasView;
+use crate::app::controller::Controller;
+use crate::app::files::FileEvent;
+use crate::app::state::State;
+
+pub(super) fn apply(controller: &mut Controller, action: ImagesAction, ctx: &egui::Context) {
+    let mut images = controller.state.images.clone();
+    match action {
+        ImagesAction::Read(paths) => return controller.files.read_images(paths),
+        ImagesAction::Paste => return ctx.send_viewport_cmd(egui::ViewportCommand::RequestPaste),
+        ImagesAction::Add(pictures) => images.extend(pictures),
+        ImagesAction::Remove(index) => {
+            if index < images.len() {
+                images.remove(index);
+            }
+        }
+        ImagesAction::Move(index, later) => {
+            let other = if later { index + 1 } else { index.wrapping_sub(1) };
+            if index < images.len() && other < images.len() {
+                images.swap(index, other);
+            }
+        }
+        ImagesAction::Clear => images.clear(),
+    }
+    if images == controller.state.images {
+        return;
+    }
+    let before = edit::draft(controller);
+    controller.state.undo.keep(before, false);
+    controller.state.images = images;
+    images_changed(&mut controller.state);
+}
+
+/// The view of other images would show nothing of these.
+pub(super) fn images_changed(state: &mut State) {
+    state.panes.map.canvas = CanvasView::default();
+    state.panes.map.hovered = None;
+}
+
+/// Takes what came of reading files and of the system's dialogs.
+pub(super) fn drain(controller: &mut Controller) {
+    while let Some(event) = controller.files.poll() {
+        match event {
+            FileEvent::ImageRead(Ok(picture)) => {
+                let before = edit::draft(controller);
+                controller.state.undo.keep(before, false);
+                controller.state.images.push(picture);
+                images_changed(&mut controller.state);
+            }
+            FileEvent::ImageRead(Err(problem)) => controller.state.notify(problem),
+            FileEvent::Picked(kind, paths) => {
+                controller.state.ui.path_dialog = None;
+                jobs::take_paths_as(controller, kind, paths);
+            }
+        }
+    }
+}

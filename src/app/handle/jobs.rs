@@ -1,0 +1,106 @@
+//! Work: models, adapters, answers.
+
+use std::path::PathBuf;
+
+use crate::app::actions::JobAction;
+use crate::app::controller::Controller;
+use crate::app::state::{Asked, PathKind};
+use crate::engine::protocol::{BaseId, Command, ModelId, Source};
+
+pub(super) fn apply(controller: &mut Controller, action: JobAction) {
+    let state = &mut controller.state;
+    match action {
+        JobAction::OpenModel { base, adapter } => {
+            let base = BaseId { source: base, device: controller.device, dtype: controller.dtype };
+            open(controller, ModelId { base, adapter });
+        }
+        JobAction::SetAdapter(adapter) => match state.models.chosen() {
+            Some(model) => {
+                let model = model.with_adapter(adapter);
+                open(controller, model);
+            }
+            None => state.notify("Open a model first, then its adapter"),
+        },
+        JobAction::TakePath => {
+            if let Some(dialog) = state.ui.path_dialog.take() {
+                let path = PathBuf::from(dialog.text.trim());
+                take_paths_as(controller, dialog.kind, vec![path]);
+            }
+        }
+        JobAction::TakePaths(paths) => take_paths(controller, paths),
+        JobAction::Browse(kind) => {
+            let recent = match kind {
+                PathKind::Model => state.kept.recent_models.first(),
+                PathKind::Adapter => state.kept.recent_adapters.first(),
+                PathKind::Images => None,
+            };
+            controller.files.browse(kind, recent.and_then(|path| path.parent()));
+        }
+        JobAction::Ask => ask(controller),
+        JobAction::Stop => {
+            if controller.jobs.is_busy() {
+                controller.jobs.cancel_all();
+            } else {
+                state.ui.notices.clear();
+            }
+        }
+    }
+}
+
+/// Opens a model; the one in use stays until that has worked. An answer in sight is asked for anew, behind it.
+fn open(controller: &mut Controller, model: ModelId) {
+    controller.state.models.opening = Some(model.clone());
+    controller.send(Command::OpenModel(model));
+    ask_again(controller);
+}
+
+/// Takes paths for what the user said they are.
+pub(super) fn take_paths_as(controller: &mut Controller, kind: PathKind, paths: Vec<PathBuf>) {
+    match kind {
+        PathKind::Images => controller.files.read_images(paths),
+        PathKind::Model => {
+            for path in paths {
+                apply(controller, JobAction::OpenModel { base: Source::Folder(path), adapter: None });
+            }
+        }
+        PathKind::Adapter => {
+            for path in paths {
+                apply(controller, JobAction::SetAdapter(Some(Source::Folder(path))));
+            }
+        }
+    }
+}
+
+/// Sorts what was dropped on the window: folders are models or adapters, files are images.
+fn take_paths(controller: &mut Controller, paths: Vec<PathBuf>) {
+    let (folders, files): (Vec<_>, Vec<_>) = paths.into_iter().partition(|path| path.is_dir());
+    if !files.is_empty() {
+        controller.files.read_images(files);
+    }
+    // The model first, so that an adapter dropped with it goes on it.
+    let (models, adapters): (Vec<_>, Vec<_>) =
+        folders.into_iter().partition(|folder| folder.join("config.json").is_file());
+    take_paths_as(controller, PathKind::Model, models);
+    take_paths_as(controller, PathKind::Adapter, adapters);
+}
+
+fn ask(controller: &mut Controller) {
+    let state = &mut controller.state;
+    let Some(request) = state.described() else {
+        state.notify("Open a model first");
+        return;
+    };
+    let question = state.kept.question.clone();
+    state.kept.remember_question(&question);
+    state.runs.problem = None;
+    state.runs.asked = Some(Asked { request: request.clone(), partial_answer: String::new() });
+    controller.send(Command::CaptureTrace(Box::new(request)));
+}
+
+/// After a change of the controls: the answer in sight, or on its way, once more.
+pub(super) fn ask_again(controller: &mut Controller) {
+    let state = &controller.state;
+    if state.shown_run().is_some() || state.runs.asked.is_some() {
+        ask(controller);
+    }
+}

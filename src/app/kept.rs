@@ -1,0 +1,213 @@
+//! What is kept between starts: written whole or not at all, read value by value.
+
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::analysis::maps::{Scalar, Selection};
+use crate::analysis::normalise::Normalisation;
+use crate::engine::demo;
+use crate::error::Result;
+use crate::export::atomic;
+use crate::render::blend::OverlayStyle;
+use crate::settings::{AttentionRows, Capture, Decoding, Settings};
+
+/// Folders remembered.
+const MAX_RECENT: usize = 8;
+/// Questions remembered.
+const MAX_HISTORY: usize = 50;
+
+/// How runs are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct View {
+    /// How maps lie over images.
+    pub style: OverlayStyle,
+    /// How maps get their range.
+    pub normalisation: Normalisation,
+    /// One layer, one head, or all, and how they become one.
+    pub selection: Selection,
+    /// What the matrix shows.
+    pub scalar: Scalar,
+}
+
+/// All of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Kept {
+    /// Light, dark, or as the system.
+    pub theme: egui::ThemePreference,
+    /// Checkpoint folders, the latest first.
+    pub recent_models: Vec<PathBuf>,
+    /// Adapter folders, the latest first.
+    pub recent_adapters: Vec<PathBuf>,
+    /// Questions, the latest first.
+    pub history: Vec<String>,
+    /// The question as it stood.
+    pub question: String,
+    /// How runs are made.
+    pub settings: Settings,
+    /// How they are looked at.
+    pub view: View,
+}
+
+impl Default for Kept {
+    fn default() -> Self {
+        let capture = Capture { attention: AttentionRows::LatentsAndAnswer, ..Capture::default() };
+        let decoding = Decoding { max_new_tokens: 16, ..Decoding::default() };
+        Self {
+            theme: egui::ThemePreference::Dark,
+            recent_models: Vec::new(),
+            recent_adapters: Vec::new(),
+            history: Vec::new(),
+            question: demo::PROMPT.to_owned(),
+            settings: Settings { decoding, capture, ..Settings::default() },
+            view: View::default(),
+        }
+    }
+}
+
+impl Kept {
+    /// Reads the file; what is missing in it, or unknown to this version, is as at the first start. Without a
+    /// readable file all of it is.
+    pub fn read(path: &Path) -> Self {
+        let Ok(text) = std::fs::read_to_string(path) else { return Self::default() };
+        match serde_json::from_str(&text) {
+            Ok(found) => lenient(&found),
+            Err(problem) => {
+                log::warn!("{} is not valid JSON: {problem}", path.display());
+                Self::default()
+            }
+        }
+    }
+
+    /// Writes the file.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let text = serde_json::to_string_pretty(self).expect("plain data serialises");
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)
+                .map_err(|e| crate::error::Error::io("create the folder", folder, e))?;
+        }
+        atomic::write(path, |out| out.write_all(text.as_bytes()))
+    }
+
+    /// Puts a folder first in a list of recent ones.
+    pub fn remember_folder(list: &mut Vec<PathBuf>, path: PathBuf) {
+        list.retain(|other| *other != path);
+        list.insert(0, path);
+        list.truncate(MAX_RECENT);
+    }
+
+    /// Puts a question first in the history.
+    pub fn remember_question(&mut self, question: &str) {
+        if question.trim().is_empty() {
+            return;
+        }
+        self.history.retain(|other| other != question);
+        self.history.insert(0, question.to_owned());
+        self.history.truncate(MAX_HISTORY);
+    }
+}
+
+/// The default with every value of `found` that fits put in: one that does not costs itself alone.
+pub fn lenient<T: Default + Serialize + DeserializeOwned>(found: &Value) -> T {
+    let mut root = serde_json::to_value(T::default()).expect("plain data serialises");
+    put::<T>(&mut root, found, "");
+    serde_json::from_value(root).unwrap_or_default()
+}
+
+/// Puts `found` at `path` of `root`, as far as the result is a `T`: objects field by field, lists item by item.
+fn put<T: DeserializeOwned>(root: &mut Value, found: &Value, path: &str) {
+    // A field this version does not have.
+    let Some(place) = root.pointer_mut(path) else { return };
+    if let (Value::Object(fields), true) = (found, place.is_object()) {
+        for (key, value) in fields {
+            let key = key.replace('~', "~0").replace('/', "~1");
+            put::<T>(root, value, &format!("{path}/{key}"));
+        }
+        return;
+    }
+    let before = std::mem::replace(place, found.clone());
+    if T::deserialize(&*root).is_ok() {
+        return;
+    }
+    let mut set = |value: Value| {
+        *root.pointer_mut(path).expect("it was just there") = value;
+        T::deserialize(&*root).is_ok()
+    };
+    let Value::Array(items) = found else {
+        log::warn!("{path} of the kept settings is unknown to this version");
+        set(before);
+        return;
+    };
+    let mut fitting = Vec::new();
+    for item in items {
+        fitting.push(item.clone());
+        if !set(Value::Array(fitting.clone())) {
+            fitting.pop();
+        }
+    }
+    if !set(Value::Array(fitting)) {
+        set(before);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::settings::{LatentChoice, MaskKind};
+
+    #[test]
+    fn history_has_each_question_once_the_latest_first() {
+        let mut kept = Kept::default();
+        for question in ["a", "b", "a", " "] {
+            kept.remember_question(question);
+        }
+        assert_eq!(kept.history, ["a", "b"]);
+    }
+
+    #[test]
+    fn everything_comes_back() {
+        let dir = tempfile::TempDir::new().expect("a folder");
+        let path = dir.path().join("deep/down/kept.json");
+        assert_eq!(Kept::read(&path), Kept::default());
+        let mut kept = Kept { question: "why?".to_owned(), ..Kept::default() };
+        kept.settings.mask = MaskKind::Bottleneck;
+        kept.settings.latents = LatentChoice::Count(4);
+        kept.view.style.smooth = true;
+        kept.view.selection.layer = Some(crate::units::LayerIdx(3));
+        kept.recent_models.push("/some/where".into());
+        kept.write(&path).expect("it writes");
+        assert_eq!(Kept::read(&path), kept);
+        std::fs::write(&path, "{ damaged").expect("it writes");
+        assert_eq!(Kept::read(&path), Kept::default());
+    }
+
+    #[test]
+    fn one_unknown_value_costs_itself_alone() {
+        let found = json!({
+            "question": "what?",
+            "theme": "Sepia",
+            "history": ["a", 5, "b"],
+            "of_a_later_version": {"x": 1},
+            "settings": {"mask": "upside-down", "latents": {"count": 4}, "decoding": {"max_new_tokens": 7, "top_p": "no"}},
+            "view": {"style": {"opacity": "thick", "smooth": true}, "scalar": "Entropy"},
+            "recent_models": "none",
+        });
+        let kept: Kept = lenient(&found);
+        let mut expected = Kept { question: "what?".to_owned(), ..Kept::default() };
+        expected.history = vec!["a".to_owned(), "b".to_owned()];
+        expected.settings.latents = LatentChoice::Count(4);
+        expected.settings.decoding.max_new_tokens = 7;
+        expected.view.style.smooth = true;
+        expected.view.scalar = Scalar::Entropy;
+        assert_eq!(kept, expected);
+        // What a file lacks is as at the first start, in settings inside settings too.
+        assert_eq!(lenient::<Kept>(&json!({"settings": {"mask": "standard"}})), Kept::default());
+        assert_eq!(lenient::<Kept>(&json!([1, 2])), Kept::default());
+    }
+}

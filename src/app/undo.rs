@@ -1,0 +1,98 @@
+//! What the user can lose by one action, and get back: the question and the images.
+
+use std::sync::Arc;
+
+use crate::data::picture::Picture;
+
+/// Steps back that are kept.
+const MAX_STEPS: usize = 50;
+
+/// What was asked about, as it stood.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Draft {
+    /// The images.
+    pub images: Vec<Arc<Picture>>,
+    /// The question.
+    pub question: String,
+}
+
+/// Steps back and forth.
+#[derive(Debug, Default)]
+pub struct Undo {
+    past: Vec<Draft>,
+    future: Vec<Draft>,
+    /// The last step was a letter typed: the next one belongs to it.
+    typing: bool,
+}
+
+impl Undo {
+    /// Keeps a draft that is about to change. Letters typed one after another are one step.
+    pub fn keep(&mut self, draft: Draft, typed: bool) {
+        self.future.clear();
+        if typed && self.typing {
+            return;
+        }
+        self.typing = typed;
+        self.past.push(draft);
+        let excess = self.past.len().saturating_sub(MAX_STEPS);
+        self.past.drain(..excess);
+    }
+
+    /// The draft before the present one.
+    pub fn undo(&mut self, present: Draft) -> Option<Draft> {
+        self.typing = false;
+        let earlier = self.past.pop()?;
+        self.future.push(present);
+        Some(earlier)
+    }
+
+    /// The draft that was undone last.
+    pub fn redo(&mut self, present: Draft) -> Option<Draft> {
+        self.typing = false;
+        let later = self.future.pop()?;
+        self.past.push(present);
+        Some(later)
+    }
+
+    /// Is there anything to take back?
+    pub fn can_undo(&self) -> bool {
+        !self.past.is_empty()
+    }
+
+    /// Is there anything to bring back?
+    pub fn can_redo(&self) -> bool {
+        !self.future.is_empty()
+    }
+
+    /// Forgets all steps.
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn draft(question: &str) -> Draft {
+        Draft { images: Vec::new(), question: question.to_owned() }
+    }
+
+    #[test]
+    fn letters_are_one_step_and_other_changes_one_each() {
+        let mut undo = Undo::default();
+        undo.keep(draft(""), true);
+        undo.keep(draft("w"), true);
+        undo.keep(draft("wh"), true);
+        undo.keep(draft("why"), false);
+        undo.keep(draft("from history"), true);
+        assert_eq!(undo.undo(draft("from history!")), Some(draft("from history")));
+        assert_eq!(undo.undo(draft("from history")), Some(draft("why")));
+        assert_eq!(undo.undo(draft("why")), Some(draft("")));
+        assert_eq!(undo.undo(draft("")), None);
+        assert_eq!(undo.redo(draft("")), Some(draft("why")));
+        assert!(undo.can_undo() && undo.can_redo());
+        undo.keep(draft("why"), false);
+        assert!(!undo.can_redo());
+    }
+}

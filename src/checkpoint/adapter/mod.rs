@@ -1,0 +1,95 @@
+//! Adapters: PEFT `LoRA` and what it saves beside it, latent rows, `livr.json`.
+
+mod peft;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use candle_core::Tensor;
+
+use super::folder::Folder;
+use super::latent_rows::{self, LatentRows};
+use super::livr::LivrConfig;
+use crate::error::{Error, Result};
+
+/// The low-rank update of one layer: y += scale * (x Aᵀ) Bᵀ, in the precision it was saved in.
+#[derive(Debug, Clone)]
+pub struct LoraPair {
+    /// [r, in]; of an embedding [r, V].
+    pub a: Tensor,
+    /// [out, r]; of an embedding [D, r].
+    pub b: Tensor,
+    /// alpha / r, or alpha / sqrt(r) for rank-stabilised adapters.
+    pub scale: f64,
+    /// [out]: the rows' lengths that `DoRA` trains.
+    pub magnitude: Option<Tensor>,
+}
+
+/// An adapter as read, on the CPU, not yet fitted to a model.
+#[derive(Debug, Clone)]
+pub struct Adapter {
+    /// Name of its folder.
+    pub name: String,
+    /// Where it is.
+    pub folder: Folder,
+    /// Canonical module name -> its update.
+    pub lora: BTreeMap<String, LoraPair>,
+    /// Canonical tensor name -> what takes its place (`modules_to_save`, embeddings saved whole).
+    pub replaced: BTreeMap<String, Tensor>,
+    /// The embedding was saved because the vocabulary grew, so it is the base's own, tied output included;
+    /// not a copy trained beside it.
+    pub replaces_base: bool,
+    /// Rows of the latent tokens.
+    pub latent_rows: Option<LatentRows>,
+    /// How the latents are placed; `None` without `livr.json`.
+    pub livr: Option<LivrConfig>,
+}
+
+impl Adapter {
+    /// Reads an adapter folder: `LoRA`, latent rows, `livr.json`; at least one of the first two.
+    pub fn read(path: &Path) -> Result<Self> {
+        Self::read_folder(&Folder::open(path)?)
+    }
+
+    /// The same, from any folder.
+    pub fn read_folder(folder: &Folder) -> Result<Self> {
+        let livr = LivrConfig::read(folder)?;
+        let peft = peft::read(folder)?;
+        let latent_rows = latent_rows::read(folder)?.or(peft.latent_rows);
+        if peft.lora.is_empty() && peft.replaced.is_empty() && latent_rows.is_none() {
+            return Err(Error::Missing {
+                what: format!("{} (or latent_rows.safetensors)", peft::CONFIG),
+                path: folder.root().to_owned(),
+            });
+        }
+        if let (Some(livr), Some(rows)) = (&livr, &latent_rows)
+            && livr.num_latents != rows.len()
+        {
+            return Err(Error::field(
+                folder.path("livr.json"),
+                "num_latents",
+                format!("{}, the number of latent rows", rows.len()),
+                livr.num_latents.to_string(),
+            ));
+        }
+        Ok(Self {
+            name: folder.name(),
+            folder: folder.clone(),
+            lora: peft.lora,
+            replaced: peft.replaced,
+            replaces_base: peft.replaces_base,
+            latent_rows,
+            livr,
+        })
+    }
+
+    /// Rows of the embedding this adapter brings whole, if it does.
+    pub fn vocab_size(&self) -> Option<usize> {
+        self.replaced.get("language_model.embed_tokens.weight").and_then(|rows| rows.dim(0).ok())
+    }
+
+    /// K, the latents this adapter was trained with.
+    pub fn num_latents(&self) -> usize {
+        self.latent_rows.as_ref().map_or(0, LatentRows::len)
+    }
+}

@@ -1,0 +1,58 @@
+//! Opens the device and chooses the element type that settings name.
+
+use candle_core::{DType, Device};
+
+use super::gpu::gpus;
+use crate::error::{Error, Result};
+use crate::settings::{DeviceChoice, DtypeChoice};
+use crate::units::human_bytes;
+
+/// Opens a device.
+pub fn open(choice: DeviceChoice) -> Result<Device> {
+    match choice {
+        DeviceChoice::Auto if cfg!(feature = "cuda") && !gpus().is_empty() => Ok(Device::new_cuda(0)?),
+        DeviceChoice::Auto | DeviceChoice::Cpu => Ok(Device::Cpu),
+        DeviceChoice::Cuda(_) if !cfg!(feature = "cuda") => Err(Error::Request(
+            "--device cuda: this build runs on the CPU only; build with --features cuda".to_owned(),
+        )),
+        DeviceChoice::Cuda(n) if n >= gpus().len() => Err(Error::Request(format!(
+            "--device cuda:{n}: this machine has {} NVIDIA GPUs that can be used",
+            gpus().len()
+        ))),
+        DeviceChoice::Cuda(n) => Ok(Device::new_cuda(n)?),
+    }
+}
+
+/// The element type on a device.
+pub fn resolve(choice: DtypeChoice, device: &Device) -> DType {
+    match choice {
+        DtypeChoice::Auto if device.is_cuda() => DType::BF16,
+        DtypeChoice::Auto | DtypeChoice::F32 => DType::F32,
+        DtypeChoice::Bf16 => DType::BF16,
+        DtypeChoice::F16 => DType::F16,
+    }
+}
+
+/// What to do about a GPU that is there but cannot be used.
+pub fn advice(device: &Device) -> Option<String> {
+    if cfg!(feature = "cuda") || !device.is_cpu() {
+        return None;
+    }
+    let gpu = gpus().into_iter().next()?;
+    Some(format!(
+        "{} with {} is here, but this build runs on the CPU: build with --features cuda",
+        gpu.name,
+        human_bytes(gpu.total_bytes as u64)
+    ))
+}
+
+/// A device as the user reads it.
+pub fn describe(device: &Device) -> String {
+    match device.location() {
+        candle_core::DeviceLocation::Cpu => format!("CPU, {} threads", rayon::current_num_threads()),
+        candle_core::DeviceLocation::Cuda { gpu_id } => {
+            gpus().get(gpu_id).map_or_else(|| format!("CUDA {gpu_id}"), |gpu| gpu.name.clone())
+        }
+        candle_core::DeviceLocation::Metal { gpu_id } => format!("Metal {gpu_id}"),
+    }
+}

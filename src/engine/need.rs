@@ -1,0 +1,155 @@
+//! What memory a model and a run take, computed before either: what does not fit is refused with figures.
+
+use candle_core::DType;
+
+use crate::checkpoint::config::{ModelConfig, TextConfig};
+use crate::error::{Error, Result};
+use crate::settings::{AttentionRows, Capture, LogitRows};
+use crate::units::{Role, human_bytes};
+
+/// Prompt length and latents the estimate of a model is for.
+pub const NOMINAL_TOKENS: usize = 2048;
+const NOMINAL_LATENTS: usize = 16;
+
+/// Memory of a model in use, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ModelNeed {
+    /// Weights in their element type.
+    pub weights: u64,
+    /// Keys and values of [`NOMINAL_TOKENS`].
+    pub cache: u64,
+    /// Attention rows of 16 latents over as many.
+    pub rows: u64,
+}
+
+impl ModelNeed {
+    /// Of a model with so many parameters.
+    pub fn new(config: &ModelConfig, parameters: usize, dtype: DType) -> Self {
+        let text = &config.text;
+        let rows = text.num_layers * text.num_heads * NOMINAL_LATENTS * NOMINAL_TOKENS * size_of::<f32>();
+        Self {
+            weights: (parameters * dtype.size_in_bytes()) as u64,
+            cache: cache_bytes(text, NOMINAL_TOKENS, dtype),
+            rows: rows as u64,
+        }
+    }
+
+    /// All of it.
+    pub fn total(&self) -> u64 {
+        self.weights + self.cache + self.rows
+    }
+}
+
+fn cache_bytes(text: &TextConfig, tokens: usize, dtype: DType) -> u64 {
+    (2 * text.num_layers * text.num_kv_heads * text.head_dim * tokens * dtype.size_in_bytes()) as u64
+}
+
+/// What a run keeps, in bytes, by what asks for it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RunNeed {
+    /// Keys and values of prompt and answer.
+    pub cache: u64,
+    /// Attention rows of the prompt.
+    pub attention: u64,
+    /// Attention rows of the longest answer.
+    pub answer_attention: u64,
+    /// Hidden states.
+    pub hidden: u64,
+    /// Scores over the vocabulary.
+    pub logits: u64,
+}
+
+impl RunNeed {
+    /// Of a prompt with these roles and an answer of at most `max_new_tokens`.
+    pub fn new(
+        config: &ModelConfig,
+        roles: &[Role],
+        max_new_tokens: usize,
+        capture: &Capture,
+        dtype: DType,
+    ) -> Self {
+        const F32: usize = size_of::<f32>();
+        let text = &config.text;
+        let (tokens, heads) = (roles.len(), text.num_layers * text.num_heads);
+        let latents = roles.iter().filter(|role| **role == Role::Latent).count();
+        let whole = tokens + max_new_tokens;
+        let (rows, answer) = match capture.attention {
+            AttentionRows::Nothing => (0, 0),
+            AttentionRows::LatentsAndAnswer => (latents, max_new_tokens),
+            AttentionRows::Full => (tokens + latents, max_new_tokens),
+        };
+        let hidden = capture.hidden.as_ref().map_or(0, |hidden| {
+            let kept = roles.iter().filter(|role| hidden.roles.contains(role)).count();
+            hidden.layers.count(text.num_layers) * kept * text.hidden_size
+        });
+        let logits = match capture.logits {
+            LogitRows::Nothing => 0,
+            LogitRows::Answer => 1 + max_new_tokens,
+            LogitRows::Full => tokens + max_new_tokens,
+        };
+        Self {
+            cache: cache_bytes(text, whole, dtype),
+            attention: (heads * rows * tokens * F32) as u64,
+            answer_attention: (heads * answer * whole * F32) as u64,
+            hidden: (hidden * F32) as u64,
+            logits: (logits * text.vocab_size * F32) as u64,
+        }
+    }
+
+    /// All of it.
+    pub fn total(&self) -> u64 {
+        self.cache + self.attention + self.answer_attention + self.hidden + self.logits
+    }
+
+    /// Refuses what is more than there is.
+    pub fn check(&self, free: Option<u64>) -> Result<()> {
+        let Some(free) = free.filter(|free| self.total() > *free) else { return Ok(()) };
+        let parts = [
+            (self.attention, "attention rows of the prompt"),
+            (self.answer_attention, "attention rows of the answer"),
+            (self.hidden, "hidden states"),
+            (self.logits, "scores over the vocabulary"),
+            (self.cache, "keys and values"),
+        ];
+        let (most, what) = parts.into_iter().max_by_key(|(bytes, _)| *bytes).expect("five parts");
+        Err(Error::Request(format!(
+            "what is to be kept of this run takes {}, {} of it {what}, and {} are free: keep less, or make the \
+             images or the answer smaller",
+            human_bytes(self.total()),
+            human_bytes(most),
+            human_bytes(free)
+        )))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::demo;
+    use crate::settings::HiddenRows;
+
+    #[test]
+    fn a_run_needs_what_its_tensors_hold() {
+        let config = ModelConfig::read(&demo::model()).unwrap();
+        let text = &config.text;
+        let roles = [Role::Prompt, Role::Image, Role::Image, Role::Latent];
+        let full = Capture {
+            attention: AttentionRows::Full,
+            hidden: Some(HiddenRows::all()),
+            logits: LogitRows::Full,
+            pixels: false,
+        };
+        let need = RunNeed::new(&config, &roles, 2, &full, DType::F32);
+        // [L, H, N, N] and [L, H, K, N]; [L, H, G, N + G]; [L + 1, N, D]; [N, V] and [G, V].
+        let heads = text.num_layers * text.num_heads;
+        assert_eq!(need.attention, (4 * heads * (4 * 4 + 4)) as u64);
+        assert_eq!(need.answer_attention, (4 * heads * 2 * 6) as u64);
+        assert_eq!(need.hidden, (4 * (text.num_layers + 1) * 4 * text.hidden_size) as u64);
+        assert_eq!(need.logits, (4 * 6 * text.vocab_size) as u64);
+        let nothing = RunNeed::new(&config, &roles, 2, &Capture::default(), DType::F32);
+        assert_eq!(nothing.total(), nothing.cache);
+        assert!(need.check(Some(need.total())).is_ok() && need.check(None).is_ok());
+        let problem = need.check(Some(1000)).unwrap_err().to_string();
+        assert!(problem.contains("1000 B are free") && problem.contains("KiB"), "{problem}");
+    }
+}
