@@ -71,7 +71,8 @@ impl Models {
         let Some(session) = self.sessions.get_mut(&request.model) else {
             return Err(Error::Request("the model is not open any more: open it again".to_owned()));
         };
-        session.run(&request.sample, &request.settings, &Compute::observed(observer))
+        let free_bytes = (self.free_memory)();
+        session.run(&request.sample, &request.settings, free_bytes, &Compute::observed(observer))
     }
 
     /// Lets a base and every model on it go.

@@ -205,8 +205,14 @@ impl Session {
         &self.model
     }
 
-    /// Answers a sample.
-    pub fn run(&mut self, sample: &Sample, settings: &Settings, compute: &Compute<'_>) -> Result<Trace> {
+    /// Answers a sample; what would keep more than `free_bytes` is refused.
+    pub fn run(
+        &mut self,
+        sample: &Sample,
+        settings: &Settings,
+        free_bytes: Option<u64>,
+        compute: &Compute<'_>,
+    ) -> Result<Trace> {
         let started = Instant::now();
         let max_pixels = match settings.max_pixels {
             PixelBudget::Auto => self.base.auto_max_pixels(),
@@ -228,7 +234,7 @@ impl Session {
             Some((features, false)) => (Some(features), 0.0),
             None => (None, 0.0),
         };
-        let free_bytes = self.model.device().is_cpu().then(crate::memory::free_bytes).flatten();
+        let free_bytes = free_bytes.filter(|_| self.model.device().is_cpu());
         let job = Job { input, features, choices: &sample.choices, settings, free_bytes, compute: *compute };
         let mut trace = run(&self.model, &self.processor, job)?;
         trace.applied.max_pixels = max_pixels;

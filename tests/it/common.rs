@@ -188,7 +188,7 @@ impl Loaded {
     }
 
     pub fn run_with(&mut self, sample: &Sample, settings: &Settings, compute: &Compute<'_>) -> Result<Trace> {
-        self.models.session(&self.id).unwrap().run(sample, settings, compute)
+        self.models.session(&self.id).unwrap().run(sample, settings, None, compute)
     }
 
     pub fn set_adapter(&mut self, adapter: Option<&Path>) -> Result<()> {

@@ -61,9 +61,10 @@ pub(super) fn read(folder: &Folder) -> Result<Peft> {
     for (name, entry) in file.entries() {
         // PEFT widens an adapter in half precision when it loads it.
         let read = || file.read(name, &entry.shape, DType::F32, &Device::Cpu);
+        // The patch embedding's is a convolution whose kernel is one patch: a matrix, flattened.
         let matrix = || {
-            if entry.shape.len() == 2 {
-                return read();
+            if entry.shape.len() >= 2 {
+                return Ok(read()?.flatten_from(1)?);
             }
             let found = format!("shape {:?}", entry.shape);
             Err(Error::field(file.path_of(entry), name, "a matrix", found))
@@ -124,23 +125,25 @@ fn kind_of(config: &Json, entry: &TensorEntry) -> Kind {
     }
     // Modules of modules_to_save, and embeddings whose vocabulary grew, stand under their own names.
     let plain = key.replace(".modules_to_save.default.", ".").replace(".base_layer.", ".");
-    let name = canonical_name(unwrapped(&plain));
-    let module = name.rsplit_once('.').map_or("", |(module, _)| module);
+    let raw_name = unwrapped(&plain);
+    let name = canonical_name(raw_name);
+    let module_of = |name: &str| name.rsplit_once('.').map_or(String::new(), |(module, _)| module.to_owned());
+    let (module, raw_module) = (module_of(&name), module_of(raw_name));
     let is_saved = config
         .get("modules_to_save")
         .and_then(|list| list.as_array())
-        .is_some_and(|list| list.iter().filter_map(|v| v.as_str()).any(|saved| is_under(module, saved)));
-    let is_end = matches!(module, "language_model.embed_tokens" | "lm_head");
+        .is_some_and(|list| list.iter().filter_map(|v| v.as_str()).any(|saved| is_under(&raw_module, saved)));
+    let is_end = matches!(module.as_str(), "language_model.embed_tokens" | "lm_head");
     if (is_saved || is_end) && matches!(name.rsplit('.').next(), Some("weight" | "bias")) {
         return Kind::Replacement(name);
     }
     Kind::Unknown
 }
 
-/// Is a module, or one that holds it, the one that `saved` names by the end of its path?
+/// Does `saved` end the path of a module, or of one that holds it? As PEFT asks: "norm" means every norm.
 fn is_under(module: &str, saved: &str) -> bool {
-    let saved = saved.rsplit('.').next().unwrap_or(saved);
-    module.split('.').any(|part| part == saved)
+    let ends = module.match_indices('.').map(|(end, _)| &module[..end]).chain([module]);
+    ends.into_iter().any(|path| path.ends_with(saved))
 }
 
 /// Initialisations that leave the base as it is. The others subtract from it what the update starts with, so

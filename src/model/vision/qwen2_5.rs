@@ -136,6 +136,7 @@ impl VisionTower for Tower {
     }
 
     fn each_part(&mut self, visit: &mut Visit<'_>) -> Result<()> {
+        visit(Part::Linear(&mut self.patch_embed))?;
         self.blocks.iter_mut().try_for_each(|block| block.each_part(visit))?;
         visit(Part::Norm(&mut self.ln_q))?;
         visit(Part::Linear(&mut self.merge_in))?;

@@ -190,6 +190,7 @@ impl VisionTower for Tower {
     }
 
     fn each_part(&mut self, visit: &mut Visit<'_>) -> Result<()> {
+        visit(Part::Linear(&mut self.patch_embed))?;
         self.blocks.iter_mut().try_for_each(|block| block.each_part(visit))?;
         self.deepstack_mergers.iter_mut().try_for_each(|merger| merger.each_part(visit))?;
         self.merger.each_part(visit)

@@ -1,0 +1,355 @@
+//! Models by id: what is shared, what is read, what has to go, and what taps can do inside a pass.
+
+use std::cell::{Cell, RefCell};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use candle_core::Tensor;
+use livr_explorer::data::picture::Picture;
+use livr_explorer::data::sample::Sample;
+use livr_explorer::engine::models::Models;
+use livr_explorer::engine::protocol::{ModelId, Request};
+use livr_explorer::error::{Error, Result};
+use livr_explorer::model::compute::{Blocks, Compute};
+use livr_explorer::model::tap::{PassInfo, Site, Tap};
+use livr_explorer::model::text::Pass;
+use livr_explorer::model::to_host;
+use livr_explorer::progress::{Observer, Phase, Progress, Unobserved};
+use livr_explorer::settings::{AttentionRows, Capture, DtypeChoice, MaskKind, MaskRule, Settings};
+use livr_explorer::units::{LayerIdx, Role};
+
+use crate::common::{Case, Copy, fixture, last_logits, logits, model_id, relative_error};
+
+/// Counts tensors read of a base, and keeps notes.
+#[derive(Default)]
+struct Reads {
+    tensors: Cell<usize>,
+    notes: RefCell<Vec<String>>,
+}
+
+impl Observer for Reads {
+    fn progress(&self, progress: Progress) -> Result<()> {
+        if progress.phase == Phase::Weights {
+            self.tensors.set(self.tensors.get() + 1);
+        }
+        Ok(())
+    }
+
+    fn note(&self, note: &str) {
+        self.notes.borrow_mut().push(note.to_owned());
+    }
+}
+
+fn id(family: &str, adapter: bool) -> ModelId {
+    let dir = fixture(family);
+    let adapter_dir = dir.join("adapter");
+    model_id(&dir.join("model"), adapter.then_some(adapter_dir.as_path()), DtypeChoice::F32)
+}
+
+fn answer(models: &mut Models, model: &ModelId, case: &Case) -> Vec<f32> {
+    let request =
+        Request { model: model.clone(), sample: case.sample(), settings: case.settings(logits()) };
+    last_logits(&models.run(&request, &Unobserved).unwrap()).to_vec()
+}
+
+#[test]
+fn two_models_are_held_and_an_adapter_is_swapped_without_reading_the_base() {
+    let mut models = Models::default();
+    let reads = Reads::default();
+    let (plain, adapted, other) = (id("qwen3_vl", false), id("qwen3_vl", true), id("qwen2_5_vl", false));
+    models.open(&plain, &reads).unwrap();
+    let of_base = reads.tensors.get();
+    assert!(of_base > 50);
+    models.open(&adapted, &reads).unwrap();
+    assert_eq!(reads.tensors.get(), of_base, "the adapter's base was read again");
+    models.open(&other, &reads).unwrap();
+    assert!(reads.tensors.get() > of_base);
+    let all = reads.tensors.get();
+    // All three answer, as often as one likes, as the reference does.
+    let (with, without) = (Case::named("qwen3_vl", "bottleneck"), Case::named("qwen3_vl", "plain"));
+    let elsewhere = Case::named("qwen2_5_vl", "plain");
+    for _ in 0..2 {
+        for (model, case) in [(&adapted, &with), (&plain, &without), (&other, &elsewhere)] {
+            let (ours, golden) = (answer(&mut models, model, case), case.golden().floats("logits"));
+            assert!(relative_error(&ours, &golden[golden.len() - ours.len()..]) < 1e-5, "{}", case.name);
+        }
+    }
+    models.open(&plain, &reads).unwrap();
+    assert_eq!(reads.tensors.get(), all);
+    models.close(&plain.base);
+    let problem = models.run(
+        &Request { model: adapted, sample: with.sample(), settings: with.settings(logits()) },
+        &Unobserved,
+    );
+    assert!(problem.unwrap_err().to_string().contains("not open any more"));
+}
+
+#[test]
+fn an_adapter_that_fails_late_changes_nothing() {
+    let mut models = Models::default();
+    let adapted = id("qwen3_vl", true);
+    models.open(&adapted, &Unobserved).unwrap();
+    let case = Case::named("qwen3_vl", "bottleneck");
+    let before = answer(&mut models, &adapted, &case);
+    // Its LoRA fits the model and is on before the latents' ids are found not to fit the tokenizer.
+    let late = Copy::of("qwen3_vl", "adapter");
+    late.edit_tensors("latent_rows.safetensors", |t| {
+        if t.0 == "token_ids" {
+            t.3[..8].copy_from_slice(&7i64.to_le_bytes());
+        }
+    });
+    let bad = adapted.with_adapter(Some(crate::common::source(late.path())));
+    assert!(models.open(&bad, &Unobserved).unwrap_err().to_string().contains("token_ids"));
+    assert_eq!(answer(&mut models, &adapted, &case), before);
+    assert!(models.session(&bad).is_none());
+}
+
+/// A machine with so much free memory.
+fn machine(free: u64) -> (Models, Arc<AtomicU64>) {
+    let memory = Arc::new(AtomicU64::new(free));
+    let told = memory.clone();
+    (Models::with_memory(Box::new(move || Some(told.load(Ordering::Relaxed)))), memory)
+}
+
+#[test]
+fn a_model_that_does_not_fit_is_refused_before_it_is_read_or_others_make_room() {
+    let reads = Reads::default();
+    let (small, large) = (id("qwen3_vl", false), id("qwen2_5_vl_big", false));
+    let (mut models, memory) = machine(1 << 20);
+    let problem = models.open(&large, &reads).unwrap_err().to_string();
+    for word in ["model needs", "MiB as f32, 1.0 MiB are free", "not even as bf16"] {
+        assert!(problem.contains(word), "{problem}");
+    }
+    assert_eq!(reads.tensors.get(), 0);
+    // Just under what f32 takes there is room for bf16.
+    memory.store(need_of(&large) - 1, Ordering::Relaxed);
+    let problem = models.open(&large, &reads).unwrap_err().to_string();
+    assert!(problem.contains("as bf16 it would need") && problem.contains("--dtype bf16"), "{problem}");
+    memory.store(1 << 30, Ordering::Relaxed);
+    models.open(&small, &reads).unwrap();
+    // Free alone is not enough, but with what the first holds it is: that one goes, and the user hears of it.
+    let need = need_of(&large);
+    memory.store(need - 1000, Ordering::Relaxed);
+    models.open(&large, &reads).unwrap();
+    let notes = reads.notes.borrow().join("\n");
+    assert!(notes.contains("was closed to make room for model, which needs"), "{notes}");
+    assert!(models.session(&small).is_none() && models.session(&large).is_some());
+}
+
+fn need_of(id: &ModelId) -> u64 {
+    use livr_explorer::checkpoint::folder::Folder;
+    use livr_explorer::engine::session::Unread;
+    let unread = Unread::open(&id.base, Folder::open(id.base.source.path().unwrap()).unwrap()).unwrap();
+    unread.need(unread.dtype()).total()
+}
+
+#[test]
+fn nothing_goes_for_a_model_that_would_fail_all_the_same() {
+    let (mut models, memory) = machine(1 << 30);
+    let small = id("qwen3_vl", false);
+    models.open(&small, &Unobserved).unwrap();
+    let broken = Copy::of("qwen2_5_vl_big", "model");
+    broken.edit_tensors("model.safetensors", |t| {
+        if t.0.ends_with("layers.3.mlp.down_proj.weight") {
+            "something.else".clone_into(&mut t.0);
+        }
+    });
+    let bad = model_id(broken.path(), None, DtypeChoice::F32);
+    memory.store(need_of(&bad) - 1000, Ordering::Relaxed);
+    let problem = models.open(&bad, &Unobserved).unwrap_err().to_string();
+    assert!(problem.contains("layers.3.mlp.down_proj.weight is missing"), "{problem}");
+    assert!(models.session(&small).is_some());
+}
+
+#[test]
+fn what_would_not_fit_is_not_kept() {
+    let (mut models, memory) = machine(1 << 30);
+    let model = id("qwen3_vl", true);
+    models.open(&model, &Unobserved).unwrap();
+    let case = Case::named("qwen3_vl", "bottleneck");
+    memory.store(400_000, Ordering::Relaxed);
+    let capture = Capture { attention: AttentionRows::Full, ..Capture::default() };
+    let request = |capture| Request {
+        model: model.clone(),
+        sample: case.sample(),
+        settings: case.settings(capture),
+    };
+    let problem = models.run(&request(capture), &Unobserved).unwrap_err().to_string();
+    assert!(problem.contains("attention rows of the prompt") && problem.contains("are free"), "{problem}");
+    assert!(models.run(&request(Capture::default()), &Unobserved).is_ok());
+}
+
+#[test]
+fn a_weight_file_cut_off_while_it_is_read_is_a_sentence() {
+    /// Cuts the file when the second tensor is asked for.
+    struct Cut<'a>(&'a Path, Cell<usize>);
+    impl Observer for Cut<'_> {
+        fn progress(&self, progress: Progress) -> Result<()> {
+            if progress.phase == Phase::Weights {
+                self.1.set(self.1.get() + 1);
+                if self.1.get() == 2 {
+                    std::fs::OpenOptions::new().write(true).open(self.0).unwrap().set_len(4096).unwrap();
+                }
+            }
+            Ok(())
+        }
+    }
+    let model = Copy::of("qwen3_vl", "model");
+    let file = model.path().join("model.safetensors");
+    let mut models = Models::default();
+    let opened = models.open(&model_id(model.path(), None, DtypeChoice::F32), &Cut(&file, Cell::new(0)));
+    let problem = opened.unwrap_err().to_string();
+    assert!(problem.contains("cannot read the file") && problem.contains("model.safetensors"), "{problem}");
+}
+
+#[test]
+fn a_job_is_stopped_inside_a_block_of_the_vision_tower() {
+    /// Stops at the n-th look after the tower has begun.
+    struct Stop {
+        looks: Cell<usize>,
+        blocks: Cell<usize>,
+    }
+    impl Observer for Stop {
+        fn progress(&self, progress: Progress) -> Result<()> {
+            if progress.phase == Phase::Vision {
+                self.blocks.set(progress.done + 1);
+            }
+            Ok(())
+        }
+        fn check(&self) -> Result<()> {
+            if self.blocks.get() == 0 {
+                return Ok(());
+            }
+            self.looks.set(self.looks.get() + 1);
+            if self.looks.get() == 20 { Err(Error::Cancelled) } else { Ok(()) }
+        }
+    }
+    let mut models = Models::default();
+    let model = id("qwen3_vl", false);
+    models.open(&model, &Unobserved).unwrap();
+    let stop = Stop { looks: Cell::new(0), blocks: Cell::new(0) };
+    // As large images are cut into pieces, so is this small one.
+    let blocks = Blocks { queries: Some(8), rows: Some(8) };
+    let compute = Compute { blocks, observer: &stop, ..Compute::default() };
+    let case = Case::named("qwen3_vl", "plain");
+    let session = models.session(&model).unwrap();
+    let stopped = session.run(&case.sample(), &case.settings(logits()), None, &compute);
+    assert!(stopped.unwrap_err().is_cancelled());
+    assert_eq!((stop.blocks.get(), stop.looks.get()), (1, 20));
+}
+
+#[test]
+fn a_pixel_budget_is_obeyed_and_a_large_model_reads_less_by_default() {
+    let mut models = Models::default();
+    let model = id("qwen3_vl", false);
+    let info = models.open(&model, &Unobserved).unwrap();
+    // A tiny model reads what its checkpoint says, so that it equals the reference everywhere.
+    assert_eq!(info.auto_max_pixels, info.checkpoint_max_pixels);
+    let picture = Picture::new("large", image::RgbImage::new(640, 480));
+    let sample = Sample { images: vec![picture.into()], prompt: "?".to_owned(), choices: Vec::new() };
+    let mut tokens = |max_pixels: &str| {
+        let settings = Settings { max_pixels: max_pixels.parse().unwrap(), ..Settings::default() };
+        let request = Request { model: model.clone(), sample: sample.clone(), settings };
+        models.run(&request, &Unobserved).map(|trace| (trace.image_spans[0].len(), trace.applied.max_pixels))
+    };
+    assert_eq!(tokens("auto").unwrap(), tokens("checkpoint").unwrap());
+    let (few, applied) = tokens("8192").unwrap();
+    assert!(few <= 8 && few < tokens("auto").unwrap().0);
+    assert_eq!(applied, 8192);
+    assert!(tokens("100").unwrap_err().to_string().contains("max-pixels: expected at least 1024"));
+}
+
+/// Multiplies hidden states after a layer.
+struct Steer(LayerIdx, f64);
+
+impl Tap for Steer {
+    fn on_hidden(&mut self, _pass: &PassInfo<'_>, site: Site, hidden: &Tensor) -> Result<Option<Tensor>> {
+        Ok(if site == Site::AfterLayer(self.0) { Some((hidden * self.1)?) } else { None })
+    }
+}
+
+/// Blocks a pair of roles from a layer on.
+struct Block(LayerIdx);
+
+impl Tap for Block {
+    fn edit_mask(&mut self, _pass: &PassInfo<'_>, layer: LayerIdx, rule: MaskRule) -> MaskRule {
+        if layer >= self.0 { rule.with(Role::Prompt, Role::Image, false) } else { rule }
+    }
+}
+
+/// Scales the heads of a layer.
+struct Heads(LayerIdx, Vec<f32>);
+
+impl Tap for Heads {
+    fn head_scales(&mut self, _pass: &PassInfo<'_>, layer: LayerIdx) -> Option<Vec<f32>> {
+        (layer == self.0).then(|| self.1.clone())
+    }
+}
+
+/// Keeps the rows of one token.
+struct Keep(usize, Vec<Vec<f32>>);
+
+impl Tap for Keep {
+    fn wanted_rows(&self, _pass: &PassInfo<'_>, _layer: LayerIdx) -> Vec<usize> {
+        vec![self.0]
+    }
+
+    fn on_rows(&mut self, pass: &PassInfo<'_>, _layer: LayerIdx, rows: &Tensor) -> Result<()> {
+        assert_eq!(rows.dims(), [pass.num_heads, 1, pass.roles.len()]);
+        self.1.push(to_host(rows)?.data().to_vec());
+        Ok(())
+    }
+}
+
+#[test]
+fn taps_chain_and_reach_hidden_states_masks_heads_and_rows() {
+    let mut models = Models::default();
+    let model = id("qwen3_vl", false);
+    models.open(&model, &Unobserved).unwrap();
+    let model = models.session(&model).unwrap().model();
+    use Role::{Image, Latent, Prompt};
+    let roles = [Prompt, Image, Image, Prompt, Latent, Prompt];
+    let ids = [5, 6, 7, 8, 9, 10];
+    let positions: Vec<[i64; 3]> = (0..6).map(|i| [i; 3]).collect();
+    let forward = |taps: &mut [&mut dyn Tap]| {
+        let pass = Pass {
+            embeddings: model.text.embedding().forward(&ids).unwrap(),
+            positions: &positions,
+            roles: &roles,
+            rule: MaskKind::Standard.rule(),
+            deepstack: None,
+            cache: None,
+            phase: None,
+            compute: Compute::default(),
+        };
+        to_host(&model.text.forward(pass, taps).unwrap()).unwrap().data().to_vec()
+    };
+    let plain = forward(&mut []);
+    assert_eq!(forward(&mut [&mut Steer(LayerIdx(1), 1.0), &mut Heads(LayerIdx(0), vec![1.0; 4])]), plain);
+    // Two steering taps act one after the other: 0.5 times 2 is nothing, 0.5 alone is something.
+    let steer = |factor| Steer(LayerIdx(0), factor);
+    assert_eq!(forward(&mut [&mut steer(0.5), &mut steer(2.0)]), plain);
+    assert_ne!(forward(&mut [&mut steer(0.5)]), plain);
+    let silent = forward(&mut [&mut Heads(LayerIdx(1), vec![0.0; 4])]);
+    assert_ne!(silent, plain);
+    // Factors of several taps multiply.
+    let mut halves = [Heads(LayerIdx(1), vec![0.0; 4]), Heads(LayerIdx(1), vec![3.0; 4])];
+    let [a, b] = &mut halves;
+    assert_eq!(forward(&mut [a, b]), silent);
+    // The mask is edited from layer 1 on only, and two taps that want different rows each get their own.
+    let (mut first, mut last) = (Keep(3, Vec::new()), Keep(5, Vec::new()));
+    let edited = forward(&mut [&mut Block(LayerIdx(1)), &mut first, &mut last]);
+    assert_ne!(edited, plain);
+    for keep in [&first, &last] {
+        for (layer, rows) in keep.1.iter().enumerate() {
+            for row in rows.chunks(6) {
+                let sees_image = row[1] > 0.0 && row[2] > 0.0;
+                assert_eq!(sees_image, layer == 0, "token {} in layer {layer}: {row:?}", keep.0);
+                assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-5);
+                assert!(row[keep.0 + 1..].iter().all(|p| *p == 0.0));
+            }
+        }
+        assert_eq!(keep.1.len(), 3);
+    }
+}
