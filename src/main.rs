@@ -7,6 +7,7 @@ use livr_explorer::cli::{Cli, output};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    output::silence_panics();
     match output::as_a_sentence(|| cli.run()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {

@@ -98,10 +98,13 @@ impl Observer for Terminal {
     }
 }
 
+/// Keeps panics from printing lines of their own: each is caught somewhere and said in a sentence.
+pub fn silence_panics() {
+    std::panic::set_hook(Box::new(|info| log::error!("{info}")));
+}
+
 /// Runs to the end; a panic on the way is a failure like any other, said in one sentence.
 pub fn as_a_sentence(work: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
-    // Panics that are caught further in have their own sentence; the hook's lines would stand beside it.
-    std::panic::set_hook(Box::new(|info| log::error!("{info}")));
     let work = std::panic::AssertUnwindSafe(work);
     std::panic::catch_unwind(work).unwrap_or_else(|panic| {
         Err(anyhow::anyhow!("the program has a fault: {}", panic_message(panic.as_ref())))
@@ -123,5 +126,19 @@ pub fn say(text: &str) {
     let mut err = std::io::stderr().lock();
     if writeln!(err, "{text}").is_err() {
         log::debug!("standard error was closed");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_a_failure_in_one_sentence() {
+        let failed = as_a_sentence(|| panic!("index 5\nof {}", 3)).unwrap_err();
+        assert_eq!(failed.to_string(), "the program has a fault: index 5 of 3");
+        let plain = as_a_sentence(|| anyhow::bail!("no such file")).unwrap_err();
+        assert_eq!(plain.to_string(), "no such file");
+        assert!(as_a_sentence(|| Ok(())).is_ok());
     }
 }

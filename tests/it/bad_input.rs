@@ -118,6 +118,107 @@ fn fields_of_the_config() {
 }
 
 #[test]
+fn kinds_of_checkpoints_that_cannot_be_read_are_named() {
+    for (method, name) in [
+        ("awq", "AWQ"),
+        ("bitsandbytes", "bitsandbytes"),
+        ("fp8", "FP8"),
+        ("gptq", "GPTQ"),
+        ("novel", "novel"),
+    ] {
+        for place in ["", "text_config"] {
+            let model = model();
+            model.edit_json("config.json", |c| {
+                let fields = if place.is_empty() { c } else { &mut c[place] };
+                fields["quantization_config"] = json!({"quant_method": method});
+            });
+            let quantised = format!("quantised by {name}");
+            refuses(
+                &model,
+                None,
+                true,
+                &["quantization_config", &quantised, "f32, bf16 or f16", "config.json"],
+            );
+        }
+    }
+    let experts = model();
+    experts.edit_json("config.json", |c| c["model_type"] = json!("qwen3_vl_moe"));
+    refuses(&experts, None, true, &["model_type", "qwen3_vl_moe", "mixture of experts"]);
+}
+
+#[test]
+fn tokens_past_the_vocabulary_are_found_before_a_run_meets_them() {
+    let model = model();
+    // One row fewer than the tokenizer has tokens.
+    let rows = 373;
+    model.edit_tensors(MODEL, |tensor| {
+        if tensor.0.ends_with("embed_tokens.weight") {
+            tensor.2[0] = rows;
+            tensor.3.truncate(rows * tensor.2[1] * 4);
+        }
+    });
+    model.edit_json("config.json", |config| config["text_config"]["vocab_size"] = json!(rows));
+    let inspected = |model: &Copy| {
+        let folder = Folder::open(model.path()).unwrap();
+        inspect(&folder, None, &candle_core::Device::Cpu, DtypeChoice::Auto).problems
+    };
+    let problems = inspected(&model);
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    expect(
+        &problems[0],
+        &["token <|video_pad|>", "below the model's vocab_size 373", "found 373", "tokenizer.json"],
+    );
+    let ends = self::model();
+    ends.edit_json("generation_config.json", |c| c["eos_token_id"] = json!([360, 5_000_000]));
+    expect(&inspected(&ends)[0], &["eos_token_id", "vocab_size 448", "5000000", "generation_config.json"]);
+    for (field, value) in
+        [("repetition_penalty", json!(0)), ("repetition_penalty", json!("much")), ("top_k", json!(-1))]
+    {
+        let model = self::model();
+        model.edit_json("generation_config.json", |c| c[field] = value);
+        refuses(&model, None, true, &[field, "generation_config.json"]);
+    }
+}
+
+#[test]
+fn adapters_that_are_computed_otherwise_are_refused_by_name() {
+    for (field, value) in [
+        ("init_lora_weights", json!("pissa")),
+        ("init_lora_weights", json!("pissa_niter_16")),
+        ("init_lora_weights", json!("olora")),
+        ("init_lora_weights", json!("corda")),
+        ("init_lora_weights", json!("loftq")),
+        ("init_lora_weights", json!("lora_ga")),
+        ("init_lora_weights", json!("of_next_year")),
+        ("alora_invocation_tokens", json!([1, 2])),
+        ("layer_replication", json!([[0, 2], [1, 3]])),
+        ("target_parameters", json!(["experts.gate_up_proj"])),
+        ("use_qalora", json!(true)),
+        ("fan_in_fan_out", json!(true)),
+        ("lora_bias", json!(true)),
+        ("bias", json!("all")),
+        ("peft_type", json!("IA3")),
+    ] {
+        let adapter = Copy::of("qwen3_vl", "adapter");
+        let shown = value.to_string();
+        adapter.edit_json("adapter_config.json", |c| c[field] = value);
+        refuses(&model(), Some(adapter.path()), true, &[field, &shown, "adapter_config.json"]);
+    }
+    // What leaves the base as it is, is taken.
+    for (field, value) in [
+        ("init_lora_weights", json!("gaussian")),
+        ("init_lora_weights", json!(false)),
+        ("init_lora_weights", json!("eva")),
+        ("alora_invocation_tokens", json!(null)),
+        ("target_parameters", json!([])),
+    ] {
+        let adapter = Copy::of("qwen3_vl", "adapter");
+        adapter.edit_json("adapter_config.json", |c| c[field] = value);
+        assert!(load(model().path(), Some(adapter.path())).is_ok(), "{field}");
+    }
+}
+
+#[test]
 fn tensors_that_disagree_with_the_config() {
     let wider = model();
     wider.edit_json("config.json", |c| c["text_config"]["intermediate_size"] = json!(160));

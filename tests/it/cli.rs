@@ -165,6 +165,47 @@ fn exit_status_and_sentences() {
 }
 
 #[test]
+fn where_the_result_goes_is_looked_at_before_the_work() {
+    let dir = TempDir::new().unwrap();
+    // The model is no good either, but it takes longer to find that out.
+    for out in [dir.path().join("gone/t.safetensors"), dir.path().to_owned()] {
+        let args = ["trace", "--prompt", "?", "--model", "/nowhere", "--out", &display(&out)];
+        let output = livr(&args);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(text(&output.stderr).contains(&display(dir.path())), "{}", text(&output.stderr));
+    }
+    let shot = livr(&["screenshot", "--model", "/nowhere", "--out", "/nowhere/at/all.png"]);
+    assert!(text(&shot.stderr).contains("/nowhere/at)"), "{}", text(&shot.stderr));
+}
+
+#[test]
+fn what_the_checkpoint_publishes_is_applied_said_and_switched_off() {
+    let model = display(&fixture("published/qwen2.5-vl-3b"));
+    let image = display(&fixture("published/image.png"));
+    let ask = |options: &[&str]| {
+        let args =
+            ["ask", "--model", &model, "--image", &image, "--prompt", "Which image is the missing part?"];
+        json(&livr(&[&args, options, &["--max-new-tokens", "3", "--json"]].concat()))
+    };
+    let ids = |report: &Value| report["tokens"].as_array().unwrap().iter().map(|t| t["id"].clone()).collect();
+    let (plain, off): (Vec<Value>, Vec<Value>) =
+        (ids(&ask(&[])), ids(&ask(&["--repetition-penalty", "off"])));
+    assert_ne!(plain, off);
+    let report = ask(&[]);
+    assert!((report["applied"]["repetition_penalty"].as_f64().unwrap() - 1.05).abs() < 1e-6);
+    assert_eq!(report["settings"]["decoding"]["repetition_penalty"], "auto");
+    assert_eq!(report["image_sizes"], serde_json::json!([[168, 112]]));
+    let small = ask(&["--max-pixels", "3136"]);
+    assert_eq!(small["applied"]["max_pixels"], 3136);
+    assert!(small["num_prompt_tokens"].as_u64() < report["num_prompt_tokens"].as_u64());
+    for bad in [["--max-pixels", "many"], ["--repetition-penalty", "-1"], ["--top-k", "0"]] {
+        assert_eq!(livr(&[&["ask", "--prompt", "?"], &bad[..]].concat()).status.code(), Some(2), "{bad:?}");
+    }
+    let check = livr(&["check", "--model", &model]);
+    assert!(text(&check.stdout).contains("repetition penalty") && text(&check.stdout).contains("1.05"));
+}
+
+#[test]
 fn check_describes_a_folder_and_finds_what_is_wrong() {
     let root = display(&fixture("qwen2_5_vl"));
     let (model, adapter) = (format!("{root}/model"), format!("{root}/adapter"));

@@ -48,8 +48,7 @@ fn id(family: &str, adapter: bool) -> ModelId {
 }
 
 fn answer(models: &mut Models, model: &ModelId, case: &Case) -> Vec<f32> {
-    let request =
-        Request { model: model.clone(), sample: case.sample(), settings: case.settings(logits()) };
+    let request = Request { model: model.clone(), sample: case.sample(), settings: case.settings(logits()) };
     last_logits(&models.run(&request, &Unobserved).unwrap()).to_vec()
 }
 
@@ -170,11 +169,8 @@ fn what_would_not_fit_is_not_kept() {
     let case = Case::named("qwen3_vl", "bottleneck");
     memory.store(400_000, Ordering::Relaxed);
     let capture = Capture { attention: AttentionRows::Full, ..Capture::default() };
-    let request = |capture| Request {
-        model: model.clone(),
-        sample: case.sample(),
-        settings: case.settings(capture),
-    };
+    let request =
+        |capture| Request { model: model.clone(), sample: case.sample(), settings: case.settings(capture) };
     let problem = models.run(&request(capture), &Unobserved).unwrap_err().to_string();
     assert!(problem.contains("attention rows of the prompt") && problem.contains("are free"), "{problem}");
     assert!(models.run(&request(Capture::default()), &Unobserved).is_ok());
@@ -304,11 +300,11 @@ impl Tap for Keep {
 
 #[test]
 fn taps_chain_and_reach_hidden_states_masks_heads_and_rows() {
+    use Role::{Image, Latent, Prompt};
     let mut models = Models::default();
     let model = id("qwen3_vl", false);
     models.open(&model, &Unobserved).unwrap();
     let model = models.session(&model).unwrap().model();
-    use Role::{Image, Latent, Prompt};
     let roles = [Prompt, Image, Image, Prompt, Latent, Prompt];
     let ids = [5, 6, 7, 8, 9, 10];
     let positions: Vec<[i64; 3]> = (0..6).map(|i| [i; 3]).collect();

@@ -240,8 +240,7 @@ fn the_window_closes_at_once_while_the_engine_works() {
     let backend = Hangs { models: Models::default(), hang, hung };
     let actions: Vec<Action> = [first_actions(), vec![JobAction::Ask.into()]].concat();
     let startup = Startup::new(DeviceChoice::Cpu, DtypeChoice::F32, actions);
-    let startup =
-        Startup { engine: Box::new(move |wake| Box::new(Worker::start(backend, wake))), ..startup };
+    let startup = Startup { engine: Box::new(move |wake| Box::new(Worker::start(backend, wake))), ..startup };
     let mut window = open([900.0, 600.0], egui::Theme::Dark, startup);
     while hangs.try_recv().is_err() {
         window.step();

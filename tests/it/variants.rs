@@ -12,9 +12,7 @@ use livr_explorer::model::loader::Loader;
 use livr_explorer::model::text::Pass;
 use livr_explorer::model::to_host;
 use livr_explorer::progress::Unobserved;
-use livr_explorer::settings::{
-    Decoding, DtypeChoice, LatentChoice, MaskKind, MaskRule, Published, Settings,
-};
+use livr_explorer::settings::{Decoding, DtypeChoice, LatentChoice, MaskKind, MaskRule, Published, Settings};
 use livr_explorer::units::Role;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -71,9 +69,7 @@ fn a_merged_checkpoint_offers_its_latents_and_can_do_without() {
     let info = merged.info();
     assert_eq!((info.trained_latents, info.max_latents), (4, 4));
     let case = Case::named("qwen2_5_vl", "bottleneck");
-    for (choice, count) in
-        [(LatentChoice::Auto, 4), (LatentChoice::Off, 0), (LatentChoice::Count(2), 2)]
-    {
+    for (choice, count) in [(LatentChoice::Auto, 4), (LatentChoice::Off, 0), (LatentChoice::Count(2), 2)] {
         let settings = Settings { latents: choice, ..case.settings(logits()) };
         let trace = merged.run(&case.sample(), &settings, &Unobserved).unwrap();
         assert_eq!(trace.num_latents(), count);
@@ -212,7 +208,8 @@ fn tied_or_not_by_what_the_file_holds() {
     // Both and different: the output is its own, whatever the config says.
     let doubled = with(&|tensors| {
         let mut head = head_of(tensors);
-        head.3 = head.3.as_chunks().0.iter().flat_map(|v| (2.0 * f32::from_le_bytes(*v)).to_le_bytes()).collect();
+        head.3 =
+            head.3.as_chunks().0.iter().flat_map(|v| (2.0 * f32::from_le_bytes(*v)).to_le_bytes()).collect();
         tensors.push(head);
     });
     let expected: Vec<f32> = last_logits(&reference).iter().map(|l| 2.0 * l).collect();

@@ -2,7 +2,7 @@
 
 use egui::{Rect, Role, Sense, Stroke, StrokeKind, Ui};
 
-use super::name_widget;
+use super::{name_widget, shown_style};
 use crate::app::actions::{Actions, EditAction, ImagesAction, ViewAction};
 use crate::app::canvas::{
     CanvasView, patch_from_point, place, rect_from_patch, sizes, visible_part, zoom_about,
@@ -10,9 +10,8 @@ use crate::app::canvas::{
 use crate::app::keyboard::{does, hint};
 use crate::app::map_pane::{Hovered, InSight};
 use crate::app::state::{PathKind, State};
-use crate::app::theme::{self, DIMMED, GAP};
+use crate::app::theme::{self, GAP};
 use crate::app::words::query_name;
-use crate::render::blend::OverlayStyle;
 use crate::render::overlay::OverlayPaint;
 
 const IMAGE_GAP: f32 = 12.0;
@@ -92,7 +91,7 @@ pub fn canvas_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     let pane = &state.panes.map;
     let rects = place(&sizes(&state.images), area.shrink(GAP), IMAGE_GAP, pane.canvas);
     let in_sight = pane.in_sight();
-    let style = shown_style(state, in_sight);
+    let style = shown_style(state);
     for (i, (image, rect)) in state.images.iter().zip(&rects).enumerate() {
         let visible = rect.intersect(area);
         if !visible.is_positive() {
@@ -116,15 +115,6 @@ pub fn canvas_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
         painter.rect_stroke(outline, 0.0, Stroke::new(2.0, palette.hover), StrokeKind::Outside);
     }
     navigate(ui, &response, area, state, actions);
-}
-
-/// Maps of another request than the controls describe are dimmed.
-pub fn shown_style(state: &State, in_sight: Option<InSight<'_>>) -> OverlayStyle {
-    let mut style = state.kept.view.style;
-    if in_sight.is_some_and(|shown| !state.is_current(&shown.rows.run)) {
-        style.opacity *= DIMMED;
-    }
-    style
 }
 
 /// The patch under a point, with its outline.

@@ -2,13 +2,13 @@
 
 use egui::{Role, ScrollArea, Sense, Stroke, StrokeKind, Ui, vec2};
 
-use super::name_widget;
+use super::{name_widget, shown_style};
 use crate::analysis::maps::{GridMap, Query};
 use crate::app::actions::{Actions, ViewAction};
 use crate::app::canvas::{fit_row, sizes, visible_part};
 use crate::app::map_pane::InSight;
 use crate::app::state::State;
-use crate::app::theme::{self, DIMMED};
+use crate::app::theme;
 use crate::app::words::{query_name, visible};
 use crate::render::overlay::OverlayPaint;
 
@@ -94,10 +94,7 @@ fn thumbnail_ui(
 
 fn paint_maps(ui: &Ui, state: &State, shown: InSight<'_>, index: usize, area: egui::Rect) {
     let images = &shown.rows.run.request.sample.images;
-    let mut style = state.kept.view.style;
-    if !state.is_current(&shown.rows.run) {
-        style.opacity *= DIMMED;
-    }
+    let style = shown_style(state);
     for (image, place) in fit_row(&sizes(images), area, 2.0).iter().enumerate() {
         let visible = place.intersect(ui.clip_rect());
         if !visible.is_positive() {

@@ -14,6 +14,19 @@ pub mod view_options;
 
 use egui::{Response, Role, Ui, WidgetInfo};
 
+use super::state::State;
+use super::theme::DIMMED;
+use crate::render::blend::OverlayStyle;
+
+/// How maps lie over images now: those of another request than the controls describe are dimmed.
+pub fn shown_style(state: &State) -> OverlayStyle {
+    let mut style = state.kept.view.style;
+    if state.panes.map.in_sight().is_some_and(|shown| !state.is_current(&shown.rows.run)) {
+        style.opacity *= DIMMED;
+    }
+    style
+}
+
 /// Gives a hand-drawn widget a name for screen readers and tests.
 pub fn name_widget(
     ui: &Ui,
