@@ -40,6 +40,12 @@ impl Array {
         &self.data
     }
 
+    /// The same values in another shape.
+    #[must_use]
+    pub fn reshaped(self, shape: impl Into<Vec<usize>>) -> Self {
+        Self::new(shape, self.data)
+    }
+
     /// The part under the leading indices: `[a, b]` of `[A, B, C, D]` is `[C, D]`.
     pub fn at(&self, leading: &[usize]) -> &[f32] {
         let mut range = 0..self.data.len();

@@ -38,9 +38,8 @@ pub struct ModelArgs {
 impl ModelArgs {
     /// The model these options name; the demo comes with its own adapter.
     pub fn id(&self) -> ModelId {
-        let source = |path: &PathBuf| Source::Folder(path.clone());
-        let base = self.model.as_ref().map_or(Source::Demo, source);
-        let adapter = self.adapter.as_ref().map(source);
+        let base = self.model.as_ref().map_or(Source::Demo, Source::folder);
+        let adapter = self.adapter.as_ref().map(Source::folder);
         let adapter = adapter.or_else(|| self.model.is_none().then_some(Source::Demo));
         ModelId { base: BaseId { source: base, device: self.device, dtype: self.dtype }, adapter }
     }

@@ -50,18 +50,21 @@ pub struct HiddenCollector {
     wanted: HiddenRows,
     tokens: Vec<usize>,
     layers: Vec<usize>,
-    values: Array,
+    data: Vec<f32>,
 }
 
 impl HiddenCollector {
     /// Those that `wanted` names.
     pub fn new(wanted: HiddenRows) -> Self {
-        Self { wanted, tokens: Vec::new(), layers: Vec::new(), values: Array::default() }
+        Self { wanted, tokens: Vec::new(), layers: Vec::new(), data: Vec::new() }
     }
 
     /// What was kept.
     pub fn finish(self) -> HiddenStates {
-        HiddenStates { layers: self.layers, tokens: self.tokens, values: self.values }
+        let rows = self.layers.len() * self.tokens.len();
+        let width = self.data.len().checked_div(rows).unwrap_or(0);
+        let values = Array::new([self.layers.len(), self.tokens.len(), width], self.data);
+        HiddenStates { layers: self.layers, tokens: self.tokens, values }
     }
 
     /// The place of a site among L + 1, as `output_hidden_states` has them: the last layer's output appears only
@@ -85,6 +88,8 @@ impl Tap for HiddenCollector {
         if self.layers.is_empty() {
             self.tokens =
                 pass.tokens().filter(|token| self.wanted.roles.contains(&pass.roles[*token])).collect();
+            let places = self.wanted.layers.count(pass.num_layers);
+            self.data.reserve_exact(places * self.tokens.len() * hidden.dim(1)?);
         }
         let kept = if self.tokens.len() == pass.tokens().len() {
             hidden.clone()
@@ -94,7 +99,7 @@ impl Tap for HiddenCollector {
             hidden.index_select(&Tensor::new(places, hidden.device())?, 0)?
         };
         self.layers.push(index);
-        self.values.extend(&to_host(&kept.unsqueeze(0)?)?);
+        self.data.extend_from_slice(to_host(&kept)?.data());
         Ok(None)
     }
 }

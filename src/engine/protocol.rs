@@ -22,6 +22,12 @@ pub enum Source {
 }
 
 impl Source {
+    /// A folder, from wherever the program is run: one place has one id.
+    pub fn folder(path: impl AsRef<Path>) -> Self {
+        let path = path.as_ref();
+        Self::Folder(std::path::absolute(path).unwrap_or_else(|_| path.to_owned()))
+    }
+
     /// The folder on disk, where it is one.
     pub fn path(&self) -> Option<&Path> {
         match self {

@@ -202,8 +202,10 @@ impl Run<'_> {
             let mut tap = RowCollector::new(if keep_rows { vec![place] } else { Vec::new() });
             let hidden = self.feed(&[id], &mut [&mut tap])?;
             if let Some(of_token) = tap.finish() {
-                let shape = of_token.shape();
-                rows.push(Array::new([shape[0], shape[1], shape[3]], of_token.data().to_vec()));
+                let &[layers, heads, _, keys] = of_token.shape() else {
+                    unreachable!("attention has four axes")
+                };
+                rows.push(of_token.reshaped([layers, heads, keys]));
             }
             if is_last {
                 break;

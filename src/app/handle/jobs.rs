@@ -60,12 +60,12 @@ pub(super) fn take_paths_as(controller: &mut Controller, kind: PathKind, paths: 
         PathKind::Images => controller.files.read_images(paths),
         PathKind::Model => {
             for path in paths {
-                apply(controller, JobAction::OpenModel { base: Source::Folder(path), adapter: None });
+                apply(controller, JobAction::OpenModel { base: Source::folder(path), adapter: None });
             }
         }
         PathKind::Adapter => {
             for path in paths {
-                apply(controller, JobAction::SetAdapter(Some(Source::Folder(path))));
+                apply(controller, JobAction::SetAdapter(Some(Source::folder(path))));
             }
         }
     }

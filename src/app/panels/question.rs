@@ -118,31 +118,31 @@ fn pixels_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     const SIDES: [usize; 5] = [224, 336, 448, 672, 1008];
     let current = state.kept.settings.max_pixels;
     let info = state.models.in_use.as_ref();
-    let megapixels = |n: usize| format!("{:.2} megapixels", n as f64 / 1e6);
+    let megapixels = |n: usize| format!("{:.2} MP", n as f64 / 1e6);
     let label = |budget: PixelBudget| match budget {
         PixelBudget::Auto => {
             info.map_or_else(|| "Auto".to_owned(), |i| format!("Auto, {}", megapixels(i.auto_max_pixels)))
         }
         PixelBudget::Checkpoint => info.map_or_else(
-            || "As the checkpoint".to_owned(),
-            |i| format!("As the checkpoint, {}", megapixels(i.checkpoint_max_pixels)),
+            || "Checkpoint's".to_owned(),
+            |i| format!("Checkpoint's, {}", megapixels(i.checkpoint_max_pixels)),
         ),
         PixelBudget::Pixels(n) => megapixels(n),
     };
     let budgets = [PixelBudget::Auto, PixelBudget::Checkpoint].into_iter();
     let budgets = budgets.chain(SIDES.iter().map(|side| PixelBudget::Pixels(side * side)));
     ui.horizontal_wrapped(|ui| {
-        let combo = egui::ComboBox::from_label("Largest image")
-            .width(180.0)
-            .selected_text(label(current))
-            .show_ui(ui, |ui| {
-                for budget in budgets {
-                    if ui.selectable_label(current == budget, label(budget)).clicked() {
-                        actions.push(EditAction::SetMaxPixels(budget));
-                    }
+        let combo = egui::ComboBox::from_label("Largest image").width(136.0).selected_text(label(current));
+        let combo = combo.show_ui(ui, |ui| {
+            for budget in budgets {
+                if ui.selectable_label(current == budget, label(budget)).clicked() {
+                    actions.push(EditAction::SetMaxPixels(budget));
                 }
-            });
-        combo.response.on_hover_text("Larger images are read smaller; each visual token costs time");
+            }
+        });
+        combo.response.on_hover_text(
+            "In millions of pixels. Larger images are read smaller; each visual token costs time",
+        );
         if let Some(run) = state.shown_run().filter(|run| !run.trace.grids.is_empty()) {
             let sizes: Vec<String> = (0..run.trace.grids.len())
                 .map(|image| run.trace.read_size(image))
