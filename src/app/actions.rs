@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::canvas::CanvasView;
-use super::map_pane::Hovered;
+use super::canvas::{CanvasView, Hovered};
 use super::state::PathKind;
 use crate::analysis::maps::{Query, Scalar, Selection};
 use crate::analysis::normalise::Normalisation;

@@ -4,8 +4,18 @@ use std::sync::Arc;
 
 use egui::{Rect, Vec2, pos2, vec2};
 
-use super::map_pane::Hovered;
 use crate::data::picture::Picture;
+
+/// A visual token under the pointer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hovered {
+    /// Which image of the canvas.
+    pub image: usize,
+    /// Row in its merged grid.
+    pub row: usize,
+    /// Column in its merged grid.
+    pub col: usize,
+}
 
 /// Zoom and place of the images in the canvas.
 #[derive(Debug, Clone, Copy, PartialEq)]

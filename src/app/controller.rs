@@ -1,9 +1,7 @@
-//! The state with what can act on the world: the engine, the disk, threads.
+//! The state with what can act on the world: the engine, the disk, threads. What changes it is in `handle`.
 
-use super::actions::Action;
 use super::background::Background;
 use super::files::Files;
-use super::handle;
 use super::kept::Kept;
 use super::state::State;
 use crate::engine::Engine;
@@ -43,17 +41,6 @@ impl Controller {
             device,
             dtype,
         }
-    }
-
-    /// Applies a wish.
-    pub fn apply(&mut self, action: impl Into<Action>, ctx: &egui::Context) {
-        handle::apply(self, action.into(), ctx);
-    }
-
-    /// Takes all news there are, and brings the panes up to date.
-    pub fn drain(&mut self) {
-        handle::drain(self);
-        self.refresh();
     }
 
     /// Brings the panes up to date with the state.

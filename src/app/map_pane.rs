@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::background::{Background, Made};
-use super::canvas::CanvasView;
+use super::canvas::{CanvasView, Hovered};
 use super::kept::View;
 use super::maps::{Maps, MapsKey, MatrixKey, RangesKey, Rows, RowsKey, all_ranges, matrix_of};
 use super::memo::Memo;
@@ -11,17 +11,6 @@ use crate::analysis::maps::Query;
 use crate::analysis::normalise::Range;
 use crate::data::picture::Picture;
 use crate::engine::protocol::{Run, RunId};
-
-/// A visual token under the pointer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Hovered {
-    /// Which image of the canvas.
-    pub image: usize,
-    /// Row in its merged grid.
-    pub row: usize,
-    /// Column in its merged grid.
-    pub col: usize,
-}
 
 /// One view of one run.
 pub struct MapPane {

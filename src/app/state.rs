@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::canvas::CanvasView;
 use super::kept::Kept;
 use super::map_pane::MapPane;
-use super::undo::Undo;
+use super::undo::{Draft, Undo};
 use crate::data::picture::Picture;
 use crate::data::sample::{Sample, choices_in};
 use crate::engine::protocol::{ModelId, ModelInfo, Request, Run, RunId};
@@ -191,6 +192,24 @@ impl State {
         .into_iter()
         .filter_map(|(changed, what)| changed.then_some(what))
         .collect()
+    }
+
+    /// Question and images as they stand, to come back to.
+    pub fn draft(&self) -> Draft {
+        Draft { images: self.images.clone(), question: self.kept.question.clone() }
+    }
+
+    /// Keeps the draft before it changes.
+    pub fn keep_draft(&mut self, typed: bool) {
+        let before = self.draft();
+        self.undo.keep(before, typed);
+    }
+
+    /// Other images: the view of those before would show nothing of these.
+    pub fn set_images(&mut self, images: Vec<Arc<Picture>>) {
+        self.images = images;
+        self.panes.map.canvas = CanvasView::default();
+        self.panes.map.hovered = None;
     }
 
     /// Says something, once.

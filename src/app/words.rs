@@ -1,6 +1,6 @@
 //! How the window says things that several panels say.
 
-use super::map_pane::Hovered;
+use super::canvas::Hovered;
 use super::state::State;
 use crate::analysis::maps::Query;
 

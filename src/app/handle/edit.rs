@@ -27,29 +27,23 @@ pub(super) fn apply(controller: &mut Controller, action: EditAction) {
             jobs::ask_again(controller);
         }
         EditAction::Undo => {
-            let present = draft(controller);
+            let present = controller.state.draft();
             let earlier = controller.state.undo.undo(present);
             restore(controller, earlier);
         }
         EditAction::Redo => {
-            let present = draft(controller);
+            let present = controller.state.draft();
             let later = controller.state.undo.redo(present);
             restore(controller, later);
         }
     }
 }
 
-/// Question and images as they stand.
-pub(super) fn draft(controller: &Controller) -> Draft {
-    Draft { images: controller.state.images.clone(), question: controller.state.kept.question.clone() }
-}
-
 fn set_question(controller: &mut Controller, question: String, typed: bool) {
     if question == controller.state.kept.question {
         return;
     }
-    let before = draft(controller);
-    controller.state.undo.keep(before, typed);
+    controller.state.keep_draft(typed);
     controller.state.kept.question = question;
 }
 
@@ -57,8 +51,7 @@ fn restore(controller: &mut Controller, draft: Option<Draft>) {
     let Some(draft) = draft else { return };
     let state = &mut controller.state;
     if draft.images != state.images {
-        state.images = draft.images;
-        super::images::images_changed(state);
+        state.set_images(draft.images);
     }
     state.kept.question = draft.question;
 }

@@ -1,11 +1,9 @@
 //! The images, and the files they come from.
 
-use super::{edit, jobs};
+use super::jobs;
 use crate::app::actions::ImagesAction;
-use crate::app::canvas::CanvasView;
 use crate::app::controller::Controller;
 use crate::app::files::FileEvent;
-use crate::app::state::State;
 
 pub(super) fn apply(controller: &mut Controller, action: ImagesAction, ctx: &egui::Context) {
     let mut images = controller.state.images.clone();
@@ -29,16 +27,8 @@ pub(super) fn apply(controller: &mut Controller, action: ImagesAction, ctx: &egu
     if images == controller.state.images {
         return;
     }
-    let before = edit::draft(controller);
-    controller.state.undo.keep(before, false);
-    controller.state.images = images;
-    images_changed(&mut controller.state);
-}
-
-/// The view of other images would show nothing of these.
-pub(super) fn images_changed(state: &mut State) {
-    state.panes.map.canvas = CanvasView::default();
-    state.panes.map.hovered = None;
+    controller.state.keep_draft(false);
+    controller.state.set_images(images);
 }
 
 /// Takes what came of reading files and of the system's dialogs.
@@ -46,10 +36,9 @@ pub(super) fn drain(controller: &mut Controller) {
     while let Some(event) = controller.files.poll() {
         match event {
             FileEvent::ImageRead(Ok(picture)) => {
-                let before = edit::draft(controller);
-                controller.state.undo.keep(before, false);
-                controller.state.images.push(picture);
-                images_changed(&mut controller.state);
+                controller.state.keep_draft(false);
+                let images = [controller.state.images.as_slice(), &[picture]].concat();
+                controller.state.set_images(images);
             }
             FileEvent::ImageRead(Err(problem)) => controller.state.notify(problem),
             FileEvent::Picked(kind, paths) => {

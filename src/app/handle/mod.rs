@@ -9,21 +9,24 @@ mod view;
 use super::actions::Action;
 use super::controller::Controller;
 
-/// Applies a wish.
-pub(super) fn apply(controller: &mut Controller, action: Action, ctx: &egui::Context) {
-    match action {
-        Action::Edit(action) => edit::apply(controller, action),
-        Action::View(action) => view::apply(controller, action, ctx),
-        Action::Job(action) => jobs::apply(controller, action),
-        Action::Images(action) => images::apply(controller, action, ctx),
+impl Controller {
+    /// Applies a wish.
+    pub fn apply(&mut self, action: impl Into<Action>, ctx: &egui::Context) {
+        match action.into() {
+            Action::Edit(action) => edit::apply(self, action),
+            Action::View(action) => view::apply(self, action, ctx),
+            Action::Job(action) => jobs::apply(self, action),
+            Action::Images(action) => images::apply(self, action, ctx),
+        }
     }
-}
 
-/// Takes all news there are, of the engine, the disk and the panes' own work.
-pub(super) fn drain(controller: &mut Controller) {
-    events::drain(controller);
-    images::drain(controller);
-    while let Some(made) = controller.background.poll() {
-        controller.state.panes.map.fill(made);
+    /// Takes all news there are, of the engine, the disk and the panes' own work, and brings the panes up to date.
+    pub fn drain(&mut self) {
+        events::drain(self);
+        images::drain(self);
+        while let Some(made) = self.background.poll() {
+            self.state.panes.map.fill(made);
+        }
+        self.refresh();
     }
 }

@@ -5,10 +5,10 @@ use egui::{Rect, Role, Sense, Stroke, StrokeKind, Ui};
 use super::{name_widget, shown_style};
 use crate::app::actions::{Actions, EditAction, ImagesAction, ViewAction};
 use crate::app::canvas::{
-    CanvasView, patch_from_point, place, rect_from_patch, sizes, visible_part, zoom_about,
+    CanvasView, Hovered, patch_from_point, place, rect_from_patch, sizes, visible_part, zoom_about,
 };
 use crate::app::keyboard::{does, hint};
-use crate::app::map_pane::{Hovered, InSight};
+use crate::app::map_pane::InSight;
 use crate::app::state::{PathKind, State};
 use crate::app::theme::{self, GAP};
 use crate::app::words::query_name;
