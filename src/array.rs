@@ -69,14 +69,14 @@ impl Array {
     }
 
     /// Appends along the first axis; the other sizes must be alike. An array without values takes any.
-    pub fn extend(&mut self, other: &Self) {
+    pub fn extend(&mut self, other: Self) {
         if self.data.is_empty() {
-            self.clone_from(other);
+            *self = other;
             return;
         }
         assert_eq!(self.shape[1..], other.shape[1..], "arrays joined along the first axis");
         self.shape[0] += other.shape[0];
-        self.data.extend_from_slice(&other.data);
+        self.data.extend(other.data);
     }
 }
 
@@ -97,8 +97,8 @@ mod tests {
     #[test]
     fn arrays_grow_along_the_first_axis() {
         let mut array = Array::default();
-        array.extend(&Array::new([1, 2], vec![1.0, 2.0]));
-        array.extend(&Array::new([2, 2], vec![3.0, 4.0, 5.0, 6.0]));
+        array.extend(Array::new([1, 2], vec![1.0, 2.0]));
+        array.extend(Array::new([2, 2], vec![3.0, 4.0, 5.0, 6.0]));
         assert_eq!((array.shape(), array.last()), ([3, 2].as_slice(), [5.0, 6.0].as_slice()));
     }
 

@@ -82,6 +82,15 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
+/// Takes the gate from its thread.
+struct Ungate;
+
+impl Drop for Ungate {
+    fn drop(&mut self) {
+        GATE.with(|slot| slot.set(std::ptr::null()));
+    }
+}
+
 /// How much foreign code may take.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -120,9 +129,12 @@ pub fn run<T: Send + 'static>(
     let (outbox, inbox) = crossbeam_channel::bounded(1);
     let own = gate.clone();
     let body = move || {
+        // Declared after the gate's owner, so it goes first, also where the work panics.
+        let own = own;
         GATE.with(|slot| slot.set(Arc::as_ptr(&own)));
+        let ungated = Ungate;
         let result = work();
-        GATE.with(|slot| slot.set(std::ptr::null()));
+        drop(ungated);
         if outbox.send(result).is_err() {
             log::debug!("nobody waits for limited work any more");
         }

@@ -158,7 +158,7 @@ pub struct Decoding {
     /// 0 takes the most likely token; above it, sample from the softmax at this temperature.
     pub temperature: f32,
     /// Sample only among the most likely tokens whose probabilities add up to this.
-    pub top_p: f32,
+    pub top_p: Published<f32>,
     /// Sample only among so many of the most likely tokens.
     pub top_k: Published<usize>,
     /// Scores of tokens already in the sequence are divided by this where positive, multiplied where negative.
@@ -172,7 +172,7 @@ impl Default for Decoding {
         Self {
             max_new_tokens: 32,
             temperature: 0.0,
-            top_p: 1.0,
+            top_p: Published::Auto,
             top_k: Published::Auto,
             repetition_penalty: Published::Auto,
             seed: 42,

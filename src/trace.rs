@@ -59,6 +59,8 @@ pub struct Applied {
     pub repetition_penalty: Option<f32>,
     /// Most likely tokens sampled among; `None` for all, and in greedy decoding.
     pub top_k: Option<usize>,
+    /// Share of probability sampled among; `None` for all, and in greedy decoding.
+    pub top_p: Option<f32>,
     /// Most pixels of an image.
     pub max_pixels: usize,
 }
@@ -102,8 +104,8 @@ impl AnswerRows {
     }
 
     /// The row of a token in one head, over the N + token + 1 keys it saw.
-    pub fn row(&self, layer: LayerIdx, head: HeadIdx, token: usize) -> &[f32] {
-        self.tokens[token].at(&[layer.0, head.0])
+    pub fn row(&self, layer: LayerIdx, head: HeadIdx, token: usize) -> Option<&[f32]> {
+        Some(self.tokens.get(token)?.at(&[layer.0, head.0]))
     }
 
     /// Rows in the order of [`Self::shape`], each with the number of zeros that follow it.
@@ -111,7 +113,7 @@ impl AnswerRows {
         let [layers, heads, tokens, width] = self.shape();
         (0..layers * heads * tokens).map(move |i| {
             let (layer, head) = (i / tokens / heads, i / tokens % heads);
-            let row = self.row(LayerIdx(layer), HeadIdx(head), i % tokens);
+            let row = self.tokens[i % tokens].at(&[layer, head]);
             (row, width - row.len())
         })
     }
@@ -201,12 +203,13 @@ impl Trace {
 
     /// Attention probabilities of latent `latent` over the N prompt tokens.
     pub fn latent_row(&self, layer: LayerIdx, head: HeadIdx, latent: usize) -> Option<&[f32]> {
-        Some(self.latent_attentions.as_ref()?.at(&[layer.0, head.0, latent]))
+        let rows = self.latent_attentions.as_ref().filter(|rows| latent < rows.shape()[2])?;
+        Some(rows.at(&[layer.0, head.0, latent]))
     }
 
     /// Attention probabilities of generated token `token` over the tokens up to itself.
     pub fn answer_row(&self, layer: LayerIdx, head: HeadIdx, token: usize) -> Option<&[f32]> {
-        Some(self.answer_attentions.as_ref()?.row(layer, head, token))
+        self.answer_attentions.as_ref()?.row(layer, head, token)
     }
 
     /// Height and width in pixels at which an image was read.
@@ -229,7 +232,8 @@ mod tests {
         assert_eq!(all.shape(), [1, 2, 2, 3]);
         assert_eq!(all.at(&[0, 1, 0]), [1.0, 0.0, 0.0]);
         assert_eq!(all.at(&[0, 0, 1]), [0.2, 0.3, 0.5]);
-        assert_eq!(rows.row(LayerIdx(0), HeadIdx(1), 0), [1.0, 0.0]);
+        assert_eq!(rows.row(LayerIdx(0), HeadIdx(1), 0), Some([1.0, 0.0].as_slice()));
+        assert_eq!(rows.row(LayerIdx(0), HeadIdx(1), 2), None);
         assert_eq!(AnswerRows::default().to_array().shape(), [0, 0, 0, 0]);
     }
 }

@@ -75,6 +75,8 @@ pub enum ViewAction {
     DismissNotice(usize),
     /// Put the cursor in the question box.
     FocusQuestion,
+    /// It is there.
+    QuestionFocused,
     /// Open the dialog for a path.
     OpenPathDialog(PathKind),
     /// Edit the path in the dialog.
@@ -112,8 +114,10 @@ pub enum JobAction {
 pub enum ImagesAction {
     /// Read files and add them.
     Read(Vec<PathBuf>),
-    /// Add pictures.
+    /// Add pictures that can be shown at once.
     Add(Vec<Arc<Picture>>),
+    /// Add pictures that came in a lump, once they can be shown.
+    Take(Vec<Arc<Picture>>),
     /// Ask the system for what is on the clipboard.
     Paste,
     /// Take one out.

@@ -1,5 +1,6 @@
 //! Work of the panes that is too heavy for the window's thread and needs no model.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
@@ -28,11 +29,12 @@ impl Background {
         Self { outbox, inbox, wake: Arc::new(wake) }
     }
 
-    /// Begins work.
-    pub fn spawn(&self, work: impl FnOnce() -> Made + Send + 'static) {
+    /// Begins work; `otherwise` comes of it where it panics, which must not take the program along.
+    pub fn spawn(&self, work: impl FnOnce() -> Made + Send + 'static, otherwise: Made) {
         let (outbox, wake) = (self.outbox.clone(), self.wake.clone());
         rayon::spawn(move || {
-            if outbox.send(work()).is_ok() {
+            let made = catch_unwind(AssertUnwindSafe(work)).unwrap_or(otherwise);
+            if outbox.send(made).is_ok() {
                 wake();
             }
         });

@@ -56,9 +56,6 @@ impl Controller {
     }
 
     pub(super) fn send(&mut self, command: Command) {
-        if self.state.ui.engine_died {
-            return;
-        }
         let order = self.jobs.start(command);
         self.engine.submit(order);
     }

@@ -1,5 +1,6 @@
 //! Disk and dialogs, off the window's thread.
 
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,9 +13,27 @@ use crate::data::picture::Picture;
 /// What came of it.
 pub enum FileEvent {
     /// An image was read, or could not be.
-    ImageRead(Result<Arc<Picture>, String>),
+    ImageRead {
+        /// It begins a batch: one step to take back.
+        first: bool,
+        /// The image, or why not.
+        read: Result<Arc<Picture>, String>,
+    },
     /// The user picked paths in the system's dialog.
     Picked(PathKind, Vec<PathBuf>),
+    /// Paths of any kind, sorted by what lies there.
+    Sorted(Sorted),
+}
+
+/// Paths by what lies there.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Sorted {
+    /// Folders with a `config.json`.
+    pub models: Vec<PathBuf>,
+    /// Other folders.
+    pub adapters: Vec<PathBuf>,
+    /// Everything else.
+    pub images: Vec<PathBuf>,
 }
 
 /// Runs file work on short-lived threads and gathers its results.
@@ -22,8 +41,8 @@ pub struct Files {
     outbox: Sender<FileEvent>,
     inbox: Receiver<FileEvent>,
     wake: Arc<dyn Fn() + Send + Sync>,
-    /// Batches of images being read.
-    reading: Arc<AtomicUsize>,
+    /// Pieces of work under way, dialogs aside.
+    working: Arc<AtomicUsize>,
 }
 
 /// What image dialogs offer.
@@ -33,12 +52,12 @@ impl Files {
     /// `wake` is called after each event.
     pub fn new(wake: impl Fn() + Send + Sync + 'static) -> Self {
         let (outbox, inbox) = unbounded();
-        Self { outbox, inbox, wake: Arc::new(wake), reading: Arc::default() }
+        Self { outbox, inbox, wake: Arc::new(wake), working: Arc::default() }
     }
 
     /// Are files being read, or events waiting?
     pub fn is_busy(&self) -> bool {
-        self.reading.load(Ordering::Acquire) > 0 || !self.inbox.is_empty()
+        self.working.load(Ordering::Acquire) > 0 || !self.inbox.is_empty()
     }
 
     /// The next event, if there is one.
@@ -59,24 +78,61 @@ impl Files {
 
     /// Reads images in their order.
     pub fn read_images(&self, paths: Vec<PathBuf>) {
-        let reading = self.reading.clone();
-        reading.fetch_add(1, Ordering::AcqRel);
-        self.spawn(move |tell| {
-            for path in paths {
+        self.take_in(paths.into_iter().map(|path| move || Picture::read(&path)).collect());
+    }
+
+    /// Takes pictures that are in memory already.
+    pub fn take_pictures(&self, pictures: Vec<Picture>) {
+        self.take_in(pictures.into_iter().map(|picture| move || Ok(picture)).collect());
+    }
+
+    /// Makes pictures, one after the other.
+    fn take_in(&self, batch: Vec<impl FnOnce() -> crate::error::Result<Picture> + Send + 'static>) {
+        self.count(move |tell| {
+            let mut first = true;
+            for make in batch {
                 // A decoder's fault must not end the batch without a word.
-                let read = std::panic::catch_unwind(|| {
-                    let picture = Picture::read(&path)?;
+                let made = std::panic::catch_unwind(AssertUnwindSafe(|| {
+                    let picture = make()?;
                     // Made here, so that the window need not wait for it.
                     picture.shown();
                     Ok(picture)
-                });
-                let read = read.map_or_else(
-                    |_| Err(format!("the decoder failed on the image ({})", path.display())),
-                    |read: crate::error::Result<_>| read.map(Arc::new).map_err(|e| e.to_string()),
-                );
-                tell(FileEvent::ImageRead(read));
+                }));
+                let read = match made {
+                    Ok(made) => made.map(Arc::new).map_err(|e: crate::error::Error| e.to_string()),
+                    Err(_) => Err("the image decoder failed".to_owned()),
+                };
+                let is_there = read.is_ok();
+                tell(FileEvent::ImageRead { first, read });
+                first &= !is_there;
             }
-            reading.fetch_sub(1, Ordering::AcqRel);
+        });
+    }
+
+    /// Finds out what lies at paths; a slow disk must not hold the window up.
+    pub fn sort(&self, paths: Vec<PathBuf>) {
+        self.count(move |tell| {
+            let mut sorted = Sorted::default();
+            for path in paths {
+                if !path.is_dir() {
+                    sorted.images.push(path);
+                } else if path.join("config.json").is_file() {
+                    sorted.models.push(path);
+                } else {
+                    sorted.adapters.push(path);
+                }
+            }
+            tell(FileEvent::Sorted(sorted));
+        });
+    }
+
+    /// Work that ends by itself, and counts as being busy until then.
+    fn count(&self, work: impl FnOnce(&dyn Fn(FileEvent)) + Send + 'static) {
+        let working = self.working.clone();
+        working.fetch_add(1, Ordering::AcqRel);
+        self.spawn(move |tell| {
+            work(tell);
+            working.fetch_sub(1, Ordering::AcqRel);
         });
     }
 

@@ -46,6 +46,17 @@ const fn shift(key: Key) -> KeyboardShortcut {
     KeyboardShortcut::new(Modifiers::SHIFT, key)
 }
 
+/// Asks, in the question box.
+pub const ENTER: KeyboardShortcut = plain(Key::Enter);
+/// A new line, in the question box.
+pub const NEW_LINE: KeyboardShortcut = shift(Key::Enter);
+/// The system's own.
+pub const PASTE: KeyboardShortcut = ctrl(Key::V);
+
+/// Keys that others than this table obey, for the list of keys.
+pub const ELSEWHERE: [(KeyboardShortcut, &str); 3] =
+    [(ENTER, "Ask, from the question box"), (NEW_LINE, "New line in the question"), (PASTE, "Paste images")];
+
 /// What controls do too, for hints at their keys.
 pub mod does {
     pub const ASK: &str = "Ask";

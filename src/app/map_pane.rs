@@ -81,8 +81,8 @@ impl InSight<'_> {
 }
 
 impl MapPane {
-    /// Shows another run; whose attention stays, where the run has it.
-    pub fn show(&mut self, run: &Run) {
+    /// The query, where the run has it; else its first.
+    fn fit_query(&mut self, run: &Run) {
         let trace = &run.trace;
         self.query = match self.query {
             Query::Latent(i) if i < trace.num_latents() => Query::Latent(i),
@@ -90,7 +90,6 @@ impl MapPane {
             _ if trace.num_latents() > 0 => Query::Latent(0),
             _ => Query::Answer(0),
         };
-        self.run = Some(run.id);
     }
 
     /// Brings every stage up to date with the run and the view; what is heavy is begun elsewhere.
@@ -102,14 +101,17 @@ impl MapPane {
             self.matrix.clear();
             return;
         };
+        // It may have been chosen among those of the run before, whose maps stay in sight until these are there.
+        self.fit_query(run);
         self.rows.request(RowsKey { run: run.id, selection: view.selection }, |key| {
-            let run = run.clone();
-            background.spawn(move || Made::Rows(key, Rows::new(run, key.selection)));
+            let (run, none) = (run.clone(), Rows::none(run.clone()));
+            background.spawn(move || Made::Rows(key, Rows::new(run, key.selection)), Made::Rows(key, none));
         });
         let matrix = MatrixKey { run: run.id, query: self.query, scalar: view.scalar };
         self.matrix.request(matrix, |key| {
             let run = run.clone();
-            background.spawn(move || Made::Matrix(key, matrix_of(&run, key)));
+            let none = Made::Matrix(key, Vec::new());
+            background.spawn(move || Made::Matrix(key, matrix_of(&run, key)), none);
         });
         let (Some(rows), Some(key)) = (self.rows.get(), self.rows.key()) else { return };
         let key = MapsKey { rows: *key, remove_sinks: view.normalisation.remove_sinks };

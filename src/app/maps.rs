@@ -29,6 +29,11 @@ pub struct Rows {
 }
 
 impl Rows {
+    /// No rows of a run.
+    pub fn none(run: Arc<Run>) -> Self {
+        Self { run, queries: Vec::new(), maps: Vec::new() }
+    }
+
     /// Reads the rows of a run.
     pub fn new(run: Arc<Run>, selection: Selection) -> Self {
         let trace = &run.trace;

@@ -80,11 +80,7 @@ impl LivrApp {
         let engine = (startup.engine)(Box::new(wake.clone()));
         let written = kept.clone();
         let mut controller = Controller::new(kept, engine, startup.device, startup.dtype, wake);
-        for action in startup.actions {
-            controller.apply(action, &cc.egui_ctx);
-        }
-        // The window begins here: there is nothing before it to go back to.
-        controller.state.undo.clear();
+        controller.begin(startup.actions, &cc.egui_ctx);
         Self { controller, kept_in: startup.kept_in, written }
     }
 
@@ -116,7 +112,7 @@ impl LivrApp {
             self.controller.apply(JobAction::TakePaths(dropped), ctx);
         }
         if !pasted.is_empty() {
-            self.controller.apply(ImagesAction::Add(pasted), ctx);
+            self.controller.apply(ImagesAction::Take(pasted), ctx);
         }
     }
 
@@ -153,7 +149,6 @@ impl eframe::App for LivrApp {
             actions.push(action);
         }
         draw(ui, &self.controller.state, &mut actions);
-        self.controller.state.ui.focus_question = false;
         for action in actions {
             self.controller.apply(action, ui.ctx());
             ui.ctx().request_repaint();

@@ -3,6 +3,7 @@
 //! Both read through here, so that the demo takes exactly the path the user's own model takes.
 
 use std::borrow::Cow;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -115,6 +116,23 @@ impl Folder {
         self.root
             .file_name()
             .map_or_else(|| self.root.display().to_string(), |name| name.to_string_lossy().into_owned())
+    }
+
+    /// Changes when a file of the folder does: by names, lengths and times. Nothing is read.
+    pub fn fingerprint(&self) -> u64 {
+        let mut files: Vec<_> = std::fs::read_dir(&self.root)
+            .into_iter()
+            .flatten()
+            .filter_map(|entry| {
+                let entry = entry.ok().filter(|_| self.embedded.is_none())?;
+                let about = entry.metadata().ok().filter(std::fs::Metadata::is_file)?;
+                Some((entry.file_name(), about.len(), about.modified().ok()))
+            })
+            .collect();
+        files.sort();
+        let mut hasher = DefaultHasher::new();
+        files.hash(&mut hasher);
+        hasher.finish()
     }
 
     /// Where a file of this folder is, for messages.

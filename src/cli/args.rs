@@ -91,9 +91,10 @@ pub struct RunArgs {
     /// 0 takes the most likely token, above it samples
     #[arg(long, value_name = "T", default_value_t = 0.0, value_parser = non_negative)]
     pub temperature: f32,
-    /// Sample among the most likely tokens that add up to this probability
-    #[arg(long, value_name = "P", default_value_t = 1.0, value_parser = probability)]
-    pub top_p: f32,
+    /// Sample among the most likely tokens that add up to this probability: auto (as the checkpoint publishes), off
+    /// or a number
+    #[arg(long, value_name = "P", default_value = "auto", value_parser = probability)]
+    pub top_p: Published<f32>,
     /// Sample among so many of the most likely tokens: auto (as the checkpoint publishes), off or a number
     #[arg(long, value_name = "K", default_value = "auto", value_parser = top_k)]
     pub top_k: Published<usize>,
@@ -131,10 +132,12 @@ fn non_negative(text: &str) -> std::result::Result<f32, String> {
     }
 }
 
-fn probability(text: &str) -> std::result::Result<f32, String> {
-    match text.parse::<f32>() {
-        Ok(value) if value > 0.0 && value <= 1.0 => Ok(value),
-        _ => Err(format!("expected a number above 0, at most 1, found {text}")),
+fn probability(text: &str) -> std::result::Result<Published<f32>, String> {
+    match text.parse()? {
+        Published::Value(p) if !(p > 0.0 && p <= 1.0) => {
+            Err(format!("expected auto, off or a number above 0, at most 1, found {text}"))
+        }
+        top_p => Ok(top_p),
     }
 }
 

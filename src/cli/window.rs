@@ -43,6 +43,10 @@ impl WindowArgs {
         } else {
             self.image.iter().map(|path| Picture::read(path).map(Arc::new)).collect::<Result<_, _>>()?
         };
+        for image in &images {
+            // Here, so that the first frame need not wait for it.
+            image.shown();
+        }
         // Not before the window is there to say so: whether the folders are any good.
         self.model.folder()?;
         self.model.adapter_folder()?;

@@ -226,7 +226,8 @@ fn describe_processor(found: &mut Inspection, processor: &Processor, config: &Mo
         found.fact("repetition penalty", format!("{penalty}, in greedy decoding too"));
     }
     if let Some(top_k) = generation.top_k {
-        found.fact("sampling", format!("among the {top_k} likeliest tokens"));
+        let top_p = generation.top_p.map_or_else(String::new, |p| format!(" that add up to {p}"));
+        found.fact("sampling", format!("among the {top_k} likeliest tokens{top_p}"));
     }
     found.fact(
         "latents",
@@ -265,7 +266,7 @@ fn inspect_adapter(
     let Some(adapter) = found.note(Adapter::read_folder(folder)) else { return };
     describe_adapter(found, &adapter);
     if let Some(model) = model {
-        let fits = model.with_adapter(&adapter);
+        let fits = model.with_adapter(&adapter.shapes_only());
         found.note(fits);
     }
     if let Some(processor) = processor {

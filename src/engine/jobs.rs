@@ -1,11 +1,20 @@
 //! The jobs the window has sent: who supersedes whom, whose news still counts.
 
-use super::protocol::{Command, Event, JobId, ModelId, Order, Purpose};
+use super::protocol::{Command, Event, JobId, ModelId, News, Order, Purpose};
 
 struct Job {
     order: Order,
     /// Newer work for the same purpose was sent; its outcome counts no more.
     superseded: bool,
+}
+
+/// What news is of.
+#[derive(Debug)]
+pub struct Heard {
+    /// The command.
+    pub command: Command,
+    /// Was newer work for the same purpose sent since?
+    pub superseded: bool,
 }
 
 /// Jobs sent and not known to be over, oldest first.
@@ -44,15 +53,25 @@ impl Jobs {
         self.running.iter().for_each(|job| job.order.cancel());
     }
 
-    /// The command an event is news of; nothing where the news comes too late to count.
-    pub fn hear(&mut self, event: &Event) -> Option<Command> {
+    /// What an event is news of; nothing where the news comes too late to count.
+    ///
+    /// A base that is read on for the command after it is still heard: its steps, and that it is there.
+    pub fn hear(&mut self, event: &Event) -> Option<Heard> {
         let place = self.running.iter().position(|job| job.order.job == event.job)?;
-        if event.news.ends_job() {
-            let job = self.running.remove(place);
-            return (!job.superseded).then_some(job.order.command);
-        }
         let job = &self.running[place];
-        (!job.superseded && !job.order.is_cancelled()).then(|| job.order.command.clone())
+        let heard = Heard { command: job.order.command.clone(), superseded: job.superseded };
+        let reads_on = job.superseded && !job.order.is_cancelled();
+        let counts = match &event.news {
+            News::Noted(_) => true,
+            News::Progressed(_) => !job.order.is_cancelled(),
+            News::AnswerGrew(_) => !job.superseded && !job.order.is_cancelled(),
+            News::ModelOpened(_) => !job.superseded || reads_on,
+            News::TraceCaptured(_) | News::Failed(_) | News::Cancelled => !job.superseded,
+        };
+        if event.news.ends_job() {
+            self.running.remove(place);
+        }
+        counts.then_some(heard)
     }
 
     /// Stops what waits for a model that will not come; its outcome counts no more.
@@ -90,7 +109,8 @@ impl Drop for Jobs {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::protocol::{ModelId, News, Request, Source};
+    use crate::engine::protocol::{Request, Source};
+    use crate::progress::{Phase, Progress};
     use crate::settings::{DeviceChoice, DtypeChoice};
 
     fn demo() -> ModelId {
@@ -136,6 +156,10 @@ mod tests {
         let base = jobs.start(Command::OpenModel(demo().with_adapter(None)));
         let adapted = jobs.start(Command::OpenModel(demo()));
         assert!(!base.is_cancelled() && !adapted.is_cancelled());
+        // It is still heard how far the base is, but not that it failed: that is the next one's to say.
+        let step = News::Progressed(Progress { phase: Phase::Weights, done: 1, total: 2 });
+        assert!(jobs.hear(&say(&base, step)).unwrap().superseded);
+        assert!(jobs.hear(&say(&base, News::Noted("closed".to_owned()))).is_some());
         let other = jobs.start(Command::OpenModel(elsewhere()));
         assert!(base.is_cancelled() && adapted.is_cancelled() && !other.is_cancelled());
     }

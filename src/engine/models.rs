@@ -7,7 +7,7 @@ use candle_core::DType;
 
 use super::demo;
 use super::protocol::{BaseId, Command, JobId, ModelId, ModelInfo, News, Request, Run, RunId, Source};
-use super::session::{Base, Session, Unread};
+use super::session::{Base, ReadAdapter, Session, Unread};
 use super::worker::{Backend, Watch};
 use crate::checkpoint::folder::Folder;
 use crate::error::{Error, Result};
@@ -25,8 +25,13 @@ pub struct Models {
     sessions: BTreeMap<ModelId, Session>,
     /// Bases in memory, the one used last at the end.
     bases: Vec<(BaseId, Arc<Base>)>,
+    /// Ids of sessions, the one used last at the end.
+    used: Vec<ModelId>,
     free_memory: FreeMemory,
 }
+
+/// Adapters of a base kept at once: what an adapter holds is little beside the base, but not nothing.
+const MAX_SESSIONS: usize = 6;
 
 impl Default for Models {
     fn default() -> Self {
@@ -37,26 +42,34 @@ impl Default for Models {
 impl Models {
     /// No models yet, in a machine with so much free memory.
     pub fn with_memory(free_memory: FreeMemory) -> Self {
-        Self { sessions: BTreeMap::new(), bases: Vec::new(), free_memory }
+        Self { sessions: BTreeMap::new(), bases: Vec::new(), used: Vec::new(), free_memory }
     }
 
-    /// Opens a model: what is in memory already is not read again. What fails changes nothing, but for models
-    /// that had to go to make room, which the observer is told.
+    /// Opens a model: what is in memory already is not read again, unless its folder has changed since. What
+    /// fails changes nothing, but for models that had to go to make room, which the observer is told.
     pub fn open(&mut self, id: &ModelId, observer: &dyn Observer) -> Result<ModelInfo> {
-        if let Some(session) = self.sessions.get(id) {
+        let base_folder = folder(&id.base.source, demo::model)?;
+        let adapter_folder = id.adapter.as_ref().map(|source| folder(source, demo::adapter)).transpose()?;
+        let base_now = base_folder.fingerprint();
+        if self.bases.iter().any(|(held, base)| *held == id.base && base.fingerprint() != base_now) {
+            self.close(&id.base);
+        }
+        let adapter_now = adapter_folder.as_ref().map(Folder::fingerprint);
+        if let Some(session) = self.sessions.get(id)
+            && session.adapter_fingerprint() == adapter_now
+        {
             let info = session.info();
-            self.touch(&id.base);
+            self.touch(id);
             return Ok(info);
         }
-        // Before the base is read, which takes minutes: the adapter's folder may not be there.
-        let adapter = match &id.adapter {
-            Some(source) => Some((source.clone(), adapter_folder(source)?)),
-            None => None,
-        };
-        let base = self.base(&id.base, observer)?;
+        // Before the base is read, which takes minutes: the adapter may be no good.
+        let adapter = id.adapter.clone().zip(adapter_folder.as_ref());
+        let adapter = adapter.map(|(source, folder)| ReadAdapter::read(source, folder)).transpose()?;
+        let base = self.base(&id.base, base_folder, adapter.as_ref(), observer)?;
         let session = Session::new(base, adapter)?;
         let info = session.info();
         self.sessions.insert(id.clone(), session);
+        self.touch(id);
         Ok(info)
     }
 
@@ -67,7 +80,7 @@ impl Models {
 
     /// Answers a request by an open model.
     pub fn run(&mut self, request: &Request, observer: &dyn Observer) -> Result<Trace> {
-        self.touch(&request.model.base);
+        self.touch(&request.model);
         let Some(session) = self.sessions.get_mut(&request.model) else {
             return Err(Error::Request("the model is not open any more: open it again".to_owned()));
         };
@@ -78,24 +91,43 @@ impl Models {
     /// Lets a base and every model on it go.
     pub fn close(&mut self, base: &BaseId) {
         self.sessions.retain(|id, _| id.base != *base);
+        self.used.retain(|id| id.base != *base);
         self.bases.retain(|(id, _)| id != base);
     }
 
-    fn touch(&mut self, base: &BaseId) {
-        if let Some(place) = self.bases.iter().position(|(id, _)| id == base) {
-            let used = self.bases.remove(place);
-            self.bases.push(used);
+    /// This model is the one used last. Of others only the latest are kept, and none of their images.
+    fn touch(&mut self, model: &ModelId) {
+        self.used.retain(|other| other != model && self.sessions.contains_key(other));
+        for other in &self.used {
+            if let Some(session) = self.sessions.get_mut(other) {
+                session.forget_images();
+            }
+        }
+        self.used.push(model.clone());
+        while self.used.len() > MAX_SESSIONS {
+            let oldest = self.used.remove(0);
+            self.sessions.remove(&oldest);
+        }
+        // A base without models stays until its memory is needed.
+        if let Some(place) = self.bases.iter().position(|(id, _)| *id == model.base) {
+            let base = self.bases.remove(place);
+            self.bases.push(base);
         }
     }
 
-    fn base(&mut self, id: &BaseId, observer: &dyn Observer) -> Result<Arc<Base>> {
-        self.touch(id);
-        if let Some((held, base)) = self.bases.last()
-            && held == id
-        {
+    fn base(
+        &mut self,
+        id: &BaseId,
+        folder: Folder,
+        adapter: Option<&ReadAdapter>,
+        observer: &dyn Observer,
+    ) -> Result<Arc<Base>> {
+        if let Some((_, base)) = self.bases.iter().find(|(held, _)| held == id) {
             return Ok(base.clone());
         }
-        let unread = Unread::open(id, model_folder(&id.source)?)?;
+        let unread = Unread::open(id, folder)?;
+        // Nothing is read, and nothing goes, for a model that would fail all the same.
+        unread.check(adapter.map(|read| &read.adapter))?;
         self.make_room(&unread, observer)?;
         let base = Arc::new(unread.load(observer)?);
         self.bases.push((id.clone(), base.clone()));
@@ -113,8 +145,6 @@ impl Models {
         if need > free + held {
             return Err(Error::Request(refusal(unread, need, free, held)));
         }
-        // Nothing goes for a model that would fail all the same.
-        unread.check()?;
         let mut room = free;
         while need > room && !self.bases.is_empty() {
             let (id, base) = self.bases.remove(0);
@@ -153,16 +183,9 @@ fn refusal(unread: &Unread, need: u64, free: u64, held: u64) -> String {
     )
 }
 
-fn model_folder(source: &Source) -> Result<Folder> {
+fn folder(source: &Source, demo: fn() -> Folder) -> Result<Folder> {
     match source {
-        Source::Demo => Ok(demo::model()),
-        Source::Folder(path) => Folder::open(path),
-    }
-}
-
-fn adapter_folder(source: &Source) -> Result<Folder> {
-    match source {
-        Source::Demo => Ok(demo::adapter()),
+        Source::Demo => Ok(demo()),
         Source::Folder(path) => Folder::open(path),
     }
 }
@@ -172,6 +195,8 @@ impl Backend for Models {
         match command {
             Command::OpenModel(id) => Ok(News::ModelOpened(Box::new(self.open(&id, watch)?))),
             Command::CaptureTrace(request) => {
+                // It may have had to go since.
+                self.open(&request.model, watch)?;
                 let trace = Arc::new(self.run(&request, watch)?);
                 Ok(News::TraceCaptured(Arc::new(Run { id: RunId(job.0), request: *request, trace })))
             }

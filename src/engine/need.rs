@@ -96,26 +96,30 @@ impl RunNeed {
         }
     }
 
-    /// All of it.
+    /// All of it, were the answer as long as it may be.
     pub fn total(&self) -> u64 {
-        self.cache + self.attention + self.answer_attention + self.hidden + self.logits
+        self.certain() + self.answer_attention
     }
 
-    /// Refuses what is more than there is.
+    /// What it takes however short the answer is.
+    fn certain(&self) -> u64 {
+        self.cache + self.attention + self.hidden + self.logits
+    }
+
+    /// Refuses what is more than there is for certain.
     pub fn check(&self, free: Option<u64>) -> Result<()> {
-        let Some(free) = free.filter(|free| self.total() > *free) else { return Ok(()) };
+        let Some(free) = free.filter(|free| self.certain() > *free) else { return Ok(()) };
         let parts = [
             (self.attention, "attention rows of the prompt"),
-            (self.answer_attention, "attention rows of the answer"),
             (self.hidden, "hidden states"),
             (self.logits, "scores over the vocabulary"),
             (self.cache, "keys and values"),
         ];
-        let (most, what) = parts.into_iter().max_by_key(|(bytes, _)| *bytes).expect("five parts");
+        let (most, what) = parts.into_iter().max_by_key(|(bytes, _)| *bytes).expect("four parts");
         Err(Error::Request(format!(
             "what is to be kept of this run takes {}, {} of it {what}, and {} are free: keep less, or make the \
              images or the answer smaller",
-            human_bytes(self.total()),
+            human_bytes(self.certain()),
             human_bytes(most),
             human_bytes(free)
         )))
@@ -148,7 +152,7 @@ mod tests {
         assert_eq!(need.logits, (4 * 6 * text.vocab_size) as u64);
         let nothing = RunNeed::new(&config, &roles, 2, &Capture::default(), DType::F32);
         assert_eq!(nothing.total(), nothing.cache);
-        assert!(need.check(Some(need.total())).is_ok() && need.check(None).is_ok());
+        assert!(need.check(Some(need.certain())).is_ok() && need.check(None).is_ok());
         let problem = need.check(Some(1000)).unwrap_err().to_string();
         assert!(problem.contains("1000 B are free") && problem.contains("KiB"), "{problem}");
     }

@@ -66,6 +66,12 @@ pub fn run(model: &Model, processor: &Processor, job: Job<'_>) -> Result<Trace> 
     if let Some(empty) = choice_ids.iter().position(Vec::is_empty) {
         return Err(Error::Request(format!("choice {}: expected a text, found nothing", empty + 1)));
     }
+    // Known before minutes of work: the output's width is that of the vocabulary, grown by the latents.
+    let width = processor.vocab_size().max(processor.largest_latent());
+    if let Some(id) = choice_ids.iter().flatten().find(|id| **id as usize >= width) {
+        let text = processor.token_text(*id);
+        return Err(Error::Request(format!("a choice holds {text}, which this model cannot answer")));
+    }
     let capture = &job.settings.capture;
     let need = RunNeed::new(&model.config, &job.input.roles, max_new_tokens, capture, model.dtype());
     need.check(job.free_bytes)?;
@@ -109,7 +115,7 @@ impl Run<'_> {
         let logits = match capture.logits {
             LogitRows::Nothing => None,
             LogitRows::Answer => Some(last),
-            LogitRows::Full => Some(to_host(&self.model.text.logits(&output, &self.job.compute)?)?),
+            LogitRows::Full => Some(all_logits(self.model, &output, &self.job.compute)?),
         };
         let rows = rows.finish();
         let (attentions, latent_attentions) = match (capture.attention, rows) {
@@ -128,7 +134,6 @@ impl Run<'_> {
             patch_size: input.patch_size,
             merge_size: input.merge_size,
             image_spans: input.image_spans.clone(),
-            pixel_values: capture.pixels.then(|| input.pixel_values.clone()),
             text: input.text.clone(),
             logits,
             hidden_states: hidden.map(HiddenCollector::finish),
@@ -164,9 +169,11 @@ impl Run<'_> {
         let (decoding, capture) = (self.job.settings.decoding, self.job.settings.capture.clone());
         let published = self.processor.generation();
         let penalty = decoding.repetition_penalty.resolve(published.repetition_penalty).filter(|p| *p != 1.0);
-        let top_k = decoding.top_k.resolve(published.top_k).filter(|_| decoding.temperature > 0.0);
-        trace.applied = Applied { repetition_penalty: penalty, top_k, ..trace.applied };
-        let mut sampler = Sampler::new(decoding, top_k);
+        let samples = decoding.temperature > 0.0;
+        let top_k = decoding.top_k.resolve(published.top_k).filter(|_| samples);
+        let top_p = decoding.top_p.resolve(published.top_p).filter(|p| samples && *p < 1.0);
+        trace.applied = Applied { repetition_penalty: penalty, top_k, top_p, ..trace.applied };
+        let mut sampler = Sampler::new(decoding.temperature, top_k, top_p, decoding.seed);
         let mut seen: BTreeSet<u32> = self.job.input.input_ids.iter().copied().collect();
         let keep_rows = capture.attention != AttentionRows::Nothing;
         let keep_logits = capture.logits != LogitRows::Nothing;
@@ -187,7 +194,7 @@ impl Run<'_> {
             };
             trace.generated.push(self.describe(id, &logits));
             if keep_logits {
-                kept_logits.extend(&Array::new([1, logits.len()], logits));
+                kept_logits.extend(Array::new([1, logits.len()], logits));
             }
             seen.insert(id);
             ids.push(id);
@@ -243,22 +250,19 @@ impl Run<'_> {
             return Ok(Vec::new());
         }
         let first = log_softmax(&self.after_prompt);
-        if let Some(id) = choice_ids.iter().flatten().find(|id| **id as usize >= first.len()) {
-            let text = self.processor.token_text(*id);
-            return Err(Error::Request(format!("a choice holds {text}, which this model cannot answer")));
-        }
+        let score = |row: &[f32], id: u32| row.get(id as usize).copied().unwrap_or(f32::NEG_INFINITY);
         let num_tokens = self.job.input.num_tokens();
         let mut logprobs = Vec::new();
         for (done, ids) in choice_ids.iter().enumerate() {
             let progress = Progress { phase: Phase::Choices, done, total: choice_ids.len() };
             self.job.compute.observer.progress(progress)?;
-            let mut logprob = first[ids[0] as usize];
+            let mut logprob = score(&first, ids[0]);
             if ids.len() > 1 {
                 self.cache.truncate(num_tokens);
                 let hidden = self.feed(&ids[..ids.len() - 1], &mut [])?;
                 let logits = to_host(&self.model.text.logits(&hidden, &self.job.compute)?)?;
                 for (row, id) in logits.rows().zip(&ids[1..]) {
-                    logprob += log_softmax(row)[*id as usize];
+                    logprob += score(&log_softmax(row), *id);
                 }
             }
             logprobs.push(logprob);
@@ -297,6 +301,22 @@ fn prompt_pass(
         compute: job.compute,
     };
     model.text.forward(pass, taps)
+}
+
+/// Scores of every position, [T, D] -> [T, V], a few rows at a time: the tensor and its copy on the host never
+/// exist at once.
+fn all_logits(model: &Model, hidden: &Tensor, compute: &Compute<'_>) -> Result<Array> {
+    const ROWS: usize = 64;
+    let num_tokens = hidden.dim(0)?;
+    let (mut data, mut width) = (Vec::new(), 0);
+    for start in (0..num_tokens).step_by(ROWS) {
+        let rows = hidden.narrow(0, start, ROWS.min(num_tokens - start))?;
+        let rows = to_host(&model.text.logits(&rows, compute)?)?;
+        width = rows.shape()[1];
+        data.reserve_exact(if start == 0 { num_tokens * width } else { 0 });
+        data.extend_from_slice(rows.data());
+    }
+    Ok(Array::new([num_tokens, width], data))
 }
 
 /// Scores with those of tokens already in the sequence made less likely (CTRL, Keskar et al. 2019), as the

@@ -3,28 +3,27 @@
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::settings::Decoding;
-
 /// Greedy, or seeded sampling by temperature, top-k (Fan et al., 2018) and nucleus (Holtzman et al., 2020).
 pub struct Sampler {
-    decoding: Decoding,
+    temperature: f32,
     top_k: Option<usize>,
+    top_p: Option<f32>,
     rng: StdRng,
 }
 
 impl Sampler {
-    /// Starts the sequence of the decoding's seed; `top_k` is what the decoding's came to.
-    pub fn new(decoding: Decoding, top_k: Option<usize>) -> Self {
-        Self { decoding, top_k, rng: StdRng::seed_from_u64(decoding.seed) }
+    /// Starts the sequence of a seed. Temperature 0 is greedy; `None` samples among all tokens.
+    pub fn new(temperature: f32, top_k: Option<usize>, top_p: Option<f32>, seed: u64) -> Self {
+        Self { temperature, top_k, top_p, rng: StdRng::seed_from_u64(seed) }
     }
 
     /// The next token id from its scores, [V].
     pub fn next(&mut self, logits: &[f32]) -> u32 {
-        if self.decoding.temperature <= 0.0 {
+        if self.temperature <= 0.0 {
             return argmax(logits);
         }
         let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let mut scaled: Vec<f32> = logits.iter().map(|l| (l - max) / self.decoding.temperature).collect();
+        let mut scaled: Vec<f32> = logits.iter().map(|l| (l - max) / self.temperature).collect();
         if let Some(place) = self.top_k.map(|k| k.max(1) - 1).filter(|place| *place < scaled.len()) {
             // As the reference: everything below the k-th score goes, ties with it stay.
             let mut sorted = scaled.clone();
@@ -39,7 +38,7 @@ impl Sampler {
         let kept = ranked.iter().take_while(|(_, p)| {
             let before = mass;
             mass += p;
-            before < self.decoding.top_p
+            before < self.top_p.unwrap_or(f32::INFINITY)
         });
         let kept: Vec<(u32, f32)> = kept.copied().collect();
         let total: f32 = kept.iter().map(|(_, p)| p).sum();
@@ -78,7 +77,7 @@ mod tests {
     use super::*;
 
     fn draws(temperature: f32, top_p: f32, seed: u64) -> Vec<u32> {
-        draws_of(Sampler::new(Decoding { temperature, top_p, seed, ..Decoding::default() }, None))
+        draws_of(Sampler::new(temperature, None, Some(top_p), seed))
     }
 
     fn draws_of(mut sampler: Sampler) -> Vec<u32> {
@@ -101,11 +100,11 @@ mod tests {
 
     #[test]
     fn the_k_likeliest_are_drawn_from_and_no_other() {
-        let hot = Decoding { temperature: 50.0, ..Decoding::default() };
-        let seen = draws_of(Sampler::new(hot, Some(2)));
+        let hot = |top_k| Sampler::new(50.0, top_k, None, 42);
+        let seen = draws_of(hot(Some(2)));
         assert!(seen.contains(&1) && seen.contains(&2) && !seen.contains(&0) && !seen.contains(&3));
-        assert!(draws_of(Sampler::new(hot, Some(1))).iter().all(|id| *id == 1));
-        assert!(draws_of(Sampler::new(hot, Some(99))).contains(&3));
+        assert!(draws_of(hot(Some(1))).iter().all(|id| *id == 1));
+        assert!(draws_of(hot(Some(99))).contains(&3));
     }
 
     #[test]

@@ -31,6 +31,7 @@ use crate::trace::Trace;
 pub struct Unread {
     id: BaseId,
     folder: Folder,
+    fingerprint: u64,
     config: ModelConfig,
     source: Safetensors,
     device: candle_core::Device,
@@ -40,11 +41,12 @@ pub struct Unread {
 impl Unread {
     /// Reads config and headers.
     pub fn open(id: &BaseId, folder: Folder) -> Result<Self> {
+        let fingerprint = folder.fingerprint();
         let config = ModelConfig::read(&folder)?;
         let source = Safetensors::open(&folder)?;
         let device = device::open(id.device)?;
         let dtype = device::resolve(id.dtype, &device);
-        Ok(Self { id: id.clone(), folder, config, source, device, dtype })
+        Ok(Self { id: id.clone(), folder, fingerprint, config, source, device, dtype })
     }
 
     /// Folder name.
@@ -67,11 +69,16 @@ impl Unread {
         ModelNeed::new(&self.config, parameters(&self.source), dtype)
     }
 
-    /// Looks for what would fail after minutes of reading: files, names, shapes and types, but no value.
-    pub fn check(&self) -> Result<()> {
-        Processor::read(&self.folder, &self.config)?;
+    /// Looks for what would fail after minutes of reading: files, names, shapes and types of base and adapter,
+    /// but no value.
+    pub fn check(&self, adapter: Option<&Adapter>) -> Result<()> {
+        let processor = Processor::read(&self.folder, &self.config)?;
         let headers = Headers::new(&self.source);
-        Model::load(&Loader::new(&headers, self.dtype, &self.device, &Unobserved), &self.config)?;
+        let model = Model::load(&Loader::new(&headers, self.dtype, &self.device, &Unobserved), &self.config)?;
+        if let Some(adapter) = adapter {
+            model.with_adapter(&adapter.shapes_only())?;
+            processor.with_adapter(adapter)?;
+        }
         headers.into_problems().into_iter().next().map_or(Ok(()), Err)
     }
 
@@ -88,6 +95,7 @@ impl Unread {
             device_advice: device::advice(&self.device),
             id: self.id,
             name: self.folder.name(),
+            fingerprint: self.fingerprint,
             model,
             processor,
         })
@@ -103,6 +111,7 @@ pub fn parameters(source: &Safetensors) -> usize {
 pub struct Base {
     id: BaseId,
     name: String,
+    fingerprint: u64,
     model: Model,
     processor: Processor,
     need: ModelNeed,
@@ -115,6 +124,11 @@ impl Base {
     /// Folder name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What its folder was like when it was read.
+    pub fn fingerprint(&self) -> u64 {
+        self.fingerprint
     }
 
     /// Memory its weights hold.
@@ -139,29 +153,61 @@ impl Base {
     }
 }
 
+/// An adapter as read, with where it came from.
+pub struct ReadAdapter {
+    /// Its place.
+    pub source: Source,
+    /// What its folder was like when it was read.
+    pub fingerprint: u64,
+    /// Its content.
+    pub adapter: Adapter,
+}
+
+impl ReadAdapter {
+    /// Reads the adapter of a folder.
+    pub fn read(source: Source, folder: &Folder) -> Result<Self> {
+        let fingerprint = folder.fingerprint();
+        Ok(Self { source, fingerprint, adapter: Adapter::read_folder(folder)? })
+    }
+}
+
+/// What is kept of an adapter once it is on.
+struct AdapterInUse {
+    source: Source,
+    name: String,
+    fingerprint: u64,
+}
+
 /// A model in use. Sessions of one base share its weights.
 pub struct Session {
     base: Arc<Base>,
     model: Model,
     processor: Processor,
-    adapter: Option<(Source, String)>,
+    adapter: Option<AdapterInUse>,
     features: Option<(u64, VisualFeatures)>,
 }
 
 impl Session {
     /// A base with an adapter on, or without.
-    pub fn new(base: Arc<Base>, adapter: Option<(Source, Folder)>) -> Result<Self> {
-        let (mut model, mut processor) = (base.model.clone(), base.processor.clone());
-        let adapter = match adapter {
-            None => None,
-            Some((source, folder)) => {
-                let read = Adapter::read_folder(&folder)?;
-                model = model.with_adapter(&read)?;
-                processor = processor.with_adapter(&read)?;
-                Some((source, read.name))
-            }
+    pub fn new(base: Arc<Base>, adapter: Option<ReadAdapter>) -> Result<Self> {
+        let Some(ReadAdapter { source, fingerprint, adapter }) = adapter else {
+            let (model, processor) = (base.model.clone(), base.processor.clone());
+            return Ok(Self { base, model, processor, adapter: None, features: None });
         };
+        let model = base.model.with_adapter(&adapter)?;
+        let processor = base.processor.with_adapter(&adapter)?;
+        let adapter = Some(AdapterInUse { source, name: adapter.name, fingerprint });
         Ok(Self { base, model, processor, adapter, features: None })
+    }
+
+    /// What its adapter's folder was like when it was read.
+    pub fn adapter_fingerprint(&self) -> Option<u64> {
+        self.adapter.as_ref().map(|adapter| adapter.fingerprint)
+    }
+
+    /// Lets go of the visual features of the last images.
+    pub fn forget_images(&mut self) {
+        self.features = None;
     }
 
     /// Its base.
@@ -172,15 +218,12 @@ impl Session {
     /// What the user is told about it.
     pub fn info(&self) -> ModelInfo {
         let (text, base) = (&self.model.config.text, &self.base);
-        let adapter = self.adapter.clone();
+        let adapter = self.adapter.as_ref();
         ModelInfo {
-            id: ModelId {
-                base: base.id.clone(),
-                adapter: adapter.as_ref().map(|(source, _)| source.clone()),
-            },
+            id: ModelId { base: base.id.clone(), adapter: adapter.map(|adapter| adapter.source.clone()) },
             name: base.name.clone(),
             family: self.model.config.family.model_type(),
-            adapter: adapter.map(|(_, name)| name),
+            adapter: adapter.map(|adapter| adapter.name.clone()),
             device: device::describe(self.model.device()),
             device_advice: base.device_advice.clone(),
             dtype: self.model.dtype().as_str(),
@@ -225,7 +268,7 @@ impl Session {
                 "max-pixels: expected at least {least}, one visual token, found {max_pixels}"
             )));
         }
-        let input = self.processor.process(sample, settings.latents, max_pixels, compute.observer)?;
+        let mut input = self.processor.process(sample, settings.latents, max_pixels, compute.observer)?;
         let input_secs = started.elapsed().as_secs_f64();
 
         let started = Instant::now();
@@ -234,14 +277,18 @@ impl Session {
             Some((features, false)) => (Some(features), 0.0),
             None => (None, 0.0),
         };
+        // The tower has read them; only a trace that was asked for them still needs them.
+        let pixels = std::mem::take(&mut input.pixel_values);
+        let pixels = settings.capture.pixels.then_some(pixels);
         let free_bytes = free_bytes.filter(|_| self.model.device().is_cpu());
         let job = Job { input, features, choices: &sample.choices, settings, free_bytes, compute: *compute };
         let mut trace = run(&self.model, &self.processor, job)?;
+        trace.pixel_values = pixels;
         trace.applied.max_pixels = max_pixels;
         trace.timings.input_secs = input_secs;
         trace.timings.vision_secs = vision_secs;
         trace.model.clone_from(&self.base.name);
-        trace.adapter = self.adapter.as_ref().map_or_else(String::new, |(_, name)| name.clone());
+        trace.adapter = self.adapter.as_ref().map_or_else(String::new, |adapter| adapter.name.clone());
         Ok(trace)
     }
 

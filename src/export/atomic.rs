@@ -1,7 +1,7 @@
 //! Files appear whole or not at all.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
@@ -13,13 +13,22 @@ pub fn check(path: &Path) -> Result<()> {
     if path.exists() && !path.is_file() {
         return Ok(());
     }
-    let dir = folder_of(path);
+    let target = target_of(path)?;
+    let dir = folder_of(&target);
     if !dir.is_dir() {
         return Err(Error::Missing { what: "the folder to write to".to_owned(), path: dir.to_owned() });
     }
     // What the system allows is best found out by doing it.
     tempfile::tempfile_in(dir).map_err(|e| Error::io("write to the folder", dir, e))?;
     Ok(())
+}
+
+/// The file itself, where the path is a link to one.
+fn target_of(path: &Path) -> Result<PathBuf> {
+    if path.is_symlink() {
+        return path.canonicalize().map_err(|e| Error::io("follow the link", path, e));
+    }
+    Ok(path.to_owned())
 }
 
 fn folder_of(path: &Path) -> &Path {
@@ -38,7 +47,7 @@ pub fn write(path: &Path, content: impl FnOnce(&mut dyn Write) -> std::io::Resul
         let mut device = std::fs::OpenOptions::new().write(true).open(path).map_err(failed)?;
         return content(&mut device).and_then(|()| device.flush()).map_err(failed);
     }
-    let target = if path.is_symlink() { path.canonicalize().map_err(failed)? } else { path.to_owned() };
+    let target = target_of(path)?;
     let dir = folder_of(&target);
     let mut builder = tempfile::Builder::new();
     // Not the private mode of temporary files: what the user's umask leaves, as for any file.

@@ -81,7 +81,8 @@ impl ImageProcessor {
             )));
         }
         let factor = (self.patch_size * self.merge_size) as f64;
-        let min_pixels = self.min_pixels.min(max_pixels) as f64;
+        // A budget below the checkpoint's least is still a budget.
+        let min_pixels = if max_pixels < self.min_pixels { 0.0 } else { self.min_pixels as f64 };
         let max_pixels = max_pixels as f64;
         // Python's round: halves go to the even neighbour.
         let (mut new_h, mut new_w) =

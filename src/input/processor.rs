@@ -202,7 +202,8 @@ impl Processor {
         }
     }
 
-    fn largest_latent(&self) -> usize {
+    /// One past the largest id of a latent; 0 where there is none.
+    pub fn largest_latent(&self) -> usize {
         self.latents.token_ids.iter().map(|id| *id as usize + 1).max().unwrap_or(0)
     }
 
@@ -305,7 +306,7 @@ impl Processor {
                 other => other,
             })?;
             grids.push(grid);
-            patches.extend(&array);
+            patches.extend(array);
         }
         Ok((grids, patches))
     }

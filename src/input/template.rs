@@ -8,7 +8,7 @@ use minijinja::{Environment, ErrorKind, Value, context};
 
 use crate::checkpoint::folder::Folder;
 use crate::error::{Error, Result};
-use crate::progress::Observer;
+use crate::progress::{Observer, Unobserved};
 use crate::sandbox::{self, Limits, Outcome};
 
 /// Steps a template may take before it is held to loop; real ones take a few thousand.
@@ -75,18 +75,9 @@ impl ChatTemplate {
     }
 
     fn parse(source: String, path: std::path::PathBuf) -> Result<Self> {
-        let mut environment = Environment::new();
-        // As transformers sets up Jinja.
-        let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
-        environment.set_syntax(syntax.expect("the default delimiters are valid"));
-        environment.set_fuel(Some(FUEL));
-        environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
-        environment.add_function("raise_exception", |message: String| -> Result<String, minijinja::Error> {
-            Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
-        });
-        environment
-            .add_template_owned("chat", source)
-            .map_err(|e| Error::format(&path, "the chat template does not parse", describe(&e)))?;
+        let failed = |problem: String| Error::format(&path, "the chat template does not parse", problem);
+        // The engine computes with constants while it parses.
+        let environment = limited(&Unobserved, move || compile(source))?.map_err(failed)?;
         Ok(Self { environment: Arc::new(environment), path })
     }
 
@@ -95,16 +86,35 @@ impl ChatTemplate {
         let failed =
             |problem: String| Error::format(&self.path, "the chat template does not render", problem);
         let (environment, parts) = (self.environment.clone(), parts.to_vec());
-        let rendered = sandbox::run(LIMITS, observer, move || render(&environment, &parts))?;
-        match rendered {
-            Outcome::Done(text) => text.map_err(failed),
-            Outcome::OutOfMemory => {
-                Err(failed(format!("it takes more than {} MiB of memory", LIMITS.bytes >> 20)))
-            }
-            Outcome::OutOfTime => Err(failed(format!("it takes more than {} s", LIMITS.time.as_secs()))),
-            Outcome::Panicked => Err(failed("the template engine failed on it".to_owned())),
-        }
+        limited(observer, move || render(&environment, &parts))?.map_err(failed)
     }
+}
+
+/// Runs the template engine within limits; a limit reached is a sentence like any other failure of it.
+fn limited<T: Send + 'static>(
+    observer: &dyn Observer,
+    work: impl FnOnce() -> Result<T, String> + Send + 'static,
+) -> Result<Result<T, String>> {
+    Ok(match sandbox::run(LIMITS, observer, work)? {
+        Outcome::Done(result) => result,
+        Outcome::OutOfMemory => Err(format!("it takes more than {} MiB of memory", LIMITS.bytes >> 20)),
+        Outcome::OutOfTime => Err(format!("it takes more than {} s", LIMITS.time.as_secs())),
+        Outcome::Panicked => Err("the template engine failed on it".to_owned()),
+    })
+}
+
+/// Jinja as transformers sets it up.
+fn compile(source: String) -> Result<Environment<'static>, String> {
+    let mut environment = Environment::new();
+    let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
+    environment.set_syntax(syntax.expect("the default delimiters are valid"));
+    environment.set_fuel(Some(FUEL));
+    environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+    environment.add_function("raise_exception", |message: String| -> Result<String, minijinja::Error> {
+        Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
+    });
+    environment.add_template_owned("chat", source).map_err(|e| describe(&e))?;
+    Ok(environment)
 }
 
 /// Renders within the limits of the engine itself; on the way out a failure is a sentence.
@@ -181,7 +191,6 @@ pub fn user_parts(prompt: &str, num_images: usize) -> Result<Vec<Part>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::progress::Unobserved;
 
     fn template(source: &str) -> Result<ChatTemplate> {
         ChatTemplate::parse(source.to_owned(), "chat_template.jinja".into())
@@ -224,6 +233,13 @@ mod tests {
         ] {
             let problem = problem(template(source));
             assert!(problem.contains("does not render") && !problem.contains('\n'), "{source}: {problem}");
+        }
+        // The engine computes with constants while it parses.
+        let constants = "{{ 'x' * 99999999 }}".repeat(1000);
+        let joined = format!("{{{{ {} }}}}", ["('x' * 99999999)"; 50].join(" ~ "));
+        for source in [constants, joined] {
+            let problem = template(&source).unwrap_err().to_string();
+            assert!(problem.contains("does not parse") && problem.contains("of memory"), "{problem}");
         }
         // Output of its own that has no end, and ranges past all use.
         assert!(problem(template("{% for i in range(99999) %}{{ 'y' * 999 }}{% endfor %}")).contains("end"));

@@ -85,6 +85,40 @@ fn two_models_are_held_and_an_adapter_is_swapped_without_reading_the_base() {
 }
 
 #[test]
+fn a_folder_that_changed_is_read_again() {
+    let (base, adapter) = (Copy::of("qwen3_vl", "model"), Copy::of("qwen3_vl", "adapter"));
+    let model = model_id(base.path(), Some(adapter.path()), DtypeChoice::F32);
+    let mut models = Models::default();
+    let reads = Reads::default();
+    let case = Case::named("qwen3_vl", "bottleneck");
+    models.open(&model, &reads).unwrap();
+    let (of_base, before) = (reads.tensors.get(), answer(&mut models, &model, &case));
+    models.open(&model, &reads).unwrap();
+    assert_eq!((reads.tensors.get(), answer(&mut models, &model, &case)), (of_base, before.clone()));
+    // Trained on into the same folder: the base stays, the adapter is another.
+    adapter.edit_json("adapter_config.json", |config| config["lora_alpha"] = 40.into());
+    models.open(&model, &reads).unwrap();
+    assert_eq!(reads.tensors.get(), of_base);
+    let adapted = answer(&mut models, &model, &case);
+    assert_ne!(adapted, before);
+    // Another base in the place of the first.
+    base.edit_json("config.json", |config| config["text_config"]["rms_norm_eps"] = 0.5.into());
+    models.open(&model, &reads).unwrap();
+    assert_eq!(reads.tensors.get(), 2 * of_base);
+    assert_ne!(answer(&mut models, &model, &case), adapted);
+}
+
+#[test]
+fn a_bad_adapter_is_found_before_the_base_is_read() {
+    let mut models = Models::default();
+    let reads = Reads::default();
+    let other = fixture("qwen2_5_vl_big/adapter");
+    let bad = model_id(&fixture("qwen3_vl/model"), Some(&other), DtypeChoice::F32);
+    assert!(models.open(&bad, &reads).unwrap_err().to_string().contains("hidden_size 64"));
+    assert_eq!(reads.tensors.get(), 0);
+}
+
+#[test]
 fn an_adapter_that_fails_late_changes_nothing() {
     let mut models = Models::default();
     let adapted = id("qwen3_vl", true);

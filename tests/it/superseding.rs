@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use egui_kittest::kittest::{NodeT, Queryable};
+use livr_explorer::analysis::maps::Query;
 use livr_explorer::app::actions::{Action, EditAction, JobAction, ViewAction};
 use livr_explorer::app::offscreen::Window;
 use livr_explorer::app::window::Startup;
@@ -130,12 +131,24 @@ fn an_adapter_chosen_during_a_load_waits_for_the_base() {
     let bare = last(&script);
     assert!(!base.is_cancelled(), "the base must be read on");
     assert_eq!(bare.command.model(), &base.command.model().with_adapter(None));
-    // The first comes too late to count, the second is what the user chose.
+    // How far the base is, is still shown, and when it is there it can be used; the second is what the user chose.
+    script.say(base.job, News::Progressed(Progress { phase: Phase::Weights, done: 1, total: 2 }));
+    assert!(shows(&mut window, "Reading weights"));
     script.say(base.job, opened(&base.command, "with its adapter"));
-    assert!(!shows(&mut window, "with its adapter"));
-    assert!(state(&window).models.in_use.is_none());
+    assert!(shows(&mut window, "with its adapter"));
+    assert_eq!(state(&window).models.opening.as_ref(), Some(bare.command.model()));
     script.say(bare.job, opened(&bare.command, "without"));
     assert!(shows(&mut window, "without"));
+    assert!(state(&window).models.opening.is_none());
+    // An adapter that is no good leaves the base in use.
+    apply(&mut window, JobAction::OpenModel { base: Source::Folder("c".into()), adapter: None });
+    let base = last(&script);
+    apply(&mut window, JobAction::SetAdapter(Some(Source::Folder("bad".into()))));
+    let bad = last(&script);
+    script.say(base.job, opened(&base.command, "base c"));
+    script.say(bad.job, News::Failed("adapter_config.json is missing (bad)".to_owned()));
+    assert!(shows(&mut window, "base c") && shows(&mut window, "adapter_config.json is missing"));
+    assert_eq!(state(&window).models.chosen(), Some(base.command.model()));
     // Another base does stop the reading.
     apply(&mut window, JobAction::OpenModel { base: Source::Folder("a".into()), adapter: None });
     let first = last(&script);
@@ -174,6 +187,22 @@ fn a_failed_run_leaves_the_one_before_in_sight() {
 }
 
 #[test]
+fn a_query_of_the_run_before_does_not_outlive_it() {
+    let (mut window, script) = answered_window();
+    // Chosen among the maps of an answer that was longer, and asked for of one that has no tokens at all.
+    for query in [Query::Answer(400), Query::Latent(31)] {
+        apply(&mut window, ViewAction::SelectQuery(query));
+        assert!(livr_explorer::app::offscreen::settle(&mut window, Duration::from_secs(30)));
+        assert_eq!(state(&window).panes.map.query, Query::Answer(0));
+    }
+    apply(&mut window, JobAction::Ask);
+    let ask = last(&script);
+    script.say(ask.job, answered(&ask, "second"));
+    apply(&mut window, ViewAction::SelectQuery(Query::Answer(7)));
+    assert!(shows(&mut window, "second"));
+}
+
+#[test]
 fn a_dead_engine_is_said_once_and_the_window_lives() {
     let (mut window, script) = answered_window();
     apply(&mut window, JobAction::Ask);
@@ -187,7 +216,9 @@ fn a_dead_engine_is_said_once_and_the_window_lives() {
     let sent = script.orders().len();
     apply(&mut window, JobAction::Ask);
     apply(&mut window, ViewAction::ToggleHelp);
+    apply(&mut window, JobAction::OpenModel { base: Source::Demo, adapter: None });
     assert!(shows(&mut window, "Keys") && shows(&mut window, "first"));
+    assert!(state(&window).runs.asked.is_none() && state(&window).models.opening.is_none());
     assert_eq!(script.orders().len(), sent, "nothing more is sent to it");
 }
 

@@ -27,7 +27,7 @@ fn variants() -> Vec<Value> {
 #[test]
 fn whatever_peft_saves_computes_what_peft_computes() {
     let variants = variants();
-    assert_eq!(variants.len(), 12);
+    assert_eq!(variants.len(), 13);
     for variant in variants {
         let text = |key: &str| variant[key].as_str().unwrap();
         let (name, base) = (text("name"), fixture(text("base")));
@@ -112,7 +112,13 @@ fn the_layouts_of_the_hub() {
         // Sampling takes the published top-k, greedy decoding has none.
         assert_eq!(trace.applied.top_k, None);
         let published = loaded.processor().generation().clone();
-        assert_eq!(published.top_k, name.starts_with("qwen3").then_some(20), "{name}");
+        // Where none is published, the reference takes 50.
+        let (top_k, top_p) = if name.starts_with("qwen3") { (20, Some(0.8)) } else { (50, None) };
+        assert_eq!((published.top_k, published.top_p), (Some(top_k), top_p), "{name}");
+        let decoding = Decoding { max_new_tokens: 1, temperature: 1.0, ..Decoding::default() };
+        let settings = Settings { decoding, ..Settings::default() };
+        let sampled = loaded.run(&sample, &settings, &Unobserved).unwrap().applied;
+        assert_eq!((sampled.top_k, sampled.top_p), (Some(top_k), top_p), "{name}");
     }
 }
 

@@ -212,6 +212,11 @@ fn images_come_go_and_come_back() {
     // The photograph that was asked about still shows its map.
     assert!(window.query_by_label_contains("3 images with the attention of latent 0").is_some());
     picture(&mut window, "three_images_before_asking");
+    // One batch, one step to take back.
+    click(&mut window, "Undo");
+    assert_eq!(state(&window).images.len(), 1);
+    apply(&mut window, EditAction::Redo);
+    settle(&mut window);
     click(&mut window, "Clear images");
     assert!(state(&window).images.is_empty());
     picture(&mut window, "no_images");
@@ -376,6 +381,18 @@ fn a_model_that_is_not_there_says_so() {
     apply(&mut window, JobAction::OpenModel { base: Source::Demo, adapter: None });
     settle(&mut window);
     assert!(!window.get_by_label("Ask").accesskit_node().is_disabled());
+}
+
+#[test]
+fn fewer_latents_can_be_asked_for() {
+    let mut window = asked();
+    apply(&mut window, EditAction::SetLatents(LatentChoice::Count(5)));
+    settle(&mut window);
+    assert_eq!(run(&window).trace.num_latents(), 5);
+    // Of a model without trained latents, untrained rows can stand in.
+    apply(&mut window, JobAction::SetAdapter(None));
+    settle(&mut window);
+    assert_eq!((info(&window).trained_latents, run(&window).trace.num_latents()), (0, 5));
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::app::controller::Controller;
 use crate::app::kept::Kept;
 use crate::engine::Polled;
+use crate::engine::jobs::Heard;
 use crate::engine::protocol::{Command, ModelId, ModelInfo, News, Purpose, Run};
 use crate::memory;
 
@@ -13,8 +14,8 @@ pub(super) fn drain(controller: &mut Controller) {
     loop {
         match controller.engine.poll() {
             Polled::Event(event) => {
-                if let Some(command) = controller.jobs.hear(&event) {
-                    hear(controller, &command, event.news);
+                if let Some(heard) = controller.jobs.hear(&event) {
+                    hear(controller, &heard, event.news);
                 }
             }
             Polled::Nothing => break,
@@ -29,7 +30,8 @@ pub(super) fn drain(controller: &mut Controller) {
     }
 }
 
-fn hear(controller: &mut Controller, command: &Command, news: News) {
+fn hear(controller: &mut Controller, heard: &Heard, news: News) {
+    let command = &heard.command;
     let state = &mut controller.state;
     match news {
         News::Progressed(progress) => state.ui.progress = Some(progress),
@@ -39,7 +41,7 @@ fn hear(controller: &mut Controller, command: &Command, news: News) {
             }
         }
         News::Noted(note) => state.notify(note),
-        News::ModelOpened(info) => opened(controller, *info),
+        News::ModelOpened(info) => opened(controller, *info, heard.superseded),
         News::TraceCaptured(run) => captured(controller, run),
         News::Failed(problem) => {
             over(controller, command, Some(&problem));
@@ -49,7 +51,8 @@ fn hear(controller: &mut Controller, command: &Command, news: News) {
     }
 }
 
-fn opened(controller: &mut Controller, info: ModelInfo) {
+/// A model is there; where another was chosen since, that one is still on its way.
+fn opened(controller: &mut Controller, info: ModelInfo, superseded: bool) {
     let state = &mut controller.state;
     if let Some(path) = info.id.base.source.path() {
         Kept::remember_folder(&mut state.kept.recent_models, path.to_owned());
@@ -61,16 +64,17 @@ fn opened(controller: &mut Controller, info: ModelInfo) {
     selection.layer = selection.layer.filter(|layer| layer.0 < info.num_layers);
     selection.head = selection.head.filter(|head| head.0 < info.num_heads);
     state.ui.used_bytes = memory::used_bytes();
-    state.models.opening = None;
+    if !superseded {
+        state.models.opening = None;
+    }
     state.models.problem = None;
     state.models.in_use = Some(info);
 }
 
 fn captured(controller: &mut Controller, run: Arc<Run>) {
     let state = &mut controller.state;
-    state.panes.map.show(&run);
-    let shown = state.panes.map.run;
-    state.runs.insert(run, |id| Some(id) == shown);
+    state.panes.map.run = Some(run.id);
+    state.runs.insert(run, |_| false);
     state.runs.asked = None;
     state.runs.problem = None;
     state.ui.used_bytes = memory::used_bytes();

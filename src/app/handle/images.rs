@@ -4,11 +4,16 @@ use super::jobs;
 use crate::app::actions::ImagesAction;
 use crate::app::controller::Controller;
 use crate::app::files::FileEvent;
+use crate::data::picture::Picture;
 
 pub(super) fn apply(controller: &mut Controller, action: ImagesAction, ctx: &egui::Context) {
     let mut images = controller.state.images.clone();
     match action {
         ImagesAction::Read(paths) => return controller.files.read_images(paths),
+        ImagesAction::Take(pictures) => {
+            let pictures = pictures.iter().map(|picture| Picture::clone(picture)).collect();
+            return controller.files.take_pictures(pictures);
+        }
         ImagesAction::Paste => return ctx.send_viewport_cmd(egui::ViewportCommand::RequestPaste),
         ImagesAction::Add(pictures) => images.extend(pictures),
         ImagesAction::Remove(index) => {
@@ -35,12 +40,15 @@ pub(super) fn apply(controller: &mut Controller, action: ImagesAction, ctx: &egu
 pub(super) fn drain(controller: &mut Controller) {
     while let Some(event) = controller.files.poll() {
         match event {
-            FileEvent::ImageRead(Ok(picture)) => {
-                controller.state.keep_draft(false);
+            FileEvent::ImageRead { first, read: Ok(picture) } => {
+                if first {
+                    controller.state.keep_draft(false);
+                }
                 let images = [controller.state.images.as_slice(), &[picture]].concat();
                 controller.state.set_images(images);
             }
-            FileEvent::ImageRead(Err(problem)) => controller.state.notify(problem),
+            FileEvent::ImageRead { read: Err(problem), .. } => controller.state.notify(problem),
+            FileEvent::Sorted(sorted) => jobs::take_sorted(controller, sorted),
             FileEvent::Picked(kind, paths) => {
                 controller.state.ui.path_dialog = None;
                 jobs::take_paths_as(controller, kind, paths);

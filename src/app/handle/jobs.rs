@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::app::actions::JobAction;
 use crate::app::controller::Controller;
+use crate::app::files::Sorted;
 use crate::app::state::{Asked, PathKind};
 use crate::engine::protocol::{BaseId, Command, ModelId, Source};
 
@@ -27,7 +28,7 @@ pub(super) fn apply(controller: &mut Controller, action: JobAction) {
                 take_paths_as(controller, dialog.kind, vec![path]);
             }
         }
-        JobAction::TakePaths(paths) => take_paths(controller, paths),
+        JobAction::TakePaths(paths) => controller.files.sort(paths),
         JobAction::Browse(kind) => {
             let recent = match kind {
                 PathKind::Model => state.kept.recent_models.first(),
@@ -49,6 +50,9 @@ pub(super) fn apply(controller: &mut Controller, action: JobAction) {
 
 /// Opens a model; the one in use stays until that has worked. An answer in sight is asked for anew, behind it.
 fn open(controller: &mut Controller, model: ModelId) {
+    if controller.state.ui.engine_died {
+        return;
+    }
     controller.state.models.opening = Some(model.clone());
     controller.send(Command::OpenModel(model));
     ask_again(controller);
@@ -71,21 +75,21 @@ pub(super) fn take_paths_as(controller: &mut Controller, kind: PathKind, paths: 
     }
 }
 
-/// Sorts what was dropped on the window: folders are models or adapters, files are images.
-fn take_paths(controller: &mut Controller, paths: Vec<PathBuf>) {
-    let (folders, files): (Vec<_>, Vec<_>) = paths.into_iter().partition(|path| path.is_dir());
-    if !files.is_empty() {
-        controller.files.read_images(files);
+/// Takes paths that were sorted.
+pub(super) fn take_sorted(controller: &mut Controller, sorted: Sorted) {
+    if !sorted.images.is_empty() {
+        controller.files.read_images(sorted.images);
     }
     // The model first, so that an adapter dropped with it goes on it.
-    let (models, adapters): (Vec<_>, Vec<_>) =
-        folders.into_iter().partition(|folder| folder.join("config.json").is_file());
-    take_paths_as(controller, PathKind::Model, models);
-    take_paths_as(controller, PathKind::Adapter, adapters);
+    take_paths_as(controller, PathKind::Model, sorted.models);
+    take_paths_as(controller, PathKind::Adapter, sorted.adapters);
 }
 
 fn ask(controller: &mut Controller) {
     let state = &mut controller.state;
+    if state.ui.engine_died {
+        return;
+    }
     let Some(request) = state.described() else {
         state.notify("Open a model first");
         return;

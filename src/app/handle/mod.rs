@@ -20,6 +20,14 @@ impl Controller {
         }
     }
 
+    /// Applies what the window begins with: there is nothing before it to go back to.
+    pub fn begin(&mut self, actions: Vec<Action>, ctx: &egui::Context) {
+        for action in actions {
+            self.apply(action, ctx);
+        }
+        self.state.undo.clear();
+    }
+
     /// Takes all news there are, of the engine, the disk and the panes' own work, and brings the panes up to date.
     pub fn drain(&mut self) {
         events::drain(self);

@@ -33,6 +33,7 @@ pub(super) fn apply(controller: &mut Controller, action: ViewAction, ctx: &egui:
             }
         }
         ViewAction::FocusQuestion => ui.focus_question = true,
+        ViewAction::QuestionFocused => ui.focus_question = false,
         ViewAction::OpenPathDialog(kind) => {
             ui.path_dialog = Some(PathDialog { kind, text: String::new() });
         }

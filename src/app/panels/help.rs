@@ -3,7 +3,7 @@
 use egui::{Grid, Id, Modal, ScrollArea, Ui};
 
 use crate::app::actions::{Actions, ViewAction};
-use crate::app::keyboard::{BINDINGS, Binding};
+use crate::app::keyboard::{BINDINGS, ELSEWHERE};
 use crate::app::state::State;
 
 /// Draws the list where it is open.
@@ -16,14 +16,9 @@ pub fn help_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
         let height = (ui.ctx().content_rect().height() - 140.0).max(120.0);
         ScrollArea::vertical().max_height(height).show(ui, |ui| {
             Grid::new("keys").num_columns(2).spacing([24.0, 4.0]).show(ui, |ui| {
-                let in_question = [
-                    ("Enter".to_owned(), "Ask, from the question box"),
-                    ("Shift+Enter".to_owned(), "New line in the question"),
-                ];
-                let format = |binding: &Binding| (ui.ctx().format_shortcut(&binding.shortcut), binding.does);
-                let all: Vec<(String, &str)> = BINDINGS.iter().map(format).collect();
-                for (keys, does) in in_question.into_iter().chain(all) {
-                    ui.monospace(keys);
+                let table = BINDINGS.iter().map(|binding| (binding.shortcut, binding.does));
+                for (shortcut, does) in ELSEWHERE.into_iter().chain(table) {
+                    ui.monospace(ui.ctx().format_shortcut(&shortcut));
                     ui.label(does);
                     ui.end_row();
                 }

@@ -7,7 +7,7 @@ use crate::app::actions::{Actions, EditAction, ImagesAction, ViewAction};
 use crate::app::canvas::{
     CanvasView, Hovered, patch_from_point, place, rect_from_patch, sizes, visible_part, zoom_about,
 };
-use crate::app::keyboard::{does, hint};
+use crate::app::keyboard::{PASTE, does, hint};
 use crate::app::map_pane::InSight;
 use crate::app::state::{PathKind, State};
 use crate::app::theme::{self, GAP};
@@ -15,8 +15,6 @@ use crate::app::words::query_name;
 use crate::render::overlay::OverlayPaint;
 
 const IMAGE_GAP: f32 = 12.0;
-/// The system's own.
-const PASTE: egui::KeyboardShortcut = egui::KeyboardShortcut::new(egui::Modifiers::COMMAND, egui::Key::V);
 
 /// Draws the row of buttons above the canvas.
 pub fn image_bar_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
@@ -82,7 +80,7 @@ pub fn canvas_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
         painter.text(
             area.center(),
             egui::Align2::CENTER_CENTER,
-            "Drop images here, paste them, or open them with Ctrl+I",
+            format!("Drop images here, paste them, or open them with {}", hint(ui.ctx(), does::OPEN_IMAGES)),
             egui::TextStyle::Body.resolve(ui.style()),
             ui.visuals().weak_text_color(),
         );

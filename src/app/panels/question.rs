@@ -2,8 +2,8 @@
 
 use egui::{Key, Modifiers, TextEdit, Ui};
 
-use crate::app::actions::{Actions, EditAction, JobAction};
-use crate::app::keyboard::{does, hint};
+use crate::app::actions::{Actions, EditAction, JobAction, ViewAction};
+use crate::app::keyboard::{ENTER, does, hint};
 use crate::app::state::State;
 use crate::app::theme;
 use crate::settings::{LatentChoice, MaskKind, PixelBudget, Published};
@@ -45,6 +45,7 @@ fn question_box_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     }
     if state.ui.focus_question {
         response.request_focus();
+        actions.push(ViewAction::QuestionFocused);
     }
     if enter {
         // The keys are the window's again: arrows go through the latents, / comes back here.
@@ -59,7 +60,7 @@ fn ask_button_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     let ready = state.models.chosen().is_some() && !state.ui.engine_died;
     let ask = ui.add_enabled(ready, egui::Button::new(text).fill(palette.accent));
     let why_not = if state.ui.engine_died { "The engine has stopped" } else { "Open a model first" };
-    if ask.on_hover_text("Enter").on_disabled_hover_text(why_not).clicked() {
+    if ask.on_hover_text(ui.ctx().format_shortcut(&ENTER)).on_disabled_hover_text(why_not).clicked() {
         actions.push(JobAction::Ask);
     }
 }
@@ -94,11 +95,25 @@ fn switches_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     let room = state.models.in_use.as_ref().map_or((0, 0), |info| (info.trained_latents, info.max_latents));
     let what = match room {
         (0, 0) => "this model has no room for latents".to_owned(),
-        (0, spare) => format!("none were trained; {spare} untrained rows can stand in by --latents N"),
+        (0, spare) => format!("none were trained; of {spare} untrained rows K can stand in"),
         (k, _) => format!("append the {k} latent tokens this model was trained with"),
     };
     if ui.checkbox(&mut on, "Latents").on_hover_text(format!("{key}: {what}")).changed() {
         actions.push(EditAction::SetLatents(if on { LatentChoice::Auto } else { LatentChoice::Off }));
+    }
+    let (trained, most) = room;
+    if !on || most == 0 {
+        return;
+    }
+    let current = if let LatentChoice::Count(n) = settings.latents { n } else { trained };
+    let mut count = current;
+    let drag = egui::DragValue::new(&mut count).range(0..=most).prefix("K = ").update_while_editing(false);
+    if ui.add(drag).on_hover_text("How many of them").changed() && count != current {
+        actions.push(EditAction::SetLatents(match count {
+            n if n == trained => LatentChoice::Auto,
+            0 => LatentChoice::Off,
+            n => LatentChoice::Count(n),
+        }));
     }
 }
 

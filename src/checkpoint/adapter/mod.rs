@@ -83,6 +83,14 @@ impl Adapter {
         })
     }
 
+    /// The same with no work left in putting it on, for a look at whether it fits.
+    #[must_use]
+    pub fn shapes_only(&self) -> Self {
+        let mut shapes = self.clone();
+        shapes.lora.values_mut().for_each(|pair| pair.magnitude = None);
+        shapes
+    }
+
     /// Rows of the embedding this adapter brings whole, if it does.
     pub fn vocab_size(&self) -> Option<usize> {
         self.replaced.get("language_model.embed_tokens.weight").and_then(|rows| rows.dim(0).ok())
