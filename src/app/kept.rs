@@ -12,10 +12,14 @@ use crate::engine::demo;
 use crate::error::Result;
 use crate::export::atomic;
 use crate::render::blend::OverlayStyle;
-use crate::settings::{AttentionRows, Capture, Decoding, Settings};
+use crate::settings::{
+    AttentionRows, Capture, Decoding, LatentChoice, MAX_LATENTS, PixelBudget, Published, Settings,
+};
 
 /// Folders remembered.
 const MAX_RECENT: usize = 8;
+/// Longest answer the window asks for.
+pub const MAX_NEW_TOKENS: usize = 512;
 /// Questions remembered.
 const MAX_HISTORY: usize = 50;
 
@@ -75,12 +79,38 @@ impl Kept {
     pub fn read(path: &Path) -> Self {
         let Ok(text) = std::fs::read_to_string(path) else { return Self::default() };
         match serde_json::from_str(&text) {
-            Ok(found) => lenient(&found),
+            Ok(found) => Self::sane(lenient(&found)),
             Err(problem) => {
                 log::warn!("{} is not valid JSON: {problem}", path.display());
                 Self::default()
             }
         }
+    }
+
+    /// With numbers that no control and no option would give put back to what they are at the first start.
+    fn sane(mut self) -> Self {
+        let first = Self::default().settings.decoding;
+        let decoding = &mut self.settings.decoding;
+        if !(decoding.temperature >= 0.0 && decoding.temperature.is_finite()) {
+            decoding.temperature = first.temperature;
+        }
+        if matches!(decoding.top_p, Published::Value(p) if !(p > 0.0 && p <= 1.0)) {
+            decoding.top_p = first.top_p;
+        }
+        if matches!(decoding.repetition_penalty, Published::Value(x) if !(x > 0.0 && x.is_finite())) {
+            decoding.repetition_penalty = first.repetition_penalty;
+        }
+        if decoding.top_k == Published::Value(0) {
+            decoding.top_k = first.top_k;
+        }
+        decoding.max_new_tokens = decoding.max_new_tokens.clamp(1, MAX_NEW_TOKENS);
+        if matches!(self.settings.latents, LatentChoice::Count(k) if !(1..=MAX_LATENTS).contains(&k)) {
+            self.settings.latents = LatentChoice::default();
+        }
+        if self.settings.max_pixels == PixelBudget::Pixels(0) {
+            self.settings.max_pixels = PixelBudget::default();
+        }
+        self
     }
 
     /// Writes the file.
@@ -159,7 +189,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::settings::{LatentChoice, MaskKind};
+    use crate::settings::MaskKind;
 
     #[test]
     fn history_has_each_question_once_the_latest_first() {
@@ -183,6 +213,13 @@ mod tests {
         kept.recent_models.push("/some/where".into());
         kept.write(&path).expect("it writes");
         assert_eq!(Kept::read(&path), kept);
+        // Numbers that no control would give.
+        let decoding = json!({"temperature": -3, "top_p": {"value": 0.0}, "max_new_tokens": 9_000_000});
+        let odd = json!({"settings": {"decoding": decoding, "latents": {"count": 0}}});
+        std::fs::write(&path, odd.to_string()).expect("it writes");
+        let mut longest = Kept::default();
+        longest.settings.decoding.max_new_tokens = MAX_NEW_TOKENS;
+        assert_eq!(Kept::read(&path), longest);
         std::fs::write(&path, "{ damaged").expect("it writes");
         assert_eq!(Kept::read(&path), Kept::default());
     }

@@ -1,6 +1,6 @@
 //! A key for everything, told once: in one table that the window obeys, the help shows and hints quote.
 
-use egui::{Key, KeyboardShortcut, Modifiers};
+use egui::{Key, KeyboardShortcut, ModifierNames, Modifiers};
 
 use super::actions::{Action, EditAction, JobAction, ViewAction};
 use super::canvas::{CanvasView, MAX_ZOOM, MIN_ZOOM};
@@ -130,10 +130,18 @@ pub const BINDINGS: &[Binding] = &[
     }),
 ];
 
+/// A shortcut as egui formats it for the system in use, keys by their signs.
+pub fn keys(ctx: &egui::Context, shortcut: &KeyboardShortcut) -> String {
+    if ctx.os().is_mac() {
+        return ctx.format_shortcut(shortcut);
+    }
+    shortcut.format(&ModifierNames { is_short: true, ..ModifierNames::NAMES }, false)
+}
+
 /// The key of what a control does too, for its hint; nothing where there is none.
 pub fn hint(ctx: &egui::Context, does: &str) -> String {
     let binding = BINDINGS.iter().find(|binding| binding.does == does);
-    binding.map(|binding| ctx.format_shortcut(&binding.shortcut)).unwrap_or_default()
+    binding.map(|binding| keys(ctx, &binding.shortcut)).unwrap_or_default()
 }
 
 /// The Stage-1 switch.

@@ -93,7 +93,7 @@ impl Folder {
         }
         if root.exists() {
             return Err(Error::Format {
-                what: "not a checkpoint folder".to_owned(),
+                what: "not a folder".to_owned(),
                 problem: "expected a folder, found a file".to_owned(),
                 path: root,
             });

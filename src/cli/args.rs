@@ -1,6 +1,6 @@
 //! Options that several subcommands share.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
@@ -12,6 +12,7 @@ use crate::engine::demo;
 use crate::engine::models::Models;
 use crate::engine::protocol::{BaseId, ModelId, Request, Source};
 use crate::error::Result;
+use crate::export::atomic;
 use crate::progress::Observer;
 use crate::settings::{
     Capture, Decoding, DeviceChoice, DtypeChoice, LatentChoice, MaskKind, PixelBudget, Published, Settings,
@@ -58,6 +59,13 @@ impl ModelArgs {
         }
     }
 
+    /// Looks at where a result goes before the work: it can be written, and is nothing that the work reads.
+    pub fn check_output(&self, out: &Path, images: &[PathBuf]) -> Result<()> {
+        atomic::check(out)?;
+        let folders: Vec<PathBuf> = self.model.iter().chain(&self.adapter).cloned().collect();
+        atomic::check_apart(out, images, &folders)
+    }
+
     /// Opens the model and answers one sample by it.
     pub fn run(&self, sample: Sample, settings: Settings, observer: &dyn Observer) -> Result<Trace> {
         let mut models = Models::default();
@@ -83,26 +91,26 @@ pub struct RunArgs {
     #[arg(long, value_enum, default_value_t = MaskKind::Standard)]
     pub mask: MaskKind,
     /// auto, off or a number of latents
-    #[arg(long, default_value = "auto")]
+    #[arg(long, default_value = "auto", allow_negative_numbers = true)]
     pub latents: LatentChoice,
     /// Stop after this many generated tokens
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..))]
     pub max_new_tokens: u32,
     /// 0 takes the most likely token, above it samples
-    #[arg(long, value_name = "T", default_value_t = 0.0, value_parser = non_negative)]
+    #[arg(long, value_name = "T", default_value_t = 0.0, value_parser = non_negative, allow_negative_numbers = true)]
     pub temperature: f32,
     /// Sample among the most likely tokens that add up to this probability: auto (as the checkpoint publishes), off
     /// or a number
-    #[arg(long, value_name = "P", default_value = "auto", value_parser = probability)]
+    #[arg(long, value_name = "P", default_value = "auto", value_parser = probability, allow_negative_numbers = true)]
     pub top_p: Published<f32>,
     /// Sample among so many of the most likely tokens: auto (as the checkpoint publishes), off or a number
-    #[arg(long, value_name = "K", default_value = "auto", value_parser = top_k)]
+    #[arg(long, value_name = "K", default_value = "auto", value_parser = top_k, allow_negative_numbers = true)]
     pub top_k: Published<usize>,
     /// Make tokens already in the sequence less likely: auto (as the checkpoint publishes), off or a number
-    #[arg(long, value_name = "X", default_value = "auto", value_parser = penalty)]
+    #[arg(long, value_name = "X", default_value = "auto", value_parser = penalty, allow_negative_numbers = true)]
     pub repetition_penalty: Published<f32>,
     /// Most pixels of an image: auto, checkpoint or a number. On a CPU auto reads images of a large model smaller
-    #[arg(long, value_name = "N", default_value = "auto")]
+    #[arg(long, value_name = "N", default_value = "auto", allow_negative_numbers = true)]
     pub max_pixels: PixelBudget,
     /// Seed of the sampling
     #[arg(long, default_value_t = 42)]

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::args::ModelArgs;
 use super::output::{print, print_json};
 use crate::engine::device;
-use crate::engine::inspect::inspect;
+use crate::engine::inspect::{Inspection, inspect};
 
 /// Options of `livr check`.
 #[derive(Debug, Args)]
@@ -28,10 +28,13 @@ struct Report {
 
 /// Runs it; problems found are a failure.
 pub fn run(args: &CheckArgs) -> anyhow::Result<()> {
-    let folder = args.model.folder()?;
-    let adapter = args.model.adapter_folder()?;
     let device = device::open(args.model.device)?;
-    let found = inspect(&folder, adapter.as_ref(), &device, args.model.dtype);
+    let place = args.model.model.as_ref().or(args.model.adapter.as_ref());
+    let place = place.map_or_else(|| "the demo".to_owned(), |path| path.display().to_string());
+    let found = match (args.model.folder(), args.model.adapter_folder()) {
+        (Ok(folder), Ok(adapter)) => inspect(&folder, adapter.as_ref(), &device, args.model.dtype),
+        (Err(problem), _) | (_, Err(problem)) => Inspection::failed(&problem),
+    };
     let count = found.problems.len();
     if args.json {
         let facts = found.facts.into_iter().map(|(name, value)| (name, value.into())).collect();
@@ -51,11 +54,6 @@ pub fn run(args: &CheckArgs) -> anyhow::Result<()> {
             print(&format!("  {problem}"));
         }
     }
-    anyhow::ensure!(
-        count == 0,
-        "{count} problem{} found ({})",
-        if count == 1 { "" } else { "s" },
-        folder.root().display()
-    );
+    anyhow::ensure!(count == 0, "{count} problem{} found ({})", if count == 1 { "" } else { "s" }, place);
     Ok(())
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::args::{ModelArgs, RunArgs};
 use super::output::{Terminal, print, print_json, timings};
-use crate::export::{atomic, trace_file};
+use crate::export::trace_file;
 use crate::settings::{AttentionRows, Capture, HiddenRows, LogitRows};
 use crate::trace::Timings;
 
@@ -56,7 +56,7 @@ struct Report {
 /// Runs it.
 pub fn run(args: TraceArgs) -> anyhow::Result<()> {
     // Minutes later would be too late to say so.
-    atomic::check(&args.out)?;
+    args.model.check_output(&args.out, &args.run.image)?;
     let sample = args.run.sample()?;
     let full = |keep: Keep| keep == Keep::Full;
     let capture = Capture {

@@ -206,7 +206,7 @@ fn parse_png(text: &str) -> Result<PathBuf, String> {
 
 /// Makes a picture of the window.
 pub fn screenshot(args: &ScreenshotArgs) -> anyhow::Result<()> {
-    atomic::check(&args.out)?;
+    args.window.model.check_output(&args.out, &args.window.image)?;
     let theme = if args.theme == ThemeArg::Dark { egui::Theme::Dark } else { egui::Theme::Light };
     let (width, height) = (args.size.0 as f32, args.size.1 as f32);
     let form = Offscreen { size: [width, height], scale: args.scale, theme, system_fonts: true };

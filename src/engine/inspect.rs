@@ -50,6 +50,11 @@ impl Inspection {
         }
     }
 
+    /// What there is to say of a folder that is none.
+    pub fn failed(problem: &Error) -> Self {
+        Self { facts: Vec::new(), problems: vec![problem.to_string()] }
+    }
+
     /// The value, or the problem noted.
     fn note<T>(&mut self, outcome: Result<T, Error>) -> Option<T> {
         outcome.map_err(|e| self.problem(&e)).ok()

@@ -23,6 +23,17 @@ pub fn check(path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Refuses an output that is one of the files the work reads, or lies over one in the folders it reads from.
+pub fn check_apart(path: &Path, files: &[PathBuf], folders: &[PathBuf]) -> Result<()> {
+    let Ok(target) = path.canonicalize() else { return Ok(()) };
+    let is_read = |input: &PathBuf| input.canonicalize().is_ok_and(|input| input == target);
+    let lies_in = |folder: &PathBuf| folder.canonicalize().is_ok_and(|dir| target.parent() == Some(&dir));
+    if files.iter().any(is_read) || (target.is_file() && folders.iter().any(lies_in)) {
+        return Err(Error::field(path, "the output", "a file of its own", "one that this run reads"));
+    }
+    Ok(())
+}
+
 /// The file itself, where the path is a link to one.
 fn target_of(path: &Path) -> Result<PathBuf> {
     if path.is_symlink() {

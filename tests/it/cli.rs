@@ -129,6 +129,7 @@ fn exit_status_and_sentences() {
     assert_eq!(usage.status.code(), Some(2));
     for args in [
         vec!["ask", "--prompt", "?", "--latents", "1000"],
+        vec!["ask", "--prompt", "?", "--latents", "-1"],
         vec!["ask", "--prompt", "?", "--mask", "none"],
         vec!["ask", "--prompt", "?", "--max-new-tokens", "0"],
         vec!["ask", "--prompt", "?", "--temperature", "-1"],
@@ -176,6 +177,43 @@ fn where_the_result_goes_is_looked_at_before_the_work() {
     }
     let shot = livr(&["screenshot", "--model", "/nowhere", "--out", "/nowhere/at/all.png"]);
     assert!(text(&shot.stderr).contains("/nowhere/at)"), "{}", text(&shot.stderr));
+}
+
+#[test]
+fn a_result_never_lies_over_what_it_is_made_of() {
+    let model = crate::common::Copy::of("qwen3_vl", "model");
+    let image = model.path().join("../livr-input.png");
+    std::fs::copy(fixture("qwen3_vl/images/0.png"), &image).unwrap();
+    let weights = model.path().join("model.safetensors");
+    let before = (std::fs::read(&image).unwrap(), std::fs::read(&weights).unwrap());
+    for out in [&image, &weights] {
+        let output = livr(&[
+            "trace",
+            "--prompt",
+            "?",
+            "--model",
+            &display(model.path()),
+            "--image",
+            &display(&image),
+            "--out",
+            &display(out),
+        ]);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(text(&output.stderr).contains("one that this run reads"), "{}", text(&output.stderr));
+    }
+    assert!(before == (std::fs::read(&image).unwrap(), std::fs::read(&weights).unwrap()));
+    std::fs::remove_file(image).unwrap();
+}
+
+#[test]
+fn check_says_in_json_too_that_a_folder_is_not_there() {
+    for args in [vec!["--model", "/nope"], vec!["--adapter", "/nope"]] {
+        let output = livr(&[&["check", "--json"], &args[..]].concat());
+        assert_eq!(output.status.code(), Some(1));
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(report["ok"], false);
+        assert!(report["problems"][0].as_str().unwrap().contains("/nope"));
+    }
 }
 
 #[test]

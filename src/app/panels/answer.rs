@@ -18,6 +18,9 @@ pub fn answer_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     let asked = state.runs.asked.as_ref();
     if let Some(asked) = asked.filter(|asked| !asked.partial_answer.is_empty()) {
         ui.label(egui::RichText::new(&asked.partial_answer).size(16.0));
+        if state.shown_run().is_some() {
+            ui.weak("The maps are still those of the answer before");
+        }
         return;
     }
     let Some(run) = state.shown_run() else {
@@ -25,9 +28,10 @@ pub fn answer_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
         return;
     };
     let trace = &run.trace;
-    if asked.is_none() && !state.is_current(run) {
+    if !state.is_current(run) {
         let changes = listed(&state.changes_since(run));
-        ui.weak(format!("Since this answer you have changed {changes}: ask again"));
+        let then = if asked.is_some() { "the next is on its way" } else { "ask again" };
+        ui.weak(format!("Since this answer you have changed {changes}: {then}"));
     }
     let answer = if trace.answer.is_empty() { "(nothing but special tokens)" } else { &trace.answer };
     ui.add(egui::Label::new(egui::RichText::new(answer).size(16.0)).wrap().selectable(true));

@@ -3,7 +3,7 @@
 use egui::{Grid, Id, Modal, ScrollArea, Ui};
 
 use crate::app::actions::{Actions, ViewAction};
-use crate::app::keyboard::{BINDINGS, ELSEWHERE};
+use crate::app::keyboard::{BINDINGS, ELSEWHERE, keys};
 use crate::app::state::State;
 
 /// Draws the list where it is open.
@@ -18,7 +18,7 @@ pub fn help_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
             Grid::new("keys").num_columns(2).spacing([24.0, 4.0]).show(ui, |ui| {
                 let table = BINDINGS.iter().map(|binding| (binding.shortcut, binding.does));
                 for (shortcut, does) in ELSEWHERE.into_iter().chain(table) {
-                    ui.monospace(ui.ctx().format_shortcut(&shortcut));
+                    ui.monospace(keys(ui.ctx(), &shortcut));
                     ui.label(does);
                     ui.end_row();
                 }

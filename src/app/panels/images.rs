@@ -7,7 +7,7 @@ use crate::app::actions::{Actions, EditAction, ImagesAction, ViewAction};
 use crate::app::canvas::{
     CanvasView, Hovered, patch_from_point, place, rect_from_patch, sizes, visible_part, zoom_about,
 };
-use crate::app::keyboard::{PASTE, does, hint};
+use crate::app::keyboard::{PASTE, does, hint, keys};
 use crate::app::map_pane::InSight;
 use crate::app::state::{PathKind, State};
 use crate::app::theme::{self, GAP};
@@ -26,7 +26,7 @@ pub fn image_bar_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
         {
             actions.push(ViewAction::OpenPathDialog(PathKind::Images));
         }
-        if ui.button("Paste image").on_hover_text(ui.ctx().format_shortcut(&PASTE)).clicked() {
+        if ui.button("Paste image").on_hover_text(keys(ui.ctx(), &PASTE)).clicked() {
             actions.push(ImagesAction::Paste);
         }
         if ui

@@ -3,7 +3,8 @@
 use egui::{Key, Modifiers, TextEdit, Ui};
 
 use crate::app::actions::{Actions, EditAction, JobAction, ViewAction};
-use crate::app::keyboard::{ENTER, does, hint};
+use crate::app::kept::MAX_NEW_TOKENS;
+use crate::app::keyboard::{ENTER, does, hint, keys};
 use crate::app::state::State;
 use crate::app::theme;
 use crate::settings::{LatentChoice, MaskKind, PixelBudget, Published};
@@ -16,7 +17,7 @@ pub fn question_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
         history_ui(ui, state, actions);
         let mut tokens = state.kept.settings.decoding.max_new_tokens;
         let label = ui.label("Longest answer");
-        let drag = egui::DragValue::new(&mut tokens).range(1..=512).suffix(" tokens");
+        let drag = egui::DragValue::new(&mut tokens).range(1..=MAX_NEW_TOKENS).suffix(" tokens");
         if ui.add(drag).labelled_by(label.id).changed() {
             actions.push(EditAction::SetMaxNewTokens(tokens));
         }
@@ -60,7 +61,7 @@ fn ask_button_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     let ready = state.models.chosen().is_some() && !state.ui.engine_died;
     let ask = ui.add_enabled(ready, egui::Button::new(text).fill(palette.accent));
     let why_not = if state.ui.engine_died { "The engine has stopped" } else { "Open a model first" };
-    if ask.on_hover_text(ui.ctx().format_shortcut(&ENTER)).on_disabled_hover_text(why_not).clicked() {
+    if ask.on_hover_text(keys(ui.ctx(), &ENTER)).on_disabled_hover_text(why_not).clicked() {
         actions.push(JobAction::Ask);
     }
 }
@@ -146,26 +147,25 @@ fn pixels_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     };
     let budgets = [PixelBudget::Auto, PixelBudget::Checkpoint].into_iter();
     let budgets = budgets.chain(SIDES.iter().map(|side| PixelBudget::Pixels(side * side)));
-    ui.horizontal_wrapped(|ui| {
-        let combo = egui::ComboBox::from_label("Largest image").width(136.0).selected_text(label(current));
-        let combo = combo.show_ui(ui, |ui| {
-            for budget in budgets {
-                if ui.selectable_label(current == budget, label(budget)).clicked() {
-                    actions.push(EditAction::SetMaxPixels(budget));
-                }
+    let combo = egui::ComboBox::from_label("Largest image").width(180.0).selected_text(label(current));
+    let combo = combo.show_ui(ui, |ui| {
+        for budget in budgets {
+            if ui.selectable_label(current == budget, label(budget)).clicked() {
+                actions.push(EditAction::SetMaxPixels(budget));
             }
-        });
-        combo.response.on_hover_text(
-            "In millions of pixels. Larger images are read smaller; each visual token costs time",
-        );
-        if let Some(run) = state.shown_run().filter(|run| !run.trace.grids.is_empty()) {
-            let sizes: Vec<String> = (0..run.trace.grids.len())
-                .map(|image| run.trace.read_size(image))
-                .map(|(height, width)| format!("{width} x {height}"))
-                .collect();
-            ui.weak(format!("read at {}", sizes.join(", ")));
         }
     });
+    combo
+        .response
+        .on_hover_text("In millions of pixels. Larger images are read smaller; each visual token costs time");
+    let current = state.shown_run().filter(|run| state.is_current(run));
+    if let Some(run) = current.filter(|run| !run.trace.grids.is_empty()) {
+        let sizes: Vec<String> = (0..run.trace.grids.len())
+            .map(|image| run.trace.read_size(image))
+            .map(|(height, width)| format!("{width} x {height}"))
+            .collect();
+        ui.weak(format!("read at {}", sizes.join(", ")));
+    }
 }
 
 /// The penalty a checkpoint publishes, as a switch; nothing where it publishes none.

@@ -22,6 +22,9 @@ pub fn status_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
             ui.label(text);
         } else if let Some(run) = state.shown_run() {
             let (trace, t) = (&run.trace, run.trace.timings);
+            if !state.is_current(run) {
+                ui.weak("The answer in sight:");
+            }
             ui.label(format!("{} tokens, {} latents", trace.input_ids.len(), trace.num_latents()));
             ui.separator();
             ui.label(format!("{:.2} s", t.total_secs())).on_hover_text(format!(
@@ -30,6 +33,11 @@ pub fn status_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
             ));
             ui.separator();
             ui.label(format!("Mask: {}", trace.settings.mask.label()));
+            let temperature = trace.settings.decoding.temperature;
+            if temperature > 0.0 {
+                ui.separator();
+                ui.label(format!("Sampled at temperature {temperature}"));
+            }
             if let Some(penalty) = trace.applied.repetition_penalty {
                 ui.separator();
                 ui.label(format!("Repetition penalty {penalty}"));

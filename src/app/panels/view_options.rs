@@ -39,6 +39,9 @@ fn selection_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
             actions.push(ViewAction::Select(chosen));
         }
     });
+    // Of the maps in sight, which may be those of a run by another model.
+    let (num_layers, num_heads) =
+        state.shown_run().map_or((num_layers, num_heads), |run| run.trace.attention_dims());
     ui.weak(selection.describe(num_layers, num_heads));
 }
 
