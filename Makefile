@@ -11,7 +11,7 @@ INCLUDED = $(if $(wildcard $(TOKENIZER)),--include-ignored)
 .PHONY: run test lint setup setup-test tokenizer
 
 run: setup
-	@echo "Building; the first time takes a quarter of an hour on two cores"
+	@echo "Building; the first time takes some six minutes on two cores"
 	cargo run --release
 
 # In the profile the program is built in: what is tested is what runs, and one build serves both commands.

@@ -130,12 +130,16 @@ pub const BINDINGS: &[Binding] = &[
     }),
 ];
 
+/// egui's own arrows, which are not in its monospaced font, and some that are.
+const ARROWS: [(&str, &str); 4] = [("⏵", "→"), ("⏴", "←"), ("⏷", "↓"), ("⏶", "↑")];
+
 /// A shortcut as egui formats it for the system in use, keys by their signs.
 pub fn keys(ctx: &egui::Context, shortcut: &KeyboardShortcut) -> String {
     if ctx.os().is_mac() {
         return ctx.format_shortcut(shortcut);
     }
-    shortcut.format(&ModifierNames { is_short: true, ..ModifierNames::NAMES }, false)
+    let text = shortcut.format(&ModifierNames { is_short: true, ..ModifierNames::NAMES }, false);
+    ARROWS.iter().fold(text, |text, (theirs, ours)| text.replace(theirs, ours))
 }
 
 /// The key of what a control does too, for its hint; nothing where there is none.
