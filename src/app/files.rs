@@ -9,6 +9,7 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::state::PathKind;
 use crate::data::picture::Picture;
+use crate::error::{Error, Result};
 
 /// What came of it.
 pub enum FileEvent {
@@ -23,6 +24,8 @@ pub enum FileEvent {
     Picked(PathKind, Vec<PathBuf>),
     /// Paths of any kind, sorted by what lies there.
     Sorted(Sorted),
+    /// A folder of the kind the user said, or why there is none.
+    Found(PathKind, Result<PathBuf, String>),
 }
 
 /// Paths by what lies there.
@@ -87,7 +90,7 @@ impl Files {
     }
 
     /// Makes pictures, one after the other.
-    fn take_in(&self, batch: Vec<impl FnOnce() -> crate::error::Result<Picture> + Send + 'static>) {
+    fn take_in(&self, batch: Vec<impl FnOnce() -> Result<Picture> + Send + 'static>) {
         self.count(move |tell| {
             let mut first = true;
             for make in batch {
@@ -99,7 +102,7 @@ impl Files {
                     Ok(picture)
                 }));
                 let read = match made {
-                    Ok(made) => made.map(Arc::new).map_err(|e: crate::error::Error| e.to_string()),
+                    Ok(made) => made.map(Arc::new).map_err(|e: Error| e.to_string()),
                     Err(_) => Err("the image decoder failed".to_owned()),
                 };
                 let is_there = read.is_ok();
@@ -123,6 +126,17 @@ impl Files {
                 }
             }
             tell(FileEvent::Sorted(sorted));
+        });
+    }
+
+    /// Sees that folders are there: a slip of the pen must not stop what is being loaded.
+    pub fn find(&self, kind: PathKind, paths: Vec<PathBuf>) {
+        self.count(move |tell| {
+            for path in paths {
+                let missing = |path| Error::Missing { what: "the folder".to_owned(), path }.to_string();
+                let found = if path.exists() { Ok(path) } else { Err(missing(path)) };
+                tell(FileEvent::Found(kind, found));
+            }
         });
     }
 

@@ -83,5 +83,11 @@ fn dependencies_point_one_way() {
             wrong.push(format!("{} has {lines} lines and asks to be two", relative.display()));
         }
     }
+    for file in files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it")) {
+        let lines = std::fs::read_to_string(&file).unwrap().lines().count();
+        if lines > LONGEST_FILE {
+            wrong.push(format!("{} has {lines} lines and asks to be two", file.display()));
+        }
+    }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

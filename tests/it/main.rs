@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+mod bad_images;
 mod bad_input;
 mod cli;
 mod common;

@@ -7,6 +7,7 @@ use egui_kittest::kittest::{NodeT, Queryable};
 use livr_explorer::analysis::maps::Query;
 use livr_explorer::app::actions::{Action, EditAction, JobAction, ViewAction};
 use livr_explorer::app::offscreen::Window;
+use livr_explorer::app::state::PathKind;
 use livr_explorer::app::window::Startup;
 use livr_explorer::engine::fake::{Script, scripted};
 use livr_explorer::engine::models::Models;
@@ -149,7 +150,17 @@ fn an_adapter_chosen_during_a_load_waits_for_the_base() {
     script.say(bad.job, News::Failed("adapter_config.json is missing (bad)".to_owned()));
     assert!(shows(&mut window, "base c") && shows(&mut window, "adapter_config.json is missing"));
     assert_eq!(state(&window).models.chosen(), Some(base.command.model()));
-    // Another base does stop the reading.
+    // A path where nothing is does not stop the reading, another base does.
+    apply(&mut window, JobAction::OpenModel { base: Source::Folder("d".into()), adapter: None });
+    let loading = last(&script);
+    apply(&mut window, ViewAction::OpenPathDialog(PathKind::Model));
+    apply(&mut window, ViewAction::EditPath("/nowhere/at/all".to_owned()));
+    apply(&mut window, JobAction::TakePath);
+    let mut frames = 0;
+    while !shows(&mut window, "the folder is missing (/nowhere/at/all)") && frames < 10_000 {
+        frames += 1;
+    }
+    assert!(!loading.is_cancelled() && last(&script).job == loading.job);
     apply(&mut window, JobAction::OpenModel { base: Source::Folder("a".into()), adapter: None });
     let first = last(&script);
     apply(&mut window, JobAction::OpenModel { base: Source::Folder("b".into()), adapter: None });

@@ -47,8 +47,11 @@ pub(super) fn drain(controller: &mut Controller) {
                 let images = [controller.state.images.as_slice(), &[picture]].concat();
                 controller.state.set_images(images);
             }
-            FileEvent::ImageRead { read: Err(problem), .. } => controller.state.notify(problem),
+            FileEvent::ImageRead { read: Err(problem), .. } | FileEvent::Found(_, Err(problem)) => {
+                controller.state.notify(problem);
+            }
             FileEvent::Sorted(sorted) => jobs::take_sorted(controller, sorted),
+            FileEvent::Found(kind, Ok(path)) => jobs::take_folder(controller, kind, path),
             FileEvent::Picked(kind, paths) => {
                 controller.state.ui.path_dialog = None;
                 jobs::take_paths_as(controller, kind, paths);

@@ -62,17 +62,19 @@ fn open(controller: &mut Controller, model: ModelId) {
 pub(super) fn take_paths_as(controller: &mut Controller, kind: PathKind, paths: Vec<PathBuf>) {
     match kind {
         PathKind::Images => controller.files.read_images(paths),
-        PathKind::Model => {
-            for path in paths {
-                apply(controller, JobAction::OpenModel { base: Source::folder(path), adapter: None });
-            }
-        }
-        PathKind::Adapter => {
-            for path in paths {
-                apply(controller, JobAction::SetAdapter(Some(Source::folder(path))));
-            }
-        }
+        PathKind::Model | PathKind::Adapter => controller.files.find(kind, paths),
     }
+}
+
+/// Takes a folder that is there.
+pub(super) fn take_folder(controller: &mut Controller, kind: PathKind, path: PathBuf) {
+    let source = Source::folder(path);
+    let action = if kind == PathKind::Adapter {
+        JobAction::SetAdapter(Some(source))
+    } else {
+        JobAction::OpenModel { base: source, adapter: None }
+    };
+    apply(controller, action);
 }
 
 /// Takes paths that were sorted.
@@ -81,8 +83,10 @@ pub(super) fn take_sorted(controller: &mut Controller, sorted: Sorted) {
         controller.files.read_images(sorted.images);
     }
     // The model first, so that an adapter dropped with it goes on it.
-    take_paths_as(controller, PathKind::Model, sorted.models);
-    take_paths_as(controller, PathKind::Adapter, sorted.adapters);
+    let models = sorted.models.into_iter().map(|path| (PathKind::Model, path));
+    for (kind, path) in models.chain(sorted.adapters.into_iter().map(|path| (PathKind::Adapter, path))) {
+        take_folder(controller, kind, path);
+    }
 }
 
 fn ask(controller: &mut Controller) {
