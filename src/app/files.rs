@@ -9,6 +9,7 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::state::PathKind;
 use crate::data::picture::Picture;
+use crate::engine::protocol::Source;
 use crate::error::{Error, Result};
 
 /// What came of it.
@@ -25,7 +26,7 @@ pub enum FileEvent {
     /// Paths of any kind, sorted by what lies there.
     Sorted(Sorted),
     /// A folder of the kind the user said, or why there is none.
-    Found(PathKind, Result<PathBuf, String>),
+    Found(PathKind, Result<Source, String>),
 }
 
 /// Paths by what lies there.
@@ -133,9 +134,7 @@ impl Files {
     pub fn find(&self, kind: PathKind, paths: Vec<PathBuf>) {
         self.count(move |tell| {
             for path in paths {
-                let missing = |path| Error::Missing { what: "the folder".to_owned(), path }.to_string();
-                let found = if path.exists() { Ok(path) } else { Err(missing(path)) };
-                tell(FileEvent::Found(kind, found));
+                tell(FileEvent::Found(kind, Source::existing(&path).map_err(|e| e.to_string())));
             }
         });
     }

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::{Deserialize, Serialize};
 
+use crate::checkpoint::folder::Folder;
 use crate::data::sample::Sample;
+use crate::error::Result;
 use crate::progress::Progress;
 use crate::settings::{DeviceChoice, DtypeChoice, Settings};
 use crate::trace::Trace;
@@ -26,6 +28,11 @@ impl Source {
     pub fn folder(path: impl AsRef<Path>) -> Self {
         let path = path.as_ref();
         Self::Folder(std::path::absolute(path).unwrap_or_else(|_| path.to_owned()))
+    }
+
+    /// A folder that is there, or what is wrong with the path.
+    pub fn existing(path: &Path) -> Result<Self> {
+        Folder::open(path).map(|folder| Self::folder(folder.root()))
     }
 
     /// The folder on disk, where it is one.

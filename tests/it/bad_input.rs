@@ -9,9 +9,7 @@ use livr_explorer::settings::{Capture, DtypeChoice, LatentChoice};
 use safetensors::Dtype;
 use serde_json::json;
 
-use crate::common::{Case, Copy, fixture, load};
-
-const MODEL: &str = "model.safetensors";
+use crate::common::{Case, Copy, MODEL, fixture, load};
 
 /// The sentence must be one line and hold all of `words`.
 pub fn expect(problem: &str, words: &[&str]) {
@@ -147,14 +145,7 @@ fn kinds_of_checkpoints_that_cannot_be_read_are_named() {
 fn tokens_past_the_vocabulary_are_found_before_a_run_meets_them() {
     let model = model();
     // One row fewer than the tokenizer has tokens.
-    let rows = 373;
-    model.edit_tensors(MODEL, |tensor| {
-        if tensor.0.ends_with("embed_tokens.weight") {
-            tensor.2[0] = rows;
-            tensor.3.truncate(rows * tensor.2[1] * 4);
-        }
-    });
-    model.edit_json("config.json", |config| config["text_config"]["vocab_size"] = json!(rows));
+    model.cut_vocabulary(373);
     let inspected = |model: &Copy| {
         let folder = Folder::open(model.path()).unwrap();
         inspect(&folder, None, &candle_core::Device::Cpu, DtypeChoice::Auto).problems

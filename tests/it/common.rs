@@ -227,6 +227,9 @@ pub struct Copy {
     pub dir: TempDir,
 }
 
+/// The weights of a copied folder.
+pub const MODEL: &str = "model.safetensors";
+
 impl Copy {
     /// Copies `tests/fixtures/{fixture}/{part}`.
     pub fn of(fixture_name: &str, part: &str) -> Self {
@@ -279,5 +282,16 @@ impl Copy {
         let mut tensors = self.tensors(file);
         tensors.iter_mut().for_each(edit);
         self.write_tensors(file, &tensors);
+    }
+
+    /// Leaves only the first `rows` of the embedding, and says so in the config.
+    pub fn cut_vocabulary(&self, rows: usize) {
+        self.edit_tensors(MODEL, |tensor| {
+            if tensor.0.ends_with("embed_tokens.weight") {
+                tensor.2[0] = rows;
+                tensor.3.truncate(rows * tensor.2[1] * 4);
+            }
+        });
+        self.edit_json("config.json", |config| config["text_config"]["vocab_size"] = rows.into());
     }
 }

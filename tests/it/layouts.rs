@@ -6,9 +6,8 @@ use livr_explorer::settings::{Capture, DtypeChoice, LatentChoice};
 use safetensors::Dtype;
 use serde_json::{Value, json};
 
-use crate::common::{Case, Copy, Stored, fixture, last_logits, load, load_as, logits, relative_error};
+use crate::common::{Case, Copy, MODEL, Stored, fixture, last_logits, load, load_as, logits, relative_error};
 
-const MODEL: &str = "model.safetensors";
 const ADAPTER: &str = "adapter_model.safetensors";
 
 fn check(family: &str, case_name: &str, model: &Copy, adapter: Option<&std::path::Path>, tolerance: f32) {
@@ -208,13 +207,7 @@ fn latents_past_the_vocabulary_make_the_embedding_grow() {
     // Only the spare rows are cut off, and with them the room the latents had.
     let model = Copy::of("qwen3_vl", "model");
     let known = 374;
-    model.edit_tensors(MODEL, |tensor| {
-        if tensor.0.ends_with("embed_tokens.weight") {
-            tensor.2[0] = known;
-            tensor.3.truncate(known * tensor.2[1] * 4);
-        }
-    });
-    model.edit_json("config.json", |config| config["text_config"]["vocab_size"] = json!(known));
+    model.cut_vocabulary(known);
     let case = Case::named("qwen3_vl", "bottleneck");
     let mut session = load(model.path(), Some(&fixture("qwen3_vl/adapter"))).unwrap();
     let trace = session.run(&case.sample(), &case.settings(logits()), &Unobserved).unwrap();

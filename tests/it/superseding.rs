@@ -150,15 +150,17 @@ fn an_adapter_chosen_during_a_load_waits_for_the_base() {
     script.say(bad.job, News::Failed("adapter_config.json is missing (bad)".to_owned()));
     assert!(shows(&mut window, "base c") && shows(&mut window, "adapter_config.json is missing"));
     assert_eq!(state(&window).models.chosen(), Some(base.command.model()));
-    // A path where nothing is does not stop the reading, another base does.
+    // A path that is no folder does not stop the reading, another base does.
     apply(&mut window, JobAction::OpenModel { base: Source::Folder("d".into()), adapter: None });
     let loading = last(&script);
-    apply(&mut window, ViewAction::OpenPathDialog(PathKind::Model));
-    apply(&mut window, ViewAction::EditPath("/nowhere/at/all".to_owned()));
-    apply(&mut window, JobAction::TakePath);
-    let mut frames = 0;
-    while !shows(&mut window, "the folder is missing (/nowhere/at/all)") && frames < 10_000 {
-        frames += 1;
+    for (path, problem) in [
+        ("/nowhere/at/all", "the folder is missing (/nowhere/at/all)"),
+        ("Cargo.toml", "expected a folder, found a file (Cargo.toml)"),
+    ] {
+        apply(&mut window, ViewAction::OpenPathDialog(PathKind::Model));
+        apply(&mut window, ViewAction::EditPath(path.to_owned()));
+        apply(&mut window, JobAction::TakePath);
+        assert!((0..10_000).any(|_frame| shows(&mut window, problem)));
     }
     assert!(!loading.is_cancelled() && last(&script).job == loading.job);
     apply(&mut window, JobAction::OpenModel { base: Source::Folder("a".into()), adapter: None });

@@ -17,7 +17,7 @@ use livr_explorer::units::Role;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-use crate::common::{Case, Copy, Golden, fixture, last_logits, load, logits, relative_error};
+use crate::common::{Case, Copy, Golden, MODEL, fixture, last_logits, load, logits, relative_error};
 
 fn variants() -> Vec<Value> {
     let text = std::fs::read_to_string(fixture("variants/variants.json")).unwrap();
@@ -181,7 +181,6 @@ fn positions_far_along_turn_as_the_references_do() {
 
 #[test]
 fn tied_or_not_by_what_the_file_holds() {
-    const MODEL: &str = "model.safetensors";
     const EMBEDDING: &str = "model.language_model.embed_tokens.weight";
     let case = Case::named("qwen3_vl", "plain");
     let answer = |model: &Copy| {

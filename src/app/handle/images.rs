@@ -1,9 +1,7 @@
-//! The images, and the files they come from.
+//! The images.
 
-use super::jobs;
 use crate::app::actions::ImagesAction;
 use crate::app::controller::Controller;
-use crate::app::files::FileEvent;
 use crate::data::picture::Picture;
 
 pub(super) fn apply(controller: &mut Controller, action: ImagesAction, ctx: &egui::Context) {
@@ -34,28 +32,4 @@ pub(super) fn apply(controller: &mut Controller, action: ImagesAction, ctx: &egu
     }
     controller.state.keep_draft(false);
     controller.state.set_images(images);
-}
-
-/// Takes what came of reading files and of the system's dialogs.
-pub(super) fn drain(controller: &mut Controller) {
-    while let Some(event) = controller.files.poll() {
-        match event {
-            FileEvent::ImageRead { first, read: Ok(picture) } => {
-                if first {
-                    controller.state.keep_draft(false);
-                }
-                let images = [controller.state.images.as_slice(), &[picture]].concat();
-                controller.state.set_images(images);
-            }
-            FileEvent::ImageRead { read: Err(problem), .. } | FileEvent::Found(_, Err(problem)) => {
-                controller.state.notify(problem);
-            }
-            FileEvent::Sorted(sorted) => jobs::take_sorted(controller, sorted),
-            FileEvent::Found(kind, Ok(path)) => jobs::take_folder(controller, kind, path),
-            FileEvent::Picked(kind, paths) => {
-                controller.state.ui.path_dialog = None;
-                jobs::take_paths_as(controller, kind, paths);
-            }
-        }
-    }
 }

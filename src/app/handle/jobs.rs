@@ -67,8 +67,7 @@ pub(super) fn take_paths_as(controller: &mut Controller, kind: PathKind, paths: 
 }
 
 /// Takes a folder that is there.
-pub(super) fn take_folder(controller: &mut Controller, kind: PathKind, path: PathBuf) {
-    let source = Source::folder(path);
+pub(super) fn take_folder(controller: &mut Controller, kind: PathKind, source: Source) {
     let action = if kind == PathKind::Adapter {
         JobAction::SetAdapter(Some(source))
     } else {
@@ -83,9 +82,10 @@ pub(super) fn take_sorted(controller: &mut Controller, sorted: Sorted) {
         controller.files.read_images(sorted.images);
     }
     // The model first, so that an adapter dropped with it goes on it.
-    let models = sorted.models.into_iter().map(|path| (PathKind::Model, path));
-    for (kind, path) in models.chain(sorted.adapters.into_iter().map(|path| (PathKind::Adapter, path))) {
-        take_folder(controller, kind, path);
+    for (kind, paths) in [(PathKind::Model, sorted.models), (PathKind::Adapter, sorted.adapters)] {
+        for path in paths {
+            take_folder(controller, kind, Source::folder(path));
+        }
     }
 }
 

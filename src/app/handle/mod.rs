@@ -1,7 +1,8 @@
-//! The one way the state changes: a handler file for each kind of action, one for what the engine says.
+//! The one way the state changes: a handler file for each kind of action, one each for what the engine and the disk say.
 
 mod edit;
 mod events;
+mod files;
 mod images;
 mod jobs;
 mod view;
@@ -31,7 +32,7 @@ impl Controller {
     /// Takes all news there are, of the engine, the disk and the panes' own work, and brings the panes up to date.
     pub fn drain(&mut self) {
         events::drain(self);
-        images::drain(self);
+        files::drain(self);
         while let Some(made) = self.background.poll() {
             self.state.panes.map.fill(made);
         }
