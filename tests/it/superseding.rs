@@ -81,6 +81,15 @@ fn shows(window: &mut Window, text: &str) -> bool {
 }
 
 #[test]
+fn layers_and_heads_are_counted_once_a_model_is_open() {
+    let (mut window, script) = fake();
+    assert!(!shows(&mut window, "mean over"));
+    let open = last(&script);
+    script.say(open.job, opened(&open.command, "demo"));
+    assert!(shows(&mut window, "mean over 3 layers and 4 heads"));
+}
+
+#[test]
 fn a_new_question_supersedes_the_old_and_late_news_does_not_count() {
     let (mut window, script) = answered_window();
     apply(&mut window, JobAction::Ask);

@@ -42,7 +42,9 @@ fn selection_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     // Of the maps in sight, which may be those of a run by another model.
     let (num_layers, num_heads) =
         state.shown_run().map_or((num_layers, num_heads), |run| run.trace.attention_dims());
-    ui.weak(selection.describe(num_layers, num_heads));
+    if num_layers > 0 {
+        ui.weak(selection.describe(num_layers, num_heads));
+    }
 }
 
 /// A list of "All" and the numbers below `count`.
