@@ -1,9 +1,9 @@
 //! LIVR Explorer: see where the latent tokens of a vision-language model look, what they hold, what they cause.
 //!
 //! Layers, each of which may use those before it:
-//! `units, array, error, settings, trace, progress, memory, sandbox` <- `checkpoint, data` <- `input` <- `model`
+//! `units, array, error, settings, trace, progress, memory, sandbox` <- `checkpoint, data` <- `input, ops` <- `model`
 //! <- `analysis, export` <- `engine` <- `render` <- `app` <- `cli` <- the program. candle is only in `checkpoint`,
-//! `model` and `engine`; egui only in `app` and `render`. `tests/it/layering.rs` reads it off the `use` lines.
+//! `ops`, `model` and `engine`; egui only in `app` and `render`. `tests/it/layering.rs` reads it off the `use` lines.
 
 pub mod analysis;
 pub mod app;
@@ -17,6 +17,7 @@ pub mod export;
 pub mod input;
 pub mod memory;
 pub mod model;
+pub mod ops;
 pub mod progress;
 pub mod render;
 pub mod sandbox;

@@ -342,7 +342,7 @@ impl FromStr for DeviceChoice {
 )]
 #[serde(rename_all = "lowercase")]
 pub enum DtypeChoice {
-    /// f32 on the CPU, whose half precision is slow; bf16 on a GPU.
+    /// bf16 on a GPU, and on a CPU that multiplies bf16 for checkpoints stored so; else f32.
     #[default]
     Auto,
     /// Single precision.
@@ -351,4 +351,8 @@ pub enum DtypeChoice {
     Bf16,
     /// Half precision.
     F16,
+    /// Linear layers in 8 bits, made at load (CPU only): answers differ from the reference.
+    Q8,
+    /// Linear layers in 4 bits, made at load (CPU only): answers differ from the reference.
+    Q4,
 }

@@ -117,6 +117,13 @@ impl Safetensors {
         Ok(Some((bytes, entry)))
     }
 
+    /// The type that most of the values have.
+    pub fn stored_dtype(&self) -> DType {
+        let count = |dtype| self.entries.values().filter(|e| e.dtype == dtype).map(TensorEntry::count).sum::<usize>();
+        let types = [(Dtype::F32, DType::F32), (Dtype::BF16, DType::BF16), (Dtype::F16, DType::F16)];
+        types.into_iter().max_by_key(|(stored, _)| count(*stored)).map_or(DType::F32, |(_, dtype)| dtype)
+    }
+
     /// The file a tensor is in, for messages.
     pub fn path_of(&self, entry: &TensorEntry) -> std::path::PathBuf {
         self.folder.path(&self.files[entry.file].name)

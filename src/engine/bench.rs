@@ -18,8 +18,11 @@ use crate::model::Model;
 use crate::model::cache::KvCache;
 use crate::model::compute::Compute;
 use crate::model::loader::{Loader, Random};
-use crate::model::text::Pass;
+use crate::model::text::{Pass, Sequence};
 use crate::model::vision::VisualFeatures;
+use crate::ops::isa::Isa;
+use crate::ops::linear::linear;
+use crate::ops::weight::{Precision, Weight};
 use crate::progress::Unobserved;
 use crate::settings::{DeviceChoice, DtypeChoice, MaskKind};
 use crate::units::{GridThw, Role, Span};
@@ -104,14 +107,14 @@ pub fn shape(name: &str) -> Option<Result<ModelConfig>> {
 /// Vision tower, prompt and decoding of one run, beside bare matrix products of the same size.
 pub fn forward(args: &Forward) -> Result<Report> {
     let device = device::open(args.device)?;
-    let dtype = device::resolve(args.dtype, &device);
+    let precision = device::resolve(args.dtype, &device, DType::BF16)?;
     let mut config = shape(&args.shape).expect("the command line offers only shapes there are")?;
     if let Some(layers) = args.layers {
         limit(&mut config, layers);
     }
     let grid = grid_for(args.tokens * 3 / 4, config.vision.merge_size);
     let started = Instant::now();
-    let model = Model::load(&Loader::new(&Random, dtype, &device, &Unobserved), &config)?;
+    let model = Model::load(&Loader::new(&Random, precision, &device, &Unobserved), &config)?;
     let weights_secs = started.elapsed().as_secs_f64();
 
     let started = Instant::now();
@@ -125,11 +128,11 @@ pub fn forward(args: &Forward) -> Result<Report> {
     prompt_times.sort_by(f64::total_cmp);
     let prompt_secs = prompt_times[prompt_times.len() / 2];
     let decode_secs = (0..args.decode).map(|_| text.decode()).sum::<Result<f64>>()?;
-    let matmul_secs = bare_products(&config.text, args.tokens, dtype, &device)?;
+    let matmul_secs = bare_products(&config.text, args.tokens, precision, &device)?;
     Ok(Report {
         shape: args.shape.clone(),
         device: device::describe(&device),
-        dtype: dtype.as_str(),
+        dtype: precision.name(),
         layers: config.text.num_layers,
         vision_blocks: config.vision.depth,
         tokens: args.tokens,
@@ -195,14 +198,17 @@ impl<'a> TextBench<'a> {
         let pass = Pass {
             embeddings,
             positions: &self.positions,
-            roles: &self.roles,
-            rule: MaskKind::Bottleneck.rule(),
+            sequences: vec![Sequence {
+                roles: &self.roles,
+                rule: MaskKind::Bottleneck.rule(),
+                cache: Some(&mut self.cache),
+                taps: vec![&mut rows],
+            }],
             deepstack: Some((&places, &self.features.deepstack)),
-            cache: Some(&mut self.cache),
             phase: None,
             compute: Compute::default(),
         };
-        let hidden = self.model.text.forward(pass, &mut [&mut rows])?;
+        let hidden = self.model.text.forward(pass)?;
         self.model.text.logits(&hidden.narrow(0, self.num_tokens - 1, 1)?, &Compute::default())?;
         device.synchronize()?;
         Ok(started.elapsed().as_secs_f64())
@@ -217,14 +223,17 @@ impl<'a> TextBench<'a> {
         let pass = Pass {
             embeddings: self.model.text.embedding().forward(&[0])?,
             positions: &[[position; 3]],
-            roles: &self.roles,
-            rule: MaskKind::Bottleneck.rule(),
+            sequences: vec![Sequence {
+                roles: &self.roles,
+                rule: MaskKind::Bottleneck.rule(),
+                cache: Some(&mut self.cache),
+                taps: vec![&mut rows],
+            }],
             deepstack: None,
-            cache: Some(&mut self.cache),
             phase: None,
             compute: Compute::default(),
         };
-        let hidden = self.model.text.forward(pass, &mut [&mut rows])?;
+        let hidden = self.model.text.forward(pass)?;
         self.model.text.logits(&hidden, &Compute::default())?;
         self.model.device().synchronize()?;
         Ok(started.elapsed().as_secs_f64())
@@ -232,17 +241,21 @@ impl<'a> TextBench<'a> {
 }
 
 /// Seconds for the products of the linear layers alone, each shape timed once and counted for all layers.
-fn bare_products(c: &TextConfig, num_tokens: usize, dtype: DType, device: &Device) -> Result<f64> {
+fn bare_products(c: &TextConfig, num_tokens: usize, precision: Precision, device: &Device) -> Result<f64> {
     let (q, kv) = (c.num_heads * c.head_dim, c.num_kv_heads * c.head_dim);
     let (d, m) = (c.hidden_size, c.intermediate_size);
     let mut total = 0.0;
     for (inner, outer, count) in [(d, q, 1), (d, kv, 2), (q, d, 1), (d, m, 2), (m, d, 1)] {
-        let x = Tensor::ones((num_tokens, inner), dtype, device)?;
-        let w = Tensor::ones((outer, inner), dtype, device)?;
+        let x = Tensor::ones((num_tokens, inner), precision.dtype, device)?;
+        let w = Tensor::ones((outer, inner), precision.dtype, device)?;
+        let w = match precision.quantised {
+            Some(format) => Weight::packed(&w, format)?,
+            None => Weight::new(w)?,
+        };
         let mut best = f64::INFINITY;
         for _ in 0..3 {
             let started = Instant::now();
-            x.matmul(&w.t()?)?;
+            linear(&x, &w, None, Isa::best())?;
             device.synchronize()?;
             best = best.min(started.elapsed().as_secs_f64());
         }

@@ -4,6 +4,9 @@ use candle_core::{DType, Device};
 
 use super::gpu::gpus;
 use crate::error::{Error, Result};
+use crate::ops::isa::Isa;
+use crate::ops::matmul::packed::Format;
+use crate::ops::weight::Precision;
 use crate::settings::{DeviceChoice, DtypeChoice};
 use crate::units::human_bytes;
 
@@ -23,14 +26,27 @@ pub fn open(choice: DeviceChoice) -> Result<Device> {
     }
 }
 
-/// The element type on a device.
-pub fn resolve(choice: DtypeChoice, device: &Device) -> DType {
-    match choice {
-        DtypeChoice::Auto if device.is_cuda() => DType::BF16,
-        DtypeChoice::Auto | DtypeChoice::F32 => DType::F32,
-        DtypeChoice::Bf16 => DType::BF16,
-        DtypeChoice::F16 => DType::F16,
+/// What a checkpoint stored as `stored` is computed in on a device.
+pub fn resolve(choice: DtypeChoice, device: &Device, stored: DType) -> Result<Precision> {
+    let native = if device.is_cpu() {
+        stored == DType::BF16 && Isa::best().multiplies_bf16()
+    } else {
+        true
+    };
+    let auto = if native { DType::BF16 } else { DType::F32 };
+    let quantised = match choice {
+        DtypeChoice::Auto => return Ok(auto.into()),
+        DtypeChoice::F32 => return Ok(DType::F32.into()),
+        DtypeChoice::Bf16 => return Ok(DType::BF16.into()),
+        DtypeChoice::F16 => return Ok(DType::F16.into()),
+        DtypeChoice::Q8 => Format::Q8,
+        DtypeChoice::Q4 => Format::Q4,
+    };
+    if !device.is_cpu() {
+        let what = "--dtype q8 and q4 run on the CPU only: expected --device cpu, or --dtype bf16 on this device";
+        return Err(Error::Request(what.to_owned()));
     }
+    Ok(Precision { dtype: auto, quantised: Some(quantised) })
 }
 
 /// What to do about a GPU that is there but cannot be used.
@@ -49,7 +65,9 @@ pub fn advice(device: &Device) -> Option<String> {
 /// A device as the user reads it.
 pub fn describe(device: &Device) -> String {
     match device.location() {
-        candle_core::DeviceLocation::Cpu => format!("CPU, {} threads", rayon::current_num_threads()),
+        candle_core::DeviceLocation::Cpu => {
+            format!("CPU, {} threads", rayon::current_num_threads())
+        }
         candle_core::DeviceLocation::Cuda { gpu_id } => {
             gpus().get(gpu_id).map_or_else(|| format!("CUDA {gpu_id}"), |gpu| gpu.name.clone())
         }

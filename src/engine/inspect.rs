@@ -22,6 +22,7 @@ use crate::input::processor::Processor;
 use crate::memory;
 use crate::model::Model;
 use crate::model::loader::{Headers, Loader};
+use crate::ops::weight::Precision;
 use crate::progress::Unobserved;
 use crate::settings::{DtypeChoice, LatentChoice};
 use crate::units::human_bytes;
@@ -84,7 +85,7 @@ pub fn inspect(folder: &Folder, adapter: Option<&Folder>, device: &Device, dtype
     let mut model = None;
     if let (Some(config), Some(source)) = (&config, &source) {
         let headers = Headers::new(source);
-        let built = Model::load(&Loader::new(&headers, DType::F32, &Device::Cpu, &Unobserved), config);
+        let built = Model::load(&Loader::new(&headers, DType::F32.into(), &Device::Cpu, &Unobserved), config);
         model = found.note(built);
         let problems = headers.into_problems();
         let more = problems.len().saturating_sub(MAX_PROBLEMS);
@@ -92,7 +93,9 @@ pub fn inspect(folder: &Folder, adapter: Option<&Folder>, device: &Device, dtype
         if more > 0 {
             found.problems.push(format!("{more} more tensors are missing or of another shape"));
         }
-        describe_memory(&mut found, config, source, device::resolve(dtype, device));
+        if let Some(precision) = found.note(device::resolve(dtype, device, source.stored_dtype())) {
+            describe_memory(&mut found, config, source, precision);
+        }
     }
     if let Some(adapter_folder) = adapter {
         inspect_adapter(&mut found, adapter_folder, model.as_ref(), processor.as_ref());
@@ -244,8 +247,8 @@ fn describe_processor(found: &mut Inspection, processor: &Processor, config: &Mo
 }
 
 /// Weights at the element type they will have, the cache and the captured rows of a prompt; and what is free.
-fn describe_memory(found: &mut Inspection, config: &ModelConfig, source: &Safetensors, dtype: DType) {
-    let need = ModelNeed::new(config, parameters(source), dtype);
+fn describe_memory(found: &mut Inspection, config: &ModelConfig, source: &Safetensors, precision: Precision) {
+    let need = ModelNeed::new(config, source, precision);
     let free = memory::free_bytes()
         .map_or_else(String::new, |free| format!("; {} of this machine are free", human_bytes(free)));
     found.fact(
@@ -253,7 +256,7 @@ fn describe_memory(found: &mut Inspection, config: &ModelConfig, source: &Safete
         format!(
             "about {} as {}: weights {}, cache of {NOMINAL_TOKENS} tokens {}, attention rows of 16 latents {}{free}",
             human_bytes(need.total()),
-            dtype.as_str(),
+            precision.name(),
             human_bytes(need.weights),
             human_bytes(need.cache),
             human_bytes(need.rows)

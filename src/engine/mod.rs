@@ -4,6 +4,7 @@
 
 pub mod bench;
 pub mod collector;
+pub mod decode;
 pub mod demo;
 pub mod device;
 pub mod fake;

@@ -13,6 +13,8 @@ use crate::checkpoint::folder::Folder;
 use crate::error::{Error, Result};
 use crate::memory;
 use crate::model::compute::Compute;
+use crate::ops::matmul::packed::Format;
+use crate::ops::weight::Precision;
 use crate::progress::Observer;
 use crate::trace::Trace;
 use crate::units::human_bytes;
@@ -137,7 +139,7 @@ impl Models {
     /// Sees that a base fits beside what there is; if need be lets others go, the one used longest ago first.
     fn make_room(&mut self, unread: &Unread, observer: &dyn Observer) -> Result<()> {
         let Some(free) = unread.is_on_cpu().then(|| (self.free_memory)()).flatten() else { return Ok(()) };
-        let need = unread.need(unread.dtype()).total();
+        let need = unread.need(unread.precision()).total();
         if need <= free {
             return Ok(());
         }
@@ -165,20 +167,24 @@ impl Models {
 
 /// Need, free, and what would fit.
 fn refusal(unread: &Unread, need: u64, free: u64, held: u64) -> String {
-    let dtype = unread.dtype();
+    let precision = unread.precision();
     let others =
         if held > 0 { format!(" and open models hold {}", human_bytes(held)) } else { String::new() };
-    let narrow = unread.need(DType::BF16).total();
-    let advice = match (dtype, narrow <= free + held) {
-        (DType::F32, true) => format!("as bf16 it would need {} (--dtype bf16)", human_bytes(narrow)),
-        (DType::F32, false) => format!("not even as bf16 ({}) would it fit", human_bytes(narrow)),
-        _ => "a smaller model would fit".to_owned(),
+    let narrower = [
+        ("bf16", Precision::from(DType::BF16)),
+        ("q8", Precision { dtype: DType::BF16, quantised: Some(Format::Q8) }),
+        ("q4", Precision { dtype: DType::BF16, quantised: Some(Format::Q4) }),
+    ];
+    let mut needs = narrower.map(|(name, precision)| (name, unread.need(precision).total())).into_iter();
+    let advice = match needs.find(|(_, narrow)| *narrow < need && *narrow <= free + held) {
+        Some((name, narrow)) => format!("as {name} it would need {} (--dtype {name})", human_bytes(narrow)),
+        None => "a smaller model would fit".to_owned(),
     };
     format!(
         "{} needs {} as {}, {} are free{others}: {advice}",
         unread.name(),
         human_bytes(need),
-        dtype.as_str(),
+        precision.name(),
         human_bytes(free)
     )
 }

@@ -3,7 +3,9 @@
 use candle_core::DType;
 
 use crate::checkpoint::config::{ModelConfig, TextConfig};
+use crate::checkpoint::safetensors::{Safetensors, TensorEntry};
 use crate::error::{Error, Result};
+use crate::ops::weight::Precision;
 use crate::settings::{AttentionRows, Capture, LogitRows};
 use crate::units::{Role, human_bytes};
 
@@ -23,13 +25,25 @@ pub struct ModelNeed {
 }
 
 impl ModelNeed {
-    /// Of a model with so many parameters.
-    pub fn new(config: &ModelConfig, parameters: usize, dtype: DType) -> Self {
+    /// Of a model with these tensors.
+    pub fn new(config: &ModelConfig, source: &Safetensors, precision: Precision) -> Self {
         let text = &config.text;
+        let bytes = |(name, entry): (&str, &TensorEntry)| match entry.shape.as_slice() {
+            [rows, inner @ ..] if !inner.is_empty() => {
+                let table = ["embed_tokens.weight", "lm_head.weight", "pos_embed.weight"];
+                let precision = if table.iter().any(|table| name.ends_with(table)) {
+                    precision.dtype.into()
+                } else {
+                    precision
+                };
+                precision.linear_bytes(*rows, inner.iter().product())
+            }
+            _ => entry.count() * precision.dtype.size_in_bytes(),
+        };
         let rows = text.num_layers * text.num_heads * NOMINAL_LATENTS * NOMINAL_TOKENS * size_of::<f32>();
         Self {
-            weights: (parameters * dtype.size_in_bytes()) as u64,
-            cache: cache_bytes(text, NOMINAL_TOKENS, dtype),
+            weights: source.entries().map(bytes).sum::<usize>() as u64,
+            cache: cache_bytes(text, NOMINAL_TOKENS, precision.dtype),
             rows: rows as u64,
         }
     }
@@ -42,6 +56,16 @@ impl ModelNeed {
 
 fn cache_bytes(text: &TextConfig, tokens: usize, dtype: DType) -> u64 {
     (2 * text.num_layers * text.num_kv_heads * text.head_dim * tokens * dtype.size_in_bytes()) as u64
+}
+
+impl std::ops::AddAssign for RunNeed {
+    fn add_assign(&mut self, other: Self) {
+        self.cache += other.cache;
+        self.attention += other.attention;
+        self.answer_attention += other.answer_attention;
+        self.hidden += other.hidden;
+        self.logits += other.logits;
+    }
 }
 
 /// What a run keeps, in bytes, by what asks for it.

@@ -4,12 +4,11 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Instant;
 
-use candle_core::DType;
-
 use super::device;
 use super::need::ModelNeed;
 use super::protocol::{BaseId, ModelId, ModelInfo, Source};
 use super::run::{Job, run};
+use crate::array::Array;
 use crate::checkpoint::adapter::Adapter;
 use crate::checkpoint::config::ModelConfig;
 use crate::checkpoint::folder::Folder;
@@ -23,6 +22,7 @@ use crate::model::Model;
 use crate::model::compute::Compute;
 use crate::model::loader::{Headers, Loader};
 use crate::model::vision::VisualFeatures;
+use crate::ops::weight::Precision;
 use crate::progress::{Observer, Unobserved};
 use crate::settings::{PixelBudget, Settings};
 use crate::trace::Trace;
@@ -35,7 +35,7 @@ pub struct Unread {
     config: ModelConfig,
     source: Safetensors,
     device: candle_core::Device,
-    dtype: DType,
+    precision: Precision,
 }
 
 impl Unread {
@@ -45,8 +45,8 @@ impl Unread {
         let config = ModelConfig::read(&folder)?;
         let source = Safetensors::open(&folder)?;
         let device = device::open(id.device)?;
-        let dtype = device::resolve(id.dtype, &device);
-        Ok(Self { id: id.clone(), folder, fingerprint, config, source, device, dtype })
+        let precision = device::resolve(id.dtype, &device, source.stored_dtype())?;
+        Ok(Self { id: id.clone(), folder, fingerprint, config, source, device, precision })
     }
 
     /// Folder name.
@@ -54,9 +54,9 @@ impl Unread {
         self.folder.name()
     }
 
-    /// Element type it will have.
-    pub fn dtype(&self) -> DType {
-        self.dtype
+    /// What it will compute in, and how it will hold its weights.
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// Does it live in the memory of the machine, rather than of a GPU?
@@ -64,9 +64,9 @@ impl Unread {
         self.device.is_cpu()
     }
 
-    /// Memory it takes as an element type.
-    pub fn need(&self, dtype: DType) -> ModelNeed {
-        ModelNeed::new(&self.config, parameters(&self.source), dtype)
+    /// Memory it takes in a precision.
+    pub fn need(&self, precision: Precision) -> ModelNeed {
+        ModelNeed::new(&self.config, &self.source, precision)
     }
 
     /// Looks for what would fail after minutes of reading: files, names, shapes and types of base and adapter,
@@ -74,7 +74,7 @@ impl Unread {
     pub fn check(&self, adapter: Option<&Adapter>) -> Result<()> {
         let processor = Processor::read(&self.folder, &self.config)?;
         let headers = Headers::new(&self.source);
-        let model = Model::load(&Loader::new(&headers, self.dtype, &self.device, &Unobserved), &self.config)?;
+        let model = Model::load(&Loader::new(&headers, self.precision, &self.device, &Unobserved), &self.config)?;
         if let Some(adapter) = adapter {
             model.with_adapter(&adapter.shapes_only())?;
             processor.with_adapter(adapter)?;
@@ -85,11 +85,11 @@ impl Unread {
     /// Reads all of it.
     pub fn load(self, observer: &dyn Observer) -> Result<Base> {
         let processor = Processor::read(&self.folder, &self.config)?;
-        let loader = Loader::new(&self.source, self.dtype, &self.device, observer);
+        let loader = Loader::new(&self.source, self.precision, &self.device, observer);
         let model = Model::load(&loader, &self.config)?;
         let parameters = parameters(&self.source);
         Ok(Base {
-            need: ModelNeed::new(&self.config, parameters, self.dtype),
+            need: ModelNeed::new(&self.config, &self.source, self.precision),
             weight_bytes: self.source.size_bytes(),
             parameters,
             device_advice: device::advice(&self.device),
@@ -226,7 +226,7 @@ impl Session {
             adapter: adapter.map(|adapter| adapter.name.clone()),
             device: device::describe(self.model.device()),
             device_advice: base.device_advice.clone(),
-            dtype: self.model.dtype().as_str(),
+            dtype: self.model.precision().name(),
             weight_bytes: base.weight_bytes,
             num_layers: text.num_layers,
             num_heads: text.num_heads,
@@ -256,7 +256,39 @@ impl Session {
         free_bytes: Option<u64>,
         compute: &Compute<'_>,
     ) -> Result<Trace> {
+        let (input, input_secs) = timed(|| self.process(sample, settings, compute))?;
         let started = Instant::now();
+        let (features, made) = self.visual_features(&input, compute)?;
+        let vision_secs = if made { started.elapsed().as_secs_f64() } else { 0.0 };
+        let mut traces = self.answer(&[sample], vec![input], vec![features], settings, free_bytes, compute)?;
+        let mut trace = traces.remove(0);
+        (trace.timings.input_secs, trace.timings.vision_secs) = (input_secs, vision_secs);
+        Ok(trace)
+    }
+
+    /// Answers several samples in the same passes: one matrix product for all of them, attention within each.
+    /// Times of a trace are those of all samples together.
+    pub fn run_many(
+        &mut self,
+        samples: &[&Sample],
+        settings: &Settings,
+        free_bytes: Option<u64>,
+        compute: &Compute<'_>,
+    ) -> Result<Vec<Trace>> {
+        if samples.is_empty() {
+            return Ok(Vec::new());
+        }
+        let process = |sample: &&Sample| self.process(sample, settings, compute);
+        let (inputs, input_secs) = timed(|| samples.iter().map(process).collect::<Result<Vec<_>>>())?;
+        let (features, vision_secs) = timed(|| self.encode_together(&inputs, compute))?;
+        let mut traces = self.answer(samples, inputs, features, settings, free_bytes, compute)?;
+        for trace in &mut traces {
+            (trace.timings.input_secs, trace.timings.vision_secs) = (input_secs, vision_secs);
+        }
+        Ok(traces)
+    }
+
+    fn max_pixels(&self, settings: &Settings) -> Result<usize> {
         let max_pixels = match settings.max_pixels {
             PixelBudget::Auto => self.base.auto_max_pixels(),
             PixelBudget::Checkpoint => self.processor.images().max_pixels,
@@ -268,28 +300,68 @@ impl Session {
                 "max-pixels: expected at least {least}, one visual token, found {max_pixels}"
             )));
         }
-        let mut input = self.processor.process(sample, settings.latents, max_pixels, compute.observer)?;
-        let input_secs = started.elapsed().as_secs_f64();
+        Ok(max_pixels)
+    }
 
-        let started = Instant::now();
-        let (features, vision_secs) = match self.visual_features(&input, compute)? {
-            Some((features, true)) => (Some(features), started.elapsed().as_secs_f64()),
-            Some((features, false)) => (Some(features), 0.0),
-            None => (None, 0.0),
-        };
-        // The tower has read them; only a trace that was asked for them still needs them.
-        let pixels = std::mem::take(&mut input.pixel_values);
-        let pixels = settings.capture.pixels.then_some(pixels);
+    fn process(&self, sample: &Sample, settings: &Settings, compute: &Compute<'_>) -> Result<ModelInput> {
+        self.processor.process(sample, settings.latents, self.max_pixels(settings)?, compute.observer)
+    }
+
+    fn answer(
+        &self,
+        samples: &[&Sample],
+        inputs: Vec<ModelInput>,
+        features: Vec<Option<VisualFeatures>>,
+        settings: &Settings,
+        free_bytes: Option<u64>,
+        compute: &Compute<'_>,
+    ) -> Result<Vec<Trace>> {
+        let (mut jobs, mut pixels) = (Vec::new(), Vec::new());
+        for ((sample, mut input), features) in samples.iter().zip(inputs).zip(features) {
+            // The tower has read them; only a trace that was asked for them still needs them.
+            let own = std::mem::take(&mut input.pixel_values);
+            pixels.push(settings.capture.pixels.then_some(own));
+            jobs.push(Job { input, features, choices: &sample.choices, settings });
+        }
         let free_bytes = free_bytes.filter(|_| self.model.device().is_cpu());
-        let job = Job { input, features, choices: &sample.choices, settings, free_bytes, compute: *compute };
-        let mut trace = run(&self.model, &self.processor, job)?;
-        trace.pixel_values = pixels;
-        trace.applied.max_pixels = max_pixels;
-        trace.timings.input_secs = input_secs;
-        trace.timings.vision_secs = vision_secs;
-        trace.model.clone_from(&self.base.name);
-        trace.adapter = self.adapter.as_ref().map_or_else(String::new, |adapter| adapter.name.clone());
-        Ok(trace)
+        let mut traces = run(&self.model, &self.processor, jobs, free_bytes, compute)?;
+        let max_pixels = self.max_pixels(settings)?;
+        for (trace, pixels) in traces.iter_mut().zip(pixels) {
+            trace.pixel_values = pixels;
+            trace.applied.max_pixels = max_pixels;
+            trace.model.clone_from(&self.base.name);
+            trace.adapter = self.adapter.as_ref().map_or_else(String::new, |adapter| adapter.name.clone());
+        }
+        Ok(traces)
+    }
+
+    /// The images of several inputs through the vision tower at once; each gets its own features.
+    fn encode_together(
+        &self,
+        inputs: &[ModelInput],
+        compute: &Compute<'_>,
+    ) -> Result<Vec<Option<VisualFeatures>>> {
+        let mut pixels = Array::default();
+        let mut grids = Vec::new();
+        for input in inputs.iter().filter(|input| !input.grids.is_empty()) {
+            pixels.extend(input.pixel_values.clone());
+            grids.extend_from_slice(&input.grids);
+        }
+        if grids.is_empty() {
+            return Ok(vec![None; inputs.len()]);
+        }
+        let all = self.model.encode_images(&pixels, &grids, compute)?;
+        let mut start = 0;
+        let own = |input: &ModelInput| {
+            if input.grids.is_empty() {
+                return Ok(None);
+            }
+            let len = input.grids.iter().map(|grid| grid.num_visual_tokens(input.merge_size)).sum();
+            let part = all.narrow(start, len)?;
+            start += len;
+            Ok(Some(part))
+        };
+        inputs.iter().map(own).collect()
     }
 
     /// The features of the input's images, and whether they had to be made: changing the mask or the question
@@ -298,22 +370,28 @@ impl Session {
         &mut self,
         input: &ModelInput,
         compute: &Compute<'_>,
-    ) -> Result<Option<(VisualFeatures, bool)>> {
+    ) -> Result<(Option<VisualFeatures>, bool)> {
         if input.grids.is_empty() {
-            return Ok(None);
+            return Ok((None, false));
         }
         let mut hasher = DefaultHasher::new();
         bytemuck::cast_slice::<f32, u8>(input.pixel_values.data()).hash(&mut hasher);
         input.grids.hash(&mut hasher);
-        compute.math.hash(&mut hasher);
+        compute.isa.hash(&mut hasher);
         let key = hasher.finish();
         if let Some((held, features)) = &self.features
             && *held == key
         {
-            return Ok(Some((features.clone(), false)));
+            return Ok((Some(features.clone()), false));
         }
         let features = self.model.encode_images(&input.pixel_values, &input.grids, compute)?;
         self.features = Some((key, features.clone()));
-        Ok(Some((features, true)))
+        Ok((Some(features), true))
     }
+}
+
+/// A result and the seconds it took.
+fn timed<T>(work: impl FnOnce() -> Result<T>) -> Result<(T, f64)> {
+    let started = Instant::now();
+    Ok((work()?, started.elapsed().as_secs_f64()))
 }

@@ -7,7 +7,7 @@ use candle_core::Tensor;
 use super::Model;
 use super::embedding::Embedding;
 use super::linear::Linear;
-use super::param::Param;
+use super::param::Replace;
 use super::parts::Part;
 use crate::checkpoint::adapter::{Adapter, LoraPair};
 use crate::error::{Error, Result};
@@ -70,11 +70,11 @@ fn weights(adapter: &Adapter) -> std::path::PathBuf {
 }
 
 /// The vocabulary may grow; every other size must be the base's.
-fn replace(adapter: &Adapter, key: &str, param: Option<&mut Param>, tensor: &Tensor) -> Result<()> {
+fn replace(adapter: &Adapter, key: &str, param: Option<&mut dyn Replace>, tensor: &Tensor) -> Result<()> {
     let Some(param) = param else {
         return Err(Error::field(weights(adapter), key, "a weight of this model", "none of that name"));
     };
-    let (expected, found) = (param.get().dims(), tensor.dims());
+    let (expected, found) = (param.shape()?, tensor.dims());
     let grows = key.contains("embed_tokens") || key.contains("lm_head");
     let fits = if grows { expected.len() == 2 && expected[1..] == found[1..] } else { expected == found };
     if !fits {

@@ -5,7 +5,7 @@ use candle_core::Tensor;
 use crate::error::Result;
 use crate::units::LayerIdx;
 
-/// One pair of buffers per decoder layer, each [`num_kv_heads`, capacity, `head_dim`].
+/// One pair of buffers per decoder layer, each [capacity, `num_kv_heads`, `head_dim`].
 pub struct KvCache {
     layers: Vec<Option<(Tensor, Tensor)>>,
     len: usize,
@@ -28,22 +28,22 @@ impl KvCache {
         self.len == 0
     }
 
-    /// Writes keys and values [`num_kv_heads`, T, `head_dim`] behind the held ones; returns all of both.
+    /// Writes keys and values [T, `num_kv_heads`, `head_dim`] behind the held ones; returns all of both.
     ///
     /// They count as held when the pass is over and calls [`Self::advance`].
     pub(super) fn append(&mut self, layer: LayerIdx, k: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {
-        let (heads, new, width) = k.dims3()?;
+        let (new, heads, width) = k.dims3()?;
         assert!(self.len + new <= self.capacity, "the cache was made for {} tokens", self.capacity);
         let slot = &mut self.layers[layer.0];
         if slot.is_none() {
-            let buffer = || Tensor::zeros((heads, self.capacity, width), k.dtype(), k.device());
+            let buffer = || Tensor::zeros((self.capacity, heads, width), k.dtype(), k.device());
             *slot = Some((buffer()?, buffer()?));
         }
         let (keys, values) = slot.as_ref().expect("just made");
-        keys.slice_set(&k.contiguous()?, 1, self.len)?;
-        values.slice_set(&v.contiguous()?, 1, self.len)?;
+        keys.slice_set(&k.contiguous()?, 0, self.len)?;
+        values.slice_set(&v.contiguous()?, 0, self.len)?;
         let held = self.len + new;
-        Ok((keys.narrow(1, 0, held)?, values.narrow(1, 0, held)?))
+        Ok((keys.narrow(0, 0, held)?, values.narrow(0, 0, held)?))
     }
 
     /// Counts `new` more tokens as held: the last step of a forward pass.

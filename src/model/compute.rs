@@ -1,17 +1,9 @@
-//! How the operations of a pass run: which implementation, in what pieces, and who may stop them.
+//! How the operations of a pass run: with which instructions, in what pieces, and who may stop them.
 
 use crate::error::Result;
+use crate::ops::attention;
+use crate::ops::isa::Isa;
 use crate::progress::{Observer, Unobserved};
-
-/// Which implementation of norms, softmax and rotary positions runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Math {
-    /// Fast, without gradients: inference.
-    #[default]
-    Fused,
-    /// Built from operations that have gradients: training, and the check of the fused ones.
-    Differentiable,
-}
 
 /// Into what pieces large operations are cut; `None` chooses by size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -22,18 +14,16 @@ pub struct Blocks {
     pub rows: Option<usize>,
 }
 
-/// Attention probabilities held at once, in elements; 128 MiB as f32.
-const QUERY_BLOCK_ELEMENTS: usize = 1 << 25;
 /// Multiplications of a matrix product between two looks at the observer: well under a second on two cores.
-const ROW_BLOCK_PRODUCTS: usize = 1 << 34;
+const ROW_BLOCK_PRODUCTS: usize = 1 << 36;
 /// Fewer rows at once would slow a product down.
-const MIN_ROWS: usize = 64;
+const MIN_ROWS: usize = 256;
 
 /// Handed to every operation of a pass.
 #[derive(Clone, Copy)]
 pub struct Compute<'a> {
-    /// Fused or differentiable.
-    pub math: Math,
+    /// Instructions to use, at most.
+    pub isa: Isa,
     /// Sizes of pieces.
     pub blocks: Blocks,
     /// Told of steps; may stop between pieces.
@@ -42,12 +32,12 @@ pub struct Compute<'a> {
 
 impl Default for Compute<'_> {
     fn default() -> Self {
-        Self { math: Math::default(), blocks: Blocks::default(), observer: &Unobserved }
+        Self { isa: Isa::best(), blocks: Blocks::default(), observer: &Unobserved }
     }
 }
 
 impl<'a> Compute<'a> {
-    /// Fused operations under an observer.
+    /// Under an observer.
     pub fn observed(observer: &'a dyn Observer) -> Self {
         Self { observer, ..Self::default() }
     }
@@ -57,9 +47,10 @@ impl<'a> Compute<'a> {
         self.observer.check()
     }
 
-    /// Queries whose probabilities [H, t, S] are held at once.
-    pub fn query_block(&self, num_heads: usize, num_keys: usize) -> usize {
-        self.blocks.queries.unwrap_or(QUERY_BLOCK_ELEMENTS / (num_heads * num_keys).max(1)).max(1)
+    /// How attention over heads of this size runs.
+    pub fn attention(&self, head_dim: usize) -> attention::Plan {
+        let block = self.blocks.queries.unwrap_or(attention::BLOCK);
+        attention::Plan { scale: 1.0 / (head_dim as f32).sqrt(), block, isa: self.isa }
     }
 
     /// Rows that go through a product with a matrix of so many elements at once.

@@ -1,12 +1,13 @@
 //! Token embeddings: the checkpoint's rows, an adapter's update of them, and the rows of the latents.
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 
-use super::loader::Loader;
-use super::param::Param;
+use super::param::{Matrix, Param, Replace};
 use crate::checkpoint::adapter::LoraPair;
 use crate::checkpoint::latent_rows::LatentRows;
 use crate::error::Result;
+use crate::ops::embedding::{Place, embed};
+use crate::ops::weight::Weight;
 
 /// Canonical module name.
 pub const NAME: &str = "language_model.embed_tokens";
@@ -33,35 +34,30 @@ struct EmbeddingLora {
 /// [V, D] rows, with latent rows in place of theirs.
 #[derive(Debug, Clone)]
 pub struct Embedding {
-    weight: Param,
+    weight: Matrix,
     lora: Option<EmbeddingLora>,
     latents: Option<FittedRows>,
 }
 
 impl Embedding {
-    /// From its rows, [V, D].
-    pub fn from_rows(rows: Tensor) -> Self {
-        Self { weight: Param::new(rows), lora: None, latents: None }
-    }
-
-    /// `language_model.embed_tokens.weight`.
-    pub fn load(loader: &Loader<'_>, vocab_size: usize, hidden_size: usize) -> Result<Self> {
-        Ok(Self::from_rows(loader.tensor(&format!("{NAME}.weight"), &[vocab_size, hidden_size])?))
+    /// From its rows, [V, D], in a model that computes in `dtype`.
+    pub fn from_rows(rows: Weight, dtype: DType) -> Self {
+        Self { weight: Param::matrix(rows, dtype), lora: None, latents: None }
     }
 
     /// [V, D].
-    pub fn rows(&self) -> &Tensor {
+    pub fn rows(&self) -> &Weight {
         self.weight.get()
     }
 
     /// [V, D].
     pub fn dims(&self) -> Result<(usize, usize)> {
-        Ok(self.weight.get().dims2()?)
+        self.weight.get().dims()
     }
 
     /// The parameter of that name, "weight", for what replaces it.
-    pub fn param_mut(&mut self, name: &str) -> Option<&mut Param> {
-        (name == "weight").then_some(&mut self.weight)
+    pub fn param_mut(&mut self, name: &str) -> Option<&mut dyn Replace> {
+        if name == "weight" { Some(&mut self.weight) } else { None }
     }
 
     /// Puts a low-rank update on: a [r, V], b [D, r] as PEFT stores them.
@@ -84,33 +80,25 @@ impl Embedding {
         self.latents.as_ref()
     }
 
-    /// Rows of tokens, in the element type of the table: [T] ids -> [T, D].
+    /// Rows of tokens: [T] ids -> [T, D].
     pub fn forward(&self, ids: &[u32]) -> Result<Tensor> {
-        let table = self.rows();
         let latents: &[u32] = self.latents.as_ref().map_or(&[], |latents| &latents.token_ids);
-        let latent_row = |id: &u32| latents.iter().position(|latent| latent == id);
-        let mut parts = Vec::new();
-        for run in ids.chunk_by(|a, b| latent_row(a).is_some() == latent_row(b).is_some()) {
-            parts.push(match (&self.latents, latent_row(&run[0])) {
-                (Some(latents), Some(_)) => {
-                    let rows = run.iter().filter_map(|id| latent_row(id).map(|row| row as u32)).collect();
-                    select(&latents.rows, rows)?.to_dtype(table.dtype())?
-                }
-                _ => self.table_rows(run)?,
-            });
-        }
-        Ok(if parts.len() == 1 { parts.remove(0) } else { Tensor::cat(&parts, 0)? })
+        let place = |id: &u32| match latents.iter().position(|latent| latent == id) {
+            Some(row) => Place::Latent(row as u32),
+            None => Place::Table(*id),
+        };
+        let places: Vec<Place> = ids.iter().map(place).collect();
+        let rows = self.latents.as_ref().map(|latents| &latents.rows);
+        let found = embed(&places, self.rows(), rows, self.weight.dtype())?;
+        let Some(lora) = &self.lora else { return Ok(found) };
+        // Rows of latents are nobody's update: theirs is taken from nothing.
+        let known: Vec<u32> = places.iter().map(|p| if let Place::Table(id) = p { *id } else { 0 }).collect();
+        let is_known: Vec<f32> =
+            places.iter().map(|p| f32::from(u8::from(matches!(p, Place::Table(_))))).collect();
+        let count = known.len();
+        let rows = lora.a.index_select(&Tensor::from_vec(known, count, lora.a.device())?, 0)?;
+        let rows = rows.broadcast_mul(&Tensor::from_vec(is_known, (count, 1), lora.a.device())?)?;
+        let update = (rows.matmul(&lora.b)? * lora.scale)?;
+        Ok((found.to_dtype(update.dtype())? + update)?.to_dtype(found.dtype())?)
     }
-
-    fn table_rows(&self, ids: &[u32]) -> Result<Tensor> {
-        let rows = select(self.rows(), ids.to_vec())?;
-        let Some(lora) = &self.lora else { return Ok(rows) };
-        let update = (select(&lora.a, ids.to_vec())?.matmul(&lora.b)? * lora.scale)?;
-        Ok((rows.to_dtype(update.dtype())? + update)?.to_dtype(rows.dtype())?)
-    }
-}
-
-fn select(table: &Tensor, index: Vec<u32>) -> Result<Tensor> {
-    let len = index.len();
-    Ok(table.index_select(&Tensor::from_vec(index, len, table.device())?, 0)?)
 }

@@ -9,6 +9,7 @@ use candle_core::{DType, Device, Tensor};
 
 use crate::checkpoint::source::WeightSource;
 use crate::error::{Error, Result};
+use crate::ops::weight::{Precision, Weight};
 use crate::progress::{Observer, Phase, Progress};
 
 /// Tensors by name, at one element type, on one device.
@@ -16,8 +17,8 @@ pub struct Loader<'a> {
     source: &'a dyn WeightSource,
     observer: &'a dyn Observer,
     done: Cell<usize>,
-    /// Element type of the model.
-    pub dtype: DType,
+    /// What the model computes in, and how it holds its weights.
+    pub precision: Precision,
     /// Where the model is.
     pub device: Device,
 }
@@ -26,11 +27,11 @@ impl<'a> Loader<'a> {
     /// Takes tensors from `source`.
     pub fn new(
         source: &'a dyn WeightSource,
-        dtype: DType,
+        precision: Precision,
         device: &Device,
         observer: &'a dyn Observer,
     ) -> Self {
-        Self { source, observer, done: Cell::new(0), dtype, device: device.clone() }
+        Self { source, observer, done: Cell::new(0), precision, device: device.clone() }
     }
 
     /// Is there such a tensor?
@@ -45,22 +46,41 @@ impl<'a> Loader<'a> {
 
     /// The tensor of that name and shape.
     pub fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
-        self.tensor_as(name, shape, shape)
+        self.read(name, shape, self.precision.dtype)
     }
 
-    /// The tensor that has `stored` as its shape in the file, as a tensor of `shape`.
-    pub fn tensor_as(&self, name: &str, stored: &[usize], shape: &[usize]) -> Result<Tensor> {
+    /// The weight of a linear layer, [out, in], that has `stored` as its shape in the file.
+    pub fn linear(&self, name: &str, stored: &[usize], shape: [usize; 2]) -> Result<Weight> {
+        let Some(format) = self.precision.quantised.filter(|_| self.reads_values()) else {
+            let tensor = self.read(name, stored, self.precision.dtype)?;
+            return self.weight(self.reshaped(tensor, &shape)?);
+        };
+        // Rounded once, from what the file has.
+        let tensor = self.read(name, stored, DType::F32)?;
+        Weight::packed(&self.reshaped(tensor, &shape)?, format)
+    }
+
+    /// A matrix as the kernels take it, in the model's own type.
+    pub fn weight(&self, tensor: Tensor) -> Result<Weight> {
+        if self.reads_values() { Weight::new(tensor) } else { Ok(Weight::Dense(tensor)) }
+    }
+
+    fn read(&self, name: &str, shape: &[usize], dtype: DType) -> Result<Tensor> {
         let total = self.source.size_bytes();
         self.observer.progress(Progress { phase: Phase::Weights, done: self.done.get(), total })?;
-        let tensor = self.source.read(name, stored, self.dtype, &self.device)?;
+        let tensor = self.source.read(name, shape, dtype, &self.device)?;
         self.done.set(self.done.get() + self.source.size_of(name));
-        if stored == shape {
+        Ok(tensor)
+    }
+
+    fn reshaped(&self, tensor: Tensor, shape: &[usize]) -> Result<Tensor> {
+        if tensor.dims() == shape {
             return Ok(tensor);
         }
         match tensor.reshape(shape) {
             Ok(tensor) => Ok(tensor),
             // A shape without values cannot be copied into another.
-            Err(_) if !self.source.has_values() => without_values(shape, self.dtype, &self.device),
+            Err(_) if !self.reads_values() => without_values(shape, tensor.dtype(), &self.device),
             Err(problem) => Err(problem.into()),
         }
     }

@@ -1,16 +1,14 @@
 //! The models, on candle tensors so that every attention row and hidden state is reachable.
 //!
-//! They know token ids, roles and positions; nothing of text or of what a run leaves. Sequences have no batch
-//! dimension: a run is one sample, and training accumulates over samples.
+//! They know token ids, roles and positions; nothing of text or of what a run leaves. There is no batch dimension:
+//! several sequences go through as one, one after the other, and attention keeps them apart.
 
 pub mod adapt;
-pub mod attention;
 pub mod cache;
 pub mod compute;
 pub mod embedding;
 pub mod linear;
 pub mod loader;
-pub mod mask;
 pub mod norm;
 pub mod param;
 pub mod parts;
@@ -29,6 +27,7 @@ use self::vision::{VisionTower, VisualFeatures};
 use crate::array::Array;
 use crate::checkpoint::config::ModelConfig;
 use crate::error::Result;
+use crate::ops::weight::Precision;
 use crate::units::{GridThw, Span};
 
 /// A vision tower, a language model and what an adapter put on them. A clone shares the weights.
@@ -40,7 +39,7 @@ pub struct Model {
     pub text: TextModel,
     vision: Box<dyn VisionTower>,
     device: Device,
-    dtype: DType,
+    precision: Precision,
 }
 
 impl Model {
@@ -51,7 +50,7 @@ impl Model {
             vision: vision::load(loader, &config.vision)?,
             text: TextModel::load(loader, &config.text)?,
             device: loader.device.clone(),
-            dtype: loader.dtype,
+            precision: loader.precision,
         })
     }
 
@@ -60,9 +59,9 @@ impl Model {
         &self.device
     }
 
-    /// Element type of its weights.
-    pub fn dtype(&self) -> DType {
-        self.dtype
+    /// What it computes in, and how its weights are held.
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// Every part that holds weights, with its canonical name.
@@ -79,7 +78,7 @@ impl Model {
         compute: &Compute<'_>,
     ) -> Result<VisualFeatures> {
         let patches = Tensor::from_slice(pixel_values.data(), pixel_values.shape(), &self.device)?;
-        self.vision.forward(&patches.to_dtype(self.dtype)?, grids, compute)
+        self.vision.forward(&patches.to_dtype(self.precision.dtype)?, grids, compute)
     }
 
     /// Token embeddings with visual tokens in the places of the placeholders: [N, D].

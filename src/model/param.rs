@@ -1,30 +1,80 @@
 //! A weight of the checkpoint, and what an adapter puts in its place.
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 
 use crate::error::Result;
+use crate::ops::weight::Weight;
 
-/// A tensor of the base model that an adapter may replace; the base itself never changes.
+/// Of a norm or a bias: a vector.
+pub type Vector = Param<Tensor>;
+/// Of a linear layer or an embedding.
+pub type Matrix = Param<Weight>;
+
+/// A value of the base model that an adapter may replace; the base itself never changes.
 #[derive(Debug, Clone)]
-pub struct Param {
-    base: Tensor,
-    replaced: Option<Tensor>,
+pub struct Param<T> {
+    base: T,
+    replaced: Option<T>,
+    dtype: DType,
 }
 
-impl Param {
-    /// A weight as the checkpoint has it.
-    pub fn new(base: Tensor) -> Self {
-        Self { base, replaced: None }
-    }
-
-    /// The weight in use.
-    pub fn get(&self) -> &Tensor {
-        self.replaced.as_ref().unwrap_or(&self.base)
-    }
+/// What an adapter may replace, whatever it is.
+pub trait Replace {
+    /// Its sizes.
+    fn shape(&self) -> Result<Vec<usize>>;
 
     /// Puts a tensor in the base's place, on its device and in its type.
-    pub fn replace(&mut self, tensor: &Tensor) -> Result<()> {
-        self.replaced = Some(tensor.to_device(self.base.device())?.to_dtype(self.base.dtype())?);
+    fn replace(&mut self, tensor: &Tensor) -> Result<()>;
+}
+
+impl<T> Param<T> {
+    /// The value in use.
+    pub fn get(&self) -> &T {
+        self.replaced.as_ref().unwrap_or(&self.base)
+    }
+}
+
+impl Vector {
+    /// A vector as the checkpoint has it.
+    pub fn vector(base: Tensor) -> Self {
+        Self { dtype: base.dtype(), base, replaced: None }
+    }
+}
+
+impl Matrix {
+    /// A matrix as the checkpoint has it, of a model that computes in `dtype`.
+    pub fn matrix(base: Weight, dtype: DType) -> Self {
+        Self { base, replaced: None, dtype }
+    }
+
+    /// The type its layer computes in.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+}
+
+impl Replace for Vector {
+    fn shape(&self) -> Result<Vec<usize>> {
+        Ok(self.get().dims().to_vec())
+    }
+
+    fn replace(&mut self, tensor: &Tensor) -> Result<()> {
+        self.replaced = Some(tensor.to_device(self.base.device())?.to_dtype(self.dtype)?);
+        Ok(())
+    }
+}
+
+impl Replace for Matrix {
+    fn shape(&self) -> Result<Vec<usize>> {
+        let (rows, cols) = self.get().dims()?;
+        Ok(vec![rows, cols])
+    }
+
+    fn replace(&mut self, tensor: &Tensor) -> Result<()> {
+        let tensor = tensor.to_device(self.base.device())?.to_dtype(self.dtype)?;
+        // A weight known by its shape only has nothing to lay out.
+        let only_a_shape = tensor.stride().iter().all(|stride| *stride == 0);
+        self.replaced = Some(if only_a_shape { Weight::Dense(tensor) } else { Weight::new(tensor)? });
         Ok(())
     }
 }

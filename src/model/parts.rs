@@ -3,7 +3,7 @@
 use super::embedding::{self, Embedding};
 use super::linear::Linear;
 use super::norm::Norm;
-use super::param::Param;
+use super::param::Replace;
 use crate::error::Result;
 
 /// A part that holds weights.
@@ -30,7 +30,7 @@ impl Part<'_> {
     }
 
     /// The parameter of that name, "weight" or "bias".
-    pub fn param_mut(&mut self, name: &str) -> Option<&mut Param> {
+    pub fn param_mut(&mut self, name: &str) -> Option<&mut dyn Replace> {
         match self {
             Self::Linear(linear) => linear.param_mut(name),
             Self::Norm(norm) => norm.param_mut(name),

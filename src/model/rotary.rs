@@ -2,9 +2,10 @@
 
 use candle_core::{DType, Device, Tensor};
 
-use super::compute::{Compute, Math};
+use super::compute::Compute;
 use crate::checkpoint::config::{RotaryAxes, RotaryConfig};
 use crate::error::Result;
+use crate::ops::rotary::{Pairing, rotate};
 
 /// Cosines and sines of every position, half a head wide: the other half repeats them.
 #[derive(Debug, Clone)]
@@ -26,15 +27,9 @@ impl Rotary {
         Ok(Self { cos: table(f32::cos)?, sin: table(f32::sin)? })
     }
 
-    /// Rotates the halves of each head against each other (`rotate_half`); x: [H, T, `head_dim`].
-    #[expect(clippy::disallowed_methods, reason = "the fused operation is for inference only")]
+    /// Rotates the halves of each head against each other (`rotate_half`); x: [T, H, `head_dim`].
     pub fn apply(&self, x: &Tensor, compute: &Compute<'_>) -> Result<Tensor> {
-        let batched = x.contiguous()?.unsqueeze(0)?;
-        let rotated = match compute.math {
-            Math::Fused => candle_nn::rotary_emb::rope(&batched, &self.cos, &self.sin)?,
-            Math::Differentiable => candle_nn::rotary_emb::rope_slow(&batched, &self.cos, &self.sin)?,
-        };
-        Ok(rotated.squeeze(0)?)
+        rotate(x, &self.cos, &self.sin, Pairing::Halves, compute.isa)
     }
 }
 

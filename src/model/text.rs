@@ -1,38 +1,68 @@
 //! The language model all families share: a decoder with rotary positions.
 
-use candle_core::{D, Tensor};
+use candle_core::{D, DType, Tensor};
 
-use super::attention::attend;
 use super::cache::KvCache;
 use super::compute::Compute;
-use super::embedding::Embedding;
+use super::embedding::{self, Embedding};
 use super::linear::Linear;
 use super::loader::Loader;
-use super::mask::Mask;
-use super::norm::Norm;
+use super::norm::{Norm, gate};
 use super::parts::{Part, Visit};
 use super::rotary::{Rotary, inverse_frequencies, text_angles};
 use super::tap::{PassInfo, Site, Tap, Taps};
-use crate::checkpoint::config::TextConfig;
+use crate::checkpoint::config::{Activation, TextConfig};
 use crate::error::Result;
+use crate::ops::attention::{Mask, Segment, attend, rows};
+use crate::ops::cross_entropy::{LatentHead, cross_entropy};
+use crate::ops::elementwise::add;
+use crate::ops::weight::Weight;
 use crate::progress::{Phase, Progress};
 use crate::settings::MaskRule;
 use crate::units::{LayerIdx, Role};
 
-/// What goes through the decoder in one pass: the whole prompt, or the tokens after what the cache holds.
-pub struct Pass<'a> {
+/// One sequence of a pass: its whole prompt, or the tokens after what its cache holds.
+pub struct Sequence<'a> {
+    /// Of all S tokens: those in the cache and those of this pass.
+    pub roles: &'a [Role],
+    /// Who may look at whom.
+    pub rule: MaskRule,
+    /// Keys and values of earlier tokens; grows by those of this pass.
+    pub cache: Option<&'a mut KvCache>,
+    /// Who watches it, in the order they act.
+    pub taps: Vec<&'a mut dyn Tap>,
+}
+
+impl<'a> Sequence<'a> {
+    fn held(&self) -> usize {
+        self.cache.as_ref().map_or(0, |cache| cache.len())
+    }
+
+    /// Tokens of this pass.
+    fn len(&self) -> usize {
+        self.roles.len() - self.held()
+    }
+
+    fn info(&self, config: &TextConfig) -> PassInfo<'a> {
+        PassInfo {
+            first_token: self.held(),
+            roles: self.roles,
+            num_layers: config.num_layers,
+            num_heads: config.num_heads,
+        }
+    }
+}
+
+/// What goes through the decoder at once: sequences one after the other, T tokens in all.
+pub struct Pass<'a, 's> {
     /// Token embeddings, image features in place: [T, D].
     pub embeddings: Tensor,
     /// Temporal, height and width position of each of the T tokens.
     pub positions: &'a [[i64; 3]],
-    /// Of all S tokens: those in the cache and the T of this pass.
-    pub roles: &'a [Role],
-    /// Who may look at whom.
-    pub rule: MaskRule,
+    /// Whose tokens they are.
+    pub sequences: Vec<Sequence<'s>>,
     /// Positions of visual tokens among the T, and per early layer the features added there, [n, D].
     pub deepstack: Option<(&'a Tensor, &'a [Tensor])>,
-    /// Keys and values of earlier tokens; grows by T.
-    pub cache: Option<&'a mut KvCache>,
     /// Layers are steps to tell of.
     pub phase: Option<Phase>,
     /// How operations run.
@@ -40,23 +70,84 @@ pub struct Pass<'a> {
 }
 
 /// What every layer of a pass needs besides its input.
-struct Shared<'a> {
-    info: PassInfo<'a>,
+struct Shared<'a, 's> {
+    config: &'a TextConfig,
+    sequences: Vec<Sequence<'s>>,
     rotary: Rotary,
     compute: Compute<'a>,
-    /// One mask per rule that a layer of this pass has had.
-    masks: Vec<Mask>,
-    cache: Option<&'a mut KvCache>,
 }
 
-impl Shared<'_> {
-    fn mask(&mut self, rule: MaskRule, like: &Tensor) -> Result<&Mask> {
-        let place = self.masks.iter().position(|mask| mask.rule() == rule).unwrap_or(self.masks.len());
-        if place == self.masks.len() {
-            let num_queries = self.info.tokens().len();
-            self.masks.push(Mask::new(rule, self.info.roles, num_queries, like.device())?);
+impl<'s> Shared<'_, 's> {
+    /// Hands each sequence its part of `x` [T, ..]; where nobody watches, `x` stays as it is.
+    fn each(
+        &mut self,
+        x: Tensor,
+        mut change: impl FnMut(&mut Taps<'_, 's>, &PassInfo<'_>, Tensor) -> Result<Tensor>,
+    ) -> Result<Tensor> {
+        if self.sequences.iter().all(|sequence| sequence.taps.is_empty()) {
+            return Ok(x);
         }
-        Ok(&self.masks[place])
+        let alone = self.sequences.len() == 1;
+        let (mut parts, mut start) = (Vec::new(), 0);
+        for sequence in &mut self.sequences {
+            let (info, len) = (sequence.info(self.config), sequence.len());
+            let part = if alone { x.clone() } else { x.narrow(0, start, len)? };
+            parts.push(change(&mut Taps(&mut sequence.taps), &info, part)?);
+            start += len;
+        }
+        if alone { Ok(parts.remove(0)) } else { Ok(Tensor::cat(&parts, 0)?) }
+    }
+
+    fn on_hidden(&mut self, site: Site, x: Tensor) -> Result<Tensor> {
+        self.each(x, |taps, info, x| taps.on_hidden(info, site, x))
+    }
+
+    /// q: [T, H, d], k and v: [T, Hkv, d] -> [T, H, d]. Sequences without a cache go through together; where one
+    /// has one, each with keys and values of its own.
+    fn attend(&mut self, q: &Tensor, k: &Tensor, v: &Tensor, layer: LayerIdx) -> Result<Tensor> {
+        let plan = self.compute.attention(self.config.head_dim);
+        let together = self.sequences.iter().all(|sequence| sequence.cache.is_none());
+        let (mut segments, mut outputs, mut start) = (Vec::new(), Vec::new(), 0);
+        for sequence in &mut self.sequences {
+            self.compute.check()?;
+            let (info, len) = (sequence.info(self.config), sequence.len());
+            let own = |x: &Tensor| x.narrow(0, start, len);
+            let (k, v) = match &mut sequence.cache {
+                Some(cache) => cache.append(layer, &own(k)?, &own(v)?)?,
+                None if together => (k.clone(), v.clone()),
+                None => (own(k)?, own(v)?),
+            };
+            let mut taps = Taps(&mut sequence.taps);
+            let rule = taps.edit_mask(&info, layer, sequence.rule);
+            let first_key = if together { start } else { 0 };
+            let segment = Segment {
+                queries: start..start + len,
+                keys: first_key..first_key + info.roles.len(),
+                mask: Some(Mask::new(rule, info.roles, len)),
+            };
+            let wanted = taps.wanted_rows(&info, layer);
+            if !wanted.is_empty() {
+                let queries: Vec<usize> = wanted.iter().map(|token| token - info.first_token).collect();
+                taps.on_rows(&info, layer, &wanted, &rows(q, &k, &segment, &queries, plan)?)?;
+            }
+            if together {
+                segments.push(segment);
+            } else {
+                let alone = Segment { queries: 0..len, ..segment };
+                outputs.push(attend(&own(q)?, &k, &v, &[alone], plan)?);
+            }
+            start += len;
+        }
+        let mixed = match outputs.len() {
+            0 => attend(q, k, v, &segments, plan)?,
+            1 => outputs.remove(0),
+            _ => Tensor::cat(&outputs, 0)?,
+        };
+        self.each(mixed, |taps, info, mixed| {
+            let Some(scales) = taps.head_scales(info, layer) else { return Ok(mixed) };
+            let scales = Tensor::from_vec(scales, (1, info.num_heads, 1), mixed.device())?;
+            Ok(mixed.broadcast_mul(&scales.to_dtype(mixed.dtype())?)?)
+        })
     }
 }
 
@@ -95,45 +186,22 @@ impl SelfAttention {
     }
 
     /// x: [T, D] -> [T, D].
-    fn forward(
-        &self,
-        x: &Tensor,
-        layer: LayerIdx,
-        rule: MaskRule,
-        shared: &mut Shared<'_>,
-        taps: &mut Taps<'_, '_>,
-    ) -> Result<Tensor> {
-        let (num_tokens, compute, info) = (x.dim(0)?, shared.compute, shared.info);
+    fn forward(&self, x: &Tensor, layer: LayerIdx, shared: &mut Shared<'_, '_>) -> Result<Tensor> {
+        let (num_tokens, compute) = (x.dim(0)?, shared.compute);
         let heads = |y: Tensor, n: usize, norm: Option<&Norm>| -> Result<Tensor> {
-            let mut y = y.reshape((num_tokens, n, self.head_dim))?;
-            if let Some(norm) = norm {
-                y = norm.forward(&y, &compute)?;
+            let y = y.reshape((num_tokens, n, self.head_dim))?;
+            match norm {
+                Some(norm) => norm.forward(&y, &compute),
+                None => Ok(y),
             }
-            Ok(y.transpose(0, 1)?.contiguous()?)
         };
         let q = heads(self.q_proj.forward(x, &compute)?, self.num_heads, self.q_norm.as_ref())?;
         let k = heads(self.k_proj.forward(x, &compute)?, self.num_kv_heads, self.k_norm.as_ref())?;
         let v = heads(self.v_proj.forward(x, &compute)?, self.num_kv_heads, None)?;
         let q = shared.rotary.apply(&q, &compute)?;
         let k = shared.rotary.apply(&k, &compute)?;
-        let (k, v) = match &mut shared.cache {
-            Some(cache) => cache.append(layer, &k, &v)?,
-            None => (k, v),
-        };
-        let scale = 1.0 / (self.head_dim as f64).sqrt();
-        let wanted = taps.wanted_rows(&info, layer);
-        let queries: Vec<usize> = wanted.iter().map(|token| token - info.first_token).collect();
-        let attended = attend(&q, &k, &v, scale, Some(shared.mask(rule, x)?), &queries, &compute)?;
-        if let Some(rows) = &attended.rows {
-            taps.on_rows(&info, layer, &wanted, rows)?;
-        }
-        let mut mixed = attended.output;
-        if let Some(scales) = taps.head_scales(&info, layer) {
-            let scales = Tensor::from_vec(scales, (self.num_heads, 1, 1), mixed.device())?;
-            mixed = mixed.broadcast_mul(&scales.to_dtype(mixed.dtype())?)?;
-        }
-        let mixed = mixed.transpose(0, 1)?.contiguous()?.flatten_from(1)?;
-        self.o_proj.forward(&mixed, &compute)
+        let mixed = shared.attend(&q, &k, &v, layer)?;
+        self.o_proj.forward(&mixed.flatten_from(1)?, &compute)
     }
 }
 
@@ -157,8 +225,9 @@ impl Mlp {
 
     /// down(silu(gate(x)) * up(x)) (`SwiGLU`, Shazeer 2020).
     fn forward(&self, x: &Tensor, compute: &Compute<'_>) -> Result<Tensor> {
-        let gate = self.gate_proj.forward(x, compute)?.silu()?;
-        self.down_proj.forward(&(gate * self.up_proj.forward(x, compute)?)?, compute)
+        let gated = self.gate_proj.forward(x, compute)?;
+        let gated = gate(&gated, &self.up_proj.forward(x, compute)?, Activation::Silu, compute)?;
+        self.down_proj.forward(&gated, compute)
     }
 }
 
@@ -181,19 +250,12 @@ impl DecoderLayer {
         })
     }
 
-    fn forward(
-        &self,
-        x: &Tensor,
-        layer: LayerIdx,
-        rule: MaskRule,
-        shared: &mut Shared<'_>,
-        taps: &mut Taps<'_, '_>,
-    ) -> Result<Tensor> {
+    fn forward(&self, x: &Tensor, layer: LayerIdx, shared: &mut Shared<'_, '_>) -> Result<Tensor> {
         let compute = shared.compute;
         let normed = self.input_layernorm.forward(x, &compute)?;
-        let x = (x + self.self_attn.forward(&normed, layer, rule, shared, taps)?)?;
+        let x = add(x, &self.self_attn.forward(&normed, layer, shared)?, compute.isa)?;
         let normed = self.post_attention_layernorm.forward(&x, &compute)?;
-        Ok((&x + self.mlp.forward(&normed, &compute)?)?)
+        add(&x, &self.mlp.forward(&normed, &compute)?, compute.isa)
     }
 
     fn each_part(&mut self, visit: &mut Visit<'_>) -> Result<()> {
@@ -237,7 +299,7 @@ impl TextModel {
     /// `language_model.*` and, where untied, `lm_head.weight`.
     pub fn load(loader: &Loader<'_>, config: &TextConfig) -> Result<Self> {
         let (embed_tokens, lm_head) = load_ends(loader, config)?;
-        let tied = lm_head.is_none();
+        let (tied, dtype) = (lm_head.is_none(), loader.precision.dtype);
         let lm_head = lm_head.unwrap_or_else(|| embed_tokens.rows().clone());
         let layers = (0..config.num_layers)
             .map(|i| DecoderLayer::load(loader, &format!("language_model.layers.{i}"), config))
@@ -246,7 +308,7 @@ impl TextModel {
             embed_tokens,
             layers,
             norm: Norm::rms(loader, "language_model.norm", config.hidden_size, config.rms_norm_eps)?,
-            lm_head: Linear::from_parts(HEAD, lm_head, None),
+            lm_head: Linear::from_parts(HEAD, lm_head, None, dtype),
             tied,
             inverse_frequencies: inverse_frequencies(config.head_dim, config.rotary.theta),
             config: config.clone(),
@@ -276,44 +338,47 @@ impl TextModel {
         visit(Part::Linear(&mut self.lm_head))
     }
 
-    /// Runs the decoder: [T, D] embeddings -> [T, D] after the final norm. The cache then holds the tokens.
-    pub fn forward(&self, mut pass: Pass<'_>, taps: &mut [&mut dyn Tap]) -> Result<Tensor> {
-        let mut taps = Taps(taps);
-        let num_tokens = pass.positions.len();
-        let info = PassInfo {
-            first_token: pass.cache.as_ref().map_or(0, |cache| cache.len()),
-            roles: pass.roles,
-            num_layers: self.layers.len(),
-            num_heads: self.config.num_heads,
-        };
-        assert_eq!(info.tokens().len(), num_tokens, "roles cover the cache and this pass");
+    /// Runs the decoder: [T, D] embeddings -> [T, D] after the final norm. Caches then hold the tokens.
+    pub fn forward(&self, pass: Pass<'_, '_>) -> Result<Tensor> {
         let mut x = pass.embeddings;
+        let num_tokens: usize = pass.sequences.iter().map(Sequence::len).sum();
+        assert_eq!(num_tokens, pass.positions.len(), "roles cover the caches and this pass");
         let angles = text_angles(pass.positions, &self.inverse_frequencies, &self.config.rotary);
         let rotary = Rotary::from_angles(&angles, self.inverse_frequencies.len(), x.dtype(), x.device())?;
-        let cache = pass.cache.take();
-        let mut shared = Shared { info, rotary, compute: pass.compute, masks: Vec::new(), cache };
-        x = taps.on_hidden(&info, Site::Embedding, x)?;
+        let mut shared =
+            Shared { config: &self.config, sequences: pass.sequences, rotary, compute: pass.compute };
+        x = shared.on_hidden(Site::Embedding, x)?;
         for (i, layer) in self.layers.iter().enumerate() {
             pass.compute.check()?;
             if let Some(phase) = pass.phase {
                 let progress = Progress { phase, done: i, total: self.layers.len() };
                 pass.compute.observer.progress(progress)?;
             }
-            let layer_idx = LayerIdx(i);
-            let rule = taps.edit_mask(&info, layer_idx, pass.rule);
-            x = layer.forward(&x, layer_idx, rule, &mut shared, &mut taps)?;
-            x = taps.on_hidden(&info, Site::AfterLayer(layer_idx), x)?;
+            x = layer.forward(&x, LayerIdx(i), &mut shared)?;
+            x = shared.on_hidden(Site::AfterLayer(LayerIdx(i)), x)?;
             if let Some((positions, features)) = pass.deepstack
                 && let Some(features) = features.get(i)
             {
                 x = x.index_add(positions, features, 0)?;
             }
         }
-        if let Some(cache) = shared.cache {
-            cache.advance(num_tokens);
-        }
         x = self.norm.forward(&x, &pass.compute)?;
-        taps.on_hidden(&info, Site::FinalNorm, x)
+        x = shared.on_hidden(Site::FinalNorm, x)?;
+        for mut sequence in shared.sequences {
+            let new = sequence.len();
+            if let Some(cache) = &mut sequence.cache {
+                cache.advance(new);
+            }
+        }
+        Ok(x)
+    }
+
+    /// -log p of targets, [M], from the hidden states after the final norm that predict them, [M, D]. Scores of
+    /// the whole vocabulary exist for a few positions at a time.
+    pub fn losses(&self, hidden: &Tensor, targets: &[u32], compute: &Compute<'_>) -> Result<Tensor> {
+        let latents = self.embed_tokens.latents().filter(|_| self.tied);
+        let latents = latents.map(|latents| LatentHead { rows: &latents.rows, ids: &latents.token_ids });
+        cross_entropy(hidden, self.lm_head.weight(), latents, targets, compute.isa)
     }
 
     /// Output scores: [T, D] after the final norm -> [T, V], V grown by latents past the vocabulary.
@@ -330,8 +395,10 @@ impl TextModel {
             columns[*id as usize] = (vocab + i) as u32;
         }
         let impossible = (logits.narrow(1, 0, 1)?.zeros_like()? + f64::NEG_INFINITY)?;
-        let rows = latents.rows.to_dtype(hidden.dtype())?;
-        let both = Tensor::cat(&[&logits, &hidden.matmul(&rows.t()?)?, &impossible], D::Minus1)?;
+        // As the reference does it: rows of latents are rounded to the type of the others.
+        let rows = latents.rows.to_dtype(hidden.dtype())?.to_dtype(DType::F32)?;
+        let own = hidden.to_dtype(DType::F32)?.matmul(&rows.t()?)?.to_dtype(logits.dtype())?;
+        let both = Tensor::cat(&[&logits, &own, &impossible], D::Minus1)?;
         let columns = Tensor::from_vec(columns, width, hidden.device())?;
         Ok(both.index_select(&columns, 1)?)
     }
@@ -341,24 +408,26 @@ impl TextModel {
 ///
 /// Tied or not by what the files hold, as transformers 5 decides: where the config ties and both are there,
 /// they stay apart if they differ; where only one is there, it serves as both.
-fn load_ends(loader: &Loader<'_>, config: &TextConfig) -> Result<(Embedding, Option<Tensor>)> {
+fn load_ends(loader: &Loader<'_>, config: &TextConfig) -> Result<(Embedding, Option<Weight>)> {
     let shape = [config.vocab_size, config.hidden_size];
-    let (head_name, rows_name) = (format!("{HEAD}.weight"), format!("{}.weight", super::embedding::NAME));
+    let (head_name, rows_name) = (format!("{HEAD}.weight"), format!("{}.weight", embedding::NAME));
     let has_head = loader.has(&head_name);
-    if config.tied.unwrap_or(!has_head) {
-        if has_head && !loader.has(&rows_name) {
-            return Ok((Embedding::from_rows(loader.tensor(&head_name, &shape)?), None));
-        }
-        let embedding = Embedding::load(loader, config.vocab_size, config.hidden_size)?;
-        if !has_head {
-            return Ok((embedding, None));
-        }
-        let head = loader.tensor(&head_name, &shape)?;
-        let differs = loader.reads_values() && differ(embedding.rows(), &head)?;
-        return Ok((embedding, differs.then_some(head)));
+    let from_rows = |rows| -> Result<Embedding> {
+        Ok(Embedding::from_rows(loader.weight(rows)?, loader.precision.dtype))
+    };
+    let ties = config.tied.unwrap_or(!has_head);
+    if ties && has_head && !loader.has(&rows_name) {
+        return Ok((from_rows(loader.tensor(&head_name, &shape)?)?, None));
+    }
+    if ties && !has_head {
+        return Ok((from_rows(loader.tensor(&rows_name, &shape)?)?, None));
     }
     let head = loader.tensor(&head_name, &shape)?;
-    Ok((Embedding::load(loader, config.vocab_size, config.hidden_size)?, Some(head)))
+    let rows = loader.tensor(&rows_name, &shape)?;
+    let same = ties && (!loader.reads_values() || !differ(&rows, &head)?);
+    let rows = from_rows(rows)?;
+    let head = if same { None } else { Some(loader.weight(head)?) };
+    Ok((rows, head))
 }
 
 fn differ(a: &Tensor, b: &Tensor) -> Result<bool> {

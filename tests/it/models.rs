@@ -11,9 +11,10 @@ use livr_explorer::data::sample::Sample;
 use livr_explorer::engine::models::Models;
 use livr_explorer::engine::protocol::{ModelId, Request};
 use livr_explorer::error::{Error, Result};
+use livr_explorer::model::Model;
 use livr_explorer::model::compute::{Blocks, Compute};
 use livr_explorer::model::tap::{PassInfo, Site, Tap};
-use livr_explorer::model::text::Pass;
+use livr_explorer::model::text::{Pass, Sequence};
 use livr_explorer::model::to_host;
 use livr_explorer::progress::{Observer, Phase, Progress, Unobserved};
 use livr_explorer::settings::{AttentionRows, Capture, DtypeChoice, MaskKind, MaskRule, Settings};
@@ -151,7 +152,7 @@ fn a_model_that_does_not_fit_is_refused_before_it_is_read_or_others_make_room() 
     let (small, large) = (id("qwen3_vl", false), id("qwen2_5_vl_big", false));
     let (mut models, memory) = machine(1 << 20);
     let problem = models.open(&large, &reads).unwrap_err().to_string();
-    for word in ["model needs", "MiB as f32, 1.0 MiB are free", "not even as bf16"] {
+    for word in ["model needs", "MiB as f32, 1.0 MiB are free", "a smaller model would fit"] {
         assert!(problem.contains(word), "{problem}");
     }
     assert_eq!(reads.tensors.get(), 0);
@@ -174,7 +175,7 @@ fn need_of(id: &ModelId) -> u64 {
     use livr_explorer::checkpoint::folder::Folder;
     use livr_explorer::engine::session::Unread;
     let unread = Unread::open(&id.base, Folder::open(id.base.source.path().unwrap()).unwrap()).unwrap();
-    unread.need(unread.dtype()).total()
+    unread.need(unread.precision()).total()
 }
 
 #[test]
@@ -332,6 +333,21 @@ impl Tap for Keep {
     }
 }
 
+/// A pass over as many tokens as there are roles, under the eyes of taps.
+fn watched<'a>(model: &Model, roles: &'a [Role], taps: Vec<&'a mut dyn Tap>) -> Vec<f32> {
+    let ids: Vec<u32> = (5..5 + roles.len() as u32).collect();
+    let positions: Vec<[i64; 3]> = (0..roles.len() as i64).map(|i| [i; 3]).collect();
+    let pass = Pass {
+        embeddings: model.text.embedding().forward(&ids).unwrap(),
+        positions: &positions,
+        sequences: vec![Sequence { roles, rule: MaskKind::Standard.rule(), cache: None, taps }],
+        deepstack: None,
+        phase: None,
+        compute: Compute::default(),
+    };
+    to_host(&model.text.forward(pass).unwrap()).unwrap().data().to_vec()
+}
+
 #[test]
 fn taps_chain_and_reach_hidden_states_masks_heads_and_rows() {
     use Role::{Image, Latent, Prompt};
@@ -340,36 +356,24 @@ fn taps_chain_and_reach_hidden_states_masks_heads_and_rows() {
     models.open(&model, &Unobserved).unwrap();
     let model = models.session(&model).unwrap().model();
     let roles = [Prompt, Image, Image, Prompt, Latent, Prompt];
-    let ids = [5, 6, 7, 8, 9, 10];
-    let positions: Vec<[i64; 3]> = (0..6).map(|i| [i; 3]).collect();
-    let forward = |taps: &mut [&mut dyn Tap]| {
-        let pass = Pass {
-            embeddings: model.text.embedding().forward(&ids).unwrap(),
-            positions: &positions,
-            roles: &roles,
-            rule: MaskKind::Standard.rule(),
-            deepstack: None,
-            cache: None,
-            phase: None,
-            compute: Compute::default(),
-        };
-        to_host(&model.text.forward(pass, taps).unwrap()).unwrap().data().to_vec()
-    };
-    let plain = forward(&mut []);
-    assert_eq!(forward(&mut [&mut Steer(LayerIdx(1), 1.0), &mut Heads(LayerIdx(0), vec![1.0; 4])]), plain);
+    macro_rules! forward {
+        ($($tap:expr),*) => { watched(model, &roles, vec![$($tap),*]) };
+    }
+    let plain = forward!();
+    assert_eq!(forward!(&mut Steer(LayerIdx(1), 1.0), &mut Heads(LayerIdx(0), vec![1.0; 4])), plain);
     // Two steering taps act one after the other: 0.5 times 2 is nothing, 0.5 alone is something.
     let steer = |factor| Steer(LayerIdx(0), factor);
-    assert_eq!(forward(&mut [&mut steer(0.5), &mut steer(2.0)]), plain);
-    assert_ne!(forward(&mut [&mut steer(0.5)]), plain);
-    let silent = forward(&mut [&mut Heads(LayerIdx(1), vec![0.0; 4])]);
+    assert_eq!(forward!(&mut steer(0.5), &mut steer(2.0)), plain);
+    assert_ne!(forward!(&mut steer(0.5)), plain);
+    let silent = forward!(&mut Heads(LayerIdx(1), vec![0.0; 4]));
     assert_ne!(silent, plain);
     // Factors of several taps multiply.
     let mut halves = [Heads(LayerIdx(1), vec![0.0; 4]), Heads(LayerIdx(1), vec![3.0; 4])];
     let [a, b] = &mut halves;
-    assert_eq!(forward(&mut [a, b]), silent);
+    assert_eq!(forward!(a, b), silent);
     // The mask is edited from layer 1 on only, and two taps that want different rows each get their own.
     let (mut first, mut last) = (Keep(3, Vec::new()), Keep(5, Vec::new()));
-    let edited = forward(&mut [&mut Block(LayerIdx(1)), &mut first, &mut last]);
+    let edited = forward!(&mut Block(LayerIdx(1)), &mut first, &mut last);
     assert_ne!(edited, plain);
     for keep in [&first, &last] {
         for (layer, rows) in keep.1.iter().enumerate() {

@@ -1,7 +1,8 @@
 //! Captured rows: equal to the full matrix, zero where blocked, one in sum; both kinds of operations agree.
 
 use livr_explorer::array::Array;
-use livr_explorer::model::compute::{Blocks, Compute, Math};
+use livr_explorer::model::compute::{Blocks, Compute};
+use livr_explorer::ops::isa::Isa;
 use livr_explorer::progress::Unobserved;
 use livr_explorer::settings::{AttentionRows, Capture, HiddenLayers, HiddenRows, MaskKind};
 use livr_explorer::trace::Trace;
@@ -87,28 +88,31 @@ fn check_blocked(trace: &Trace, mask: MaskKind) {
 }
 
 #[test]
-fn fused_and_differentiable_operations_agree() {
+fn every_instruction_set_gives_the_same_run() {
     for fixture in ["qwen2_5_vl", "qwen3_vl"] {
         let mut session = session(fixture);
         let case = Case::named(fixture, "bottleneck");
         let settings = case.settings(everything());
-        let mut run = |math| {
-            let compute = Compute { math, ..Compute::default() };
+        let mut run = |isa| {
+            let compute = Compute { isa, ..Compute::default() };
             session.run_with(&case.sample(), &settings, &compute).unwrap()
         };
-        let (fused, plain) = (run(Math::Fused), run(Math::Differentiable));
-        let pairs = [
-            (fused.logits.as_ref().unwrap(), plain.logits.as_ref().unwrap()),
-            (&fused.hidden_states.as_ref().unwrap().values, &plain.hidden_states.as_ref().unwrap().values),
-            (fused.attentions.as_ref().unwrap(), plain.attentions.as_ref().unwrap()),
-        ];
-        for (a, b) in pairs {
-            assert!(relative_error(a.data(), b.data()) < 1e-5);
+        let least = run(Isa::Baseline);
+        for isa in Isa::available() {
+            let other = run(isa);
+            let pairs = [
+                (least.logits.as_ref().unwrap(), other.logits.as_ref().unwrap()),
+                (&least.hidden_states.as_ref().unwrap().values, &other.hidden_states.as_ref().unwrap().values),
+                (least.attentions.as_ref().unwrap(), other.attentions.as_ref().unwrap()),
+            ];
+            for (a, b) in pairs {
+                assert!(relative_error(a.data(), b.data()) < 1e-5, "{isa:?}");
+            }
+            assert_eq!(
+                least.generated.iter().map(|t| t.id).collect::<Vec<_>>(),
+                other.generated.iter().map(|t| t.id).collect::<Vec<_>>()
+            );
         }
-        assert_eq!(
-            fused.generated.iter().map(|t| t.id).collect::<Vec<_>>(),
-            plain.generated.iter().map(|t| t.id).collect::<Vec<_>>()
-        );
     }
 }
 

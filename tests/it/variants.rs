@@ -7,10 +7,11 @@ use livr_explorer::data::picture::Picture;
 use livr_explorer::data::sample::Sample;
 use livr_explorer::engine::inspect::inspect;
 use livr_explorer::model::Model;
-use livr_explorer::model::compute::{Compute, Math};
+use livr_explorer::model::compute::Compute;
 use livr_explorer::model::loader::Loader;
-use livr_explorer::model::text::Pass;
+use livr_explorer::model::text::{Pass, Sequence};
 use livr_explorer::model::to_host;
+use livr_explorer::ops::isa::Isa;
 use livr_explorer::progress::Unobserved;
 use livr_explorer::settings::{Decoding, DtypeChoice, LatentChoice, MaskKind, MaskRule, Published, Settings};
 use livr_explorer::units::Role;
@@ -44,8 +45,8 @@ fn whatever_peft_saves_computes_what_peft_computes() {
         let decoding = Decoding { max_new_tokens: 1, ..Decoding::default() };
         let settings = Settings { mask, decoding, capture: logits(), ..Settings::default() };
         let golden = Golden::read(&folder.join("golden.safetensors"));
-        for math in [Math::Fused, Math::Differentiable] {
-            let compute = Compute { math, ..Compute::default() };
+        for isa in Isa::available() {
+            let compute = Compute { isa, ..Compute::default() };
             let trace = loaded.run_with(&sample, &settings, &compute).unwrap();
             let ids: Vec<i64> = trace.input_ids.iter().map(|id| i64::from(*id)).collect();
             assert_eq!(ids, golden.integers("input_ids"), "{name}: input_ids");
@@ -155,7 +156,7 @@ fn positions_far_along_turn_as_the_references_do() {
         let folder = Folder::open(fixture(family).join("model")).unwrap();
         let source = Safetensors::open(&folder).unwrap();
         let cpu = candle_core::Device::Cpu;
-        let loader = Loader::new(&source, candle_core::DType::F32, &cpu, &Unobserved);
+        let loader = Loader::new(&source, candle_core::DType::F32.into(), &cpu, &Unobserved);
         let model = Model::load(&loader, &ModelConfig::read(&folder).unwrap()).unwrap();
         let ids: Vec<u32> =
             golden.integers(&format!("{family}.input_ids")).iter().map(|id| *id as u32).collect();
@@ -163,17 +164,21 @@ fn positions_far_along_turn_as_the_references_do() {
         let n = ids.len();
         let positions: Vec<[i64; 3]> = (0..n).map(|i| [axes[i], axes[n + i], axes[2 * n + i]]).collect();
         assert!(positions.iter().all(|p| p.iter().all(|axis| *axis >= 16_000)));
+        let roles = vec![Role::Prompt; n];
         let pass = Pass {
             embeddings: model.text.embedding().forward(&ids).unwrap(),
             positions: &positions,
-            roles: &vec![Role::Prompt; n],
-            rule: MaskRule::CAUSAL,
+            sequences: vec![Sequence {
+                roles: &roles,
+                rule: MaskRule::CAUSAL,
+                cache: None,
+                taps: Vec::new(),
+            }],
             deepstack: None,
-            cache: None,
             phase: None,
             compute: Compute::default(),
         };
-        let hidden = to_host(&model.text.forward(pass, &mut []).unwrap()).unwrap();
+        let hidden = to_host(&model.text.forward(pass).unwrap()).unwrap();
         let error = relative_error(hidden.data(), &golden.floats(&format!("{family}.hidden")));
         assert!(error < 1e-5, "{family}: hidden states are off by {error:e}");
     }

@@ -6,7 +6,6 @@ mod qwen3;
 
 use candle_core::{DType, Device, Tensor};
 
-use super::attention::attend_segments;
 use super::compute::Compute;
 use super::linear::Linear;
 use super::loader::Loader;
@@ -14,6 +13,7 @@ use super::parts::{Part, Visit};
 use super::rotary::{Rotary, inverse_frequencies};
 use crate::checkpoint::config::{VisionConfig, VisionKind};
 use crate::error::Result;
+use crate::ops::attention::{Segment, attend};
 use crate::units::GridThw;
 
 /// What the language model reads of the images.
@@ -23,6 +23,17 @@ pub struct VisualFeatures {
     pub tokens: Tensor,
     /// For the first decoder layers, features added at the visual tokens, [n, D] each.
     pub deepstack: Vec<Tensor>,
+}
+
+impl VisualFeatures {
+    /// Those of a stretch of the visual tokens.
+    pub fn narrow(&self, start: usize, len: usize) -> Result<Self> {
+        let part = |x: &Tensor| Ok(x.narrow(0, start, len)?);
+        Ok(Self {
+            tokens: part(&self.tokens)?,
+            deepstack: self.deepstack.iter().map(part).collect::<Result<_>>()?,
+        })
+    }
 }
 
 /// Patches in, visual tokens out.
@@ -97,9 +108,9 @@ pub fn axial_rotary(
 pub fn load_patch_embed(loader: &Loader<'_>, c: &VisionConfig, bias: bool) -> Result<Linear> {
     let name = "visual.patch_embed.proj";
     let shape = [c.hidden_size, c.in_channels, c.temporal_patch_size, c.patch_size, c.patch_size];
-    let weight = loader.tensor_as(&format!("{name}.weight"), &shape, &[c.hidden_size, c.patch_dim()])?;
+    let weight = loader.linear(&format!("{name}.weight"), &shape, [c.hidden_size, c.patch_dim()])?;
     let bias = bias.then(|| loader.tensor(&format!("{name}.bias"), &[c.hidden_size])).transpose()?;
-    Ok(Linear::from_parts(name, weight, bias))
+    Ok(Linear::from_parts(name, weight, bias, loader.precision.dtype))
 }
 
 /// Self-attention of a vision block.
@@ -120,25 +131,22 @@ impl VisionAttention {
         })
     }
 
-    /// x: [P, D] -> [P, D], attention within each of the consecutive segments.
+    /// x: [P, D] -> [P, D], attention within each of the segments.
     pub fn forward(
         &self,
         x: &Tensor,
         rotary: &Rotary,
-        segments: &[usize],
+        segments: &[Segment],
         compute: &Compute<'_>,
     ) -> Result<Tensor> {
         let (num_patches, width) = x.dims2()?;
         let head_dim = width / self.num_heads;
         let qkv = self.qkv.forward(x, compute)?.reshape((num_patches, 3, self.num_heads, head_dim))?;
         let part = |i: usize| -> Result<Tensor> { Ok(qkv.narrow(1, i, 1)?.squeeze(1)?) };
-        let turned = |x: Tensor| -> Result<Tensor> {
-            let wide = x.transpose(0, 1)?.to_dtype(DType::F32)?;
-            Ok(rotary.apply(&wide, compute)?.to_dtype(x.dtype())?.transpose(0, 1)?)
-        };
-        let (q, k, v) = (turned(part(0)?)?, turned(part(1)?)?, part(2)?);
-        let scale = 1.0 / (head_dim as f64).sqrt();
-        self.proj.forward(&attend_segments(&q, &k, &v, segments, scale, compute)?, compute)
+        let (q, k) = (rotary.apply(&part(0)?, compute)?, rotary.apply(&part(1)?, compute)?);
+        compute.check()?;
+        let mixed = attend(&q, &k, &part(2)?, segments, compute.attention(head_dim))?;
+        self.proj.forward(&mixed.flatten_from(1)?, compute)
     }
 
     /// Its linear layers.

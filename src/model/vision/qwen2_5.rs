@@ -12,8 +12,11 @@ use crate::error::Result;
 use crate::model::compute::Compute;
 use crate::model::linear::Linear;
 use crate::model::loader::Loader;
-use crate::model::norm::{Norm, activate};
+use crate::model::norm::{Norm, gate};
 use crate::model::parts::{Part, Visit};
+use crate::ops::attention::Segment;
+use crate::ops::elementwise::add;
+use crate::ops::gelu::{Form, gelu};
 use crate::progress::{Phase, Progress};
 use crate::units::GridThw;
 
@@ -45,8 +48,9 @@ impl Block {
     }
 
     fn mlp(&self, x: &Tensor, compute: &Compute<'_>) -> Result<Tensor> {
-        let gate = activate(&self.gate_proj.forward(x, compute)?, self.activation)?;
-        self.down_proj.forward(&(gate * self.up_proj.forward(x, compute)?)?, compute)
+        let gated = self.gate_proj.forward(x, compute)?;
+        let gated = gate(&gated, &self.up_proj.forward(x, compute)?, self.activation, compute)?;
+        self.down_proj.forward(&gated, compute)
     }
 
     fn each_part(&mut self, visit: &mut Visit<'_>) -> Result<()> {
@@ -114,18 +118,20 @@ impl VisionTower for Tower {
             self.patch_embed.forward(patches, compute)?.index_select(&Tensor::new(order, device)?, 0)?;
         let rotary = axial_rotary(&positions, c.hidden_size / c.num_heads, c.rope_theta, device)?;
         let window_lengths: Vec<usize> = windows.lengths.iter().map(|tokens| tokens * per_token).collect();
-        let frames = frame_lengths(grids);
+        let windowed = Segment::consecutive(&window_lengths);
+        let frames = Segment::consecutive(&frame_lengths(grids));
         for (i, block) in self.blocks.iter().enumerate() {
             let progress = Progress { phase: Phase::Vision, done: i, total: self.blocks.len() };
             compute.observer.progress(progress)?;
-            let segments = if self.full_attention_blocks.contains(&i) { &frames } else { &window_lengths };
+            let segments = if self.full_attention_blocks.contains(&i) { &frames } else { &windowed };
             let normed = block.norm1.forward(&x, compute)?;
-            x = (&x + block.attn.forward(&normed, &rotary, segments, compute)?)?;
-            x = (&x + block.mlp(&block.norm2.forward(&x, compute)?, compute)?)?;
+            x = add(&x, &block.attn.forward(&normed, &rotary, segments, compute)?, compute.isa)?;
+            x = add(&x, &block.mlp(&block.norm2.forward(&x, compute)?, compute)?, compute.isa)?;
         }
         let merged = self.ln_q.forward(&x, compute)?;
         let merged = merged.reshape((windows.order.len(), per_token * c.hidden_size))?;
-        let inner = self.merge_in.forward(&merged, compute)?.gelu_erf()?;
+        let inner = self.merge_in.forward(&merged, compute)?;
+        let inner = gelu(&inner, Form::Erf, compute.isa)?;
         let merged = self.merge_out.forward(&inner, compute)?;
         let mut back = vec![0u32; windows.order.len()];
         for (place, token) in windows.order.iter().enumerate() {

@@ -14,6 +14,9 @@ use crate::model::linear::Linear;
 use crate::model::loader::Loader;
 use crate::model::norm::{Norm, activate};
 use crate::model::parts::{Part, Visit};
+use crate::ops::attention::Segment;
+use crate::ops::elementwise::add;
+use crate::ops::gelu::{Form, gelu};
 use crate::progress::{Phase, Progress};
 use crate::units::GridThw;
 
@@ -43,7 +46,7 @@ impl Block {
     }
 
     fn mlp(&self, x: &Tensor, compute: &Compute<'_>) -> Result<Tensor> {
-        self.fc2.forward(&activate(&self.fc1.forward(x, compute)?, self.activation)?, compute)
+        self.fc2.forward(&activate(&self.fc1.forward(x, compute)?, self.activation, compute)?, compute)
     }
 
     fn each_part(&mut self, visit: &mut Visit<'_>) -> Result<()> {
@@ -87,7 +90,7 @@ impl Merger {
         } else {
             self.norm.forward(x, compute)?.reshape((rows, self.merged))?
         };
-        self.fc2.forward(&self.fc1.forward(&x, compute)?.gelu_erf()?, compute)
+        self.fc2.forward(&gelu(&self.fc1.forward(&x, compute)?, Form::Erf, compute.isa)?, compute)
     }
 
     fn each_part(&mut self, visit: &mut Visit<'_>) -> Result<()> {
@@ -173,14 +176,14 @@ impl VisionTower for Tower {
             c.rope_theta,
             device,
         )?;
-        let frames = frame_lengths(grids);
+        let frames = Segment::consecutive(&frame_lengths(grids));
         let mut deepstack = Vec::new();
         for (i, block) in self.blocks.iter().enumerate() {
             let progress = Progress { phase: Phase::Vision, done: i, total: self.blocks.len() };
             compute.observer.progress(progress)?;
             let normed = block.norm1.forward(&x, compute)?;
-            x = (&x + block.attn.forward(&normed, &rotary, &frames, compute)?)?;
-            x = (&x + block.mlp(&block.norm2.forward(&x, compute)?, compute)?)?;
+            x = add(&x, &block.attn.forward(&normed, &rotary, &frames, compute)?, compute.isa)?;
+            x = add(&x, &block.mlp(&block.norm2.forward(&x, compute)?, compute)?, compute.isa)?;
             if let Some(place) = self.deepstack_blocks.iter().position(|block| *block == i) {
                 deepstack.push(self.deepstack_mergers[place].forward(&x, compute)?);
             }

@@ -1,0 +1,162 @@
+//! The answer of one run: which token comes next, and what is kept of it.
+
+use std::collections::BTreeSet;
+
+use super::collector::RowCollector;
+use super::sampler::{Sampler, log_softmax};
+use crate::array::Array;
+use crate::error::{Error, Result};
+use crate::input::processor::Processor;
+use crate::settings::{AttentionRows, LogitRows, Settings};
+use crate::trace::{AnswerRows, Applied, GeneratedToken, Trace};
+
+/// Likeliest tokens kept beside each generated one.
+const NUM_ALTERNATIVES: usize = 8;
+
+/// An answer as it grows.
+pub struct Decoder {
+    sampler: Sampler,
+    applied: Applied,
+    /// Every token of the sequence so far.
+    seen: BTreeSet<u32>,
+    /// Scores of the next token, [V].
+    logits: Vec<f32>,
+    ids: Vec<u32>,
+    max_new_tokens: usize,
+    open: bool,
+    rows: Option<AnswerRows>,
+    kept_logits: Option<Array>,
+}
+
+impl Decoder {
+    /// After a prompt of `input_ids` that left these scores.
+    pub fn new(
+        processor: &Processor,
+        settings: &Settings,
+        input_ids: &[u32],
+        max_new_tokens: usize,
+        after_prompt: &[f32],
+    ) -> Self {
+        let (decoding, published) = (settings.decoding, processor.generation());
+        let penalty = decoding.repetition_penalty.resolve(published.repetition_penalty).filter(|p| *p != 1.0);
+        let samples = decoding.temperature > 0.0;
+        let top_k = decoding.top_k.resolve(published.top_k).filter(|_| samples);
+        let top_p = decoding.top_p.resolve(published.top_p).filter(|p| samples && *p < 1.0);
+        Self {
+            sampler: Sampler::new(decoding.temperature, top_k, top_p, decoding.seed),
+            applied: Applied { repetition_penalty: penalty, top_k, top_p, ..Applied::default() },
+            seen: input_ids.iter().copied().collect(),
+            logits: after_prompt.to_vec(),
+            ids: Vec::new(),
+            max_new_tokens,
+            open: true,
+            rows: (settings.capture.attention != AttentionRows::Nothing).then(AnswerRows::default),
+            kept_logits: (settings.capture.logits != LogitRows::Nothing).then(Array::default),
+        }
+    }
+
+    /// Is there a token to come?
+    pub fn is_open(&self) -> bool {
+        self.open
+    }
+
+    /// Tokens so far.
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// The token chosen last.
+    pub fn last(&self) -> u32 {
+        self.ids.last().copied().unwrap_or_default()
+    }
+
+    /// Are attention rows of the answer kept?
+    pub fn keeps_rows(&self) -> bool {
+        self.rows.is_some()
+    }
+
+    /// Chooses the next token. -> is it to be fed? The last one is only where its attention row is kept.
+    pub fn choose(&mut self, processor: &Processor, trace: &mut Trace) -> Result<bool> {
+        if self.logits.iter().any(|l| l.is_nan()) {
+            return Err(Error::Request(
+                "the model's output is not a number: try --dtype f32, or check the weights".to_owned(),
+            ));
+        }
+        let id = match self.applied.repetition_penalty {
+            Some(penalty) => self.sampler.next(&penalised(&self.logits, &self.seen, penalty)),
+            None => self.sampler.next(&self.logits),
+        };
+        trace.generated.push(describe(processor, id, &self.logits));
+        if let Some(kept) = &mut self.kept_logits {
+            kept.extend(Array::new([1, self.logits.len()], std::mem::take(&mut self.logits)));
+        }
+        self.seen.insert(id);
+        self.ids.push(id);
+        processor.decode(&self.ids).trim().clone_into(&mut trace.answer);
+        self.open = self.ids.len() < self.max_new_tokens && !processor.ends_turn(id);
+        Ok(self.open || self.keeps_rows())
+    }
+
+    /// Takes the attention row of the token fed last.
+    pub fn keep_rows(&mut self, collector: Option<RowCollector>) {
+        if let (Some(rows), Some(of_token)) = (&mut self.rows, collector.and_then(RowCollector::finish)) {
+            let &[layers, heads, _, keys] = of_token.shape() else { unreachable!("attention has four axes") };
+            rows.push(of_token.reshaped([layers, heads, keys]));
+        }
+    }
+
+    /// Takes the scores of the next token, [V].
+    pub fn scores(&mut self, logits: &[f32]) {
+        self.logits = logits.to_vec();
+    }
+
+    /// Puts what was kept into the trace.
+    pub fn finish(self, trace: &mut Trace) {
+        trace.applied = Applied { max_pixels: trace.applied.max_pixels, ..self.applied };
+        trace.answer_attentions = self.rows;
+        trace.generated_logits = self.kept_logits;
+    }
+}
+
+fn describe(processor: &Processor, id: u32, logits: &[f32]) -> GeneratedToken {
+    let logprobs = log_softmax(logits);
+    let mut ranked: Vec<u32> = (0..logprobs.len() as u32).collect();
+    let count = NUM_ALTERNATIVES.min(ranked.len());
+    let by_logprob = |a: &u32, b: &u32| logprobs[*b as usize].total_cmp(&logprobs[*a as usize]);
+    ranked.select_nth_unstable_by(count - 1, by_logprob);
+    ranked.truncate(count);
+    ranked.sort_by(by_logprob);
+    let alternatives = ranked
+        .into_iter()
+        .map(|other| (other, processor.token_text(other), logprobs[other as usize].exp()))
+        .collect();
+    GeneratedToken {
+        id,
+        text: processor.token_text(id),
+        logprob: logprobs[id as usize],
+        alternatives,
+    }
+}
+
+/// Scores with those of tokens already in the sequence made less likely (CTRL, Keskar et al. 2019), as the
+/// reference's logits processor does it: prompt and image placeholders count.
+fn penalised(logits: &[f32], seen: &BTreeSet<u32>, penalty: f32) -> Vec<f32> {
+    let mut scores = logits.to_vec();
+    for id in seen {
+        if let Some(score) = scores.get_mut(*id as usize) {
+            *score = if *score < 0.0 { *score * penalty } else { *score / penalty };
+        }
+    }
+    scores
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_penalty_makes_what_was_said_less_likely_either_side_of_zero() {
+        let scores = penalised(&[2.0, -2.0, 3.0, 0.0], &BTreeSet::from([0, 1, 3, 99]), 2.0);
+        assert_eq!(scores, [1.0, -4.0, 3.0, 0.0]);
+    }
+}

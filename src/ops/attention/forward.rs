@@ -1,0 +1,264 @@
+//! The forward pass on the CPU.
+
+use rayon::prelude::*;
+
+use super::geometry::{Geometry, RowMask};
+use super::{Plan, Segment};
+use crate::ops::element::Element;
+use crate::ops::matmul::dense::{self, Threads};
+use crate::ops::matmul::packed::{Format, Matrix, Packed};
+use crate::ops::matmul::tiles::{BLOCK as TILE_BLOCK, Half};
+use crate::ops::matmul::{Left, multiply};
+use crate::ops::shared::Shared;
+
+/// Fewer queries than this are taken one by one: a step of decoding.
+const FEW_QUERIES: usize = 4;
+
+/// A stretch of queries of one segment.
+struct Task<'a> {
+    segment: &'a Segment,
+    place: usize,
+    /// Counted from the segment's first query.
+    queries: std::ops::Range<usize>,
+}
+
+fn tasks(segments: &[Segment], block: usize) -> Vec<Task<'_>> {
+    let block = block.max(1);
+    let mut all = Vec::new();
+    for (place, segment) in segments.iter().enumerate() {
+        let len = segment.queries.len();
+        all.extend((0..len).step_by(block).map(|start| Task {
+            segment,
+            place,
+            queries: start..len.min(start + block),
+        }));
+    }
+    // What looks at most keys is begun first, so that threads end together.
+    all.sort_by_key(|task| std::cmp::Reverse(task.queries.len() * (task.segment.keys.len() + task.queries.end)));
+    all
+}
+
+/// q: [T, H, d], k and v: [S, Hkv, d] -> [T, H, d].
+pub(super) fn attend<T: Element>(
+    g: Geometry,
+    q: &[T],
+    k: &[T],
+    v: &[T],
+    segments: &[Segment],
+    plan: Plan,
+) -> Vec<T> {
+    let mut out = vec![T::default(); q.len()];
+    if q.is_empty() || g.dim == 0 {
+        return out;
+    }
+    let few = segments.iter().all(|segment| segment.queries.len() < FEW_QUERIES);
+    let sides = if few {
+        Sides::AsTheyAre
+    } else if T::IS_BF16 && plan.isa.multiplies_bf16() {
+        Sides::packed(g, k, v, segments)
+    } else {
+        let wide = |values: &[T]| values.iter().map(|value| value.wide()).collect();
+        Sides::Wide { q: wide(q), k: wide(k), v: wide(v) }
+    };
+    let penalties: Vec<_> = segments.iter().map(|s| s.mask.as_ref().map(|mask| (mask, mask.penalties()))).collect();
+    let shared = Shared::new(&mut out);
+    tasks(segments, plan.block).into_par_iter().for_each(|task| {
+        let first = task.segment.queries.start + task.queries.start;
+        let range = first * g.q_width()..(first + task.queries.len()) * g.q_width();
+        #[expect(unsafe_code, reason = "tasks write rows of one tensor")]
+        // SAFETY: every query belongs to one task.
+        let out = unsafe { shared.range(range.clone()) };
+        let mask = RowMask {
+            mask: penalties[task.place].as_ref().map(|(mask, penalties)| (*mask, penalties)),
+            num_keys: task.segment.keys.len(),
+        };
+        match &sides {
+            Sides::AsTheyAre => one_by_one(g, &q[range], k, v, &task, mask, plan, out),
+            Sides::Wide { q, k, v } => wide_block(g, q, k, v, &task, mask, plan, out),
+            Sides::Packed(heads) => packed_block(g, &q[range], &heads[task.place], &task, mask, plan, out),
+        }
+    });
+    out
+}
+
+/// q, k and v as a block of queries reads them.
+enum Sides {
+    /// As they are.
+    AsTheyAre,
+    /// As f32.
+    Wide { q: Vec<f32>, k: Vec<f32>, v: Vec<f32> },
+    /// Of each segment and key-value head: k [S, d] and v turned over [d, S], as tiles of bf16.
+    Packed(Vec<Vec<(Packed, Packed)>>),
+}
+
+impl Sides {
+    fn packed<T: Element>(g: Geometry, k: &[T], v: &[T], segments: &[Segment]) -> Self {
+        let format = Format::Half(Half::Bf16);
+        let of = |segment: &Segment, head: usize| {
+            let start = segment.keys.start * g.kv_width() + head * g.dim;
+            let (len, across) = (segment.keys.len(), g.kv_width());
+            let keys = Matrix { data: &k[start..], dims: [len, g.dim], strides: [across, 1] };
+            let turned = Matrix { data: &v[start..], dims: [g.dim, len], strides: [1, across] };
+            (Packed::new(keys, format), Packed::new(turned, format))
+        };
+        let heads = |segment: &Segment| (0..g.kv_heads).into_par_iter().map(|head| of(segment, head)).collect();
+        Self::Packed(segments.par_iter().map(heads).collect())
+    }
+}
+
+/// A block of queries by products of f32.
+#[expect(clippy::too_many_arguments, reason = "one call, all of it needed")]
+fn wide_block<T: Element>(
+    g: Geometry,
+    q: &[f32],
+    k: &[f32],
+    v: &[f32],
+    task: &Task<'_>,
+    mask: RowMask<'_>,
+    plan: Plan,
+    out: &mut [T],
+) {
+    let (rows, num_keys) = (task.queries.len(), mask.keys_of_block(task.queries.end));
+    let (first_query, first_key) = (task.segment.queries.start + task.queries.start, task.segment.keys.start);
+    let mut scores = vec![0f32; rows * num_keys];
+    let mut mixed = vec![0f32; rows * g.dim];
+    for head in 0..g.heads {
+        if num_keys > 0 {
+            let (q, kv) = (g.q_rows(q, first_query, head), head / g.group());
+            let (k, v) = (g.kv_rows(k, first_key, kv), g.kv_rows(v, first_key, kv));
+            dense::multiply([rows, g.dim, num_keys], q, k.t(), plan.scale, &mut scores, num_keys, false, Threads::One);
+            softmax_rows(task, mask, plan, &mut scores, num_keys);
+            let p = dense::View::rows(&scores, num_keys);
+            dense::multiply([rows, num_keys, g.dim], p, v, 1.0, &mut mixed, g.dim, false, Threads::One);
+        }
+        for (out, mixed) in out.chunks_exact_mut(g.q_width()).zip(mixed.chunks_exact(g.dim)) {
+            let out = &mut out[head * g.dim..][..g.dim];
+            out.iter_mut().zip(mixed).for_each(|(out, value)| *out = T::narrow(*value));
+        }
+    }
+}
+
+/// A block of queries by products of bf16.
+fn packed_block<T: Element>(
+    g: Geometry,
+    q: &[T],
+    heads: &[(Packed, Packed)],
+    task: &Task<'_>,
+    mask: RowMask<'_>,
+    plan: Plan,
+    out: &mut [T],
+) {
+    let (rows, num_keys) = (task.queries.len(), mask.keys_of_block(task.queries.end));
+    if num_keys == 0 {
+        return;
+    }
+    let row_blocks = || 0..rows.div_ceil(TILE_BLOCK);
+    let mut scores = vec![0f32; rows * num_keys];
+    for head in 0..g.heads {
+        let (keys, turned) = &heads[head / g.group()];
+        let q = Matrix { data: &q[head * g.dim..], dims: [rows, g.dim], strides: [g.q_width(), 1] };
+        let left = Left::alone(q, keys, plan.isa);
+        multiply(&left, row_blocks(), keys, 0..num_keys.div_ceil(TILE_BLOCK), plan.isa, |row_block, col_block, block| {
+            let (first, left) = (col_block * TILE_BLOCK, row_block * TILE_BLOCK);
+            let width = TILE_BLOCK.min(num_keys - first);
+            for (row, sums) in (left..rows).zip(block.0.chunks_exact(TILE_BLOCK)) {
+                let out = &mut scores[row * num_keys + first..][..width];
+                out.iter_mut().zip(sums).for_each(|(score, sum)| *score = sum * plan.scale);
+            }
+        });
+        softmax_rows(task, mask, plan, &mut scores, num_keys);
+        let left = Left::alone(Matrix::new(&scores, rows, num_keys), turned, plan.isa);
+        multiply(&left, row_blocks(), turned, 0..g.dim.div_ceil(TILE_BLOCK), plan.isa, |row_block, col_block, block| {
+            let (first, left) = (col_block * TILE_BLOCK, row_block * TILE_BLOCK);
+            let width = TILE_BLOCK.min(g.dim - first);
+            for (row, sums) in (left..rows).zip(block.0.chunks_exact(TILE_BLOCK)) {
+                let out = &mut out[row * g.q_width() + head * g.dim + first..][..width];
+                out.iter_mut().zip(sums).for_each(|(out, sum)| *out = T::narrow(*sum));
+            }
+        });
+    }
+}
+
+fn softmax_rows(task: &Task<'_>, mask: RowMask<'_>, plan: Plan, scores: &mut [f32], num_keys: usize) {
+    for (query, row) in task.queries.clone().zip(scores.chunks_exact_mut(num_keys)) {
+        plan.isa.run(
+            #[inline(always)]
+            || mask.softmax(query, row),
+        );
+    }
+}
+
+/// Few queries, one after the other: k and v are read once for all heads of a group, in their own type.
+#[expect(clippy::too_many_arguments, reason = "one call, all of it needed")]
+fn one_by_one<T: Element>(
+    g: Geometry,
+    q: &[T],
+    k: &[T],
+    v: &[T],
+    task: &Task<'_>,
+    mask: RowMask<'_>,
+    plan: Plan,
+    out: &mut [T],
+) {
+    let Segment { keys, .. } = task.segment;
+    let queries = q.chunks_exact(g.q_width()).zip(out.chunks_exact_mut(g.q_width()));
+    for (query, (q, out)) in task.queries.clone().zip(queries) {
+        let num_keys = mask.keys(query);
+        let head_values = |values: &[T], key: usize, kv: usize| (keys.start + key) * g.kv_width() + kv * g.dim..values.len();
+        for kv in 0..g.kv_heads {
+            let group = kv * g.group()..(kv + 1) * g.group();
+            let mut scores = vec![0f32; g.group() * num_keys];
+            let wide_q: Vec<f32> = q[group.start * g.dim..group.end * g.dim].iter().map(|q| q.wide()).collect();
+            let mut wide = vec![0f32; g.dim];
+            let mut mixed = vec![0f32; g.group() * g.dim];
+            plan.isa.run(
+                #[inline(always)]
+                || {
+                    for key in 0..num_keys {
+                        let row = &k[head_values(k, key, kv)][..g.dim];
+                        wide.iter_mut().zip(row).for_each(|(wide, k)| *wide = k.wide());
+                        for (head, q) in wide_q.chunks_exact(g.dim).enumerate() {
+                            scores[head * num_keys + key] =
+                                crate::ops::lanes::sum2(q, &wide, |q, k| q * k) * plan.scale;
+                        }
+                    }
+                    for row in scores.chunks_exact_mut(num_keys.max(1)) {
+                        mask.softmax(query, row);
+                    }
+                    for key in 0..num_keys {
+                        let row = &v[head_values(v, key, kv)][..g.dim];
+                        wide.iter_mut().zip(row).for_each(|(wide, v)| *wide = v.wide());
+                        for (head, mixed) in mixed.chunks_exact_mut(g.dim).enumerate() {
+                            let p = scores[head * num_keys + key];
+                            mixed.iter_mut().zip(&wide).for_each(|(mixed, v)| *mixed += p * v);
+                        }
+                    }
+                },
+            );
+            let out = &mut out[group.start * g.dim..group.end * g.dim];
+            out.iter_mut().zip(mixed).for_each(|(out, value)| *out = T::narrow(value));
+        }
+    }
+}
+
+/// q: [R, H, d] of the wanted queries, k: [S, Hkv, d] of the segment -> [H, R, S].
+pub(super) fn rows(g: Geometry, q: &[f32], k: &[f32], segment: &Segment, wanted: &[usize], plan: Plan) -> Vec<f32> {
+    let num_keys = segment.keys.len();
+    let mut out = vec![0f32; g.heads * wanted.len() * num_keys];
+    if out.is_empty() {
+        return out;
+    }
+    let penalties = segment.mask.as_ref().map(|mask| (mask, mask.penalties()));
+    let mask = RowMask { mask: penalties.as_ref().map(|(mask, penalties)| (*mask, penalties)), num_keys };
+    out.par_chunks_mut(wanted.len() * num_keys).enumerate().for_each(|(head, out)| {
+        let (q, k) = (g.q_rows(q, 0, head), g.kv_rows(k, 0, head / g.group()));
+        dense::multiply([wanted.len(), g.dim, num_keys], q, k.t(), plan.scale, out, num_keys, false, Threads::One);
+        for (query, row) in wanted.iter().zip(out.chunks_exact_mut(num_keys)) {
+            plan.isa.run(
+                #[inline(always)]
+                || mask.softmax(*query, row),
+            );
+        }
+    });
+    out
+}

@@ -1,0 +1,147 @@
+//! softmax(q kᵀ · scale + mask) v (Vaswani et al. 2017), in blocks of queries.
+//!
+//! The whole tensor of probabilities [H, T, S] never exists, forward or backward: the backward pass computes each
+//! block of it again (as FlashAttention does, Dao et al. 2022). Rows that somebody wants to look at are computed on
+//! their own.
+
+mod backward;
+mod forward;
+mod geometry;
+mod mask;
+mod plain;
+
+use std::ops::Range;
+
+use candle_core::backend::BackendStorage as _;
+use candle_core::{CpuStorage, CustomOp3, Layout, Shape, Tensor, WithDType};
+
+pub use self::mask::Mask;
+pub use self::plain::{attend as plain, rows as plain_rows};
+use self::geometry::Geometry;
+use super::host::{flat, for_element, slice, values};
+use super::isa::Isa;
+use crate::error::Result;
+
+/// A stretch of queries and the keys they look at: a sequence, a window of an image.
+#[derive(Debug, Clone)]
+pub struct Segment {
+    /// Tokens of q.
+    pub queries: Range<usize>,
+    /// Tokens of k and v.
+    pub keys: Range<usize>,
+    /// Which of those keys each query may look at; all of them where there is none.
+    pub mask: Option<Mask>,
+}
+
+impl Segment {
+    /// Consecutive stretches of these lengths, each looking at all of itself.
+    pub fn consecutive(lengths: &[usize]) -> Vec<Self> {
+        let mut start = 0;
+        let mut next = |len: &usize| {
+            start += len;
+            Self { queries: start - len..start, keys: start - len..start, mask: None }
+        };
+        lengths.iter().map(&mut next).collect()
+    }
+
+    /// One sequence: all keys, for all of the queries.
+    pub fn whole(num_queries: usize, num_keys: usize, mask: Option<Mask>) -> Self {
+        Self { queries: 0..num_queries, keys: 0..num_keys, mask }
+    }
+}
+
+/// How it is computed.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan {
+    /// Factor of the scores, 1 / √d.
+    pub scale: f32,
+    /// Queries at once.
+    pub block: usize,
+    /// Instructions.
+    pub isa: Isa,
+}
+
+/// Queries at once where nothing else is asked for: four tiles of the matrix kernels.
+pub const BLOCK: usize = 64;
+
+/// q: [T, H, d], k and v: [S, Hkv, d] -> [T, H, d], each query head looking at the key-value head of its group.
+///
+/// Every query belongs to one segment. A query that may look at nothing gets zeros. NaN in a row of scores, or plus
+/// infinity, gives NaN.
+pub fn attend(q: &Tensor, k: &Tensor, v: &Tensor, segments: &[Segment], plan: Plan) -> Result<Tensor> {
+    if !q.device().is_cpu() {
+        return plain(q, k, v, segments, plan.scale);
+    }
+    let op = Attend { segments: segments.to_vec(), plan };
+    Ok(q.contiguous()?.apply_op3(&k.contiguous()?, &v.contiguous()?, op)?)
+}
+
+/// Probabilities of some queries of one segment: q [T, H, d], k [S, Hkv, d] -> [H, R, S'] in f32 for the R wanted
+/// queries, counted from the segment's first, and the S' keys of the segment. Rows sum to 1, or to 0 where a query
+/// may look at nothing. They carry no gradient.
+pub fn rows(q: &Tensor, k: &Tensor, segment: &Segment, wanted: &[usize], plan: Plan) -> Result<Tensor> {
+    if !q.device().is_cpu() {
+        return plain_rows(q, k, segment, wanted, plan.scale);
+    }
+    let geometry = Geometry::new(q.dims3()?, k.dims3()?);
+    // Of the queries only the wanted ones are read.
+    let index: Vec<u32> = wanted.iter().map(|row| (segment.queries.start + row) as u32).collect();
+    let picked = q.index_select(&Tensor::new(index, q.device())?, 0)?;
+    let keys = k.narrow(0, segment.keys.start, segment.keys.len())?;
+    let (heads, num_keys) = (geometry.heads, segment.keys.len());
+    let found = {
+        values!(qs = &picked, ks = &keys);
+        forward::rows(geometry, qs, ks, segment, wanted, plan)
+    };
+    Ok(Tensor::from_vec(found, (heads, wanted.len(), num_keys), q.device())?)
+}
+
+struct Attend {
+    segments: Vec<Segment>,
+    plan: Plan,
+}
+
+impl CustomOp3 for Attend {
+    fn name(&self) -> &'static str {
+        "attention"
+    }
+
+    fn cpu_fwd(
+        &self,
+        q: &CpuStorage,
+        q_layout: &Layout,
+        k: &CpuStorage,
+        k_layout: &Layout,
+        v: &CpuStorage,
+        v_layout: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        let geometry = Geometry::new(q_layout.shape().dims3()?, k_layout.shape().dims3()?);
+        for_element!(q.dtype(), T => {
+            let (q, k, v) =
+                (slice::<T>(q, q_layout)?, slice::<T>(k, k_layout)?, slice::<T>(v, v_layout)?);
+            let out = forward::attend(geometry, q, k, v, &self.segments, self.plan);
+            Ok((T::to_cpu_storage_owned(out), q_layout.shape().clone()))
+        })
+    }
+
+    fn bwd(
+        &self,
+        q: &Tensor,
+        k: &Tensor,
+        v: &Tensor,
+        res: &Tensor,
+        grad: &Tensor,
+    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let geometry = Geometry::new(q.dims3()?, k.dims3()?);
+        let grad = flat(grad)?;
+        let (dq, dk, dv) = {
+            values!(qs = q, ks = k, vs = v, outs = res, gs = &grad);
+            let given = backward::Given { q: qs, k: ks, v: vs, out: outs, grad: gs };
+            backward::attend(geometry, &given, &self.segments, self.plan)
+        };
+        let like = |values: Vec<f32>, like: &Tensor| {
+            Tensor::from_vec(values, like.shape(), like.device())?.to_dtype(like.dtype()).map(Some)
+        };
+        Ok((like(dq, q)?, like(dk, k)?, like(dv, v)?))
+    }
+}

@@ -1,0 +1,362 @@
+//! x Wᵀ + bias, and the low-rank updates of adapters.
+
+use std::sync::Arc;
+
+use candle_core::backend::BackendStorage as _;
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, DType, Layout, Shape, Tensor, WithDType};
+use rayon::prelude::*;
+
+use super::element::Element;
+use super::host::{for_element, slice, values};
+use super::isa::Isa;
+use super::matmul::dense::{Threads, View, multiply};
+use super::matmul::packed::{Matrix, Packed};
+use super::matmul::{product, product_back};
+use super::weight::Weight;
+use super::{lanes, rows};
+use crate::error::Result;
+
+/// x: [T, in], weight: [out, in], bias: [out] -> [T, out], in the type of x; sums in f32.
+///
+/// A dense weight and its bias get gradients where they are variables; a packed one never does.
+pub fn linear(x: &Tensor, weight: &Weight, bias: Option<&Tensor>, isa: Isa) -> Result<Tensor> {
+    match weight {
+        Weight::Packed(packed) => {
+            let op = Frozen { weight: packed.clone(), isa };
+            let x = x.contiguous()?;
+            Ok(match bias {
+                Some(bias) => x.apply_op2(&bias.contiguous()?, op)?,
+                None => x.apply_op1(op)?,
+            })
+        }
+        Weight::Dense(weight) if weight.device().is_cpu() && weight.dtype() == DType::F32 => {
+            let (x, weight) = (x.contiguous()?, weight.contiguous()?);
+            Ok(match bias {
+                Some(bias) => x.apply_op3(&weight, &bias.contiguous()?, Dense { isa })?,
+                None => x.apply_op2(&weight, Dense { isa })?,
+            })
+        }
+        Weight::Dense(weight) => plain(x, weight, bias),
+    }
+}
+
+/// The same in candle's operations.
+pub fn plain(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    let y = x.matmul(&weight.t()?)?;
+    Ok(match bias {
+        Some(bias) => y.broadcast_add(bias)?,
+        None => y,
+    })
+}
+
+fn sizes(x: &Layout, weight: (usize, usize)) -> candle_core::Result<[usize; 3]> {
+    let (rows, inner) = x.shape().dims2()?;
+    let (out, expected) = weight;
+    if inner != expected {
+        candle_core::bail!("a linear layer of {expected} inputs was given {inner}");
+    }
+    Ok([rows, inner, out])
+}
+
+/// A weight that is a tensor of f32.
+struct Dense {
+    isa: Isa,
+}
+
+/// Up to so many rows each row of the weight is read once for all of them.
+const FEW_ROWS: usize = 4;
+
+impl Dense {
+    fn forward(&self, [rows, inner, cols]: [usize; 3], x: &[f32], w: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
+        let mut out = vec![0f32; rows * cols];
+        if rows > FEW_ROWS {
+            multiply([rows, inner, cols], View::rows(x, inner), View::rows(w, inner).t(), 1.0, &mut out, cols, false, Threads::All);
+        } else {
+            for (x, out) in x.chunks_exact(inner.max(1)).zip(out.chunks_exact_mut(cols.max(1))) {
+                self.one_row(inner, x, w, out);
+            }
+        }
+        if let Some(bias) = bias {
+            rows::fill(&mut out, cols, |_, piece| {
+                for row in piece.chunks_exact_mut(cols) {
+                    row.iter_mut().zip(bias).for_each(|(y, b)| *y += b);
+                }
+            });
+        }
+        out
+    }
+
+    /// A product with one row is as fast as the weight can be read: on all threads.
+    fn one_row(&self, inner: usize, x: &[f32], w: &[f32], out: &mut [f32]) {
+        const COLUMNS: usize = 64;
+        let some = |(i, out): (usize, &mut [f32])| {
+            let w = &w[i * COLUMNS * inner..];
+            self.isa.run(
+                #[inline(always)]
+                || {
+                    for (y, w) in out.iter_mut().zip(w.chunks_exact(inner)) {
+                        *y = lanes::sum2(x, w, |x, w| x * w);
+                    }
+                },
+            );
+        };
+        if w.len() < 1 << 16 {
+            out.chunks_mut(COLUMNS).enumerate().for_each(some);
+        } else {
+            out.par_chunks_mut(COLUMNS).enumerate().for_each(some);
+        }
+    }
+
+    /// dx = grad W; dW = gradᵀ x.
+    fn back(x: &Tensor, weight: &Tensor, grad: &Tensor) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
+        let ((rows, inner), cols) = (x.dims2()?, weight.dim(0)?);
+        values!(xs = x, ws = weight, gs = grad);
+        let (x_view, w_view, g_view) = (View::rows(xs, inner), View::rows(ws, inner), View::rows(gs, cols));
+        let dx = x.track_op().then(|| {
+            let mut dx = vec![0f32; rows * inner];
+            multiply([rows, cols, inner], g_view, w_view, 1.0, &mut dx, inner, false, Threads::All);
+            Tensor::from_vec(dx, x.shape(), x.device())
+        });
+        let dw = weight.track_op().then(|| {
+            let mut dw = vec![0f32; cols * inner];
+            multiply([cols, rows, inner], g_view.t(), x_view, 1.0, &mut dw, inner, false, Threads::All);
+            Tensor::from_vec(dw, weight.shape(), weight.device())
+        });
+        Ok((dx.transpose()?, dw.transpose()?))
+    }
+}
+
+impl CustomOp2 for Dense {
+    fn name(&self) -> &'static str {
+        "linear"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        w: &CpuStorage,
+        w_layout: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        let sizes = sizes(x_layout, w_layout.shape().dims2()?)?;
+        let out = self.forward(sizes, slice(x, x_layout)?, slice(w, w_layout)?, None);
+        Ok((f32::to_cpu_storage_owned(out), (sizes[0], sizes[2]).into()))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        _res: &Tensor,
+        grad: &Tensor,
+    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
+        Self::back(x, weight, grad)
+    }
+}
+
+impl CustomOp3 for Dense {
+    fn name(&self) -> &'static str {
+        "linear-bias"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        w: &CpuStorage,
+        w_layout: &Layout,
+        bias: &CpuStorage,
+        bias_layout: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        let sizes = sizes(x_layout, w_layout.shape().dims2()?)?;
+        let bias = slice(bias, bias_layout)?;
+        let out = self.forward(sizes, slice(x, x_layout)?, slice(w, w_layout)?, Some(bias));
+        Ok((f32::to_cpu_storage_owned(out), (sizes[0], sizes[2]).into()))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        bias: &Tensor,
+        _res: &Tensor,
+        grad: &Tensor,
+    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let (dx, dw) = Self::back(x, weight, grad)?;
+        let db = bias.track_op().then(|| column_sums(grad)).transpose()?;
+        Ok((dx, dw, db))
+    }
+}
+
+/// Sums over rows: [T, n] -> [n].
+fn column_sums(grad: &Tensor) -> candle_core::Result<Tensor> {
+    let (num_rows, width) = grad.dims2()?;
+    values!(gs = grad);
+    let sums = rows::sum(num_rows, width, |range, sums| {
+        for row in gs[range.start * width..range.end * width].chunks_exact(width) {
+            sums.iter_mut().zip(row).for_each(|(sum, g)| *sum += g);
+        }
+    });
+    Tensor::from_vec(sums, width, grad.device())
+}
+
+/// A packed weight.
+struct Frozen {
+    weight: Arc<Packed>,
+    isa: Isa,
+}
+
+impl Frozen {
+    fn forward(&self, x: &CpuStorage, layout: &Layout, bias: Option<&[f32]>) -> candle_core::Result<(CpuStorage, Shape)> {
+        let [rows, inner, cols] = sizes(layout, self.weight.dims())?;
+        for_element!(x.dtype(), T => {
+            let mut out = vec![T::default(); rows * cols];
+            product(Matrix::new(slice::<T>(x, layout)?, rows, inner), &self.weight, bias, &mut out, self.isa);
+            Ok((T::to_cpu_storage_owned(out), (rows, cols).into()))
+        })
+    }
+
+    fn back(&self, x: &Tensor, grad: &Tensor) -> candle_core::Result<Option<Tensor>> {
+        values!(gs = grad);
+        let mut dx = vec![0f32; x.elem_count()];
+        product_back(gs, &self.weight, &mut dx);
+        Tensor::from_vec(dx, x.shape(), x.device())?.to_dtype(x.dtype()).map(Some)
+    }
+}
+
+impl CustomOp1 for Frozen {
+    fn name(&self) -> &'static str {
+        "linear-packed"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
+        self.forward(x, layout, None)
+    }
+
+    fn bwd(&self, x: &Tensor, _res: &Tensor, grad: &Tensor) -> candle_core::Result<Option<Tensor>> {
+        self.back(x, grad)
+    }
+}
+
+impl CustomOp2 for Frozen {
+    fn name(&self) -> &'static str {
+        "linear-packed-bias"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        bias: &CpuStorage,
+        bias_layout: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        let bias: Vec<f32> = for_element!(bias.dtype(), T => {
+            slice::<T>(bias, bias_layout)?.iter().map(|b| b.wide()).collect()
+        });
+        self.forward(x, x_layout, Some(&bias))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        bias: &Tensor,
+        _res: &Tensor,
+        grad: &Tensor,
+    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
+        let db = bias.track_op().then(|| column_sums(grad)?.to_dtype(bias.dtype())).transpose()?;
+        Ok((self.back(x, grad)?, db))
+    }
+}
+
+/// The update of `LoRA` (Hu et al. 2021): scale · (x Aᵀ) Bᵀ for a: [r, in], b: [out, r], both f32.
+///
+/// x: [T, in] in any type -> [T, out] in f32.
+pub fn low_rank(x: &Tensor, a: &Tensor, b: &Tensor, scale: f64) -> Result<Tensor> {
+    if !x.device().is_cpu() || a.dtype() != DType::F32 || b.dtype() != DType::F32 {
+        return plain_low_rank(x, a, b, scale);
+    }
+    let op = LowRank { scale: scale as f32 };
+    Ok(x.contiguous()?.apply_op3(&a.contiguous()?, &b.contiguous()?, op)?)
+}
+
+/// The same in candle's operations.
+pub fn plain_low_rank(x: &Tensor, a: &Tensor, b: &Tensor, scale: f64) -> Result<Tensor> {
+    let inner = x.to_dtype(a.dtype())?.matmul(&a.t()?)?;
+    Ok((inner.matmul(&b.t()?)? * scale)?)
+}
+
+struct LowRank {
+    scale: f32,
+}
+
+impl CustomOp3 for LowRank {
+    fn name(&self) -> &'static str {
+        "low-rank"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        a: &CpuStorage,
+        a_layout: &Layout,
+        b: &CpuStorage,
+        b_layout: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        let (rank, inner) = a_layout.shape().dims2()?;
+        let cols = b_layout.shape().dims2()?.0;
+        let [rows, ..] = sizes(x_layout, (rank, inner))?;
+        let (a, b) = (slice::<f32>(a, a_layout)?, slice::<f32>(b, b_layout)?);
+        let mut low = vec![0f32; rows * rank];
+        for_element!(x.dtype(), T => {
+            let x = slice::<T>(x, x_layout)?;
+            // A stretch of rows at a time: x is never widened whole.
+            const ROWS_AT_ONCE: usize = 256;
+            let pieces = low.par_chunks_mut((ROWS_AT_ONCE * rank).max(1)).zip(x.par_chunks((ROWS_AT_ONCE * inner).max(1)));
+            pieces.for_each(|(low, x)| {
+                let wide: Vec<f32> = x.iter().map(|x| x.wide()).collect();
+                let count = wide.len() / inner.max(1);
+                multiply([count, inner, rank], View::rows(&wide, inner), View::rows(a, inner).t(), 1.0, low, rank, false, Threads::One);
+            });
+        });
+        let mut out = vec![0f32; rows * cols];
+        multiply([rows, rank, cols], View::rows(&low, rank), View::rows(b, rank).t(), self.scale, &mut out, cols, false, Threads::All);
+        Ok((f32::to_cpu_storage_owned(out), (rows, cols).into()))
+    }
+
+    /// With h = scale · grad B: dx = h A, dA = hᵀ x, dB = scale · gradᵀ (x Aᵀ).
+    fn bwd(
+        &self,
+        x: &Tensor,
+        a: &Tensor,
+        b: &Tensor,
+        _res: &Tensor,
+        grad: &Tensor,
+    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let ((rows, inner), (cols, rank)) = (x.dims2()?, b.dims2()?);
+        let (dx, da, db) = {
+            values!(xs = x, avs = a, bs = b, gs = grad);
+            let (x_view, a_view) = (View::rows(xs, inner), View::rows(avs, inner));
+            let (b_view, g_view) = (View::rows(bs, rank), View::rows(gs, cols));
+            let mut h = vec![0f32; rows * rank];
+            multiply([rows, cols, rank], g_view, b_view, self.scale, &mut h, rank, false, Threads::All);
+            let h_view = View::rows(&h, rank);
+            let dx = x.track_op().then(|| {
+                let mut dx = vec![0f32; rows * inner];
+                multiply([rows, rank, inner], h_view, a_view, 1.0, &mut dx, inner, false, Threads::All);
+                dx
+            });
+            let mut da = vec![0f32; rank * inner];
+            multiply([rank, rows, inner], h_view.t(), x_view, 1.0, &mut da, inner, false, Threads::All);
+            let mut low = vec![0f32; rows * rank];
+            multiply([rows, inner, rank], x_view, a_view.t(), 1.0, &mut low, rank, false, Threads::All);
+            let mut db = vec![0f32; cols * rank];
+            multiply([cols, rows, rank], g_view.t(), View::rows(&low, rank), self.scale, &mut db, rank, false, Threads::All);
+            (dx, da, db)
+        };
+        let dx = dx.map(|dx| Tensor::from_vec(dx, x.shape(), x.device())?.to_dtype(x.dtype())).transpose()?;
+        let da = Tensor::from_vec(da, a.shape(), a.device())?;
+        let db = Tensor::from_vec(db, b.shape(), b.device())?;
+        Ok((dx, a.track_op().then_some(da), b.track_op().then_some(db)))
+    }
+}

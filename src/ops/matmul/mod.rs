@@ -1,0 +1,91 @@
+//! Matrix products: f32 by the `gemm` crate, 16 bits and fewer by kernels of our own on packed tiles.
+
+pub mod amx;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod code;
+pub mod dense;
+mod kernel;
+pub mod packed;
+mod quant;
+pub mod tiles;
+mod widening;
+
+use rayon::prelude::*;
+
+pub use self::kernel::{Left, multiply};
+use self::packed::{Matrix, Packed};
+use self::tiles::{BLOCK, Block};
+use super::element::Element;
+use super::isa::Isa;
+use super::shared::Shared;
+
+/// Blocks of 32 rows that share what they read of the right side, and the same the other way.
+const TASK_BLOCKS: usize = 8;
+/// More rows share it where reading it means decoding it.
+const QUANTISED_TASK_BLOCKS: usize = 32;
+
+/// out [m, n] = x [m, k] Wᵀ + bias for W [n, k]; sums in f32, on all threads.
+///
+/// Each sum is taken in the order of k, whatever the number of threads.
+pub fn product<T: Element>(x: Matrix<'_, T>, weight: &Packed, bias: Option<&[f32]>, out: &mut [T], isa: Isa) {
+    let ([rows, depth], (cols, inner)) = (x.dims, weight.dims());
+    assert_eq!(depth, inner, "inner sizes of a product");
+    assert_eq!(out.len(), rows * cols, "room for a product");
+    if rows == 0 || cols == 0 {
+        return;
+    }
+    let left = Left::new(x, weight, isa);
+    let (row_blocks, col_blocks) = (rows.div_ceil(BLOCK), cols.div_ceil(BLOCK));
+    let tall = if matches!(weight.format(), packed::Format::Half(_)) { TASK_BLOCKS } else { QUANTISED_TASK_BLOCKS };
+    let tall = tall.min(row_blocks);
+    let tasks_per_thread = 4;
+    let mut wide = TASK_BLOCKS;
+    while wide > 1 && row_blocks.div_ceil(tall) * col_blocks.div_ceil(wide) < tasks_per_thread * rayon::current_num_threads() {
+        wide /= 2;
+    }
+    let across = col_blocks.div_ceil(wide);
+    let out = Shared::new(out);
+    (0..row_blocks.div_ceil(tall) * across).into_par_iter().for_each(|task| {
+        let (top, side) = (task / across * tall, task % across * wide);
+        let (row_range, col_range) = (top..row_blocks.min(top + tall), side..col_blocks.min(side + wide));
+        multiply(&left, row_range, weight, col_range, isa, |row_block, col_block, block: &Block| {
+            let (first_row, first_col) = (row_block * BLOCK, col_block * BLOCK);
+            let width = BLOCK.min(cols - first_col);
+            for row in first_row..rows.min(first_row + BLOCK) {
+                let sums = &block.0[(row - first_row) * BLOCK..][..width];
+                #[expect(unsafe_code, reason = "tasks write blocks of one matrix")]
+                // SAFETY: no two blocks of a product share a place of the output.
+                let out = unsafe { out.range(row * cols + first_col..row * cols + first_col + width) };
+                isa.run(
+                    #[inline(always)]
+                    || match bias {
+                        Some(bias) => {
+                            for ((out, sum), bias) in out.iter_mut().zip(sums).zip(&bias[first_col..]) {
+                                *out = T::narrow(sum + bias);
+                            }
+                        }
+                        None => out.iter_mut().zip(sums).for_each(|(out, sum)| *out = T::narrow(*sum)),
+                    },
+                );
+            }
+        });
+    });
+}
+
+/// out [m, k] = grad [m, n] W for W [n, k]: the gradient of [`product`]'s left side. A few rows of W are unpacked at
+/// a time; sums over them are taken in their order.
+pub fn product_back(grad: &[f32], weight: &Packed, out: &mut [f32]) {
+    const ROWS_AT_ONCE: usize = 512;
+    let (cols, inner) = weight.dims();
+    let rows = out.len() / inner.max(1);
+    assert_eq!(grad.len(), rows * cols, "values of a gradient");
+    let mut unpacked = vec![0f32; ROWS_AT_ONCE.min(cols) * inner];
+    for start in (0..cols).step_by(ROWS_AT_ONCE) {
+        let count = ROWS_AT_ONCE.min(cols - start);
+        let unpacked = &mut unpacked[..count * inner];
+        unpacked.par_chunks_mut(inner).enumerate().for_each(|(i, row)| weight.read_row(start + i, row));
+        let (left, right) = (dense::View::new(&grad[start..], [cols, 1]), dense::View::rows(unpacked, inner));
+        dense::multiply([rows, count, inner], left, right, 1.0, out, inner, start > 0, dense::Threads::All);
+    }
+}

@@ -1,0 +1,24 @@
+//! The operations of the models: one path for answering and training.
+//!
+//! Each is a file: what it computes on the CPU with a forward and a backward pass of its own, and the same in
+//! candle's operations (`plain`), which is its yardstick in tests and what every other device runs. Values are f32,
+//! bf16 or f16; arithmetic is in f32, rounded where the reference rounds.
+
+pub mod attention;
+pub mod cross_entropy;
+pub mod element;
+pub mod elementwise;
+pub mod embedding;
+pub mod gelu;
+mod host;
+pub mod isa;
+mod lanes;
+pub mod layer_norm;
+pub mod linear;
+pub mod matmul;
+pub mod rms_norm;
+pub mod rotary;
+mod rows;
+mod shared;
+pub mod swiglu;
+pub mod weight;

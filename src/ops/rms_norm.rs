@@ -1,0 +1,122 @@
+//! x / rms(x) · weight (Zhang and Sennrich 2019).
+
+use candle_core::backend::BackendStorage as _;
+use candle_core::{CpuStorage, CustomOp2, D, DType, Layout, Shape, Tensor, WithDType};
+
+use super::element::Element;
+use super::host::{for_element, slice, values};
+use super::isa::Isa;
+use super::{lanes, rows};
+use crate::error::Result;
+
+/// x: [.., D], weight: [D] -> [.., D]. Statistics are f32; x / rms(x) is rounded to the type of x before the weight
+/// is applied, as the reference does it.
+pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f32, isa: Isa) -> Result<Tensor> {
+    if !x.device().is_cpu() {
+        return plain(x, weight, eps);
+    }
+    Ok(x.contiguous()?.apply_op2(&weight.contiguous()?, RmsNorm { eps, isa })?)
+}
+
+/// The same in candle's operations.
+pub fn plain(x: &Tensor, weight: &Tensor, eps: f32) -> Result<Tensor> {
+    let wide = x.to_dtype(DType::F32)?;
+    let mean = wide.sqr()?.mean_keepdim(D::Minus1)?;
+    let normed = wide.broadcast_div(&(mean + f64::from(eps))?.sqrt()?)?;
+    Ok(normed.to_dtype(x.dtype())?.broadcast_mul(weight)?)
+}
+
+struct RmsNorm {
+    eps: f32,
+    isa: Isa,
+}
+
+impl RmsNorm {
+    /// 1 / rms of a row.
+    #[inline(always)]
+    fn inverse(&self, row: &[f32]) -> f32 {
+        1.0 / (lanes::sum(row, |v| v * v) / row.len() as f32 + self.eps).sqrt()
+    }
+
+    fn forward<T: Element>(&self, x: &[T], weight: &[T]) -> Vec<T> {
+        let width = weight.len();
+        let mut out = vec![T::default(); x.len()];
+        let weight: Vec<f32> = weight.iter().map(|w| w.wide()).collect();
+        rows::fill(&mut out, width, |first, out| {
+            let mut row = vec![0f32; width];
+            for (x, out) in x[first * width..].chunks_exact(width).zip(out.chunks_exact_mut(width)) {
+                self.isa.run(
+                    #[inline(always)]
+                    || {
+                        row.iter_mut().zip(x).for_each(|(row, x)| *row = x.wide());
+                        let inverse = self.inverse(&row);
+                        for ((out, x), weight) in out.iter_mut().zip(&row).zip(&weight) {
+                            *out = T::narrow(T::narrow(x * inverse).wide() * weight);
+                        }
+                    },
+                );
+            }
+        });
+        out
+    }
+}
+
+impl CustomOp2 for RmsNorm {
+    fn name(&self) -> &'static str {
+        "rms-norm"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        weight: &CpuStorage,
+        weight_layout: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        let shape = x_layout.shape().clone();
+        for_element!(x.dtype(), T => {
+            let out = self.forward::<T>(slice(x, x_layout)?, slice(weight, weight_layout)?);
+            Ok((T::to_cpu_storage_owned(out), shape))
+        })
+    }
+
+    /// With n = x / rms(x) and h = grad · weight: dx = (h - n mean(h n)) / rms(x), dweight = sum of grad n.
+    fn bwd(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        _res: &Tensor,
+        grad: &Tensor,
+    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
+        let width = weight.elem_count();
+        values!(xs = x, ws = weight, gs = grad);
+        let row = |i: usize| i * width..(i + 1) * width;
+        let mut dx = vec![0f32; xs.len()];
+        rows::fill(&mut dx, width, |first, out| {
+            for (i, out) in out.chunks_exact_mut(width).enumerate() {
+                let (x, g) = (&xs[row(first + i)], &gs[row(first + i)]);
+                self.isa.run(
+                    #[inline(always)]
+                    || {
+                        let inverse = self.inverse(x);
+                        out.iter_mut().zip(g).zip(ws).for_each(|((out, g), w)| *out = g * w);
+                        let mean = lanes::sum2(out, x, |h, x| h * x) * inverse / width as f32;
+                        out.iter_mut().zip(x).for_each(|(out, x)| *out = (*out - x * inverse * mean) * inverse);
+                    },
+                );
+            }
+        });
+        let dw = weight.track_op().then(|| {
+            rows::sum(xs.len() / width.max(1), width, |range, sums| {
+                for i in range {
+                    let inverse = self.inverse(&xs[row(i)]);
+                    for ((sum, x), g) in sums.iter_mut().zip(&xs[row(i)]).zip(&gs[row(i)]) {
+                        *sum += g * x * inverse;
+                    }
+                }
+            })
+        });
+        let dw = dw.map(|dw| Tensor::from_vec(dw, weight.shape(), weight.device())?.to_dtype(weight.dtype()));
+        Ok((Some(Tensor::from_vec(dx, x.shape(), x.device())?.to_dtype(x.dtype())?), dw.transpose()?))
+    }
+}
