@@ -119,7 +119,8 @@ impl Safetensors {
 
     /// The type that most of the values have.
     pub fn stored_dtype(&self) -> DType {
-        let count = |dtype| self.entries.values().filter(|e| e.dtype == dtype).map(TensorEntry::count).sum::<usize>();
+        let count =
+            |dtype| self.entries.values().filter(|e| e.dtype == dtype).map(TensorEntry::count).sum::<usize>();
         let types = [(Dtype::F32, DType::F32), (Dtype::BF16, DType::BF16), (Dtype::F16, DType::F16)];
         types.into_iter().max_by_key(|(stored, _)| count(*stored)).map_or(DType::F32, |(_, dtype)| dtype)
     }

@@ -130,12 +130,7 @@ fn describe(processor: &Processor, id: u32, logits: &[f32]) -> GeneratedToken {
         .into_iter()
         .map(|other| (other, processor.token_text(other), logprobs[other as usize].exp()))
         .collect();
-    GeneratedToken {
-        id,
-        text: processor.token_text(id),
-        logprob: logprobs[id as usize],
-        alternatives,
-    }
+    GeneratedToken { id, text: processor.token_text(id), logprob: logprobs[id as usize], alternatives }
 }
 
 /// Scores with those of tokens already in the sequence made less likely (CTRL, Keskar et al. 2019), as the

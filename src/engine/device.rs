@@ -28,11 +28,7 @@ pub fn open(choice: DeviceChoice) -> Result<Device> {
 
 /// What a checkpoint stored as `stored` is computed in on a device.
 pub fn resolve(choice: DtypeChoice, device: &Device, stored: DType) -> Result<Precision> {
-    let native = if device.is_cpu() {
-        stored == DType::BF16 && Isa::best().multiplies_bf16()
-    } else {
-        true
-    };
+    let native = if device.is_cpu() { stored == DType::BF16 && Isa::best().multiplies_bf16() } else { true };
     let auto = if native { DType::BF16 } else { DType::F32 };
     let quantised = match choice {
         DtypeChoice::Auto => return Ok(auto.into()),
@@ -43,7 +39,8 @@ pub fn resolve(choice: DtypeChoice, device: &Device, stored: DType) -> Result<Pr
         DtypeChoice::Q4 => Format::Q4,
     };
     if !device.is_cpu() {
-        let what = "--dtype q8 and q4 run on the CPU only: expected --device cpu, or --dtype bf16 on this device";
+        let what =
+            "--dtype q8 and q4 run on the CPU only: expected --device cpu, or --dtype bf16 on this device";
         return Err(Error::Request(what.to_owned()));
     }
     Ok(Precision { dtype: auto, quantised: Some(quantised) })

@@ -90,7 +90,8 @@ pub fn run(
     let choices_secs = started.elapsed().as_secs_f64();
     let finished = |mut run: Run<'_>| {
         let timings = &mut run.trace.timings;
-        (timings.prompt_secs, timings.answer_secs, timings.choices_secs) = (prompt_secs, answer_secs, choices_secs);
+        (timings.prompt_secs, timings.answer_secs, timings.choices_secs) =
+            (prompt_secs, answer_secs, choices_secs);
         run.trace
     };
     Ok(runs.into_iter().map(finished).collect())
@@ -230,7 +231,8 @@ fn read_prompts(model: &Model, runs: &mut [Run<'_>], compute: &Compute<'_>) -> R
         start += input.num_tokens();
     }
     let visual = Tensor::new(visual, model.device())?;
-    let deepstack = deepstack.into_iter().map(|parts| Ok(Tensor::cat(&parts, 0)?)).collect::<Result<Vec<_>>>()?;
+    let deepstack =
+        deepstack.into_iter().map(|parts| Ok(Tensor::cat(&parts, 0)?)).collect::<Result<Vec<_>>>()?;
     let sequences = runs.iter_mut().zip(&mut watching).map(|(run, (rows, hidden))| {
         let mut taps: Vec<&mut dyn Tap> = vec![rows];
         taps.extend(hidden.as_mut().map(|tap| -> &mut dyn Tap { tap }));
@@ -286,7 +288,13 @@ fn feed(model: &Model, feeds: Vec<Feed<'_, '_>>, compute: &Compute<'_>) -> Resul
 /// Answers all prompts, a token of each at a time.
 fn answer(model: &Model, runs: &mut [Run<'_>], compute: &Compute<'_>) -> Result<()> {
     let start = |run: &Run<'_>| {
-        Decoder::new(run.processor, run.job.settings, &run.job.input.input_ids, run.max_new_tokens, &run.after_prompt)
+        Decoder::new(
+            run.processor,
+            run.job.settings,
+            &run.job.input.input_ids,
+            run.max_new_tokens,
+            &run.after_prompt,
+        )
     };
     let mut decoders: Vec<Decoder> = runs.iter().map(start).collect();
     let alone = runs.len() == 1;
@@ -294,7 +302,8 @@ fn answer(model: &Model, runs: &mut [Run<'_>], compute: &Compute<'_>) -> Result<
         let mut watching: Vec<Option<RowCollector>> = Vec::new();
         for (run, decoder) in runs.iter_mut().zip(&mut decoders) {
             let feeds = decoder.is_open() && {
-                let progress = Progress { phase: Phase::Answer, done: decoder.len(), total: run.max_new_tokens };
+                let progress =
+                    Progress { phase: Phase::Answer, done: decoder.len(), total: run.max_new_tokens };
                 compute.observer.progress(progress)?;
                 decoder.choose(run.processor, &mut run.trace)?
             };

@@ -74,7 +74,8 @@ impl Unread {
     pub fn check(&self, adapter: Option<&Adapter>) -> Result<()> {
         let processor = Processor::read(&self.folder, &self.config)?;
         let headers = Headers::new(&self.source);
-        let model = Model::load(&Loader::new(&headers, self.precision, &self.device, &Unobserved), &self.config)?;
+        let model =
+            Model::load(&Loader::new(&headers, self.precision, &self.device, &Unobserved), &self.config)?;
         if let Some(adapter) = adapter {
             model.with_adapter(&adapter.shapes_only())?;
             processor.with_adapter(adapter)?;
@@ -260,7 +261,8 @@ impl Session {
         let started = Instant::now();
         let (features, made) = self.visual_features(&input, compute)?;
         let vision_secs = if made { started.elapsed().as_secs_f64() } else { 0.0 };
-        let mut traces = self.answer(&[sample], vec![input], vec![features], settings, free_bytes, compute)?;
+        let mut traces =
+            self.answer(&[sample], vec![input], vec![features], settings, free_bytes, compute)?;
         let mut trace = traces.remove(0);
         (trace.timings.input_secs, trace.timings.vision_secs) = (input_secs, vision_secs);
         Ok(trace)

@@ -114,7 +114,16 @@ impl Losses {
         table.multiply(hidden, width, &mut values, self.isa);
         let count = self.ids.len();
         let mut own = vec![0f32; rows * count];
-        multiply([rows, width, count], View::rows(hidden, width), View::rows(latents, width).t(), 1.0, &mut own, count.max(1), false, Threads::One);
+        multiply(
+            [rows, width, count],
+            View::rows(hidden, width),
+            View::rows(latents, width).t(),
+            1.0,
+            &mut own,
+            count.max(1),
+            false,
+            Threads::One,
+        );
         let past = self.beyond();
         let mut beyond = vec![0f32; rows * past.len()];
         for row in 0..rows {
@@ -140,7 +149,13 @@ impl Losses {
         (SCORES_AT_ONCE / self.vocab.max(1)).max(1)
     }
 
-    fn forward(&self, table: &Table<'_>, hidden: &[f32], latents: &[f32], width: usize) -> (CpuStorage, Shape) {
+    fn forward(
+        &self,
+        table: &Table<'_>,
+        hidden: &[f32],
+        latents: &[f32],
+        width: usize,
+    ) -> (CpuStorage, Shape) {
         let mut losses = Vec::with_capacity(self.targets.len());
         let block = self.rows_at_once();
         for (hidden, targets) in hidden.chunks(block * width.max(1)).zip(self.targets.chunks(block)) {
@@ -180,7 +195,8 @@ impl Losses {
         };
         let block = self.rows_at_once();
         let past = self.beyond();
-        let pieces = given.hidden.chunks(block * width.max(1)).zip(grads.hidden.chunks_mut(block * width.max(1)));
+        let pieces =
+            given.hidden.chunks(block * width.max(1)).zip(grads.hidden.chunks_mut(block * width.max(1)));
         for (i, (hidden, dhidden)) in pieces.enumerate() {
             let (targets, grad) = (&self.targets[i * block..], &given.grad[i * block..]);
             let mut scores = self.scores(table, hidden, given.latents, width);
@@ -204,7 +220,8 @@ impl Losses {
             });
             for row in 0..rows {
                 for (k, id) in self.ids.iter().enumerate().filter(|(_, id)| (**id as usize) < self.vocab) {
-                    own[row * count + k] = std::mem::take(&mut scores.values[row * self.vocab + *id as usize]);
+                    own[row * count + k] =
+                        std::mem::take(&mut scores.values[row * self.vocab + *id as usize]);
                 }
                 for (place, k) in past.iter().enumerate() {
                     own[row * count + k] = scores.beyond[row * past.len() + place];
@@ -214,10 +231,28 @@ impl Losses {
             let (own, hidden) = (View::rows(&own, count.max(1)), View::rows(hidden, width));
             let latents = View::rows(given.latents, width);
             multiply([rows, count, width], own, latents, 1.0, dhidden, width, true, Threads::All);
-            multiply([count, rows, width], own.t(), hidden, 1.0, &mut grads.latents, width, true, Threads::All);
+            multiply(
+                [count, rows, width],
+                own.t(),
+                hidden,
+                1.0,
+                &mut grads.latents,
+                width,
+                true,
+                Threads::All,
+            );
             if wants_table {
                 let d = View::rows(&scores.values, self.vocab).t();
-                multiply([self.vocab, rows, width], d, hidden, 1.0, &mut grads.table, width, true, Threads::All);
+                multiply(
+                    [self.vocab, rows, width],
+                    d,
+                    hidden,
+                    1.0,
+                    &mut grads.table,
+                    width,
+                    true,
+                    Threads::All,
+                );
             }
         }
         grads
@@ -238,7 +273,9 @@ impl Scores {
         if past == 0 {
             values.zip(&mut empty).for_each(|((row, values), beyond)| change(row, values, beyond));
         } else {
-            values.zip(self.beyond.par_chunks_mut(past)).for_each(|((row, values), beyond)| change(row, values, beyond));
+            values
+                .zip(self.beyond.par_chunks_mut(past))
+                .for_each(|((row, values), beyond)| change(row, values, beyond));
         }
     }
 }
@@ -269,7 +306,16 @@ impl Table<'_> {
         let cols = d.len() / rows.max(1);
         match self {
             Self::Dense(table) => {
-                multiply([rows, cols, width], View::rows(d, cols.max(1)), View::rows(table, width), 1.0, out, width, false, Threads::All);
+                multiply(
+                    [rows, cols, width],
+                    View::rows(d, cols.max(1)),
+                    View::rows(table, width),
+                    1.0,
+                    out,
+                    width,
+                    false,
+                    Threads::All,
+                );
             }
             Self::Packed(table) => product_back(d, table, out),
         }

@@ -6,7 +6,7 @@ use half::{bf16, f16};
 use super::matmul::tiles::{narrow_bf16, widen_f16};
 
 /// f32, bf16 or f16.
-pub trait Element: WithDType + Copy + Default + Send + Sync {
+pub trait Element: WithDType + Copy + Default + bytemuck::Zeroable + Send + Sync {
     /// Is this bf16?
     const IS_BF16: bool = false;
 

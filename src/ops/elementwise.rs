@@ -1,5 +1,6 @@
 //! Operations on two tensors value by value, on all threads.
 
+use bytemuck::zeroed_vec;
 use candle_core::backend::BackendStorage as _;
 use candle_core::{CpuStorage, CustomOp2, Layout, Shape, Tensor, WithDType};
 
@@ -11,12 +12,16 @@ use crate::error::Result;
 
 /// out = f(a, b), values in f32, rounded to the type of `a`.
 pub fn zip<T: Element, U: Element>(a: &[T], b: &[U], isa: Isa, f: impl Fn(f32, f32) -> f32 + Sync) -> Vec<T> {
-    let mut out = vec![T::default(); a.len()];
+    let mut out = zeroed_vec::<T>(a.len());
     rows::fill(&mut out, 1, |first, out| {
         let (a, b) = (&a[first..][..out.len()], &b[first..][..out.len()]);
         isa.run(
             #[inline(always)]
-            || out.iter_mut().zip(a).zip(b).for_each(|((out, a), b)| *out = T::narrow(f(a.wide(), b.wide()))),
+            || {
+                for ((out, a), b) in out.iter_mut().zip(a).zip(b) {
+                    *out = T::narrow(f(a.wide(), b.wide()));
+                }
+            },
         );
     });
     out
@@ -67,7 +72,12 @@ impl CustomOp2 for Add {
 }
 
 /// Gradient of f at x times what came down, for operations on one tensor.
-pub fn chain(x: &Tensor, grad: &Tensor, isa: Isa, slope: impl Fn(f32) -> f32 + Sync) -> candle_core::Result<Tensor> {
+pub fn chain(
+    x: &Tensor,
+    grad: &Tensor,
+    isa: Isa,
+    slope: impl Fn(f32) -> f32 + Sync,
+) -> candle_core::Result<Tensor> {
     values!(xs = x, gs = grad);
     let dx = zip(xs, gs, isa, |x, g| g * slope(x));
     Tensor::from_vec(dx, x.shape(), x.device())?.to_dtype(x.dtype())

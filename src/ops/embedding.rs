@@ -1,5 +1,6 @@
 //! Rows of a table by id, with the rows of latents in the places of theirs.
 
+use bytemuck::zeroed_vec;
 use std::sync::Arc;
 
 use candle_core::backend::BackendStorage as _;
@@ -54,7 +55,12 @@ pub fn embed(places: &[Place], table: &Weight, latents: Option<&Tensor>, dtype: 
 pub fn plain(places: &[Place], table: &Tensor, latents: &Tensor) -> Result<Tensor> {
     let mut parts = Vec::new();
     for run in places.chunk_by(|a, b| matches!(a, Place::Table(_)) == matches!(b, Place::Table(_))) {
-        let rows: Vec<u32> = run.iter().map(|place| match place { Place::Table(id) | Place::Latent(id) => *id }).collect();
+        let rows: Vec<u32> = run
+            .iter()
+            .map(|place| match place {
+                Place::Table(id) | Place::Latent(id) => *id,
+            })
+            .collect();
         let from = if matches!(run[0], Place::Table(_)) { table } else { latents };
         let index = Tensor::from_vec(rows, run.len(), table.device())?;
         parts.push(from.index_select(&index, 0)?.to_dtype(table.dtype())?);
@@ -79,7 +85,7 @@ impl Embed {
         table_row: impl Fn(usize, &mut [f32]) + Sync,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
         for_element!(self.dtype, T => {
-            let mut out = vec![T::default(); self.places.len() * width];
+            let mut out = zeroed_vec::<T>(self.places.len() * width);
             rows::fill(&mut out, width, |first, piece| {
                 let mut row = vec![0f32; width];
                 for (out, place) in piece.chunks_exact_mut(width.max(1)).zip(&self.places[first..]) {
@@ -87,7 +93,7 @@ impl Embed {
                         Place::Table(id) => table_row(*id as usize, &mut row),
                         Place::Latent(i) => row.copy_from_slice(&latents[*i as usize * width..][..width]),
                     }
-                    out.iter_mut().zip(&row).for_each(|(out, value)| *out = T::narrow(*value));
+                    for (out, value) in out.iter_mut().zip(&row) { *out = T::narrow(*value); }
                 }
             });
             Ok((T::to_cpu_storage_owned(out), (self.places.len(), width).into()))
@@ -95,14 +101,21 @@ impl Embed {
     }
 
     /// Adds each token's gradient to its row, in the order of tokens.
-    fn scatter(&self, grad: &Tensor, like: &Tensor, row: impl Fn(Place) -> Option<u32>) -> candle_core::Result<Tensor> {
+    fn scatter(
+        &self,
+        grad: &Tensor,
+        like: &Tensor,
+        row: impl Fn(Place) -> Option<u32>,
+    ) -> candle_core::Result<Tensor> {
         let width = like.dim(1)?;
         let mut sums = vec![0f32; like.elem_count()];
         values!(gs = grad);
         for (place, g) in self.places.iter().zip(gs.chunks_exact(width.max(1))) {
             if let Some(row) = row(*place) {
                 let sums = &mut sums[row as usize * width..][..width];
-                sums.iter_mut().zip(g).for_each(|(sum, g)| *sum += g);
+                for (sum, g) in sums.iter_mut().zip(g) {
+                    *sum += g;
+                }
             }
         }
         Tensor::from_vec(sums, like.shape(), &Device::Cpu)?.to_dtype(like.dtype())
@@ -134,7 +147,7 @@ impl CustomOp2 for Embed {
         for_element!(table.dtype(), T => {
             let table = slice::<T>(table, table_layout)?;
             self.forward(width, latents, |id, row| {
-                row.iter_mut().zip(&table[id * width..]).for_each(|(out, value)| *out = value.wide());
+                for (out, value) in row.iter_mut().zip(&table[id * width..]) { *out = value.wide(); }
             })
         })
     }

@@ -2,6 +2,8 @@
 //!
 //! Sums run in 16 lanes whatever the width of vectors, so that every instruction set gives the same bits.
 
+use pulp::{Simd, WithSimd};
+
 const LANES: usize = 16;
 
 /// e^x to within 2 units in the last place; 0 below the smallest normal result, infinity above the largest, NaN
@@ -105,6 +107,46 @@ pub fn sum2(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
     fold(sums)
 }
 
+/// Products of one vector with each of several rows of its length; sums run in as many lanes as vectors have, four
+/// vectors at once.
+pub struct Dots<'a> {
+    /// [n].
+    pub x: &'a [f32],
+    /// [out, n].
+    pub rows: &'a [f32],
+    /// [out].
+    pub out: &'a mut [f32],
+}
+
+impl WithSimd for Dots<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { x, rows, out } = self;
+        let (x_vectors, x_rest) = S::as_simd_f32s(x);
+        for (y, row) in out.iter_mut().zip(rows.chunks_exact(x.len().max(1))) {
+            let (vectors, rest) = S::as_simd_f32s(row);
+            let mut sums = [simd.splat_f32s(0.0); 4];
+            let ((x_fours, x_last), (fours, last)) = (x_vectors.as_chunks::<4>(), vectors.as_chunks::<4>());
+            for (a, b) in x_fours.iter().zip(fours) {
+                for i in 0..4 {
+                    sums[i] = simd.mul_add_e_f32s(a[i], b[i], sums[i]);
+                }
+            }
+            for (a, b) in x_last.iter().zip(last) {
+                sums[0] = simd.mul_add_e_f32s(*a, *b, sums[0]);
+            }
+            let (even, odd) = (simd.add_f32s(sums[0], sums[2]), simd.add_f32s(sums[1], sums[3]));
+            let mut sum = simd.reduce_sum_f32s(simd.add_f32s(even, odd));
+            for (a, b) in x_rest.iter().zip(rest) {
+                sum += a * b;
+            }
+            *y = sum;
+        }
+    }
+}
+
 /// The largest; minus infinity of nothing. NaN does not count.
 #[inline(always)]
 pub fn max(a: &[f32]) -> f32 {
@@ -145,7 +187,11 @@ mod tests {
             let close = (f64::from(exp(x)) - exact).abs() <= 2.5e-7 * exact + 1e-38;
             assert!(close || x < -87.3 || x > 88.7, "exp({x}) = {} is not {exact}", exp(x));
             let exact = f64::from(x).tanh();
-            assert!((f64::from(tanh(x)) - exact).abs() <= 8e-7 * exact.abs() + 1e-12, "tanh({x}) = {}", tanh(x));
+            assert!(
+                (f64::from(tanh(x)) - exact).abs() <= 8e-7 * exact.abs() + 1e-12,
+                "tanh({x}) = {}",
+                tanh(x)
+            );
             let exact = libm::erf(f64::from(x));
             assert!((f64::from(erf(x)) - exact).abs() <= 4e-7, "erf({x}) = {} is not {exact}", erf(x));
         }

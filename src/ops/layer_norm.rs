@@ -1,5 +1,6 @@
 //! (x - mean) / std · weight + bias (Ba et al. 2016).
 
+use bytemuck::zeroed_vec;
 use candle_core::backend::BackendStorage as _;
 use candle_core::{CpuStorage, CustomOp3, D, DType, Layout, Shape, Tensor, WithDType};
 
@@ -46,7 +47,7 @@ impl LayerNorm {
 
     fn forward<T: Element>(&self, x: &[T], weight: &[T], bias: &[T]) -> Vec<T> {
         let width = weight.len();
-        let mut out = vec![T::default(); x.len()];
+        let mut out = zeroed_vec::<T>(x.len());
         let wide = |values: &[T]| values.iter().map(|v| v.wide()).collect::<Vec<f32>>();
         let (weight, bias) = (wide(weight), wide(bias));
         rows::fill(&mut out, width, |first, out| {
@@ -55,7 +56,9 @@ impl LayerNorm {
                 self.isa.run(
                     #[inline(always)]
                     || {
-                        row.iter_mut().zip(x).for_each(|(row, x)| *row = x.wide());
+                        for (row, x) in row.iter_mut().zip(x) {
+                            *row = x.wide();
+                        }
                         let (mean, inverse) = self.statistics(&row);
                         for (((out, x), weight), bias) in out.iter_mut().zip(&row).zip(&weight).zip(&bias) {
                             *out = T::narrow((x - mean) * inverse * weight + bias);
@@ -111,7 +114,9 @@ impl CustomOp3 for LayerNorm {
                     #[inline(always)]
                     || {
                         let (mean, inverse) = self.statistics(x);
-                        out.iter_mut().zip(g).zip(ws).for_each(|((out, g), w)| *out = g * w);
+                        for ((out, g), w) in out.iter_mut().zip(g).zip(ws) {
+                            *out = g * w;
+                        }
                         let of_h = lanes::sum(out, |h| h) / width as f32;
                         let of_hn = lanes::sum2(out, x, |h, x| h * (x - mean)) * inverse / width as f32;
                         for (out, x) in out.iter_mut().zip(x) {
@@ -135,7 +140,9 @@ impl CustomOp3 for LayerNorm {
         let db = bias.track_op().then(|| {
             rows::sum(num_rows, width, |range, sums| {
                 for i in range {
-                    sums.iter_mut().zip(&gs[row(i)]).for_each(|(sum, g)| *sum += g);
+                    for (sum, g) in sums.iter_mut().zip(&gs[row(i)]) {
+                        *sum += g;
+                    }
                 }
             })
         });

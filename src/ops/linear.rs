@@ -1,5 +1,6 @@
 //! x Wᵀ + bias, and the low-rank updates of adapters.
 
+use bytemuck::zeroed_vec;
 use std::sync::Arc;
 
 use candle_core::backend::BackendStorage as _;
@@ -67,10 +68,25 @@ struct Dense {
 const FEW_ROWS: usize = 4;
 
 impl Dense {
-    fn forward(&self, [rows, inner, cols]: [usize; 3], x: &[f32], w: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
+    fn forward(
+        &self,
+        [rows, inner, cols]: [usize; 3],
+        x: &[f32],
+        w: &[f32],
+        bias: Option<&[f32]>,
+    ) -> Vec<f32> {
         let mut out = vec![0f32; rows * cols];
         if rows > FEW_ROWS {
-            multiply([rows, inner, cols], View::rows(x, inner), View::rows(w, inner).t(), 1.0, &mut out, cols, false, Threads::All);
+            multiply(
+                [rows, inner, cols],
+                View::rows(x, inner),
+                View::rows(w, inner).t(),
+                1.0,
+                &mut out,
+                cols,
+                false,
+                Threads::All,
+            );
         } else {
             for (x, out) in x.chunks_exact(inner.max(1)).zip(out.chunks_exact_mut(cols.max(1))) {
                 self.one_row(inner, x, w, out);
@@ -79,7 +95,9 @@ impl Dense {
         if let Some(bias) = bias {
             rows::fill(&mut out, cols, |_, piece| {
                 for row in piece.chunks_exact_mut(cols) {
-                    row.iter_mut().zip(bias).for_each(|(y, b)| *y += b);
+                    for (y, b) in row.iter_mut().zip(bias) {
+                        *y += b;
+                    }
                 }
             });
         }
@@ -90,15 +108,8 @@ impl Dense {
     fn one_row(&self, inner: usize, x: &[f32], w: &[f32], out: &mut [f32]) {
         const COLUMNS: usize = 64;
         let some = |(i, out): (usize, &mut [f32])| {
-            let w = &w[i * COLUMNS * inner..];
-            self.isa.run(
-                #[inline(always)]
-                || {
-                    for (y, w) in out.iter_mut().zip(w.chunks_exact(inner)) {
-                        *y = lanes::sum2(x, w, |x, w| x * w);
-                    }
-                },
-            );
+            let w = &w[i * COLUMNS * inner..][..out.len() * inner];
+            self.isa.dispatch(lanes::Dots { x, rows: w, out });
         };
         if w.len() < 1 << 16 {
             out.chunks_mut(COLUMNS).enumerate().for_each(some);
@@ -108,7 +119,11 @@ impl Dense {
     }
 
     /// dx = grad W; dW = gradᵀ x.
-    fn back(x: &Tensor, weight: &Tensor, grad: &Tensor) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
+    fn back(
+        x: &Tensor,
+        weight: &Tensor,
+        grad: &Tensor,
+    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
         let ((rows, inner), cols) = (x.dims2()?, weight.dim(0)?);
         values!(xs = x, ws = weight, gs = grad);
         let (x_view, w_view, g_view) = (View::rows(xs, inner), View::rows(ws, inner), View::rows(gs, cols));
@@ -194,7 +209,9 @@ fn column_sums(grad: &Tensor) -> candle_core::Result<Tensor> {
     values!(gs = grad);
     let sums = rows::sum(num_rows, width, |range, sums| {
         for row in gs[range.start * width..range.end * width].chunks_exact(width) {
-            sums.iter_mut().zip(row).for_each(|(sum, g)| *sum += g);
+            for (sum, g) in sums.iter_mut().zip(row) {
+                *sum += g;
+            }
         }
     });
     Tensor::from_vec(sums, width, grad.device())
@@ -207,10 +224,15 @@ struct Frozen {
 }
 
 impl Frozen {
-    fn forward(&self, x: &CpuStorage, layout: &Layout, bias: Option<&[f32]>) -> candle_core::Result<(CpuStorage, Shape)> {
+    fn forward(
+        &self,
+        x: &CpuStorage,
+        layout: &Layout,
+        bias: Option<&[f32]>,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
         let [rows, inner, cols] = sizes(layout, self.weight.dims())?;
         for_element!(x.dtype(), T => {
-            let mut out = vec![T::default(); rows * cols];
+            let mut out = zeroed_vec::<T>(rows * cols);
             product(Matrix::new(slice::<T>(x, layout)?, rows, inner), &self.weight, bias, &mut out, self.isa);
             Ok((T::to_cpu_storage_owned(out), (rows, cols).into()))
         })
@@ -320,7 +342,16 @@ impl CustomOp3 for LowRank {
             });
         });
         let mut out = vec![0f32; rows * cols];
-        multiply([rows, rank, cols], View::rows(&low, rank), View::rows(b, rank).t(), self.scale, &mut out, cols, false, Threads::All);
+        multiply(
+            [rows, rank, cols],
+            View::rows(&low, rank),
+            View::rows(b, rank).t(),
+            self.scale,
+            &mut out,
+            cols,
+            false,
+            Threads::All,
+        );
         Ok((f32::to_cpu_storage_owned(out), (rows, cols).into()))
     }
 
@@ -351,7 +382,16 @@ impl CustomOp3 for LowRank {
             let mut low = vec![0f32; rows * rank];
             multiply([rows, inner, rank], x_view, a_view.t(), 1.0, &mut low, rank, false, Threads::All);
             let mut db = vec![0f32; cols * rank];
-            multiply([cols, rows, rank], g_view.t(), View::rows(&low, rank), self.scale, &mut db, rank, false, Threads::All);
+            multiply(
+                [cols, rows, rank],
+                g_view.t(),
+                View::rows(&low, rank),
+                self.scale,
+                &mut db,
+                rank,
+                false,
+                Threads::All,
+            );
             (dx, da, db)
         };
         let dx = dx.map(|dx| Tensor::from_vec(dx, x.shape(), x.device())?.to_dtype(x.dtype())).transpose()?;

@@ -1,5 +1,6 @@
 //! x / rms(x) · weight (Zhang and Sennrich 2019).
 
+use bytemuck::zeroed_vec;
 use candle_core::backend::BackendStorage as _;
 use candle_core::{CpuStorage, CustomOp2, D, DType, Layout, Shape, Tensor, WithDType};
 
@@ -40,7 +41,7 @@ impl RmsNorm {
 
     fn forward<T: Element>(&self, x: &[T], weight: &[T]) -> Vec<T> {
         let width = weight.len();
-        let mut out = vec![T::default(); x.len()];
+        let mut out = zeroed_vec::<T>(x.len());
         let weight: Vec<f32> = weight.iter().map(|w| w.wide()).collect();
         rows::fill(&mut out, width, |first, out| {
             let mut row = vec![0f32; width];
@@ -48,7 +49,9 @@ impl RmsNorm {
                 self.isa.run(
                     #[inline(always)]
                     || {
-                        row.iter_mut().zip(x).for_each(|(row, x)| *row = x.wide());
+                        for (row, x) in row.iter_mut().zip(x) {
+                            *row = x.wide();
+                        }
                         let inverse = self.inverse(&row);
                         for ((out, x), weight) in out.iter_mut().zip(&row).zip(&weight) {
                             *out = T::narrow(T::narrow(x * inverse).wide() * weight);
@@ -99,9 +102,13 @@ impl CustomOp2 for RmsNorm {
                     #[inline(always)]
                     || {
                         let inverse = self.inverse(x);
-                        out.iter_mut().zip(g).zip(ws).for_each(|((out, g), w)| *out = g * w);
+                        for ((out, g), w) in out.iter_mut().zip(g).zip(ws) {
+                            *out = g * w;
+                        }
                         let mean = lanes::sum2(out, x, |h, x| h * x) * inverse / width as f32;
-                        out.iter_mut().zip(x).for_each(|(out, x)| *out = (*out - x * inverse * mean) * inverse);
+                        for (out, x) in out.iter_mut().zip(x) {
+                            *out = (*out - x * inverse * mean) * inverse;
+                        }
                     },
                 );
             }

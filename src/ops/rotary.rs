@@ -1,5 +1,6 @@
 //! Rotation of pairs of channels by an angle a position has (Su et al. 2021).
 
+use bytemuck::zeroed_vec;
 use candle_core::backend::BackendStorage as _;
 use candle_core::{CpuStorage, CustomOp3, D, DType, Layout, Shape, Tensor, WithDType};
 
@@ -60,9 +61,16 @@ struct Rotate {
 }
 
 impl Rotate {
-    fn forward<T: Element, U: Element>(&self, x: &[T], cos: &[U], sin: &[U], heads: usize, half: usize) -> Vec<T> {
+    fn forward<T: Element, U: Element>(
+        &self,
+        x: &[T],
+        cos: &[U],
+        sin: &[U],
+        heads: usize,
+        half: usize,
+    ) -> Vec<T> {
         let width = 2 * half * heads;
-        let mut out = vec![T::default(); x.len()];
+        let mut out = zeroed_vec::<T>(x.len());
         let sign = self.sign;
         rows::fill(&mut out, width, |first, out| {
             for (token, out) in out.chunks_exact_mut(width).enumerate().map(|(i, out)| (first + i, out)) {

@@ -26,7 +26,11 @@ pub fn fill<T: Send>(out: &mut [T], width: usize, fill: impl Fn(usize, &mut [T])
 
 /// Sums [width] over rows: `add` adds rows of a range to the sums it is given. Ranges are the same on any number
 /// of threads, and are added in their order.
-pub fn sum(num_rows: usize, width: usize, add: impl Fn(std::ops::Range<usize>, &mut [f32]) + Sync) -> Vec<f32> {
+pub fn sum(
+    num_rows: usize,
+    width: usize,
+    add: impl Fn(std::ops::Range<usize>, &mut [f32]) + Sync,
+) -> Vec<f32> {
     let rows = rows_at_once(width).max(64);
     let partial = |start: usize| {
         let mut sums = vec![0f32; width];
@@ -42,7 +46,9 @@ pub fn sum(num_rows: usize, width: usize, add: impl Fn(std::ops::Range<usize>, &
     let mut parts = parts.into_iter();
     let Some(mut total) = parts.next() else { return vec![0.0; width] };
     for part in parts {
-        total.iter_mut().zip(part).for_each(|(total, part)| *total += part);
+        for (total, part) in total.iter_mut().zip(part) {
+            *total += part;
+        }
     }
     total
 }

@@ -61,7 +61,8 @@ impl CustomOp2 for SwiGlu {
         });
         let dgate = zip(&slopes, gs, self.isa, |slope, g| slope * g);
         let dup = zip(gates, gs, self.isa, |gate, g| g * gate * sigmoid(gate));
-        let like = |values: Vec<f32>| Tensor::from_vec(values, gate.shape(), gate.device())?.to_dtype(gate.dtype());
+        let like =
+            |values: Vec<f32>| Tensor::from_vec(values, gate.shape(), gate.device())?.to_dtype(gate.dtype());
         Ok((Some(like(dgate)?), Some(like(dup)?)))
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use candle_core::{Device, Tensor};
 use livr_explorer::data::picture::Picture;
 use livr_explorer::data::sample::Sample;
 use livr_explorer::engine::models::Models;
@@ -144,6 +145,10 @@ impl Golden {
         let (dtype, _, bytes) = &self.tensors[name];
         assert_eq!(*dtype, Dtype::F32, "{name}");
         bytes.as_chunks().0.iter().map(|raw| f32::from_le_bytes(*raw)).collect()
+    }
+
+    pub fn tensor(&self, name: &str) -> Tensor {
+        Tensor::from_vec(self.floats(name), self.shape(name), &Device::Cpu).unwrap()
     }
 
     pub fn integers(&self, name: &str) -> Vec<i64> {

@@ -102,7 +102,10 @@ fn every_instruction_set_gives_the_same_run() {
             let other = run(isa);
             let pairs = [
                 (least.logits.as_ref().unwrap(), other.logits.as_ref().unwrap()),
-                (&least.hidden_states.as_ref().unwrap().values, &other.hidden_states.as_ref().unwrap().values),
+                (
+                    &least.hidden_states.as_ref().unwrap().values,
+                    &other.hidden_states.as_ref().unwrap().values,
+                ),
                 (least.attentions.as_ref().unwrap(), other.attentions.as_ref().unwrap()),
             ];
             for (a, b) in pairs {

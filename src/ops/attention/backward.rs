@@ -50,7 +50,9 @@ pub(super) fn attend(
         for (all, own) in [(&mut dk, &part.dk), (&mut dv, &part.dv)] {
             for (token, row) in segment.keys.clone().zip(own.chunks_exact(g.dim)) {
                 let place = &mut all[token * g.kv_width() + part.kv * g.dim..][..g.dim];
-                place.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
+                for (sum, value) in place.iter_mut().zip(row) {
+                    *sum += value;
+                }
             }
         }
     }
@@ -71,8 +73,7 @@ fn part(g: Geometry, given: &Given<'_>, segments: &[Segment], place: usize, kv: 
         dk: vec![0.0; num_keys * g.dim],
         dv: vec![0.0; num_keys * g.dim],
     };
-    let (k, v) =
-        (g.kv_rows(given.k, segment.keys.start, kv), g.kv_rows(given.v, segment.keys.start, kv));
+    let (k, v) = (g.kv_rows(given.k, segment.keys.start, kv), g.kv_rows(given.v, segment.keys.start, kv));
     let block = plan.block.max(1);
     for head in kv * g.group()..(kv + 1) * g.group() {
         for start in (0..num_queries).step_by(block) {
@@ -89,14 +90,17 @@ fn part(g: Geometry, given: &Given<'_>, segments: &[Segment], place: usize, kv: 
             product([rows, g.dim, seen], grad, v.t(), 1.0, &mut ds, false);
             let rows_of_both = p.chunks_exact_mut(seen).zip(ds.chunks_exact_mut(seen)).enumerate();
             for (row, (p, ds)) in rows_of_both {
-                let at = (token + row) * g.q_width() + head * g.dim..(token + row) * g.q_width() + (head + 1) * g.dim;
+                let at = (token + row) * g.q_width() + head * g.dim
+                    ..(token + row) * g.q_width() + (head + 1) * g.dim;
                 let (grad, out) = (&given.grad[at.clone()], &given.out[at]);
                 plan.isa.run(
                     #[inline(always)]
                     || {
                         mask.softmax(start + row, p);
                         let mean = lanes::sum2(grad, out, |g, o| g * o);
-                        ds.iter_mut().zip(&*p).for_each(|(ds, p)| *ds = p * (*ds - mean));
+                        for (ds, p) in ds.iter_mut().zip(&*p) {
+                            *ds = p * (*ds - mean);
+                        }
                     },
                 );
             }

@@ -1,5 +1,6 @@
 //! The forward pass on the CPU.
 
+use bytemuck::zeroed_vec;
 use rayon::prelude::*;
 
 use super::geometry::{Geometry, RowMask};
@@ -34,7 +35,9 @@ fn tasks(segments: &[Segment], block: usize) -> Vec<Task<'_>> {
         }));
     }
     // What looks at most keys is begun first, so that threads end together.
-    all.sort_by_key(|task| std::cmp::Reverse(task.queries.len() * (task.segment.keys.len() + task.queries.end)));
+    all.sort_by_key(|task| {
+        std::cmp::Reverse(task.queries.len() * (task.segment.keys.len() + task.queries.end))
+    });
     all
 }
 
@@ -47,7 +50,7 @@ pub(super) fn attend<T: Element>(
     segments: &[Segment],
     plan: Plan,
 ) -> Vec<T> {
-    let mut out = vec![T::default(); q.len()];
+    let mut out = zeroed_vec::<T>(q.len());
     if q.is_empty() || g.dim == 0 {
         return out;
     }
@@ -60,7 +63,8 @@ pub(super) fn attend<T: Element>(
         let wide = |values: &[T]| values.iter().map(|value| value.wide()).collect();
         Sides::Wide { q: wide(q), k: wide(k), v: wide(v) }
     };
-    let penalties: Vec<_> = segments.iter().map(|s| s.mask.as_ref().map(|mask| (mask, mask.penalties()))).collect();
+    let penalties: Vec<_> =
+        segments.iter().map(|s| s.mask.as_ref().map(|mask| (mask, mask.penalties()))).collect();
     let shared = Shared::new(&mut out);
     tasks(segments, plan.block).into_par_iter().for_each(|task| {
         let first = task.segment.queries.start + task.queries.start;
@@ -101,7 +105,8 @@ impl Sides {
             let turned = Matrix { data: &v[start..], dims: [g.dim, len], strides: [1, across] };
             (Packed::new(keys, format), Packed::new(turned, format))
         };
-        let heads = |segment: &Segment| (0..g.kv_heads).into_par_iter().map(|head| of(segment, head)).collect();
+        let heads =
+            |segment: &Segment| (0..g.kv_heads).into_par_iter().map(|head| of(segment, head)).collect();
         Self::Packed(segments.par_iter().map(heads).collect())
     }
 }
@@ -126,14 +131,25 @@ fn wide_block<T: Element>(
         if num_keys > 0 {
             let (q, kv) = (g.q_rows(q, first_query, head), head / g.group());
             let (k, v) = (g.kv_rows(k, first_key, kv), g.kv_rows(v, first_key, kv));
-            dense::multiply([rows, g.dim, num_keys], q, k.t(), plan.scale, &mut scores, num_keys, false, Threads::One);
+            dense::multiply(
+                [rows, g.dim, num_keys],
+                q,
+                k.t(),
+                plan.scale,
+                &mut scores,
+                num_keys,
+                false,
+                Threads::One,
+            );
             softmax_rows(task, mask, plan, &mut scores, num_keys);
             let p = dense::View::rows(&scores, num_keys);
             dense::multiply([rows, num_keys, g.dim], p, v, 1.0, &mut mixed, g.dim, false, Threads::One);
         }
         for (out, mixed) in out.chunks_exact_mut(g.q_width()).zip(mixed.chunks_exact(g.dim)) {
             let out = &mut out[head * g.dim..][..g.dim];
-            out.iter_mut().zip(mixed).for_each(|(out, value)| *out = T::narrow(*value));
+            for (out, value) in out.iter_mut().zip(mixed) {
+                *out = T::narrow(*value);
+            }
         }
     }
 }
@@ -158,24 +174,42 @@ fn packed_block<T: Element>(
         let (keys, turned) = &heads[head / g.group()];
         let q = Matrix { data: &q[head * g.dim..], dims: [rows, g.dim], strides: [g.q_width(), 1] };
         let left = Left::alone(q, keys, plan.isa);
-        multiply(&left, row_blocks(), keys, 0..num_keys.div_ceil(TILE_BLOCK), plan.isa, |row_block, col_block, block| {
-            let (first, left) = (col_block * TILE_BLOCK, row_block * TILE_BLOCK);
-            let width = TILE_BLOCK.min(num_keys - first);
-            for (row, sums) in (left..rows).zip(block.0.chunks_exact(TILE_BLOCK)) {
-                let out = &mut scores[row * num_keys + first..][..width];
-                out.iter_mut().zip(sums).for_each(|(score, sum)| *score = sum * plan.scale);
-            }
-        });
+        multiply(
+            &left,
+            row_blocks(),
+            keys,
+            0..num_keys.div_ceil(TILE_BLOCK),
+            plan.isa,
+            |row_block, col_block, block| {
+                let (first, left) = (col_block * TILE_BLOCK, row_block * TILE_BLOCK);
+                let width = TILE_BLOCK.min(num_keys - first);
+                for (row, sums) in (left..rows).zip(block.0.chunks_exact(TILE_BLOCK)) {
+                    let out = &mut scores[row * num_keys + first..][..width];
+                    for (score, sum) in out.iter_mut().zip(sums) {
+                        *score = sum * plan.scale;
+                    }
+                }
+            },
+        );
         softmax_rows(task, mask, plan, &mut scores, num_keys);
         let left = Left::alone(Matrix::new(&scores, rows, num_keys), turned, plan.isa);
-        multiply(&left, row_blocks(), turned, 0..g.dim.div_ceil(TILE_BLOCK), plan.isa, |row_block, col_block, block| {
-            let (first, left) = (col_block * TILE_BLOCK, row_block * TILE_BLOCK);
-            let width = TILE_BLOCK.min(g.dim - first);
-            for (row, sums) in (left..rows).zip(block.0.chunks_exact(TILE_BLOCK)) {
-                let out = &mut out[row * g.q_width() + head * g.dim + first..][..width];
-                out.iter_mut().zip(sums).for_each(|(out, sum)| *out = T::narrow(*sum));
-            }
-        });
+        multiply(
+            &left,
+            row_blocks(),
+            turned,
+            0..g.dim.div_ceil(TILE_BLOCK),
+            plan.isa,
+            |row_block, col_block, block| {
+                let (first, left) = (col_block * TILE_BLOCK, row_block * TILE_BLOCK);
+                let width = TILE_BLOCK.min(g.dim - first);
+                for (row, sums) in (left..rows).zip(block.0.chunks_exact(TILE_BLOCK)) {
+                    let out = &mut out[row * g.q_width() + head * g.dim + first..][..width];
+                    for (out, sum) in out.iter_mut().zip(sums) {
+                        *out = T::narrow(*sum);
+                    }
+                }
+            },
+        );
     }
 }
 
@@ -204,11 +238,14 @@ fn one_by_one<T: Element>(
     let queries = q.chunks_exact(g.q_width()).zip(out.chunks_exact_mut(g.q_width()));
     for (query, (q, out)) in task.queries.clone().zip(queries) {
         let num_keys = mask.keys(query);
-        let head_values = |values: &[T], key: usize, kv: usize| (keys.start + key) * g.kv_width() + kv * g.dim..values.len();
+        let head_values = |values: &[T], key: usize, kv: usize| {
+            (keys.start + key) * g.kv_width() + kv * g.dim..values.len()
+        };
         for kv in 0..g.kv_heads {
             let group = kv * g.group()..(kv + 1) * g.group();
             let mut scores = vec![0f32; g.group() * num_keys];
-            let wide_q: Vec<f32> = q[group.start * g.dim..group.end * g.dim].iter().map(|q| q.wide()).collect();
+            let wide_q: Vec<f32> =
+                q[group.start * g.dim..group.end * g.dim].iter().map(|q| q.wide()).collect();
             let mut wide = vec![0f32; g.dim];
             let mut mixed = vec![0f32; g.group() * g.dim];
             plan.isa.run(
@@ -216,7 +253,9 @@ fn one_by_one<T: Element>(
                 || {
                     for key in 0..num_keys {
                         let row = &k[head_values(k, key, kv)][..g.dim];
-                        wide.iter_mut().zip(row).for_each(|(wide, k)| *wide = k.wide());
+                        for (wide, k) in wide.iter_mut().zip(row) {
+                            *wide = k.wide();
+                        }
                         for (head, q) in wide_q.chunks_exact(g.dim).enumerate() {
                             scores[head * num_keys + key] =
                                 crate::ops::lanes::sum2(q, &wide, |q, k| q * k) * plan.scale;
@@ -227,22 +266,35 @@ fn one_by_one<T: Element>(
                     }
                     for key in 0..num_keys {
                         let row = &v[head_values(v, key, kv)][..g.dim];
-                        wide.iter_mut().zip(row).for_each(|(wide, v)| *wide = v.wide());
+                        for (wide, v) in wide.iter_mut().zip(row) {
+                            *wide = v.wide();
+                        }
                         for (head, mixed) in mixed.chunks_exact_mut(g.dim).enumerate() {
                             let p = scores[head * num_keys + key];
-                            mixed.iter_mut().zip(&wide).for_each(|(mixed, v)| *mixed += p * v);
+                            for (mixed, v) in mixed.iter_mut().zip(&wide) {
+                                *mixed += p * v;
+                            }
                         }
                     }
                 },
             );
             let out = &mut out[group.start * g.dim..group.end * g.dim];
-            out.iter_mut().zip(mixed).for_each(|(out, value)| *out = T::narrow(value));
+            for (out, value) in out.iter_mut().zip(mixed) {
+                *out = T::narrow(value);
+            }
         }
     }
 }
 
 /// q: [R, H, d] of the wanted queries, k: [S, Hkv, d] of the segment -> [H, R, S].
-pub(super) fn rows(g: Geometry, q: &[f32], k: &[f32], segment: &Segment, wanted: &[usize], plan: Plan) -> Vec<f32> {
+pub(super) fn rows(
+    g: Geometry,
+    q: &[f32],
+    k: &[f32],
+    segment: &Segment,
+    wanted: &[usize],
+    plan: Plan,
+) -> Vec<f32> {
     let num_keys = segment.keys.len();
     let mut out = vec![0f32; g.heads * wanted.len() * num_keys];
     if out.is_empty() {
@@ -252,7 +304,16 @@ pub(super) fn rows(g: Geometry, q: &[f32], k: &[f32], segment: &Segment, wanted:
     let mask = RowMask { mask: penalties.as_ref().map(|(mask, penalties)| (*mask, penalties)), num_keys };
     out.par_chunks_mut(wanted.len() * num_keys).enumerate().for_each(|(head, out)| {
         let (q, k) = (g.q_rows(q, 0, head), g.kv_rows(k, 0, head / g.group()));
-        dense::multiply([wanted.len(), g.dim, num_keys], q, k.t(), plan.scale, out, num_keys, false, Threads::One);
+        dense::multiply(
+            [wanted.len(), g.dim, num_keys],
+            q,
+            k.t(),
+            plan.scale,
+            out,
+            num_keys,
+            false,
+            Threads::One,
+        );
         for (query, row) in wanted.iter().zip(out.chunks_exact_mut(num_keys)) {
             plan.isa.run(
                 #[inline(always)]

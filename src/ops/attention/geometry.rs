@@ -74,14 +74,20 @@ impl RowMask<'_> {
         if let Some((mask, penalties)) = self.mask
             && let Some(penalty) = penalties.of(mask.role_of_query(query))
         {
-            seen.iter_mut().zip(penalty).for_each(|(score, penalty)| *score += penalty);
+            for (score, penalty) in seen.iter_mut().zip(penalty) {
+                *score += penalty;
+            }
         }
         let most = lanes::max(seen);
         if most == f32::NEG_INFINITY && !seen.iter().any(|score| score.is_nan()) {
             return seen.fill(0.0);
         }
-        seen.iter_mut().for_each(|score| *score = lanes::exp(*score - most));
+        for score in seen.iter_mut() {
+            *score = lanes::exp(*score - most);
+        }
         let inverse = 1.0 / lanes::sum(seen, |p| p);
-        seen.iter_mut().for_each(|p| *p *= inverse);
+        for p in seen.iter_mut() {
+            *p *= inverse;
+        }
     }
 }

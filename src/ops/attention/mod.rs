@@ -15,9 +15,9 @@ use std::ops::Range;
 use candle_core::backend::BackendStorage as _;
 use candle_core::{CpuStorage, CustomOp3, Layout, Shape, Tensor, WithDType};
 
+use self::geometry::Geometry;
 pub use self::mask::Mask;
 pub use self::plain::{attend as plain, rows as plain_rows};
-use self::geometry::Geometry;
 use super::host::{flat, for_element, slice, values};
 use super::isa::Isa;
 use crate::error::Result;

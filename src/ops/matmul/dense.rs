@@ -27,7 +27,9 @@ impl<'a> View<'a> {
     }
 
     fn holds(&self, rows: usize, cols: usize) -> bool {
-        rows == 0 || cols == 0 || (rows - 1) * self.strides[0] + (cols - 1) * self.strides[1] < self.data.len()
+        rows == 0
+            || cols == 0
+            || (rows - 1) * self.strides[0] + (cols - 1) * self.strides[1] < self.data.len()
     }
 }
 
@@ -58,7 +60,9 @@ pub fn multiply(
     assert!(out_stride >= n && (m - 1) * out_stride + n <= out.len(), "room for a product");
     if k == 0 {
         if !add {
-            out.chunks_mut(out_stride).for_each(|row| row[..n].fill(0.0));
+            for row in out.chunks_mut(out_stride) {
+                row[..n].fill(0.0);
+            }
         }
         return;
     }

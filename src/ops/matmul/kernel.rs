@@ -1,5 +1,6 @@
 //! Blocks of a product on one thread, by whichever kernel fits both sides.
 
+use bytemuck::zeroed_vec;
 use std::ops::Range;
 
 use rayon::prelude::*;
@@ -51,12 +52,13 @@ impl Left {
             Format::Q8 | Format::Q4 => isa.multiplies_bf16() && rows > FEW_ROWS,
         };
         if narrow {
-            let mut tiles = vec![Tile::ZERO; blocks * depth];
-            let pieces = tiles.chunks_mut(depth.max(1)).enumerate().map(|(i, t)| Piece::Narrow(i, t)).collect();
+            let mut tiles = zeroed_vec::<Tile>(blocks * depth);
+            let pieces =
+                tiles.chunks_mut(depth.max(1)).enumerate().map(|(i, t)| Piece::Narrow(i, t)).collect();
             each(pieces, &|piece| piece.fill(&x, isa));
             return Self::Narrow { rows, depth, tiles };
         }
-        let mut tiles = vec![WideTile::ZERO; blocks * depth];
+        let mut tiles = zeroed_vec::<WideTile>(blocks * depth);
         let pieces = tiles.chunks_mut(depth.max(1)).enumerate().map(|(i, t)| Piece::Wide(i, t)).collect();
         each(pieces, &|piece| piece.fill(&x, isa));
         Self::Wide { rows, depth, tiles }
@@ -132,7 +134,7 @@ pub fn multiply(
 ) {
     let depth = left.depth();
     assert!(depth <= right.depth(), "inner sizes of a product");
-    let mut sums = vec![Block::ZERO; row_blocks.len() * col_blocks.len()];
+    let mut sums = zeroed_vec::<Block>(row_blocks.len() * col_blocks.len());
     let mut rooms = [Vec::new(), Vec::new()];
     let rows_in = |row_block: usize| BLOCK.min(left.rows() - row_block * BLOCK);
     let last_col = right.dims().0.div_ceil(ROWS).saturating_sub(1);
@@ -171,16 +173,44 @@ pub fn multiply(
                         let (a, rows) = (two(left, *depth, 2 * row_block, &along), rows_in(row_block));
                         match right.tiles() {
                             Tiles::Half(Half::Bf16, t) => {
-                                widening::multiply::<AsBf16>(isa, a, [&t[range(0)], &t[range(1)]], rows, out, add);
+                                widening::multiply::<AsBf16>(
+                                    isa,
+                                    a,
+                                    [&t[range(0)], &t[range(1)]],
+                                    rows,
+                                    out,
+                                    add,
+                                );
                             }
                             Tiles::Half(Half::F16, t) => {
-                                widening::multiply::<AsF16>(isa, a, [&t[range(0)], &t[range(1)]], rows, out, add);
+                                widening::multiply::<AsF16>(
+                                    isa,
+                                    a,
+                                    [&t[range(0)], &t[range(1)]],
+                                    rows,
+                                    out,
+                                    add,
+                                );
                             }
                             Tiles::Q8(t) => {
-                                widening::multiply::<AsQ8>(isa, a, [&t[range(0)], &t[range(1)]], rows, out, add);
+                                widening::multiply::<AsQ8>(
+                                    isa,
+                                    a,
+                                    [&t[range(0)], &t[range(1)]],
+                                    rows,
+                                    out,
+                                    add,
+                                );
                             }
                             Tiles::Q4(t) => {
-                                widening::multiply::<AsQ4>(isa, a, [&t[range(0)], &t[range(1)]], rows, out, add);
+                                widening::multiply::<AsQ4>(
+                                    isa,
+                                    a,
+                                    [&t[range(0)], &t[range(1)]],
+                                    rows,
+                                    out,
+                                    add,
+                                );
                             }
                         }
                     }

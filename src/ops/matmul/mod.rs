@@ -37,11 +37,15 @@ pub fn product<T: Element>(x: Matrix<'_, T>, weight: &Packed, bias: Option<&[f32
     }
     let left = Left::new(x, weight, isa);
     let (row_blocks, col_blocks) = (rows.div_ceil(BLOCK), cols.div_ceil(BLOCK));
-    let tall = if matches!(weight.format(), packed::Format::Half(_)) { TASK_BLOCKS } else { QUANTISED_TASK_BLOCKS };
+    let tall =
+        if matches!(weight.format(), packed::Format::Half(_)) { TASK_BLOCKS } else { QUANTISED_TASK_BLOCKS };
     let tall = tall.min(row_blocks);
     let tasks_per_thread = 4;
     let mut wide = TASK_BLOCKS;
-    while wide > 1 && row_blocks.div_ceil(tall) * col_blocks.div_ceil(wide) < tasks_per_thread * rayon::current_num_threads() {
+    while wide > 1
+        && row_blocks.div_ceil(tall) * col_blocks.div_ceil(wide)
+            < tasks_per_thread * rayon::current_num_threads()
+    {
         wide /= 2;
     }
     let across = col_blocks.div_ceil(wide);
@@ -65,7 +69,11 @@ pub fn product<T: Element>(x: Matrix<'_, T>, weight: &Packed, bias: Option<&[f32
                                 *out = T::narrow(sum + bias);
                             }
                         }
-                        None => out.iter_mut().zip(sums).for_each(|(out, sum)| *out = T::narrow(*sum)),
+                        None => {
+                            for (out, sum) in out.iter_mut().zip(sums) {
+                                *out = T::narrow(*sum);
+                            }
+                        }
                     },
                 );
             }

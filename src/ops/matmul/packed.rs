@@ -93,8 +93,16 @@ impl<'a, T: Element> Matrix<'a, T> {
         };
         let mut out = [0; DEPTH];
         match self.run(row, col) {
-            Some(run) => out.iter_mut().zip(run).for_each(|(out, value)| *out = narrow(*value)),
-            None => (0..DEPTH).for_each(|i| out[i] = narrow(self.get(row, col + i))),
+            Some(run) => {
+                for (out, value) in out.iter_mut().zip(run) {
+                    *out = narrow(*value);
+                }
+            }
+            None => {
+                for i in 0..DEPTH {
+                    out[i] = narrow(self.get(row, col + i));
+                }
+            }
         }
         out
     }
@@ -104,8 +112,16 @@ impl<'a, T: Element> Matrix<'a, T> {
     pub(super) fn wide(&self, row: usize, col: usize) -> [f32; DEPTH] {
         let mut out = [0.0; DEPTH];
         match self.run(row, col) {
-            Some(run) => out.iter_mut().zip(run).for_each(|(out, value)| *out = value.wide()),
-            None => (0..DEPTH).for_each(|i| out[i] = self.get(row, col + i).wide()),
+            Some(run) => {
+                for (out, value) in out.iter_mut().zip(run) {
+                    *out = value.wide();
+                }
+            }
+            None => {
+                for i in 0..DEPTH {
+                    out[i] = self.get(row, col + i).wide();
+                }
+            }
         }
         out
     }

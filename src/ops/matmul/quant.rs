@@ -85,9 +85,7 @@ impl<C: Code> WithSimd for Decode<'_, C> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         // Half an ulp more, then the upper half: ties go away from zero.
-        let round = |value| {
-            simd.add_u32s(simd.transmute_u32s_f32s(value), simd.splat_u32s(0x8000))
-        };
+        let round = |value| simd.add_u32s(simd.transmute_u32s_f32s(value), simd.splat_u32s(0x8000));
         let (low_half, upper) = (simd.splat_u32s(16), simd.splat_u32s(0xffff_0000));
         for tile in self.tiles {
             let mut decoded = Tile::ZERO;

@@ -30,24 +30,14 @@ impl Tile {
 }
 
 /// 16 rows of 32 f32: the left side where products are in f32.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, bytemuck::Zeroable)]
 #[repr(C, align(64))]
 pub struct WideTile(pub [f32; ROWS * DEPTH]);
 
-impl WideTile {
-    /// All zero.
-    pub const ZERO: Self = Self([0.0; ROWS * DEPTH]);
-}
-
 /// A block of the output, 32 x 32.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, bytemuck::Zeroable)]
 #[repr(C, align(64))]
 pub struct Block(pub [f32; BLOCK * BLOCK]);
-
-impl Block {
-    /// All zero.
-    pub const ZERO: Self = Self([0.0; BLOCK * BLOCK]);
-}
 
 /// The two 16-bit types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
