@@ -61,7 +61,7 @@ impl Decoder {
     }
 
     /// Tokens so far.
-    pub fn len(&self) -> usize {
+    pub fn num_tokens(&self) -> usize {
         self.ids.len()
     }
 

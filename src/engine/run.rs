@@ -303,7 +303,7 @@ fn answer(model: &Model, runs: &mut [Run<'_>], compute: &Compute<'_>) -> Result<
         for (run, decoder) in runs.iter_mut().zip(&mut decoders) {
             let feeds = decoder.is_open() && {
                 let progress =
-                    Progress { phase: Phase::Answer, done: decoder.len(), total: run.max_new_tokens };
+                    Progress { phase: Phase::Answer, done: decoder.num_tokens(), total: run.max_new_tokens };
                 compute.observer.progress(progress)?;
                 decoder.choose(run.processor, &mut run.trace)?
             };

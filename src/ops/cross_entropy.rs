@@ -185,6 +185,44 @@ impl Losses {
         )
     }
 
+    /// Turns scores into their gradients, (softmax - target) · grad.
+    fn to_slopes(&self, scores: &mut Scores, targets: &[u32], grad: &[f32]) {
+        scores.each_row(|row, values, beyond| {
+            let (most, total) = self.total(values, beyond);
+            let factor = grad[row] / total;
+            self.isa.run(
+                #[inline(always)]
+                || {
+                    for score in &mut *values {
+                        *score = lanes::exp(*score - most) * factor;
+                    }
+                    for score in &mut *beyond {
+                        *score = lanes::exp(*score - most) * factor;
+                    }
+                },
+            );
+            match self.place(targets[row]) {
+                Ok(place) => values[place] -= grad[row],
+                Err(place) => beyond[place] -= grad[row],
+            }
+        });
+    }
+
+    /// Takes the columns of latents out, [M, K]; zeros stay in the table's.
+    fn take_latents(&self, scores: &mut Scores, rows: usize) -> Vec<f32> {
+        let (count, past) = (self.ids.len(), self.beyond());
+        let mut own = vec![0f32; rows * count];
+        for (row, own) in own.chunks_exact_mut(count.max(1)).enumerate() {
+            for (own, id) in own.iter_mut().zip(&self.ids).filter(|(_, id)| (**id as usize) < self.vocab) {
+                *own = std::mem::take(&mut scores.values[row * self.vocab + *id as usize]);
+            }
+            for (place, k) in past.iter().enumerate() {
+                own[*k] = scores.beyond[row * past.len() + place];
+            }
+        }
+        own
+    }
+
     /// With d = (softmax - target) · grad: dhidden = d W, dW = dᵀ hidden, columns of latents going to their rows.
     fn backward(&self, table: &Table<'_>, given: &Given<'_>, wants_table: bool) -> Grads {
         let (width, count) = (given.width, self.ids.len());
@@ -194,39 +232,14 @@ impl Losses {
             latents: vec![0f32; count * width],
         };
         let block = self.rows_at_once();
-        let past = self.beyond();
         let pieces =
             given.hidden.chunks(block * width.max(1)).zip(grads.hidden.chunks_mut(block * width.max(1)));
         for (i, (hidden, dhidden)) in pieces.enumerate() {
             let (targets, grad) = (&self.targets[i * block..], &given.grad[i * block..]);
             let mut scores = self.scores(table, hidden, given.latents, width);
             let rows = hidden.len() / width.max(1);
-            let mut own = vec![0f32; rows * count];
-            scores.each_row(|row, values, beyond| {
-                let (most, total) = self.total(values, beyond);
-                let factor = grad[row] / total;
-                self.isa.run(
-                    #[inline(always)]
-                    || {
-                        for score in values.iter_mut().chain(&mut *beyond) {
-                            *score = lanes::exp(*score - most) * factor;
-                        }
-                    },
-                );
-                match self.place(targets[row]) {
-                    Ok(place) => values[place] -= grad[row],
-                    Err(place) => beyond[place] -= grad[row],
-                }
-            });
-            for row in 0..rows {
-                for (k, id) in self.ids.iter().enumerate().filter(|(_, id)| (**id as usize) < self.vocab) {
-                    own[row * count + k] =
-                        std::mem::take(&mut scores.values[row * self.vocab + *id as usize]);
-                }
-                for (place, k) in past.iter().enumerate() {
-                    own[row * count + k] = scores.beyond[row * past.len() + place];
-                }
-            }
+            self.to_slopes(&mut scores, targets, grad);
+            let own = self.take_latents(&mut scores, rows);
             table.multiply_back(&scores.values, width, dhidden);
             let (own, hidden) = (View::rows(&own, count.max(1)), View::rows(hidden, width));
             let latents = View::rows(given.latents, width);

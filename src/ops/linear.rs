@@ -307,6 +307,9 @@ pub fn plain_low_rank(x: &Tensor, a: &Tensor, b: &Tensor, scale: f64) -> Result<
     Ok((inner.matmul(&b.t()?)? * scale)?)
 }
 
+/// Rows of a low-rank update's input widened at once.
+const ROWS_AT_ONCE: usize = 256;
+
 struct LowRank {
     scale: f32,
 }
@@ -333,7 +336,6 @@ impl CustomOp3 for LowRank {
         for_element!(x.dtype(), T => {
             let x = slice::<T>(x, x_layout)?;
             // A stretch of rows at a time: x is never widened whole.
-            const ROWS_AT_ONCE: usize = 256;
             let pieces = low.par_chunks_mut((ROWS_AT_ONCE * rank).max(1)).zip(x.par_chunks((ROWS_AT_ONCE * inner).max(1)));
             pieces.for_each(|(low, x)| {
                 let wide: Vec<f32> = x.iter().map(|x| x.wide()).collect();

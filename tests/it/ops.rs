@@ -1,4 +1,4 @@
-//! Every operation of our own: against the definition in candle's operations, against PyTorch's gradients, with all
+//! Every operation of our own: against the definition in candle's operations, against `PyTorch`'s gradients, with all
 //! instruction sets and numbers of threads, at odd sizes.
 
 use candle_core::{DType, Device, Tensor, Var};
@@ -67,7 +67,15 @@ fn plan(block: usize, isa: Isa) -> Plan {
 }
 
 fn all_ops(n: usize) -> Vec<Op> {
-    let mut ops = vec![
+    [row_ops(n), linear_ops(n), value_ops(n), sequence_ops(n), vocabulary_ops(n)]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+/// Operations on rows.
+fn row_ops(n: usize) -> Vec<Op> {
+    vec![
         op(
             "rms norm",
             &[&[5, n], &[n]],
@@ -92,6 +100,12 @@ fn all_ops(n: usize) -> Vec<Op> {
             |i, isa| add(&i[0], &i[1], isa).unwrap(),
             |i| (&i[0] + &i[1]).unwrap(),
         ),
+    ]
+}
+
+/// Linear layers.
+fn linear_ops(n: usize) -> Vec<Op> {
+    vec![
         op(
             "linear",
             &[&[n, 19], &[n, 19], &[n]],
@@ -110,7 +124,12 @@ fn all_ops(n: usize) -> Vec<Op> {
             |i, _| low_rank(&i[0], &i[1], &i[2], 1.5).unwrap(),
             |i| linear::plain_low_rank(&i[0], &i[1], &i[2], 1.5).unwrap(),
         ),
-    ];
+    ]
+}
+
+/// Operations on single values and pairs of them.
+fn value_ops(n: usize) -> Vec<Op> {
+    let mut ops = Vec::new();
     for form in [Form::Erf, Form::Tanh] {
         ops.push(op(
             format!("gelu {form:?}"),
@@ -133,6 +152,12 @@ fn all_ops(n: usize) -> Vec<Op> {
             move |i| rotary::plain(&i[0], &c, &s, pairing).unwrap(),
         ));
     }
+    ops
+}
+
+/// Attention, under masks and in blocks.
+fn sequence_ops(n: usize) -> Vec<Op> {
+    let mut ops = Vec::new();
     for (kind, block) in [(MaskKind::Standard, 64), (MaskKind::Bottleneck, 1), (MaskKind::Bottleneck, 7)] {
         let segments = two_sequences(n, kind);
         let same = segments.clone();
@@ -161,8 +186,6 @@ fn all_ops(n: usize) -> Vec<Op> {
         move |i, _| embed(&places(11), &Weight::Dense(i[0].clone()), Some(&i[1]), DType::F32).unwrap(),
         move |i| embedding::plain(&places(11), &i[0], &i[1]).unwrap(),
     ));
-    // The first latent replaces a row of the vocabulary, the second comes after it.
-    const IDS: [u32; 2] = [2, 13];
     let targets = move || (0..n).map(|i| [0, 2, 13, 5, 10][i % 5]).collect::<Vec<u32>>();
     ops.push(op(
         "cross entropy",

@@ -1,7 +1,7 @@
 //! softmax(q kᵀ · scale + mask) v (Vaswani et al. 2017), in blocks of queries.
 //!
 //! The whole tensor of probabilities [H, T, S] never exists, forward or backward: the backward pass computes each
-//! block of it again (as FlashAttention does, Dao et al. 2022). Rows that somebody wants to look at are computed on
+//! block of it again (as `FlashAttention` does, Dao et al. 2022). Rows that somebody wants to look at are computed on
 //! their own.
 
 mod backward;

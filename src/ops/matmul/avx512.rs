@@ -1,6 +1,8 @@
 //! Products of bf16 by AVX-512's dot product of pairs.
 
-use super::tiles::{BLOCK, Block, ROWS, Tile};
+#[cfg(target_arch = "x86_64")]
+use super::tiles::{BLOCK, ROWS};
+use super::tiles::{Block, Tile};
 
 /// out += (or =) a bᵀ for `rows` rows of two row blocks of `a` and two row blocks of `b`.
 ///
@@ -46,6 +48,7 @@ fn rows_of<const R: usize>(a: &[Tile], first: usize, b: [&[Tile]; 2], out: &mut 
     let mut sums = [[_mm512_setzero_ps(); 2]; R];
     for ((a, b0), b1) in a.iter().zip(b[0]).zip(b[1]) {
         let a: &[[u32; ROWS]; R] = a.0.as_chunks().0[first..].first_chunk().expect("a tile has 16 rows");
+        #[expect(clippy::needless_range_loop, reason = "an index reaches all rows at once")]
         for pair in 0..ROWS {
             let (left, right) = (load(b0.line(pair)), load(b1.line(pair)));
             for r in 0..R {
@@ -63,4 +66,13 @@ fn rows_of<const R: usize>(a: &[Tile], first: usize, b: [&[Tile]; 2], out: &mut 
             *out = if add { *out + sum } else { sum };
         }
     }
+}
+
+/// Other processors are never asked.
+///
+/// # Panics
+/// Always.
+#[cfg(not(target_arch = "x86_64"))]
+pub fn multiply(_a: [&[Tile]; 2], _b: [&[Tile]; 2], _rows: usize, _out: &mut Block, _add: bool) {
+    panic!("only x86-64 has AVX-512");
 }

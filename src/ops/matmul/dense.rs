@@ -43,6 +43,7 @@ pub enum Threads {
 }
 
 /// out [m, n] (+)= scale · a [m, k] b [k, n], rows of `out` being `out_stride` apart.
+#[expect(clippy::too_many_arguments, reason = "as many as the product it asks for")]
 pub fn multiply(
     [m, k, n]: [usize; 3],
     a: View<'_>,

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::code::{AsBf16, AsF16, AsQ4, AsQ8};
 use super::packed::{Format, Matrix, Packed, Tiles, pairs};
 use super::tiles::{BLOCK, Block, DEPTH, Half, ROWS, Tile, WideTile};
-use super::{amx, widening};
+use super::{amx, avx512, widening};
 use crate::ops::element::Element;
 use crate::ops::isa::Isa;
 
@@ -135,92 +135,89 @@ pub fn multiply(
     let depth = left.depth();
     assert!(depth <= right.depth(), "inner sizes of a product");
     let mut sums = zeroed_vec::<Block>(row_blocks.len() * col_blocks.len());
-    let mut rooms = [Vec::new(), Vec::new()];
-    let rows_in = |row_block: usize| BLOCK.min(left.rows() - row_block * BLOCK);
-    let last_col = right.dims().0.div_ceil(ROWS).saturating_sub(1);
-    // Few rows are read row by row; tiles would multiply their padding too.
-    #[cfg(target_arch = "x86_64")]
-    let tiles = (isa == Isa::Amx && left.rows() > FEW_ROWS && matches!(left, Left::Narrow { .. }))
-        .then(amx::Tiles::configure);
+    let mut work = Work::new(left, right, isa);
     for start in (0..depth).step_by(DEPTH_AT_ONCE) {
         let along = start..depth.min(start + DEPTH_AT_ONCE);
         for (c, col_block) in col_blocks.clone().enumerate() {
-            let cols = [2 * col_block, (2 * col_block + 1).min(last_col)];
             let outs = &mut sums[c * row_blocks.len()..][..row_blocks.len()];
-            let blocks = row_blocks.clone().zip(outs);
-            let add = start > 0;
-            match left {
-                Left::Narrow { depth, tiles: left, .. } => {
-                    let [room0, room1] = &mut rooms;
-                    let b = [
-                        right.panel(cols[0], along.clone(), room0, isa),
-                        right.panel(cols[1], along.clone(), room1, isa),
-                    ];
-                    for (row_block, out) in blocks {
-                        let a = two(left, *depth, 2 * row_block, &along);
-                        #[cfg(target_arch = "x86_64")]
-                        match &tiles {
-                            Some(tiles) => tiles.multiply(a, b, out, add),
-                            None => super::avx512::multiply(a, b, rows_in(row_block), out, add),
-                        }
-                        #[cfg(not(target_arch = "x86_64"))]
-                        unreachable!("only x86-64 multiplies bf16: {a:?} {b:?} {out:?} {add}");
-                    }
-                }
-                Left::Wide { depth, tiles: left, .. } => {
-                    let range = |i: usize| right.range(cols[i], along.clone());
-                    for (row_block, out) in blocks {
-                        let (a, rows) = (two(left, *depth, 2 * row_block, &along), rows_in(row_block));
-                        match right.tiles() {
-                            Tiles::Half(Half::Bf16, t) => {
-                                widening::multiply::<AsBf16>(
-                                    isa,
-                                    a,
-                                    [&t[range(0)], &t[range(1)]],
-                                    rows,
-                                    out,
-                                    add,
-                                );
-                            }
-                            Tiles::Half(Half::F16, t) => {
-                                widening::multiply::<AsF16>(
-                                    isa,
-                                    a,
-                                    [&t[range(0)], &t[range(1)]],
-                                    rows,
-                                    out,
-                                    add,
-                                );
-                            }
-                            Tiles::Q8(t) => {
-                                widening::multiply::<AsQ8>(
-                                    isa,
-                                    a,
-                                    [&t[range(0)], &t[range(1)]],
-                                    rows,
-                                    out,
-                                    add,
-                                );
-                            }
-                            Tiles::Q4(t) => {
-                                widening::multiply::<AsQ4>(
-                                    isa,
-                                    a,
-                                    [&t[range(0)], &t[range(1)]],
-                                    rows,
-                                    out,
-                                    add,
-                                );
-                            }
-                        }
-                    }
-                }
-            }
+            work.column(col_block, row_blocks.clone(), &along, outs);
         }
     }
     for (c, col_block) in col_blocks.enumerate() {
         for (r, row_block) in row_blocks.clone().enumerate() {
             sink(row_block, col_block, &sums[c * row_blocks.len() + r]);
+        }
+    }
+}
+
+/// What one thread holds while it multiplies.
+struct Work<'a> {
+    left: &'a Left,
+    right: &'a Packed,
+    isa: Isa,
+    /// Where there are tiles, and rows enough that multiplying their padding too does not matter.
+    tiles: Option<amx::Tiles>,
+    /// What is quantised is decoded into these.
+    rooms: [Vec<Tile>; 2],
+}
+
+impl<'a> Work<'a> {
+    fn new(left: &'a Left, right: &'a Packed, isa: Isa) -> Self {
+        let narrow = matches!(left, Left::Narrow { .. });
+        let tiles = (isa == Isa::Amx && left.rows() > FEW_ROWS && narrow).then(amx::Tiles::configure);
+        Self { left, right, isa, tiles, rooms: [Vec::new(), Vec::new()] }
+    }
+
+    /// One block of columns for some blocks of rows, over a stretch of the inner axis: added to `outs` but for the
+    /// first stretch.
+    fn column(
+        &mut self,
+        col_block: usize,
+        row_blocks: Range<usize>,
+        along: &Range<usize>,
+        outs: &mut [Block],
+    ) {
+        let Self { left, right, isa, tiles, rooms } = self;
+        let (isa, add) = (*isa, along.start > 0);
+        let last_col = right.dims().0.div_ceil(ROWS) - 1;
+        let cols = [2 * col_block, (2 * col_block + 1).min(last_col)];
+        let blocks = row_blocks.map(|block| (block, BLOCK.min(left.rows() - block * BLOCK))).zip(outs);
+        match left {
+            Left::Narrow { depth, tiles: left, .. } => {
+                let [room0, room1] = rooms;
+                let b = [
+                    right.panel(cols[0], along.clone(), room0, isa),
+                    right.panel(cols[1], along.clone(), room1, isa),
+                ];
+                for ((row_block, rows), out) in blocks {
+                    let a = two(left, *depth, 2 * row_block, along);
+                    match tiles {
+                        Some(tiles) => tiles.multiply(a, b, out, add),
+                        None => avx512::multiply(a, b, rows, out, add),
+                    }
+                }
+            }
+            Left::Wide { depth, tiles: left, .. } => {
+                let [first, second] = cols.map(|col| right.range(col, along.clone()));
+                for ((row_block, rows), out) in blocks {
+                    let a = two(left, *depth, 2 * row_block, along);
+                    let (first, second) = (first.clone(), second.clone());
+                    match right.tiles() {
+                        Tiles::Half(Half::Bf16, t) => {
+                            widening::multiply::<AsBf16>(isa, a, [&t[first], &t[second]], rows, out, add);
+                        }
+                        Tiles::Half(Half::F16, t) => {
+                            widening::multiply::<AsF16>(isa, a, [&t[first], &t[second]], rows, out, add);
+                        }
+                        Tiles::Q8(t) => {
+                            widening::multiply::<AsQ8>(isa, a, [&t[first], &t[second]], rows, out, add);
+                        }
+                        Tiles::Q4(t) => {
+                            widening::multiply::<AsQ4>(isa, a, [&t[first], &t[second]], rows, out, add);
+                        }
+                    }
+                }
+            }
         }
     }
 }

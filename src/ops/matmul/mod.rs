@@ -1,7 +1,6 @@
 //! Matrix products: f32 by the `gemm` crate, 16 bits and fewer by kernels of our own on packed tiles.
 
 pub mod amx;
-#[cfg(target_arch = "x86_64")]
 mod avx512;
 mod code;
 pub mod dense;

@@ -99,8 +99,8 @@ impl<'a, T: Element> Matrix<'a, T> {
                 }
             }
             None => {
-                for i in 0..DEPTH {
-                    out[i] = narrow(self.get(row, col + i));
+                for (i, out) in out.iter_mut().enumerate() {
+                    *out = narrow(self.get(row, col + i));
                 }
             }
         }
@@ -118,8 +118,8 @@ impl<'a, T: Element> Matrix<'a, T> {
                 }
             }
             None => {
-                for i in 0..DEPTH {
-                    out[i] = self.get(row, col + i).wide();
+                for (i, out) in out.iter_mut().enumerate() {
+                    *out = self.get(row, col + i).wide();
                 }
             }
         }
