@@ -168,6 +168,15 @@ fn sequence_ops(n: usize) -> Vec<Op> {
             move |i| attention::plain(&i[0], &i[1], &i[2], &same, 0.3).unwrap(),
         ));
     }
+    ops
+}
+
+/// The first latent replaces a row of the vocabulary, the second comes after it.
+const IDS: [u32; 2] = [2, 13];
+
+/// Both ends of a language model.
+fn vocabulary_ops(n: usize) -> Vec<Op> {
+    let mut ops = Vec::new();
     let places =
         move |vocab: usize| -> Vec<Place> {
             (0..n)
