@@ -9,6 +9,7 @@ mod common;
 mod layering;
 mod layouts;
 mod models;
+mod op_table;
 mod ops;
 mod overlay;
 mod parity;

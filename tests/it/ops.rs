@@ -3,210 +3,24 @@
 
 use candle_core::{DType, Device, Tensor, Var};
 use livr_explorer::ops::attention::{self, Mask, Plan, Segment};
-use livr_explorer::ops::cross_entropy::{self, LatentHead, cross_entropy};
+use livr_explorer::ops::cross_entropy::{LatentHead, cross_entropy};
 use livr_explorer::ops::elementwise::add;
-use livr_explorer::ops::embedding::{self, Place, embed};
-use livr_explorer::ops::gelu::{self, Form, gelu};
+use livr_explorer::ops::embedding::{Place, embed};
+use livr_explorer::ops::gelu::{Form, gelu};
 use livr_explorer::ops::isa::Isa;
-use livr_explorer::ops::layer_norm::{self, layer_norm};
-use livr_explorer::ops::linear::{self, linear, low_rank};
-use livr_explorer::ops::rms_norm::{self, rms_norm};
-use livr_explorer::ops::rotary::{self, Pairing, rotate};
-use livr_explorer::ops::swiglu::{self, swiglu};
+use livr_explorer::ops::layer_norm::layer_norm;
+use livr_explorer::ops::linear::{linear, low_rank};
+use livr_explorer::ops::rms_norm::rms_norm;
+use livr_explorer::ops::rotary::{Pairing, rotate};
+use livr_explorer::ops::swiglu::swiglu;
 use livr_explorer::ops::weight::Weight;
 use livr_explorer::settings::MaskKind;
 use livr_explorer::units::Role;
 
 use crate::common::{Golden, fixture, relative_error};
+use crate::op_table::{EPS, Op, Run, all_ops, plan, roles};
 
-const EPS: f32 = 1e-6;
 const SIZES: [usize; 4] = [1, 7, 17, 129];
-
-type Run = Box<dyn Fn(&[Tensor], Isa) -> Tensor + Sync>;
-
-/// An operation at a size: its inputs, how we compute it, and how candle does.
-struct Op {
-    name: String,
-    shapes: Vec<Vec<usize>>,
-    ours: Run,
-    plain: Run,
-}
-
-fn op(
-    name: impl Into<String>,
-    shapes: &[&[usize]],
-    ours: impl Fn(&[Tensor], Isa) -> Tensor + Sync + 'static,
-    plain: impl Fn(&[Tensor]) -> Tensor + Sync + 'static,
-) -> Op {
-    Op {
-        name: name.into(),
-        shapes: shapes.iter().map(|shape| shape.to_vec()).collect(),
-        ours: Box::new(ours),
-        plain: Box::new(move |inputs, _| plain(inputs)),
-    }
-}
-
-/// Roles in which every mask finds something to block.
-fn roles(len: usize) -> Vec<Role> {
-    (0..len).map(|i| Role::ALL[[0, 1, 1, 2, 0, 3][i % 6]]).collect()
-}
-
-/// Two sequences one after the other, under a mask.
-fn two_sequences(len: usize, kind: MaskKind) -> Vec<Segment> {
-    let first = len / 2;
-    let segment = |range: std::ops::Range<usize>| Segment {
-        mask: Some(Mask::new(kind.rule(), &roles(range.len()), range.len())),
-        queries: range.clone(),
-        keys: range,
-    };
-    [segment(0..first), segment(first..len)].into_iter().filter(|s| !s.queries.is_empty()).collect()
-}
-
-fn plan(block: usize, isa: Isa) -> Plan {
-    Plan { scale: 0.3, block, isa }
-}
-
-fn all_ops(n: usize) -> Vec<Op> {
-    [row_ops(n), linear_ops(n), value_ops(n), sequence_ops(n), vocabulary_ops(n)]
-        .into_iter()
-        .flatten()
-        .collect()
-}
-
-/// Operations on rows.
-fn row_ops(n: usize) -> Vec<Op> {
-    vec![
-        op(
-            "rms norm",
-            &[&[5, n], &[n]],
-            |i, isa| rms_norm(&i[0], &i[1], EPS, isa).unwrap(),
-            |i| rms_norm::plain(&i[0], &i[1], EPS).unwrap(),
-        ),
-        op(
-            "layer norm",
-            &[&[5, n], &[n], &[n]],
-            |i, isa| layer_norm(&i[0], &i[1], &i[2], EPS, isa).unwrap(),
-            |i| layer_norm::plain(&i[0], &i[1], &i[2], EPS).unwrap(),
-        ),
-        op(
-            "swiglu",
-            &[&[5, n], &[5, n]],
-            |i, isa| swiglu(&i[0], &i[1], isa).unwrap(),
-            |i| swiglu::plain(&i[0], &i[1]).unwrap(),
-        ),
-        op(
-            "add",
-            &[&[5, n], &[5, n]],
-            |i, isa| add(&i[0], &i[1], isa).unwrap(),
-            |i| (&i[0] + &i[1]).unwrap(),
-        ),
-    ]
-}
-
-/// Linear layers.
-fn linear_ops(n: usize) -> Vec<Op> {
-    vec![
-        op(
-            "linear",
-            &[&[n, 19], &[n, 19], &[n]],
-            |i, isa| linear(&i[0], &Weight::Dense(i[1].clone()), Some(&i[2]), isa).unwrap(),
-            |i| linear::plain(&i[0], &i[1], Some(&i[2])).unwrap(),
-        ),
-        op(
-            "linear without bias",
-            &[&[3, n], &[7, n]],
-            |i, isa| linear(&i[0], &Weight::Dense(i[1].clone()), None, isa).unwrap(),
-            |i| linear::plain(&i[0], &i[1], None).unwrap(),
-        ),
-        op(
-            "low rank",
-            &[&[n, 19], &[4, 19], &[n, 4]],
-            |i, _| low_rank(&i[0], &i[1], &i[2], 1.5).unwrap(),
-            |i| linear::plain_low_rank(&i[0], &i[1], &i[2], 1.5).unwrap(),
-        ),
-    ]
-}
-
-/// Operations on single values and pairs of them.
-fn value_ops(n: usize) -> Vec<Op> {
-    let mut ops = Vec::new();
-    for form in [Form::Erf, Form::Tanh] {
-        ops.push(op(
-            format!("gelu {form:?}"),
-            &[&[5, n]],
-            move |i, isa| gelu(&i[0], form, isa).unwrap(),
-            move |i| gelu::plain(&i[0], form).unwrap(),
-        ));
-    }
-    for pairing in [Pairing::Halves, Pairing::Neighbours] {
-        let angles = |f: fn(f32) -> f32| {
-            let values: Vec<f32> = (0..5 * n).map(|i| f(i as f32 * 0.7)).collect();
-            Tensor::from_vec(values, (5, n), &Device::Cpu).unwrap()
-        };
-        let (cos, sin) = (angles(f32::cos), angles(f32::sin));
-        let (c, s) = (cos.clone(), sin.clone());
-        ops.push(op(
-            format!("rotary {pairing:?}"),
-            &[&[5, 3, 2 * n]],
-            move |i, isa| rotate(&i[0], &cos, &sin, pairing, isa).unwrap(),
-            move |i| rotary::plain(&i[0], &c, &s, pairing).unwrap(),
-        ));
-    }
-    ops
-}
-
-/// Attention, under masks and in blocks.
-fn sequence_ops(n: usize) -> Vec<Op> {
-    let mut ops = Vec::new();
-    for (kind, block) in [(MaskKind::Standard, 64), (MaskKind::Bottleneck, 1), (MaskKind::Bottleneck, 7)] {
-        let segments = two_sequences(n, kind);
-        let same = segments.clone();
-        ops.push(op(
-            format!("attention {kind:?} in blocks of {block}"),
-            &[&[n, 4, 6], &[n, 2, 6], &[n, 2, 6]],
-            move |i, isa| attention::attend(&i[0], &i[1], &i[2], &segments, plan(block, isa)).unwrap(),
-            move |i| attention::plain(&i[0], &i[1], &i[2], &same, 0.3).unwrap(),
-        ));
-    }
-    ops
-}
-
-/// The first latent replaces a row of the vocabulary, the second comes after it.
-const IDS: [u32; 2] = [2, 13];
-
-/// Both ends of a language model.
-fn vocabulary_ops(n: usize) -> Vec<Op> {
-    let mut ops = Vec::new();
-    let places =
-        move |vocab: usize| -> Vec<Place> {
-            (0..n)
-                .map(|i| {
-                    if i % 3 == 2 {
-                        Place::Latent(i as u32 % 4)
-                    } else {
-                        Place::Table((i * i % vocab) as u32)
-                    }
-                })
-                .collect()
-        };
-    ops.push(op(
-        "embedding",
-        &[&[11, n], &[4, n]],
-        move |i, _| embed(&places(11), &Weight::Dense(i[0].clone()), Some(&i[1]), DType::F32).unwrap(),
-        move |i| embedding::plain(&places(11), &i[0], &i[1]).unwrap(),
-    ));
-    let targets = move || (0..n).map(|i| [0, 2, 13, 5, 10][i % 5]).collect::<Vec<u32>>();
-    ops.push(op(
-        "cross entropy",
-        &[&[n, 19], &[11, 19], &[2, 19]],
-        move |i, isa| {
-            let latents = LatentHead { rows: &i[2], ids: &IDS };
-            cross_entropy(&i[0], &Weight::Dense(i[1].clone()), Some(latents), &targets(), isa).unwrap()
-        },
-        move |i| cross_entropy::plain(&i[0], &i[1], &i[2], &IDS, &targets()).unwrap(),
-    ));
-    ops
-}
 
 /// Largest difference, relative to the largest value of the reference or to 1: a norm of one number has no slope,
 /// only rounding.
