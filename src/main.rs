@@ -4,8 +4,10 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use livr_explorer::cli::{Cli, output};
+use livr_explorer::sandbox;
 
 fn main() -> ExitCode {
+    sandbox::keep_freed_memory();
     let cli = Cli::parse();
     output::silence_panics();
     match output::as_a_sentence(|| cli.run()) {

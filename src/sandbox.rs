@@ -21,6 +21,18 @@ use crate::progress::Observer;
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
+/// Keeps freed memory for a second before the system gets it back: the next layer of a model asks for as much
+/// again, and pages that come new from the system are cleared first (an eighth of a prompt's time).
+pub fn keep_freed_memory() {
+    /// `mi_option_purge_delay` of mimalloc 2, in milliseconds; its binding does not name it.
+    const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
+    #[expect(unsafe_code, reason = "a call of the allocator's C interface")]
+    // SAFETY: sets a number; mimalloc reads it when it next frees memory.
+    unsafe {
+        libmimalloc_sys::mi_option_set(PURGE_DELAY, 1000);
+    }
+}
+
 /// mimalloc, counting for threads that have a limit.
 struct Counting;
 

@@ -5,7 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device, Tensor, Var};
 
 use crate::checkpoint::source::WeightSource;
 use crate::error::{Error, Result};
@@ -127,6 +127,53 @@ impl WeightSource for Headers<'_> {
         }
         // No memory behind it, whatever the shape.
         without_values(shape, dtype, device)
+    }
+
+    fn size_bytes(&self) -> usize {
+        self.source.size_bytes()
+    }
+
+    fn size_of(&self, name: &str) -> usize {
+        self.source.size_of(name)
+    }
+}
+
+/// Makes every tensor of a source a variable: what is built from it can be trained.
+pub struct Variables<'a> {
+    source: &'a dyn WeightSource,
+    vars: RefCell<Vec<Var>>,
+}
+
+impl<'a> Variables<'a> {
+    /// From this source.
+    pub fn new(source: &'a dyn WeightSource) -> Self {
+        Self { source, vars: RefCell::default() }
+    }
+
+    /// The variables, in the order they were taken.
+    pub fn into_vars(self) -> Vec<Var> {
+        self.vars.into_inner()
+    }
+}
+
+impl WeightSource for Variables<'_> {
+    fn has(&self, name: &str) -> bool {
+        self.source.has(name)
+    }
+
+    fn has_values(&self) -> bool {
+        self.source.has_values()
+    }
+
+    fn expect(&self, name: &str, shape: &[usize]) -> Result<()> {
+        self.source.expect(name, shape)
+    }
+
+    fn read(&self, name: &str, shape: &[usize], dtype: DType, device: &Device) -> Result<Tensor> {
+        let var = Var::from_tensor(&self.source.read(name, shape, dtype, device)?)?;
+        let tensor = var.as_tensor().clone();
+        self.vars.borrow_mut().push(var);
+        Ok(tensor)
     }
 
     fn size_bytes(&self) -> usize {

@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use super::host::{slice, values};
 use super::isa::Isa;
 use super::lanes;
+use super::linear::product_f32;
 use super::matmul::dense::{Threads, View, multiply};
 use super::matmul::packed::{Matrix, Packed};
 use super::matmul::{product, product_back};
@@ -303,11 +304,9 @@ impl Table<'_> {
     /// hidden [M, D] -> scores [M, V].
     fn multiply(&self, hidden: &[f32], width: usize, out: &mut [f32], isa: Isa) {
         let rows = hidden.len() / width.max(1);
-        let cols = out.len() / rows.max(1);
         match self {
             Self::Dense(table) => {
-                let (hidden, table) = (View::rows(hidden, width), View::rows(table, width).t());
-                multiply([rows, width, cols], hidden, table, 1.0, out, cols.max(1), false, Threads::All);
+                product_f32(rows, width, hidden, table, out, isa);
             }
             Self::Packed(table) => product(Matrix::new(hidden, rows, width), table, None, out, isa),
         }

@@ -13,6 +13,7 @@ use super::isa::Isa;
 use super::matmul::dense::{Threads, View, multiply};
 use super::matmul::packed::{Matrix, Packed};
 use super::matmul::{product, product_back};
+use super::shared::Shared;
 use super::weight::Weight;
 use super::{lanes, rows};
 use crate::error::Result;
@@ -64,8 +65,35 @@ struct Dense {
     isa: Isa,
 }
 
-/// Up to so many rows each row of the weight is read once for all of them.
-const FEW_ROWS: usize = 4;
+/// Up to so many rows each part of the weight is read from memory once, and from cache for every row.
+const FEW_ROWS: usize = 16;
+
+/// out [m, n] = x [m, k] wᵀ for w [n, k], all f32, on all threads.
+pub(super) fn product_f32(rows: usize, inner: usize, x: &[f32], w: &[f32], out: &mut [f32], isa: Isa) {
+    /// Rows of the weight of one task.
+    const COLUMNS: usize = 32;
+    let cols = out.len() / rows.max(1);
+    if rows > FEW_ROWS || inner == 0 {
+        let (x, w) = (View::rows(x, inner), View::rows(w, inner).t());
+        return multiply([rows, inner, cols], x, w, 1.0, out, cols.max(1), false, Threads::All);
+    }
+    let shared = Shared::new(out);
+    let some = |(i, w): (usize, &[f32])| {
+        let (first, count) = (i * COLUMNS, w.len() / inner);
+        for (row, x) in x.chunks_exact(inner).enumerate() {
+            let place = row * cols + first;
+            #[expect(unsafe_code, reason = "tasks write columns of one matrix")]
+            // SAFETY: every task has columns of its own.
+            let out = unsafe { shared.range(place..place + count) };
+            isa.dispatch(lanes::Dots { x, rows: w, out });
+        }
+    };
+    if w.len() < 1 << 16 {
+        w.chunks(COLUMNS * inner).enumerate().for_each(some);
+    } else {
+        w.par_chunks(COLUMNS * inner).enumerate().for_each(some);
+    }
+}
 
 impl Dense {
     fn forward(
@@ -76,22 +104,7 @@ impl Dense {
         bias: Option<&[f32]>,
     ) -> Vec<f32> {
         let mut out = vec![0f32; rows * cols];
-        if rows > FEW_ROWS {
-            multiply(
-                [rows, inner, cols],
-                View::rows(x, inner),
-                View::rows(w, inner).t(),
-                1.0,
-                &mut out,
-                cols,
-                false,
-                Threads::All,
-            );
-        } else {
-            for (x, out) in x.chunks_exact(inner.max(1)).zip(out.chunks_exact_mut(cols.max(1))) {
-                self.one_row(inner, x, w, out);
-            }
-        }
+        product_f32(rows, inner, x, w, &mut out, self.isa);
         if let Some(bias) = bias {
             rows::fill(&mut out, cols, |_, piece| {
                 for row in piece.chunks_exact_mut(cols) {
@@ -102,20 +115,6 @@ impl Dense {
             });
         }
         out
-    }
-
-    /// A product with one row is as fast as the weight can be read: on all threads.
-    fn one_row(&self, inner: usize, x: &[f32], w: &[f32], out: &mut [f32]) {
-        const COLUMNS: usize = 64;
-        let some = |(i, out): (usize, &mut [f32])| {
-            let w = &w[i * COLUMNS * inner..][..out.len() * inner];
-            self.isa.dispatch(lanes::Dots { x, rows: w, out });
-        };
-        if w.len() < 1 << 16 {
-            out.chunks_mut(COLUMNS).enumerate().for_each(some);
-        } else {
-            out.par_chunks_mut(COLUMNS).enumerate().for_each(some);
-        }
     }
 
     /// dx = grad W; dW = gradᵀ x.

@@ -77,7 +77,7 @@ pub(super) fn attend<T: Element>(
             num_keys: task.segment.keys.len(),
         };
         match &sides {
-            Sides::AsTheyAre => one_by_one(g, &q[range], k, v, &task, mask, plan, out),
+            Sides::AsTheyAre => few_queries(g, &q[range], k, v, (task.segment, mask), plan, out),
             Sides::Wide { q, k, v } => wide_block(g, q, k, v, &task, mask, plan, out),
             Sides::Packed(heads) => packed_block(g, &q[range], &heads[task.place], &task, mask, plan, out),
         }
@@ -222,68 +222,68 @@ fn softmax_rows(task: &Task<'_>, mask: RowMask<'_>, plan: Plan, scores: &mut [f3
     }
 }
 
-/// Few queries, one after the other: k and v are read once for all heads of a group, in their own type.
-#[expect(clippy::too_many_arguments, reason = "one call, all of it needed")]
-fn one_by_one<T: Element>(
+/// Few queries, each with all heads of a group as the rows of its products: a step of decoding. On all threads, a
+/// key-value head each.
+fn few_queries<T: Element>(
     g: Geometry,
     q: &[T],
     k: &[T],
     v: &[T],
-    task: &Task<'_>,
-    mask: RowMask<'_>,
+    (segment, mask): (&Segment, RowMask<'_>),
     plan: Plan,
     out: &mut [T],
 ) {
-    let Segment { keys, .. } = task.segment;
-    let queries = q.chunks_exact(g.q_width()).zip(out.chunks_exact_mut(g.q_width()));
-    for (query, (q, out)) in task.queries.clone().zip(queries) {
+    let group = g.group() * g.dim;
+    out.par_chunks_mut(group).zip(q.par_chunks(group)).enumerate().for_each(|(place, (out, q))| {
+        let (query, kv) = (place / g.kv_heads, place % g.kv_heads);
         let num_keys = mask.keys(query);
-        let head_values = |values: &[T], key: usize, kv: usize| {
-            (keys.start + key) * g.kv_width() + kv * g.dim..values.len()
-        };
-        for kv in 0..g.kv_heads {
-            let group = kv * g.group()..(kv + 1) * g.group();
-            let mut scores = vec![0f32; g.group() * num_keys];
-            let wide_q: Vec<f32> =
-                q[group.start * g.dim..group.end * g.dim].iter().map(|q| q.wide()).collect();
-            let mut wide = vec![0f32; g.dim];
-            let mut mixed = vec![0f32; g.group() * g.dim];
+        if num_keys == 0 {
+            return;
+        }
+        let start = segment.keys.start * g.kv_width() + kv * g.dim;
+        // One head's rows, widened side by side.
+        let widen = |values: &[T]| {
+            let mut wide = vec![0f32; num_keys * g.dim];
             plan.isa.run(
                 #[inline(always)]
                 || {
-                    for key in 0..num_keys {
-                        let row = &k[head_values(k, key, kv)][..g.dim];
-                        for (wide, k) in wide.iter_mut().zip(row) {
-                            *wide = k.wide();
-                        }
-                        for (head, q) in wide_q.chunks_exact(g.dim).enumerate() {
-                            scores[head * num_keys + key] =
-                                crate::ops::lanes::sum2(q, &wide, |q, k| q * k) * plan.scale;
-                        }
-                    }
-                    for row in scores.chunks_exact_mut(num_keys.max(1)) {
-                        mask.softmax(query, row);
-                    }
-                    for key in 0..num_keys {
-                        let row = &v[head_values(v, key, kv)][..g.dim];
-                        for (wide, v) in wide.iter_mut().zip(row) {
-                            *wide = v.wide();
-                        }
-                        for (head, mixed) in mixed.chunks_exact_mut(g.dim).enumerate() {
-                            let p = scores[head * num_keys + key];
-                            for (mixed, v) in mixed.iter_mut().zip(&wide) {
-                                *mixed += p * v;
-                            }
+                    let rows = values[start..].chunks(g.kv_width());
+                    for (out, row) in wide.chunks_exact_mut(g.dim).zip(rows) {
+                        for (out, value) in out.iter_mut().zip(row) {
+                            *out = value.wide();
                         }
                     }
                 },
             );
-            let out = &mut out[group.start * g.dim..group.end * g.dim];
-            for (out, value) in out.iter_mut().zip(mixed) {
-                *out = T::narrow(value);
-            }
+            wide
+        };
+        let (q, k, v) = (q.iter().map(|q| q.wide()).collect::<Vec<f32>>(), widen(k), widen(v));
+        let rows = |values| dense::View::rows(values, g.dim);
+        let (mut scores, mut mixed) = (vec![0f32; g.group() * num_keys], vec![0f32; group]);
+        let sizes = [g.group(), g.dim, num_keys];
+        dense::multiply(
+            sizes,
+            rows(&q),
+            rows(&k).t(),
+            plan.scale,
+            &mut scores,
+            num_keys,
+            false,
+            Threads::One,
+        );
+        for row in scores.chunks_exact_mut(num_keys) {
+            plan.isa.run(
+                #[inline(always)]
+                || mask.softmax(query, row),
+            );
         }
-    }
+        let p = dense::View::rows(&scores, num_keys);
+        let sizes = [g.group(), num_keys, g.dim];
+        dense::multiply(sizes, p, rows(&v), 1.0, &mut mixed, g.dim, false, Threads::One);
+        for (out, value) in out.iter_mut().zip(mixed) {
+            *out = T::narrow(value);
+        }
+    });
 }
 
 /// q: [R, H, d] of the wanted queries, k: [S, Hkv, d] of the segment -> [H, R, S].
