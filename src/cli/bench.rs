@@ -137,9 +137,9 @@ fn run_forward(args: ForwardArgs) -> anyhow::Result<()> {
         repeats: args.repeats as usize,
     })?;
     if args.json {
-        print_json(&report)
+        print_json(&report);
     } else {
-        show_forward(&report)
+        show_forward(&report);
     }
     Ok(())
 }
@@ -190,9 +190,9 @@ fn run_ops(args: &OpsArgs) -> anyhow::Result<()> {
     let report =
         ops(&Ops { tokens: args.tokens as usize, dtype: args.dtype, repeats: args.repeats as usize })?;
     if args.json {
-        print_json(&report)
+        print_json(&report);
     } else {
-        show_ops(&report)
+        show_ops(&report);
     }
     Ok(())
 }
@@ -220,9 +220,9 @@ fn show_ops(r: &OpsReport) {
 fn run_load(args: LoadArgs) -> anyhow::Result<()> {
     let report = load(&Load { model: args.model, dtype: args.dtype })?;
     if args.json {
-        print_json(&report)
+        print_json(&report);
     } else {
-        show_load(&report)
+        show_load(&report);
     }
     Ok(())
 }
@@ -248,9 +248,9 @@ fn run_train(args: &TrainArgs) -> anyhow::Result<()> {
         steps: args.steps as usize,
     })?;
     if args.json {
-        print_json(&report)
+        print_json(&report);
     } else {
-        show_train(&report)
+        show_train(&report);
     }
     Ok(())
 }

@@ -111,8 +111,7 @@ impl Losses {
 
     fn scores(&self, table: &Table<'_>, hidden: &[f32], latents: &[f32], width: usize) -> Scores {
         let rows = hidden.len() / width.max(1);
-        let mut values = vec![0f32; rows * self.vocab];
-        table.multiply(hidden, width, &mut values, self.isa);
+        let mut values = table.multiply(hidden, width, self.vocab, self.isa);
         let count = self.ids.len();
         let mut own = vec![0f32; rows * count];
         multiply(
@@ -302,13 +301,15 @@ enum Table<'a> {
 
 impl Table<'_> {
     /// hidden [M, D] -> scores [M, V].
-    fn multiply(&self, hidden: &[f32], width: usize, out: &mut [f32], isa: Isa) {
+    fn multiply(&self, hidden: &[f32], width: usize, vocab: usize, isa: Isa) -> Vec<f32> {
         let rows = hidden.len() / width.max(1);
         match self {
             Self::Dense(table) => {
-                product_f32(rows, width, hidden, table, out, isa);
+                let mut out = vec![0f32; rows * vocab];
+                product_f32(rows, width, hidden, table, &mut out, isa);
+                out
             }
-            Self::Packed(table) => product(Matrix::new(hidden, rows, width), table, None, out, isa),
+            Self::Packed(table) => product(Matrix::new(hidden, rows, width), table, None, isa),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Operations on two tensors value by value, on all threads.
 
-use bytemuck::zeroed_vec;
+use std::mem::MaybeUninit;
+
 use candle_core::backend::BackendStorage as _;
 use candle_core::{CpuStorage, CustomOp2, Layout, Shape, Tensor, WithDType};
 
@@ -8,23 +9,30 @@ use super::element::Element;
 use super::host::{for_element, slice, values};
 use super::isa::Isa;
 use super::rows;
+use super::shared::written;
 use crate::error::Result;
 
 /// out = f(a, b), values in f32, rounded to the type of `a`.
 pub fn zip<T: Element, U: Element>(a: &[T], b: &[U], isa: Isa, f: impl Fn(f32, f32) -> f32 + Sync) -> Vec<T> {
-    let mut out = zeroed_vec::<T>(a.len());
-    rows::fill(&mut out, 1, |first, out| {
-        let (a, b) = (&a[first..][..out.len()], &b[first..][..out.len()]);
-        isa.run(
-            #[inline(always)]
-            || {
-                for ((out, a), b) in out.iter_mut().zip(a).zip(b) {
-                    *out = T::narrow(f(a.wide(), b.wide()));
-                }
-            },
-        );
-    });
-    out
+    assert_eq!(a.len(), b.len(), "values of two tensors");
+    let fill = |out: &mut [MaybeUninit<T>]| {
+        rows::fill(out, 1, |first, out| {
+            let (a, b) = (&a[first..][..out.len()], &b[first..][..out.len()]);
+            isa.run(
+                #[inline(always)]
+                || {
+                    for ((out, a), b) in out.iter_mut().zip(a).zip(b) {
+                        out.write(T::narrow(f(a.wide(), b.wide())));
+                    }
+                },
+            );
+        });
+    };
+    #[expect(unsafe_code, reason = "an output that is written once")]
+    // SAFETY: pieces of rows cover all of it.
+    unsafe {
+        written(a.len(), fill)
+    }
 }
 
 /// a + b, where b may be f32 whatever a is: the sum is rounded once, to the type of a.

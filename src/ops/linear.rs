@@ -1,6 +1,5 @@
 //! x Wᵀ + bias, and the low-rank updates of adapters.
 
-use bytemuck::zeroed_vec;
 use std::sync::Arc;
 
 use candle_core::backend::BackendStorage as _;
@@ -231,8 +230,8 @@ impl Frozen {
     ) -> candle_core::Result<(CpuStorage, Shape)> {
         let [rows, inner, cols] = sizes(layout, self.weight.dims())?;
         for_element!(x.dtype(), T => {
-            let mut out = zeroed_vec::<T>(rows * cols);
-            product(Matrix::new(slice::<T>(x, layout)?, rows, inner), &self.weight, bias, &mut out, self.isa);
+            let x = Matrix::new(slice::<T>(x, layout)?, rows, inner);
+            let out = product(x, &self.weight, bias, self.isa);
             Ok((T::to_cpu_storage_owned(out), (rows, cols).into()))
         })
     }

@@ -310,21 +310,29 @@ fn screenshots_show_the_state_asked_for() {
 
 #[test]
 fn bench_measures_beside_something_real() {
-    let report = json(&livr(&[
-        "bench",
-        "forward",
-        "--shape",
-        "qwen2.5-vl-3b",
-        "--layers",
-        "1",
-        "--tokens",
-        "128",
-        "--decode",
-        "1",
-        "--repeats",
-        "1",
-        "--json",
-    ]));
-    assert!(report["prompt_over_matmul"].as_f64().unwrap() > 0.0);
-    assert_eq!(report["layers"], 1);
+    let sizes = ["--layers", "1", "--decode", "1", "--repeats", "1", "--json"];
+    let lists = ["--tokens", "128,160,192", "--dtype", "bf16,q4", "--capture", "off,full"];
+    let forward = ["bench", "forward", "--shape", "qwen3-vl-2b"];
+    let report = json(&livr(&[forward.as_slice(), &lists, &sizes].concat()));
+    let runs = report["runs"].as_array().unwrap();
+    assert_eq!((runs.len(), report["layers"].as_u64()), (12, Some(1)));
+    assert!(runs.iter().all(|run| run["prompt_over_matmul"].as_f64().unwrap() > 0.0));
+    // Two types, two ways to capture: a cost fitted to three lengths each.
+    assert_eq!(report["costs"].as_array().unwrap().len(), 4);
+
+    let report =
+        json(&livr(&["bench", "ops", "--tokens", "32", "--repeats", "1", "--dtype", "f32", "--json"]));
+    assert!(report["bandwidth"].as_f64().unwrap() > 0.0 && report["peak"].as_f64().unwrap() > 0.0);
+    assert!(report["ops"].as_array().unwrap().iter().all(|op| op["secs"].as_f64().unwrap() > 0.0));
+
+    let model = fixture("qwen3_vl/model");
+    let report = json(&livr(&["bench", "load", "--model", model.to_str().unwrap(), "--json"]));
+    assert!(report["load_secs"].as_f64().unwrap() > 0.0 && report["read_secs"].as_f64().unwrap() > 0.0);
+
+    for trained in ["full", "lora"] {
+        let few = ["--batch", "2", "--text", "24", "--steps", "3", "--trained", trained, "--json"];
+        let report = json(&livr(&[["bench", "train"].as_slice(), &few].concat()));
+        let loss = |i: usize| report["loss"][i].as_f64().unwrap();
+        assert!(loss(1) < loss(0), "{trained}: {} to {}", loss(0), loss(1));
+    }
 }

@@ -42,8 +42,7 @@ fn check<T: Element>(rows: usize, inner: usize, cols: usize, format: Format, isa
     let x: Vec<T> = random(rows * inner, 1).iter().map(round).collect();
     let bias = random(cols, 2);
     let packed = Packed::new(Matrix::new(&random(cols * inner, 3), cols, inner), format);
-    let mut out = vec![T::default(); rows * cols];
-    product(Matrix::new(&x, rows, inner), &packed, Some(&bias), &mut out, isa);
+    let out = product(Matrix::new(&x, rows, inner), &packed, Some(&bias), isa);
     let wide = |v: &[T]| v.iter().map(|v| v.wide()).collect::<Vec<f32>>();
     let expected = exact(&wide(&x), &rows_of(&packed), &bias, inner);
     let error = relative_error(&wide(&out), &expected);
@@ -86,9 +85,8 @@ fn threads_and_bits_of_a_product() {
     for format in FORMATS {
         let packed = Packed::new(Matrix::new(&random(90 * 300, 3), 90, 300), format);
         let run = || {
-            let mut out = vec![0f32; 70 * 90];
             let wide: Vec<f32> = x.iter().map(|v| v.to_f32()).collect();
-            product(Matrix::new(&wide, 70, 300), &packed, None, &mut out, Isa::best());
+            let out = product(Matrix::new(&wide, 70, 300), &packed, None, Isa::best());
             let mut back = vec![0f32; 70 * 300];
             product_back(&out, &packed, &mut back);
             (out, back)

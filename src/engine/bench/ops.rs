@@ -241,8 +241,8 @@ fn peak(precision: Precision) -> Result<f64> {
     };
     let isa = Isa::best();
     let work = || {
-        rayon::broadcast(|_| match half {
-            Some(half) => {
+        rayon::broadcast(|_| {
+            if let Some(half) = half {
                 let w = Packed::new(Matrix::new(&w, ROWS, DEPTH), Format::Half(half));
                 let left = Left::alone(Matrix::new(&x, ROWS, DEPTH), &w, isa);
                 let blocks = || 0..ROWS / BLOCK;
@@ -251,8 +251,7 @@ fn peak(precision: Precision) -> Result<f64> {
                         std::hint::black_box(block);
                     });
                 }
-            }
-            None => {
+            } else {
                 let (x, w) = (View::rows(&x, DEPTH), View::rows(&w, DEPTH).t());
                 let mut out = vec![0f32; ROWS * ROWS];
                 for _ in 0..TIMES {

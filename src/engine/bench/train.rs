@@ -1,4 +1,4 @@
-//! Steps of training on a small model: one packed batch forward, backward, and AdamW.
+//! Steps of training on a small model: one packed batch forward, backward, and `AdamW`.
 
 use std::time::Instant;
 

@@ -9,7 +9,7 @@ use crate::ops::element::Element;
 use crate::ops::matmul::dense::{self, Threads};
 use crate::ops::matmul::packed::{Format, Matrix, Packed};
 use crate::ops::matmul::tiles::{BLOCK as TILE_BLOCK, Half};
-use crate::ops::matmul::{Left, multiply};
+use crate::ops::matmul::{Left, multiply, write_row};
 use crate::ops::shared::Shared;
 
 /// Fewer queries than this are taken one by one: a step of decoding.
@@ -183,12 +183,15 @@ fn packed_block<T: Element>(
             |row_block, col_block, block| {
                 let (first, left) = (col_block * TILE_BLOCK, row_block * TILE_BLOCK);
                 let width = TILE_BLOCK.min(num_keys - first);
-                for (row, sums) in (left..rows).zip(block.0.chunks_exact(TILE_BLOCK)) {
-                    let out = &mut scores[row * num_keys + first..][..width];
-                    for (score, sum) in out.iter_mut().zip(sums) {
-                        *score = sum * plan.scale;
-                    }
-                }
+                plan.isa.run(
+                    #[inline(always)]
+                    || {
+                        for (row, sums) in (left..rows).zip(block.0.as_chunks().0) {
+                            let out = &mut scores[row * num_keys + first..][..width];
+                            write_row(sums, out, |_, sum| sum * plan.scale);
+                        }
+                    },
+                );
             },
         );
         softmax_rows(task, mask, plan, &mut scores, num_keys);
@@ -202,12 +205,15 @@ fn packed_block<T: Element>(
             |row_block, col_block, block| {
                 let (first, left) = (col_block * TILE_BLOCK, row_block * TILE_BLOCK);
                 let width = TILE_BLOCK.min(g.dim - first);
-                for (row, sums) in (left..rows).zip(block.0.chunks_exact(TILE_BLOCK)) {
-                    let out = &mut out[row * g.q_width() + head * g.dim + first..][..width];
-                    for (out, sum) in out.iter_mut().zip(sums) {
-                        *out = T::narrow(*sum);
-                    }
-                }
+                plan.isa.run(
+                    #[inline(always)]
+                    || {
+                        for (row, sums) in (left..rows).zip(block.0.as_chunks().0) {
+                            let out = &mut out[row * g.q_width() + head * g.dim + first..][..width];
+                            write_row(sums, out, |_, sum| T::narrow(sum));
+                        }
+                    },
+                );
             },
         );
     }

@@ -1,6 +1,7 @@
 //! Blocks of a product on one thread, by whichever kernel fits both sides.
 
 use bytemuck::zeroed_vec;
+use std::cell::Cell;
 use std::ops::Range;
 
 use rayon::prelude::*;
@@ -14,7 +15,7 @@ use crate::ops::isa::Isa;
 
 /// Tiles along the inner axis between two visits of an output block: what is read of both sides stays in the
 /// second-level cache.
-const DEPTH_AT_ONCE: usize = 64;
+const DEPTH_AT_ONCE: usize = 16;
 /// Up to so many rows the vector kernel reads the right side faster than tiles would.
 const FEW_ROWS: usize = 2;
 
@@ -134,20 +135,32 @@ pub fn multiply(
 ) {
     let depth = left.depth();
     assert!(depth <= right.depth(), "inner sizes of a product");
-    let mut sums = zeroed_vec::<Block>(row_blocks.len() * col_blocks.len());
+    // Where the inner axis is taken in one stretch, a block is done when its column is.
+    let tall = row_blocks.len();
+    let columns_held = if depth > DEPTH_AT_ONCE { col_blocks.len() } else { 1 };
+    let mut sums = SUMS.take();
+    if sums.len() < tall * columns_held {
+        sums = zeroed_vec(tall * columns_held);
+    }
     let mut work = Work::new(left, right, isa);
     for start in (0..depth).step_by(DEPTH_AT_ONCE) {
         let along = start..depth.min(start + DEPTH_AT_ONCE);
         for (c, col_block) in col_blocks.clone().enumerate() {
-            let outs = &mut sums[c * row_blocks.len()..][..row_blocks.len()];
+            let outs = &mut sums[c % columns_held * tall..][..tall];
             work.column(col_block, row_blocks.clone(), &along, outs);
+            if along.end == depth {
+                for (row_block, out) in row_blocks.clone().zip(outs) {
+                    sink(row_block, col_block, out);
+                }
+            }
         }
     }
-    for (c, col_block) in col_blocks.enumerate() {
-        for (r, row_block) in row_blocks.clone().enumerate() {
-            sink(row_block, col_block, &sums[c * row_blocks.len() + r]);
-        }
-    }
+    SUMS.set(sums);
+}
+
+thread_local! {
+    /// Output blocks in the making, kept from one product to the next.
+    static SUMS: Cell<Vec<Block>> = const { Cell::new(Vec::new()) };
 }
 
 /// What one thread holds while it multiplies.

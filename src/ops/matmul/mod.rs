@@ -10,6 +10,8 @@ mod quant;
 pub mod tiles;
 mod widening;
 
+use std::mem::MaybeUninit;
+
 use rayon::prelude::*;
 
 pub use self::kernel::{Left, multiply};
@@ -17,23 +19,38 @@ use self::packed::{Matrix, Packed};
 use self::tiles::{BLOCK, Block};
 use super::element::Element;
 use super::isa::Isa;
-use super::shared::Shared;
+use super::shared::{Shared, written};
 
 /// Blocks of 32 rows that share what they read of the right side, and the same the other way.
 const TASK_BLOCKS: usize = 8;
 /// More rows share it where reading it means decoding it.
 const QUANTISED_TASK_BLOCKS: usize = 32;
 
-/// out [m, n] = x [m, k] Wᵀ + bias for W [n, k]; sums in f32, on all threads.
+/// x [m, k] Wᵀ + bias for W [n, k] -> [m, n]; sums in f32, on all threads.
 ///
 /// Each sum is taken in the order of k, whatever the number of threads.
-pub fn product<T: Element>(x: Matrix<'_, T>, weight: &Packed, bias: Option<&[f32]>, out: &mut [T], isa: Isa) {
+pub fn product<T: Element>(x: Matrix<'_, T>, weight: &Packed, bias: Option<&[f32]>, isa: Isa) -> Vec<T> {
     let ([rows, depth], (cols, inner)) = (x.dims, weight.dims());
     assert_eq!(depth, inner, "inner sizes of a product");
-    assert_eq!(out.len(), rows * cols, "room for a product");
-    if rows == 0 || cols == 0 {
-        return;
+    if rows == 0 || cols == 0 || depth == 0 {
+        let bias = bias.map_or_else(|| vec![0.0; cols], <[f32]>::to_vec);
+        return (0..rows).flat_map(|_| bias.iter().map(|b| T::narrow(*b))).collect();
     }
+    #[expect(unsafe_code, reason = "an output that is written once")]
+    // SAFETY: the blocks of a product cover all of it.
+    unsafe {
+        written(rows * cols, |out| fill_product(x, weight, bias, out, isa))
+    }
+}
+
+fn fill_product<T: Element>(
+    x: Matrix<'_, T>,
+    weight: &Packed,
+    bias: Option<&[f32]>,
+    out: &mut [MaybeUninit<T>],
+    isa: Isa,
+) {
+    let (rows, cols) = (x.dims[0], weight.dims().0);
     let left = Left::new(x, weight, isa);
     let (row_blocks, col_blocks) = (rows.div_ceil(BLOCK), cols.div_ceil(BLOCK));
     let tall =
@@ -55,29 +72,43 @@ pub fn product<T: Element>(x: Matrix<'_, T>, weight: &Packed, bias: Option<&[f32
         multiply(&left, row_range, weight, col_range, isa, |row_block, col_block, block: &Block| {
             let (first_row, first_col) = (row_block * BLOCK, col_block * BLOCK);
             let width = BLOCK.min(cols - first_col);
-            for row in first_row..rows.min(first_row + BLOCK) {
-                let sums = &block.0[(row - first_row) * BLOCK..][..width];
-                #[expect(unsafe_code, reason = "tasks write blocks of one matrix")]
-                // SAFETY: no two blocks of a product share a place of the output.
-                let out = unsafe { out.range(row * cols + first_col..row * cols + first_col + width) };
-                isa.run(
-                    #[inline(always)]
-                    || match bias {
-                        Some(bias) => {
-                            for ((out, sum), bias) in out.iter_mut().zip(sums).zip(&bias[first_col..]) {
-                                *out = T::narrow(sum + bias);
-                            }
-                        }
-                        None => {
-                            for (out, sum) in out.iter_mut().zip(sums) {
-                                *out = T::narrow(*sum);
-                            }
-                        }
-                    },
-                );
+            let mut added = [0f32; BLOCK];
+            if let Some(bias) = bias {
+                added[..width].copy_from_slice(&bias[first_col..first_col + width]);
             }
+            isa.run(
+                #[inline(always)]
+                || {
+                    for (row, sums) in (first_row..rows.min(first_row + BLOCK)).zip(block.0.as_chunks().0) {
+                        let place = row * cols + first_col;
+                        #[expect(unsafe_code, reason = "tasks write blocks of one matrix")]
+                        // SAFETY: no two blocks of a product share a place of the output.
+                        let out = unsafe { out.range(place..place + width) };
+                        write_row(
+                            sums,
+                            out,
+                            #[inline(always)]
+                            |i, sum| MaybeUninit::new(T::narrow(sum + added[i])),
+                        );
+                    }
+                },
+            );
         });
     });
+}
+
+/// Puts what `finish` makes of a row of sums (place and sum) into as many places as `out` has.
+#[inline(always)]
+pub fn write_row<O>(sums: &[f32; BLOCK], out: &mut [O], finish: impl Fn(usize, f32) -> O) {
+    if let Some(out) = out.first_chunk_mut::<BLOCK>() {
+        for i in 0..BLOCK {
+            out[i] = finish(i, sums[i]);
+        }
+    } else {
+        for i in 0..out.len() {
+            out[i] = finish(i, sums[i]);
+        }
+    }
 }
 
 /// out [m, k] = grad [m, n] W for W [n, k]: the gradient of [`product`]'s left side. A few rows of W are unpacked at

@@ -92,16 +92,14 @@ impl<'a, T: Element> Matrix<'a, T> {
             Half::F16 => half.narrow(value.wide()),
         };
         let mut out = [0; DEPTH];
-        match self.run(row, col) {
-            Some(run) => {
-                for (out, value) in out.iter_mut().zip(run) {
-                    *out = narrow(*value);
-                }
+        // Indices, here and below: iterators in pairs are not inlined everywhere, and this runs for every 32 numbers.
+        if let Some(run) = self.run(row, col) {
+            for i in 0..DEPTH {
+                out[i] = narrow(run[i]);
             }
-            None => {
-                for (i, out) in out.iter_mut().enumerate() {
-                    *out = narrow(self.get(row, col + i));
-                }
+        } else {
+            for (i, out) in out.iter_mut().enumerate() {
+                *out = narrow(self.get(row, col + i));
             }
         }
         out
@@ -111,16 +109,13 @@ impl<'a, T: Element> Matrix<'a, T> {
     #[inline(always)]
     pub(super) fn wide(&self, row: usize, col: usize) -> [f32; DEPTH] {
         let mut out = [0.0; DEPTH];
-        match self.run(row, col) {
-            Some(run) => {
-                for (out, value) in out.iter_mut().zip(run) {
-                    *out = value.wide();
-                }
+        if let Some(run) = self.run(row, col) {
+            for i in 0..DEPTH {
+                out[i] = run[i].wide();
             }
-            None => {
-                for (i, out) in out.iter_mut().enumerate() {
-                    *out = self.get(row, col + i).wide();
-                }
+        } else {
+            for (i, out) in out.iter_mut().enumerate() {
+                *out = self.get(row, col + i).wide();
             }
         }
         out
@@ -130,8 +125,8 @@ impl<'a, T: Element> Matrix<'a, T> {
 #[inline(always)]
 pub(super) fn pairs(halves: [u16; DEPTH]) -> [u32; ROWS] {
     let mut out = [0; ROWS];
-    for (out, [even, odd]) in out.iter_mut().zip(halves.as_chunks().0) {
-        *out = u32::from(*even) | u32::from(*odd) << 16;
+    for (i, out) in out.iter_mut().enumerate() {
+        *out = u32::from(halves[2 * i]) | u32::from(halves[2 * i + 1]) << 16;
     }
     out
 }
@@ -245,7 +240,8 @@ fn pack<T: Send>(rows: usize, cols: usize, tile: impl Fn(usize, usize) -> T + Sy
 fn half_tile<T: Element>(matrix: &Matrix<'_, T>, half: Half, row: usize, col: usize) -> Tile {
     let mut tile = Tile::ZERO;
     for r in 0..ROWS {
-        for (i, pair) in pairs(matrix.halves(half, row + r, col)).into_iter().enumerate() {
+        let pairs = pairs(matrix.halves(half, row + r, col));
+        for (i, pair) in pairs.into_iter().enumerate() {
             tile.0[i * ROWS + r] = pair;
         }
     }
