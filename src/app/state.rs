@@ -9,8 +9,10 @@ use super::map_pane::MapPane;
 use super::undo::{Draft, Undo};
 use crate::data::picture::Picture;
 use crate::data::sample::{Sample, choices_in};
+use crate::engine::need::{Lengths, RunNeed};
 use crate::engine::protocol::{ModelId, ModelInfo, Request, Run, RunId};
 use crate::progress::Progress;
+use crate::settings::{LatentChoice, PixelBudget};
 
 /// The model in use and the one on its way.
 #[derive(Debug, Default)]
@@ -162,6 +164,35 @@ impl State {
     pub fn described(&self) -> Option<Request> {
         let model = self.models.chosen()?.clone();
         Some(Request { model, sample: self.sample(), settings: self.kept.settings.clone() })
+    }
+
+    /// What a run as described will keep, nearly: images by the size they are read at, text by its length. Nothing
+    /// where there is no model.
+    pub fn expected_need(&self) -> Option<RunNeed> {
+        // The template's own tokens, and characters to a token of text: what English takes.
+        const TEMPLATE: usize = 24;
+        const CHARACTERS: usize = 4;
+        let info = self.models.in_use.as_ref()?;
+        let settings = &self.kept.settings;
+        let most = match settings.max_pixels {
+            PixelBudget::Auto => info.auto_max_pixels,
+            PixelBudget::Checkpoint => info.checkpoint_max_pixels,
+            PixelBudget::Pixels(n) => n,
+        };
+        let area = info.run_shape.pixels_per_visual_token;
+        let visual = |picture: &Arc<Picture>| {
+            let (width, height) = picture.size();
+            (width as usize * height as usize).min(most).div_ceil(area)
+        };
+        let latents = match settings.latents {
+            LatentChoice::Auto => info.trained_latents,
+            LatentChoice::Off => 0,
+            LatentChoice::Count(n) => n,
+        };
+        let text = TEMPLATE + self.kept.question.chars().count().div_ceil(CHARACTERS);
+        let tokens = text + latents + self.images.iter().map(visual).sum::<usize>();
+        let lengths = Lengths { tokens, latents, answer: settings.decoding.max_new_tokens };
+        Some(info.run_shape.need(lengths, &settings.capture))
     }
 
     /// The run the map pane shows.

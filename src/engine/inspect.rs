@@ -7,7 +7,7 @@ use image::RgbImage;
 use serde::Serialize;
 
 use super::device;
-use super::need::{ModelNeed, NOMINAL_TOKENS};
+use super::need::{Lengths, ModelNeed, NOMINAL_LATENTS, NOMINAL_TOKENS, RunShape};
 use super::session::parameters;
 use crate::checkpoint::adapter::Adapter;
 use crate::checkpoint::config::{ModelConfig, VisionKind};
@@ -24,7 +24,7 @@ use crate::model::Model;
 use crate::model::loader::{Headers, Loader};
 use crate::ops::weight::Precision;
 use crate::progress::Unobserved;
-use crate::settings::{DtypeChoice, LatentChoice};
+use crate::settings::{AttentionRows, Capture, DtypeChoice, LatentChoice};
 use crate::units::human_bytes;
 
 /// Problems shown of one kind; a folder of another model has hundreds alike.
@@ -95,6 +95,7 @@ pub fn inspect(folder: &Folder, adapter: Option<&Folder>, device: &Device, dtype
         }
         if let Some(precision) = found.note(device::resolve(dtype, device, source.stored_dtype())) {
             describe_memory(&mut found, config, source, precision);
+            describe_run(&mut found, config, precision);
         }
     }
     if let Some(adapter_folder) = adapter {
@@ -260,6 +261,27 @@ fn describe_memory(found: &mut Inspection, config: &ModelConfig, source: &Safete
             human_bytes(need.weights),
             human_bytes(need.cache),
             human_bytes(need.rows)
+        ),
+    );
+}
+
+/// What runs of a nominal prompt keep, by what is captured.
+fn describe_run(found: &mut Inspection, config: &ModelConfig, precision: Precision) {
+    const ANSWER: usize = 32;
+    let lengths = Lengths { tokens: NOMINAL_TOKENS, latents: NOMINAL_LATENTS, answer: ANSWER };
+    let shape = RunShape::new(config, precision.dtype);
+    let total = |attention| {
+        let need = shape.need(lengths, &Capture { attention, ..Capture::default() });
+        human_bytes(need.total())
+    };
+    found.fact(
+        "a run keeps",
+        format!(
+            "of {NOMINAL_TOKENS} tokens and {ANSWER} answered: {} without attention rows, {} with those of \
+             {NOMINAL_LATENTS} latents and the answer, {} with all",
+            total(AttentionRows::Nothing),
+            total(AttentionRows::LatentsAndAnswer),
+            total(AttentionRows::Full)
         ),
     );
 }

@@ -11,6 +11,7 @@ pub mod fake;
 pub mod gpu;
 pub mod inspect;
 pub mod jobs;
+pub mod measure;
 pub mod models;
 pub mod need;
 pub mod protocol;

@@ -11,7 +11,8 @@ use crate::units::{Role, human_bytes};
 
 /// Prompt length and latents the estimate of a model is for.
 pub const NOMINAL_TOKENS: usize = 2048;
-const NOMINAL_LATENTS: usize = 16;
+/// Latents of that prompt.
+pub const NOMINAL_LATENTS: usize = 16;
 
 /// Memory of a model in use, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +59,73 @@ fn cache_bytes(text: &TextConfig, tokens: usize, dtype: DType) -> u64 {
     (2 * text.num_layers * text.num_kv_heads * text.head_dim * tokens * dtype.size_in_bytes()) as u64
 }
 
+/// How long a run is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lengths {
+    /// Tokens of the prompt, latents included.
+    pub tokens: usize,
+    /// Latents among them.
+    pub latents: usize,
+    /// Tokens of the longest answer.
+    pub answer: usize,
+}
+
+/// Sizes of a model that a run's memory depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunShape {
+    /// L.
+    pub num_layers: usize,
+    /// H.
+    pub num_heads: usize,
+    /// D.
+    pub hidden_size: usize,
+    /// V.
+    pub vocab_size: usize,
+    /// Bytes of keys and values of a token, over all layers.
+    pub cache_bytes: usize,
+    /// Pixels that a visual token stands for.
+    pub pixels_per_visual_token: usize,
+}
+
+impl RunShape {
+    /// Of a model that computes in `dtype`.
+    pub fn new(config: &ModelConfig, dtype: DType) -> Self {
+        let (text, vision) = (&config.text, &config.vision);
+        Self {
+            num_layers: text.num_layers,
+            num_heads: text.num_heads,
+            hidden_size: text.hidden_size,
+            vocab_size: text.vocab_size,
+            cache_bytes: cache_bytes(text, 1, dtype) as usize,
+            pixels_per_visual_token: (vision.patch_size * vision.merge_size).pow(2),
+        }
+    }
+
+    /// What a run of such lengths keeps; hidden states are left to those who know the roles.
+    pub fn need(&self, lengths: Lengths, capture: &Capture) -> RunNeed {
+        const F32: usize = size_of::<f32>();
+        let Lengths { tokens, latents, answer } = lengths;
+        let (heads, whole) = (self.num_layers * self.num_heads, tokens + answer);
+        let (rows, answer_rows) = match capture.attention {
+            AttentionRows::Nothing => (0, 0),
+            AttentionRows::LatentsAndAnswer => (latents, answer),
+            AttentionRows::Full => (tokens + latents, answer),
+        };
+        let logits = match capture.logits {
+            LogitRows::Nothing => 0,
+            LogitRows::Answer => 1 + answer,
+            LogitRows::Full => tokens + answer,
+        };
+        RunNeed {
+            cache: (self.cache_bytes * whole) as u64,
+            attention: (heads * rows * tokens * F32) as u64,
+            answer_attention: (heads * answer_rows * whole * F32) as u64,
+            hidden: 0,
+            logits: (logits * self.vocab_size * F32) as u64,
+        }
+    }
+}
+
 impl std::ops::AddAssign for RunNeed {
     fn add_assign(&mut self, other: Self) {
         self.cache += other.cache;
@@ -85,39 +153,14 @@ pub struct RunNeed {
 
 impl RunNeed {
     /// Of a prompt with these roles and an answer of at most `max_new_tokens`.
-    pub fn new(
-        config: &ModelConfig,
-        roles: &[Role],
-        max_new_tokens: usize,
-        capture: &Capture,
-        dtype: DType,
-    ) -> Self {
-        const F32: usize = size_of::<f32>();
-        let text = &config.text;
-        let (tokens, heads) = (roles.len(), text.num_layers * text.num_heads);
-        let latents = roles.iter().filter(|role| **role == Role::Latent).count();
-        let whole = tokens + max_new_tokens;
-        let (rows, answer) = match capture.attention {
-            AttentionRows::Nothing => (0, 0),
-            AttentionRows::LatentsAndAnswer => (latents, max_new_tokens),
-            AttentionRows::Full => (tokens + latents, max_new_tokens),
-        };
+    pub fn new(shape: RunShape, roles: &[Role], max_new_tokens: usize, capture: &Capture) -> Self {
+        let count = |role: Role| roles.iter().filter(|r| **r == role).count();
         let hidden = capture.hidden.as_ref().map_or(0, |hidden| {
-            let kept = roles.iter().filter(|role| hidden.roles.contains(role)).count();
-            hidden.layers.count(text.num_layers) * kept * text.hidden_size
+            let kept: usize = hidden.roles.iter().map(|role| count(*role)).sum();
+            hidden.layers.count(shape.num_layers) * kept * shape.hidden_size
         });
-        let logits = match capture.logits {
-            LogitRows::Nothing => 0,
-            LogitRows::Answer => 1 + max_new_tokens,
-            LogitRows::Full => tokens + max_new_tokens,
-        };
-        Self {
-            cache: cache_bytes(text, whole, dtype),
-            attention: (heads * rows * tokens * F32) as u64,
-            answer_attention: (heads * answer * whole * F32) as u64,
-            hidden: (hidden * F32) as u64,
-            logits: (logits * text.vocab_size * F32) as u64,
-        }
+        let lengths = Lengths { tokens: roles.len(), latents: count(Role::Latent), answer: max_new_tokens };
+        Self { hidden: (hidden * size_of::<f32>()) as u64, ..shape.need(lengths, capture) }
     }
 
     /// All of it, were the answer as long as it may be.
@@ -167,14 +210,15 @@ mod tests {
             logits: LogitRows::Full,
             pixels: false,
         };
-        let need = RunNeed::new(&config, &roles, 2, &full, DType::F32);
+        let shape = RunShape::new(&config, DType::F32);
+        let need = RunNeed::new(shape, &roles, 2, &full);
         // [L, H, N, N] and [L, H, K, N]; [L, H, G, N + G]; [L + 1, N, D]; [N, V] and [G, V].
         let heads = text.num_layers * text.num_heads;
         assert_eq!(need.attention, (4 * heads * (4 * 4 + 4)) as u64);
         assert_eq!(need.answer_attention, (4 * heads * 2 * 6) as u64);
         assert_eq!(need.hidden, (4 * (text.num_layers + 1) * 4 * text.hidden_size) as u64);
         assert_eq!(need.logits, (4 * 6 * text.vocab_size) as u64);
-        let nothing = RunNeed::new(&config, &roles, 2, &Capture::default(), DType::F32);
+        let nothing = RunNeed::new(shape, &roles, 2, &Capture::default());
         assert_eq!(nothing.total(), nothing.cache);
         assert!(need.check(Some(need.certain())).is_ok() && need.check(None).is_ok());
         let problem = need.check(Some(1000)).unwrap_err().to_string();

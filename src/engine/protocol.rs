@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::{Deserialize, Serialize};
 
+use super::need::RunShape;
 use crate::checkpoint::folder::Folder;
 use crate::data::sample::Sample;
 use crate::error::Result;
@@ -185,8 +186,12 @@ pub struct ModelInfo {
     pub device: String,
     /// A GPU this build cannot use, as advice.
     pub device_advice: Option<String>,
-    /// Element type.
+    /// Element type, or bits of its linear layers.
     pub dtype: &'static str,
+    /// Are its linear layers held in fewer bits than the checkpoint has?
+    pub quantised: bool,
+    /// What a run's memory depends on.
+    pub run_shape: RunShape,
     /// Bytes of its weights on disk.
     pub weight_bytes: usize,
     /// L.

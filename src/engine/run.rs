@@ -7,7 +7,7 @@ use candle_core::Tensor;
 
 use super::collector::{HiddenCollector, RowCollector};
 use super::decode::Decoder;
-use super::need::RunNeed;
+use super::need::{RunNeed, RunShape};
 use super::sampler::log_softmax;
 use crate::array::Array;
 use crate::error::{Error, Result};
@@ -68,10 +68,9 @@ pub fn run(
 ) -> Result<Vec<Trace>> {
     let mut runs = jobs.into_iter().map(|job| Run::new(model, processor, job)).collect::<Result<Vec<_>>>()?;
     let mut need = RunNeed::default();
+    let shape = RunShape::new(&model.config, model.precision().dtype);
     for run in &runs {
-        let capture = &run.job.settings.capture;
-        let dtype = model.precision().dtype;
-        need += RunNeed::new(&model.config, &run.roles, run.max_new_tokens, capture, dtype);
+        need += RunNeed::new(shape, &run.roles, run.max_new_tokens, &run.job.settings.capture);
     }
     need.check(free_bytes)?;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::device;
-use super::need::ModelNeed;
+use super::need::{ModelNeed, RunShape};
 use super::protocol::{BaseId, ModelId, ModelInfo, Source};
 use super::run::{Job, run};
 use crate::array::Array;
@@ -228,6 +228,8 @@ impl Session {
             device: device::describe(self.model.device()),
             device_advice: base.device_advice.clone(),
             dtype: self.model.precision().name(),
+            quantised: self.model.precision().quantised.is_some(),
+            run_shape: RunShape::new(&self.model.config, self.model.precision().dtype),
             weight_bytes: base.weight_bytes,
             num_layers: text.num_layers,
             num_heads: text.num_heads,

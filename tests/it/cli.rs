@@ -309,6 +309,19 @@ fn screenshots_show_the_state_asked_for() {
 }
 
 #[test]
+fn check_measures_how_far_fewer_bits_are() {
+    let model = fixture("qwen3_vl/model");
+    let report = json(&livr(&["check", "--model", model.to_str().unwrap(), "--measure", "--json"]));
+    let deviations = report["deviations"].as_array().unwrap();
+    let of = |dtype: &str| deviations.iter().find(|d| d["dtype"] == dtype).unwrap()["mean"].as_f64().unwrap();
+    assert!(of("bf16") > 0.0 && of("q8") < of("q4") && of("q4") < 1.0, "{deviations:?}");
+    let only = json(&livr(&["check", "--model", model.to_str().unwrap(), "--measure", "--dtype", "q4", "--json"]));
+    assert_eq!(only["deviations"].as_array().unwrap().len(), 1);
+    let report = json(&livr(&["check", "--model", model.to_str().unwrap(), "--json"]));
+    assert!(report["deviations"].is_null() && report["facts"]["a run keeps"].is_string());
+}
+
+#[test]
 fn bench_measures_beside_something_real() {
     let sizes = ["--layers", "1", "--decode", "1", "--repeats", "1", "--json"];
     let lists = ["--tokens", "128,160,192", "--dtype", "bf16,q4", "--capture", "off,full"];

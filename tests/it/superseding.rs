@@ -11,6 +11,7 @@ use livr_explorer::app::state::PathKind;
 use livr_explorer::app::window::Startup;
 use livr_explorer::engine::fake::{Script, scripted};
 use livr_explorer::engine::models::Models;
+use livr_explorer::engine::need::RunShape;
 use livr_explorer::engine::protocol::{
     Command, JobId, ModelId, ModelInfo, News, Order, Request, Run, RunId, Source,
 };
@@ -44,6 +45,15 @@ fn opened(command: &Command, name: &str) -> News {
         device: "CPU".to_owned(),
         device_advice: None,
         dtype: "f32",
+        quantised: false,
+        run_shape: RunShape {
+            num_layers: 3,
+            num_heads: 4,
+            hidden_size: 64,
+            vocab_size: 448,
+            cache_bytes: 768,
+            pixels_per_visual_token: 1024,
+        },
         weight_bytes: 0,
         num_layers: 3,
         num_heads: 4,

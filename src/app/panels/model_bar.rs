@@ -85,6 +85,13 @@ fn info_ui(ui: &mut Ui, state: &State, info: &ModelInfo) {
     if let Some(advice) = &info.device_advice {
         device.on_hover_text(advice);
     }
+    if info.quantised {
+        let text = format!("{}: answers differ from the reference", info.dtype);
+        ui.colored_label(ui.visuals().warn_fg_color, text).on_hover_text(
+            "The linear layers are held in fewer bits than the checkpoint has. How far scores are off: \
+             livr check --measure",
+        );
+    }
     ui.label(format!("weights {}", human_bytes(info.weight_bytes as u64)));
     if state.ui.used_bytes > 0 {
         ui.label(format!("holds {}", human_bytes(state.ui.used_bytes)))

@@ -8,6 +8,7 @@ use crate::app::keyboard::{ENTER, does, hint, keys};
 use crate::app::state::State;
 use crate::app::theme;
 use crate::settings::{LatentChoice, MaskKind, PixelBudget, Published};
+use crate::units::human_bytes;
 
 /// Draws the section.
 pub fn question_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
@@ -26,6 +27,20 @@ pub fn question_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     mask_ui(ui, state, actions);
     pixels_ui(ui, state, actions);
     penalty_ui(ui, state, actions);
+    need_ui(ui, state);
+}
+
+/// What a run as described will keep, beside what is free, before it is asked for.
+fn need_ui(ui: &mut Ui, state: &State) {
+    let Some(need) = state.expected_need() else { return };
+    let text = format!("a run keeps about {}", human_bytes(need.total()));
+    let parts = format!(
+        "keys and values {}, attention rows of the prompt {}, of the longest answer {}",
+        human_bytes(need.cache),
+        human_bytes(need.attention),
+        human_bytes(need.answer_attention)
+    );
+    ui.weak(text).on_hover_text(parts);
 }
 
 fn question_box_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
