@@ -315,7 +315,8 @@ fn check_measures_how_far_fewer_bits_are() {
     let deviations = report["deviations"].as_array().unwrap();
     let of = |dtype: &str| deviations.iter().find(|d| d["dtype"] == dtype).unwrap()["mean"].as_f64().unwrap();
     assert!(of("bf16") > 0.0 && of("q8") < of("q4") && of("q4") < 1.0, "{deviations:?}");
-    let only = json(&livr(&["check", "--model", model.to_str().unwrap(), "--measure", "--dtype", "q4", "--json"]));
+    let only =
+        json(&livr(&["check", "--model", model.to_str().unwrap(), "--measure", "--dtype", "q4", "--json"]));
     assert_eq!(only["deviations"].as_array().unwrap().len(), 1);
     let report = json(&livr(&["check", "--model", model.to_str().unwrap(), "--json"]));
     assert!(report["deviations"].is_null() && report["facts"]["a run keeps"].is_string());
