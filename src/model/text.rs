@@ -13,7 +13,7 @@ use super::rotary::{Rotary, inverse_frequencies, text_angles};
 use super::tap::{PassInfo, Site, Tap, Taps};
 use crate::checkpoint::config::{Activation, TextConfig};
 use crate::error::Result;
-use crate::ops::attention::{Mask, Segment, attend, rows};
+use crate::ops::attention::{Mask, Segment, attend_watched, rows};
 use crate::ops::cross_entropy::{LatentHead, cross_entropy};
 use crate::ops::elementwise::add;
 use crate::ops::weight::Weight;
@@ -134,12 +134,12 @@ impl<'s> Shared<'_, 's> {
                 segments.push(segment);
             } else {
                 let alone = Segment { queries: 0..len, ..segment };
-                outputs.push(attend(&own(q)?, &k, &v, &[alone], plan)?);
+                outputs.push(attend_watched(&own(q)?, &k, &v, &[alone], plan, self.compute.observer)?);
             }
             start += len;
         }
         let mixed = match outputs.len() {
-            0 => attend(q, k, v, &segments, plan)?,
+            0 => attend_watched(q, k, v, &segments, plan, self.compute.observer)?,
             1 => outputs.remove(0),
             _ => Tensor::cat(&outputs, 0)?,
         };

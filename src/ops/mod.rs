@@ -8,6 +8,8 @@
 
 pub mod attention;
 pub mod cross_entropy;
+#[cfg(feature = "cuda")]
+mod cuda;
 pub mod element;
 pub mod elementwise;
 pub mod embedding;
@@ -24,3 +26,8 @@ mod rows;
 mod shared;
 pub mod swiglu;
 pub mod weight;
+
+/// Does a kernel of our own run on this device?
+fn has_kernels(device: &candle_core::Device) -> bool {
+    device.is_cpu() || cfg!(feature = "cuda") && device.is_cuda()
+}

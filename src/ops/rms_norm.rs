@@ -7,13 +7,13 @@ use candle_core::{CpuStorage, CustomOp2, D, DType, Layout, Shape, Tensor, WithDT
 use super::element::Element;
 use super::host::{for_element, slice, values};
 use super::isa::Isa;
-use super::{lanes, rows};
+use super::{has_kernels, lanes, rows};
 use crate::error::Result;
 
 /// x: [.., D], weight: [D] -> [.., D]. Statistics are f32; x / rms(x) is rounded to the type of x before the weight
 /// is applied, as the reference does it.
 pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f32, isa: Isa) -> Result<Tensor> {
-    if !x.device().is_cpu() {
+    if !has_kernels(x.device()) {
         return plain(x, weight, eps);
     }
     Ok(x.contiguous()?.apply_op2(&weight.contiguous()?, RmsNorm { eps, isa })?)
@@ -83,6 +83,30 @@ impl CustomOp2 for RmsNorm {
         })
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        x: &candle_core::CudaStorage,
+        x_layout: &Layout,
+        weight: &candle_core::CudaStorage,
+        weight_layout: &Layout,
+    ) -> super::cuda::Made {
+        use super::cuda::{Arg, RMS_NORM, launch, pointer, suffix, zeros};
+        let (device, shape) = (x.device(), x_layout.shape().clone());
+        let width = weight_layout.shape().elem_count();
+        let out = zeros(device, shape.elem_count(), x.dtype())?;
+        let args = [
+            pointer(x, x_layout)?,
+            pointer(weight, weight_layout)?,
+            pointer(&out, &Layout::contiguous(&shape))?,
+            Arg::Int(width as i32),
+            Arg::Float(self.eps),
+        ];
+        let kernel = format!("rms_norm_forward_{}", suffix(x.dtype()));
+        launch(device, RMS_NORM, &kernel, (shape.elem_count() / width.max(1), 1), 0, &args)?;
+        Ok((out, shape))
+    }
+
     /// With n = x / rms(x) and h = grad · weight: dx = (h - n mean(h n)) / rms(x), dweight = sum of grad n.
     fn bwd(
         &self,
@@ -91,6 +115,14 @@ impl CustomOp2 for RmsNorm {
         _res: &Tensor,
         grad: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
+        #[cfg(feature = "cuda")]
+        if x.device().is_cuda() {
+            let both = x.apply_op3_no_bwd(weight, &grad.contiguous()?, &Back { eps: self.eps })?;
+            let (count, width) = (x.elem_count(), weight.elem_count());
+            let dx = both.narrow(0, 0, count)?.reshape(x.shape())?.to_dtype(x.dtype())?;
+            let dw = both.narrow(0, count, width)?.reshape(weight.shape())?.to_dtype(weight.dtype())?;
+            return Ok((Some(dx), Some(dw)));
+        }
         let width = weight.elem_count();
         values!(xs = x, ws = weight, gs = grad);
         let row = |i: usize| i * width..(i + 1) * width;
@@ -125,5 +157,59 @@ impl CustomOp2 for RmsNorm {
         });
         let dw = dw.map(|dw| Tensor::from_vec(dw, weight.shape(), weight.device())?.to_dtype(weight.dtype()));
         Ok((Some(Tensor::from_vec(dx, x.shape(), x.device())?.to_dtype(x.dtype())?), dw.transpose()?))
+    }
+}
+
+/// The gradients of x, then of the weight, as f32, on a GPU.
+#[cfg(feature = "cuda")]
+struct Back {
+    eps: f32,
+}
+
+#[cfg(feature = "cuda")]
+impl candle_core::CustomOp3 for Back {
+    fn name(&self) -> &'static str {
+        "rms-norm-backward"
+    }
+
+    fn cpu_fwd(
+        &self,
+        _: &CpuStorage,
+        _: &Layout,
+        _: &CpuStorage,
+        _: &Layout,
+        _: &CpuStorage,
+        _: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        candle_core::bail!("the CPU has a backward pass of its own")
+    }
+
+    fn cuda_fwd(
+        &self,
+        x: &candle_core::CudaStorage,
+        x_layout: &Layout,
+        weight: &candle_core::CudaStorage,
+        weight_layout: &Layout,
+        grad: &candle_core::CudaStorage,
+        grad_layout: &Layout,
+    ) -> super::cuda::Made {
+        use super::cuda::{Arg, RMS_NORM, launch, pointer, suffix, zeros};
+        let device = x.device();
+        let (count, width) = (x_layout.shape().elem_count(), weight_layout.shape().elem_count());
+        let out = zeros(device, count + width, DType::F32)?;
+        let shape = Shape::from(count + width);
+        let Arg::Pointer(dx) = pointer(&out, &Layout::contiguous(&shape))? else { unreachable!("a pointer") };
+        let args = [
+            pointer(x, x_layout)?,
+            pointer(weight, weight_layout)?,
+            pointer(grad, grad_layout)?,
+            Arg::Pointer(dx),
+            Arg::Pointer(dx + (count * size_of::<f32>()) as u64),
+            Arg::Int(width as i32),
+            Arg::Float(self.eps),
+        ];
+        let kernel = format!("rms_norm_backward_{}", suffix(x.dtype()));
+        launch(device, RMS_NORM, &kernel, (count / width.max(1), 1), 0, &args)?;
+        Ok((out, shape))
     }
 }

@@ -24,7 +24,7 @@ pub enum Pairing {
 /// Where the table has the type of x each product is rounded to it, as in the reference's text models; where the
 /// table is f32 only the result is, as in its vision towers.
 pub fn rotate(x: &Tensor, cos: &Tensor, sin: &Tensor, pairing: Pairing, isa: Isa) -> Result<Tensor> {
-    if !x.device().is_cpu() {
+    if !super::has_kernels(x.device()) {
         return plain(x, cos, sin, pairing);
     }
     let (cos, sin) = (cos.contiguous()?, sin.contiguous()?);
@@ -139,6 +139,35 @@ impl CustomOp3 for Rotate {
             };
             Ok((T::to_cpu_storage_owned(out), x_layout.shape().clone()))
         })
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        x: &candle_core::CudaStorage,
+        x_layout: &Layout,
+        cos: &candle_core::CudaStorage,
+        cos_layout: &Layout,
+        sin: &candle_core::CudaStorage,
+        sin_layout: &Layout,
+    ) -> super::cuda::Made {
+        use super::cuda::{Arg, ROTARY, launch, pointer, suffix, zeros};
+        let (device, shape) = (x.device(), x_layout.shape().clone());
+        let (tokens, heads, width) = shape.dims3()?;
+        let out = zeros(device, shape.elem_count(), x.dtype())?;
+        let args = [
+            pointer(x, x_layout)?,
+            pointer(cos, cos_layout)?,
+            pointer(sin, sin_layout)?,
+            pointer(&out, &Layout::contiguous(&shape))?,
+            Arg::Int(heads as i32),
+            Arg::Int((width / 2) as i32),
+            Arg::Int(i32::from(self.pairing == Pairing::Neighbours)),
+            Arg::Float(self.sign),
+        ];
+        let kernel = format!("rotary_{}_{}", suffix(x.dtype()), suffix(cos.dtype()));
+        launch(device, ROTARY, &kernel, (tokens, 1), 0, &args)?;
+        Ok((out, shape))
     }
 
     fn bwd(

@@ -12,7 +12,7 @@ use crate::error::Result;
 
 /// gate and up: [.., D] -> [.., D]. silu(gate) is rounded to their type first, as the reference does it.
 pub fn swiglu(gate: &Tensor, up: &Tensor, isa: Isa) -> Result<Tensor> {
-    if !gate.device().is_cpu() {
+    if !super::has_kernels(gate.device()) {
         return plain(gate, up);
     }
     Ok(gate.contiguous()?.apply_op2(&up.contiguous()?, SwiGlu { isa })?)
@@ -46,6 +46,29 @@ impl CustomOp2 for SwiGlu {
         })
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        gate: &candle_core::CudaStorage,
+        gate_layout: &Layout,
+        up: &candle_core::CudaStorage,
+        up_layout: &Layout,
+    ) -> super::cuda::Made {
+        use super::cuda::{Arg, SWIGLU, blocks, launch, pointer, suffix, zeros};
+        let (device, shape) = (gate.device(), gate_layout.shape().clone());
+        let count = shape.elem_count();
+        let out = zeros(device, count, gate.dtype())?;
+        let args = [
+            pointer(gate, gate_layout)?,
+            pointer(up, up_layout)?,
+            pointer(&out, &Layout::contiguous(&shape))?,
+            Arg::Int(count as i32),
+        ];
+        let kernel = format!("swiglu_forward_{}", suffix(gate.dtype()));
+        launch(device, SWIGLU, &kernel, (blocks(count), 1), 0, &args)?;
+        Ok((out, shape))
+    }
+
     /// dgate = grad up σ(g) (1 + g (1 - σ(g))), dup = grad silu(g).
     fn bwd(
         &self,
@@ -54,6 +77,12 @@ impl CustomOp2 for SwiGlu {
         _res: &Tensor,
         grad: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
+        #[cfg(feature = "cuda")]
+        if gate.device().is_cuda() {
+            let both = gate.apply_op3_no_bwd(up, &grad.contiguous()?, &Back)?;
+            let part = |i| both.narrow(0, i, 1)?.reshape(gate.shape());
+            return Ok((Some(part(0)?), Some(part(1)?)));
+        }
         values!(gates = gate, ups = up, gs = grad);
         let slopes = zip(gates, ups, self.isa, |g, u| {
             let s = sigmoid(g);
@@ -64,5 +93,53 @@ impl CustomOp2 for SwiGlu {
         let like =
             |values: Vec<f32>| Tensor::from_vec(values, gate.shape(), gate.device())?.to_dtype(gate.dtype());
         Ok((Some(like(dgate)?), Some(like(dup)?)))
+    }
+}
+
+/// The gradients of gate, then of up, on a GPU: [2, n].
+#[cfg(feature = "cuda")]
+struct Back;
+
+#[cfg(feature = "cuda")]
+impl candle_core::CustomOp3 for Back {
+    fn name(&self) -> &'static str {
+        "swiglu-backward"
+    }
+
+    fn cpu_fwd(
+        &self,
+        _: &CpuStorage,
+        _: &Layout,
+        _: &CpuStorage,
+        _: &Layout,
+        _: &CpuStorage,
+        _: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        candle_core::bail!("the CPU has a backward pass of its own")
+    }
+
+    fn cuda_fwd(
+        &self,
+        gate: &candle_core::CudaStorage,
+        gate_layout: &Layout,
+        up: &candle_core::CudaStorage,
+        up_layout: &Layout,
+        grad: &candle_core::CudaStorage,
+        grad_layout: &Layout,
+    ) -> super::cuda::Made {
+        use super::cuda::{Arg, SWIGLU, blocks, launch, pointer, suffix, zeros};
+        let (device, count) = (gate.device(), gate_layout.shape().elem_count());
+        let out = zeros(device, 2 * count, gate.dtype())?;
+        let shape = Shape::from((2, count));
+        let args = [
+            pointer(gate, gate_layout)?,
+            pointer(up, up_layout)?,
+            pointer(grad, grad_layout)?,
+            pointer(&out, &Layout::contiguous(&shape))?,
+            Arg::Int(count as i32),
+        ];
+        let kernel = format!("swiglu_backward_{}", suffix(gate.dtype()));
+        launch(device, SWIGLU, &kernel, (blocks(count), 1), 0, &args)?;
+        Ok((out, shape))
     }
 }

@@ -13,7 +13,7 @@ use super::parts::{Part, Visit};
 use super::rotary::{Rotary, inverse_frequencies};
 use crate::checkpoint::config::{VisionConfig, VisionKind};
 use crate::error::Result;
-use crate::ops::attention::{Segment, attend};
+use crate::ops::attention::{Segment, attend_watched};
 use crate::units::GridThw;
 
 /// What the language model reads of the images.
@@ -144,8 +144,8 @@ impl VisionAttention {
         let qkv = self.qkv.forward(x, compute)?.reshape((num_patches, 3, self.num_heads, head_dim))?;
         let part = |i: usize| -> Result<Tensor> { Ok(qkv.narrow(1, i, 1)?.squeeze(1)?) };
         let (q, k) = (rotary.apply(&part(0)?, compute)?, rotary.apply(&part(1)?, compute)?);
-        compute.check()?;
-        let mixed = attend(&q, &k, &part(2)?, segments, compute.attention(head_dim))?;
+        let (v, plan) = (part(2)?, compute.attention(head_dim));
+        let mixed = attend_watched(&q, &k, &v, segments, plan, compute.observer)?;
         self.proj.forward(&mixed.flatten_from(1)?, compute)
     }
 

@@ -5,6 +5,7 @@ use rayon::prelude::*;
 
 use super::geometry::{Geometry, RowMask};
 use super::{Plan, Segment};
+use crate::error::Result;
 use crate::ops::element::Element;
 use crate::ops::matmul::dense::{self, Threads};
 use crate::ops::matmul::packed::{Format, Matrix, Packed};
@@ -14,6 +15,9 @@ use crate::ops::shared::Shared;
 
 /// Fewer queries than this are taken one by one: a step of decoding.
 const FEW_QUERIES: usize = 4;
+
+/// Multiplications between two looks at who may stop it.
+const PRODUCTS_AT_ONCE: usize = 1 << 36;
 
 /// A stretch of queries of one segment.
 struct Task<'a> {
@@ -41,7 +45,7 @@ fn tasks(segments: &[Segment], block: usize) -> Vec<Task<'_>> {
     all
 }
 
-/// q: [T, H, d], k and v: [S, Hkv, d] -> [T, H, d].
+/// q: [T, H, d], k and v: [S, Hkv, d] -> [T, H, d]. `check` is asked between pieces of well under a second.
 pub(super) fn attend<T: Element>(
     g: Geometry,
     q: &[T],
@@ -49,10 +53,11 @@ pub(super) fn attend<T: Element>(
     v: &[T],
     segments: &[Segment],
     plan: Plan,
-) -> Vec<T> {
+    check: &dyn Fn() -> Result<()>,
+) -> Result<Vec<T>> {
     let mut out = zeroed_vec::<T>(q.len());
     if q.is_empty() || g.dim == 0 {
-        return out;
+        return Ok(out);
     }
     let few = segments.iter().all(|segment| segment.queries.len() < FEW_QUERIES);
     let sides = if few {
@@ -66,7 +71,7 @@ pub(super) fn attend<T: Element>(
     let penalties: Vec<_> =
         segments.iter().map(|s| s.mask.as_ref().map(|mask| (mask, mask.penalties()))).collect();
     let shared = Shared::new(&mut out);
-    tasks(segments, plan.block).into_par_iter().for_each(|task| {
+    let one = |task: &Task<'_>| {
         let first = task.segment.queries.start + task.queries.start;
         let range = first * g.q_width()..(first + task.queries.len()) * g.q_width();
         #[expect(unsafe_code, reason = "tasks write rows of one tensor")]
@@ -78,11 +83,25 @@ pub(super) fn attend<T: Element>(
         };
         match &sides {
             Sides::AsTheyAre => few_queries(g, &q[range], k, v, (task.segment, mask), plan, out),
-            Sides::Wide { q, k, v } => wide_block(g, q, k, v, &task, mask, plan, out),
-            Sides::Packed(heads) => packed_block(g, &q[range], &heads[task.place], &task, mask, plan, out),
+            Sides::Wide { q, k, v } => wide_block(g, q, k, v, task, mask, plan, out),
+            Sides::Packed(heads) => packed_block(g, &q[range], &heads[task.place], task, mask, plan, out),
         }
-    });
-    out
+    };
+    let all = tasks(segments, plan.block);
+    let mut rest = all.as_slice();
+    while !rest.is_empty() {
+        check()?;
+        let mut products = 0;
+        let fits = |task: &&Task<'_>| {
+            products += 2 * task.queries.len() * task.segment.keys.len() * g.q_width();
+            products <= PRODUCTS_AT_ONCE
+        };
+        let count = rest.iter().take_while(fits).count().max(1);
+        let (now, after) = rest.split_at(count);
+        now.par_iter().for_each(one);
+        rest = after;
+    }
+    Ok(out)
 }
 
 /// q, k and v as a block of queries reads them.

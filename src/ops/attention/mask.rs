@@ -50,7 +50,20 @@ impl Mask {
         Penalties(Role::ALL.map(of))
     }
 
-    pub(super) fn role_of_query(&self, query: usize) -> Role {
+    /// The rule as the CUDA kernels have it: bit 4 · query + key allows.
+    #[cfg(feature = "cuda")]
+    pub(in crate::ops) fn bits(&self) -> u32 {
+        let pairs = Role::ALL.into_iter().flat_map(|query| Role::ALL.map(|key| (query, key)));
+        pairs.map(|(q, k)| u32::from(self.rule.allows(q, k)) << (4 * q.code() + k.code())).sum()
+    }
+
+    /// Of all S positions.
+    #[cfg(feature = "cuda")]
+    pub(in crate::ops) fn roles(&self) -> &[Role] {
+        &self.roles
+    }
+
+    pub(in crate::ops) fn role_of_query(&self, query: usize) -> Role {
         self.roles[self.keys_behind(query) - 1]
     }
 

@@ -8,8 +8,10 @@ mod backward;
 mod forward;
 mod geometry;
 mod mask;
+mod on_gpu;
 mod plain;
 
+use std::cell::RefCell;
 use std::ops::Range;
 
 use candle_core::backend::BackendStorage as _;
@@ -20,7 +22,8 @@ pub use self::mask::Mask;
 pub use self::plain::{attend as plain, rows as plain_rows};
 use super::host::{flat, for_element, slice, values};
 use super::isa::Isa;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::progress::{Observer, Unobserved};
 
 /// A stretch of queries and the keys they look at: a sequence, a window of an image.
 #[derive(Debug, Clone)]
@@ -69,17 +72,42 @@ pub const BLOCK: usize = 64;
 /// Every query belongs to one segment. A query that may look at nothing gets zeros. NaN in a row of scores, or plus
 /// infinity, gives NaN.
 pub fn attend(q: &Tensor, k: &Tensor, v: &Tensor, segments: &[Segment], plan: Plan) -> Result<Tensor> {
-    if !q.device().is_cpu() {
+    attend_watched(q, k, v, segments, plan, &Unobserved)
+}
+
+/// The same under an observer, who may stop it; where gradients are wanted, before it begins only.
+pub fn attend_watched(
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    segments: &[Segment],
+    plan: Plan,
+    observer: &dyn Observer,
+) -> Result<Tensor> {
+    observer.check()?;
+    if !on_gpu::fits(q, segments) && !q.device().is_cpu() {
         return plain(q, k, v, segments, plan.scale);
     }
     let op = Attend { segments: segments.to_vec(), plan };
-    Ok(q.contiguous()?.apply_op3(&k.contiguous()?, &v.contiguous()?, op)?)
+    let (q, k, v) = (q.contiguous()?, k.contiguous()?, v.contiguous()?);
+    if q.track_op() || k.track_op() || v.track_op() || !q.device().is_cpu() {
+        return Ok(q.apply_op3(&k, &v, op)?);
+    }
+    let watched = Watched { attend: op, observer, stopped: RefCell::default() };
+    let out = q.apply_op3_no_bwd(&k, &v, &watched);
+    match watched.stopped.take() {
+        Some(stopped) => Err(stopped),
+        None => Ok(out?),
+    }
 }
 
 /// Probabilities of some queries of one segment: q [T, H, d], k [S, Hkv, d] -> [H, R, S'] in f32 for the R wanted
 /// queries, counted from the segment's first, and the S' keys of the segment. Rows sum to 1, or to 0 where a query
 /// may look at nothing. They carry no gradient.
 pub fn rows(q: &Tensor, k: &Tensor, segment: &Segment, wanted: &[usize], plan: Plan) -> Result<Tensor> {
+    if on_gpu::fits(q, std::slice::from_ref(segment)) {
+        return on_gpu::rows(q, k, segment, wanted, plan);
+    }
     if !q.device().is_cpu() {
         return plain_rows(q, k, segment, wanted, plan.scale);
     }
@@ -101,6 +129,58 @@ struct Attend {
     plan: Plan,
 }
 
+type Side<'a> = (&'a CpuStorage, &'a Layout);
+
+impl Attend {
+    fn forward(
+        &self,
+        (q, q_layout): Side<'_>,
+        (k, k_layout): Side<'_>,
+        (v, v_layout): Side<'_>,
+        check: &dyn Fn() -> Result<()>,
+    ) -> Result<(CpuStorage, Shape)> {
+        let geometry = Geometry::new(q_layout.shape().dims3()?, k_layout.shape().dims3()?);
+        let run = || -> candle_core::Result<Result<CpuStorage>> {
+            for_element!(q.dtype(), T => {
+                let (q, k, v) = (slice::<T>(q, q_layout)?, slice::<T>(k, k_layout)?, slice::<T>(v, v_layout)?);
+                let out = forward::attend(geometry, q, k, v, &self.segments, self.plan, check);
+                Ok(out.map(T::to_cpu_storage_owned))
+            })
+        };
+        Ok((run()??, q_layout.shape().clone()))
+    }
+}
+
+/// Attention without gradients, under the eyes of somebody.
+struct Watched<'a> {
+    attend: Attend,
+    observer: &'a dyn Observer,
+    /// Why it was stopped.
+    stopped: RefCell<Option<Error>>,
+}
+
+impl CustomOp3 for Watched<'_> {
+    fn name(&self) -> &'static str {
+        "attention"
+    }
+
+    fn cpu_fwd(
+        &self,
+        q: &CpuStorage,
+        q_layout: &Layout,
+        k: &CpuStorage,
+        k_layout: &Layout,
+        v: &CpuStorage,
+        v_layout: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        let check = || self.observer.check();
+        self.attend.forward((q, q_layout), (k, k_layout), (v, v_layout), &check).map_err(|problem| {
+            self.stopped.replace(Some(problem));
+            candle_core::Error::Msg("attention came to nothing".to_owned())
+        })
+    }
+}
+
 impl CustomOp3 for Attend {
     fn name(&self) -> &'static str {
         "attention"
@@ -115,13 +195,21 @@ impl CustomOp3 for Attend {
         v: &CpuStorage,
         v_layout: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
-        let geometry = Geometry::new(q_layout.shape().dims3()?, k_layout.shape().dims3()?);
-        for_element!(q.dtype(), T => {
-            let (q, k, v) =
-                (slice::<T>(q, q_layout)?, slice::<T>(k, k_layout)?, slice::<T>(v, v_layout)?);
-            let out = forward::attend(geometry, q, k, v, &self.segments, self.plan);
-            Ok((T::to_cpu_storage_owned(out), q_layout.shape().clone()))
-        })
+        self.forward((q, q_layout), (k, k_layout), (v, v_layout), &|| Ok(()))
+            .map_err(candle_core::Error::wrap)
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        q: &candle_core::CudaStorage,
+        q_layout: &Layout,
+        k: &candle_core::CudaStorage,
+        k_layout: &Layout,
+        v: &candle_core::CudaStorage,
+        v_layout: &Layout,
+    ) -> super::cuda::Made {
+        on_gpu::forward(self, (q, q_layout), (k, k_layout), (v, v_layout), &[])
     }
 
     fn bwd(
@@ -132,6 +220,10 @@ impl CustomOp3 for Attend {
         res: &Tensor,
         grad: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        #[cfg(feature = "cuda")]
+        if q.device().is_cuda() {
+            return on_gpu::backward(self, q, k, v, res, grad);
+        }
         let geometry = Geometry::new(q.dims3()?, k.dims3()?);
         let grad = flat(grad)?;
         let (dq, dk, dv) = {

@@ -1,6 +1,9 @@
 //! Negative log-likelihood of target tokens, from hidden states: the scores of all positions over the whole
 //! vocabulary never exist at once.
 
+#[cfg(feature = "cuda")]
+mod on_gpu;
+
 use std::sync::Arc;
 
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, D, DType, Layout, Shape, Tensor, WithDType};
@@ -83,10 +86,19 @@ pub fn plain(hidden: &Tensor, table: &Tensor, rows: &Tensor, ids: &[u32], target
     let scores = scores.index_select(&Tensor::from_vec(place, count, hidden.device())?, 1)?;
     let column = |id: &u32| beyond.iter().position(|b| b == id).map_or(*id, |i| (vocab + i) as u32);
     let targets: Vec<u32> = targets.iter().map(column).collect();
+    of_scores(&scores, &targets)
+}
+
+/// -log softmax(scores)[target] of each row: [M, V] in f32 -> [M].
+fn of_scores(scores: &Tensor, targets: &[u32]) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if scores.device().is_cuda() {
+        return Ok(scores.contiguous()?.apply_op1(on_gpu::OfScores { targets: targets.to_vec() })?);
+    }
     let most = scores.max_keepdim(D::Minus1)?.detach();
     let total = scores.broadcast_sub(&most)?.exp()?.sum_keepdim(D::Minus1)?.log()?.broadcast_add(&most)?;
-    let picked = scores.gather(&Tensor::from_vec(targets, (hidden.dim(0)?, 1), hidden.device())?, 1)?;
-    Ok((total - picked)?.squeeze(1)?)
+    let wanted = Tensor::from_slice(targets, (targets.len(), 1), scores.device())?;
+    Ok((total - scores.gather(&wanted, 1)?)?.squeeze(1)?)
 }
 
 struct Losses {

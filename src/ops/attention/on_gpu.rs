@@ -1,0 +1,221 @@
+//! Attention by kernels of our own on NVIDIA GPUs.
+
+use candle_core::Tensor;
+
+use super::Segment;
+
+/// Does the kernel take these? Scores of a query's keys, and their gradients, must fit a block's shared memory.
+pub(super) fn fits(q: &Tensor, segments: &[Segment]) -> bool {
+    #[cfg(feature = "cuda")]
+    {
+        use crate::ops::cuda::MOST_SHARED_BYTES;
+        let one_rule = segments.windows(2).all(|pair| {
+            let rule = |segment: &Segment| segment.mask.as_ref().map(super::Mask::rule);
+            rule(&pair[0]) == rule(&pair[1])
+        });
+        let most = segments.iter().map(|segment| segment.keys.len()).max().unwrap_or(0);
+        q.device().is_cuda() && one_rule && 2 * most * size_of::<f32>() <= MOST_SHARED_BYTES
+    }
+    #[cfg(not(feature = "cuda"))]
+    {
+        let _: (&Tensor, &[Segment]) = (q, segments);
+        false
+    }
+}
+
+/// Never asked for in a build without kernels.
+#[cfg(not(feature = "cuda"))]
+pub(super) fn rows(
+    _q: &Tensor,
+    _k: &Tensor,
+    _segment: &Segment,
+    _wanted: &[usize],
+    _plan: super::Plan,
+) -> crate::error::Result<Tensor> {
+    unreachable!("this build has no kernels")
+}
+
+#[cfg(feature = "cuda")]
+pub(super) use kernels::{backward, forward, rows};
+
+#[cfg(feature = "cuda")]
+mod kernels {
+    use candle_core::backend::BackendStorage as _;
+    use candle_core::{CpuStorage, CudaStorage, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Tensor};
+
+    use super::super::{Attend, Plan, Segment};
+    use crate::ops::cuda::{ATTENTION, Arg, Made, Where, ints, launch, pointer, pointer_of, suffix, zeros};
+
+    type Side<'a> = (&'a CudaStorage, &'a Layout);
+
+    /// Sizes the kernels take: key-value heads, heads to each, their size.
+    fn sizes(q: &Layout, k: &Layout) -> Result<[Arg; 3]> {
+        let ((_, heads, dim), (_, kv_heads, _)) = (q.shape().dims3()?, k.shape().dims3()?);
+        Ok([kv_heads, heads / kv_heads, dim].map(|n| Arg::Int(n as i32)))
+    }
+
+    fn where_of(op: &Attend, q: Side<'_>, k: Side<'_>) -> Result<Where> {
+        let (queries, keys) = (q.1.shape().dims3()?.0, k.1.shape().dims3()?.0);
+        match Where::new(q.0.device(), &op.segments, queries, keys)? {
+            Some(found) => Ok(found),
+            None => candle_core::bail!("segments of one call follow one rule"),
+        }
+    }
+
+    /// The output, or where rows are wanted those instead: [H, R, S] in f32.
+    pub fn forward(op: &Attend, q: Side<'_>, k: Side<'_>, v: Side<'_>, wanted: &[usize]) -> Made {
+        let (device, shape) = (q.0.device(), q.1.shape().clone());
+        let (queries, heads, _) = shape.dims3()?;
+        let keys = k.1.shape().dims3()?.0;
+        let looks = where_of(op, q, k)?;
+        let out = zeros(device, shape.elem_count(), q.0.dtype())?;
+        let rows_shape = Shape::from((heads, wanted.len(), keys));
+        let rows = zeros(device, rows_shape.elem_count().max(1), DType::F32)?;
+        let mut places = vec![-1; queries];
+        for (row, query) in wanted.iter().enumerate() {
+            places[*query] = row as i32;
+        }
+        let (_held, row_of_query) = ints(device, &places)?;
+        let mut args = vec![
+            pointer(q.0, q.1)?,
+            pointer(k.0, k.1)?,
+            pointer(v.0, v.1)?,
+            pointer(&out, &Layout::contiguous(&shape))?,
+            pointer(&rows, &Layout::contiguous(&rows_shape))?,
+            row_of_query,
+            Arg::Int(wanted.len() as i32),
+            Arg::Int(keys as i32),
+        ];
+        args.extend(looks.args());
+        args.extend(sizes(q.1, k.1)?);
+        args.push(Arg::Float(op.plan.scale));
+        let kernel = format!("attention_forward_{}", suffix(q.0.dtype()));
+        launch(device, ATTENTION, &kernel, (queries, heads), looks.score_bytes(), &args)?;
+        Ok(if wanted.is_empty() { (out, shape) } else { (rows, rows_shape) })
+    }
+
+    /// Probabilities of the wanted queries of a segment, [H, R, S].
+    pub fn rows(
+        q: &Tensor,
+        k: &Tensor,
+        segment: &Segment,
+        wanted: &[usize],
+        plan: Plan,
+    ) -> crate::error::Result<Tensor> {
+        let part =
+            |x: &Tensor, range: &std::ops::Range<usize>| x.narrow(0, range.start, range.len())?.contiguous();
+        let (q, k) = (part(q, &segment.queries)?, part(k, &segment.keys)?);
+        let own = Segment::whole(segment.queries.len(), segment.keys.len(), segment.mask.clone());
+        let op = Rows { attend: Attend { segments: vec![own], plan }, wanted: wanted.to_vec() };
+        Ok(q.apply_op2_no_bwd(&k, &op)?)
+    }
+
+    struct Rows {
+        attend: Attend,
+        wanted: Vec<usize>,
+    }
+
+    impl CustomOp2 for Rows {
+        fn name(&self) -> &'static str {
+            "attention-rows"
+        }
+
+        fn cpu_fwd(
+            &self,
+            _: &CpuStorage,
+            _: &Layout,
+            _: &CpuStorage,
+            _: &Layout,
+        ) -> Result<(CpuStorage, Shape)> {
+            candle_core::bail!("the CPU has rows of its own")
+        }
+
+        fn cuda_fwd(&self, q: &CudaStorage, q_layout: &Layout, k: &CudaStorage, k_layout: &Layout) -> Made {
+            // What is mixed is not looked at: keys stand in for values.
+            forward(&self.attend, (q, q_layout), (k, k_layout), (k, k_layout), &self.wanted)
+        }
+    }
+
+    /// Gradients of q, k and v.
+    pub fn backward(
+        op: &Attend,
+        q: &Tensor,
+        k: &Tensor,
+        v: &Tensor,
+        out: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let attend = Attend { segments: op.segments.clone(), plan: op.plan };
+        let back = Back { attend, out: out.contiguous()?, grad: grad.contiguous()? };
+        let all = q.contiguous()?.apply_op3_no_bwd(&k.contiguous()?, &v.contiguous()?, &back)?;
+        let mut start = 0;
+        let mut next = |like: &Tensor| {
+            let part =
+                all.narrow(0, start, like.elem_count())?.reshape(like.shape())?.to_dtype(like.dtype())?;
+            start += like.elem_count();
+            Ok::<_, candle_core::Error>(Some(part))
+        };
+        Ok((next(q)?, next(k)?, next(v)?))
+    }
+
+    struct Back {
+        attend: Attend,
+        out: Tensor,
+        grad: Tensor,
+    }
+
+    impl CustomOp3 for Back {
+        fn name(&self) -> &'static str {
+            "attention-backward"
+        }
+
+        fn cpu_fwd(
+            &self,
+            _: &CpuStorage,
+            _: &Layout,
+            _: &CpuStorage,
+            _: &Layout,
+            _: &CpuStorage,
+            _: &Layout,
+        ) -> Result<(CpuStorage, Shape)> {
+            candle_core::bail!("the CPU has a backward pass of its own")
+        }
+
+        /// All three gradients as f32, one after the other.
+        fn cuda_fwd(
+            &self,
+            q: &CudaStorage,
+            q_layout: &Layout,
+            k: &CudaStorage,
+            k_layout: &Layout,
+            v: &CudaStorage,
+            v_layout: &Layout,
+        ) -> Made {
+            let (device, (queries, heads, _)) = (q.device(), q_layout.shape().dims3()?);
+            let counts = [q_layout, k_layout, v_layout].map(|layout| layout.shape().elem_count());
+            let looks = where_of(&self.attend, (q, q_layout), (k, k_layout))?;
+            let total: usize = counts.iter().sum();
+            let all = zeros(device, total, DType::F32)?;
+            let Arg::Pointer(first) = pointer(&all, &Layout::contiguous(total))? else {
+                unreachable!("a pointer")
+            };
+            let at = |count: usize| Arg::Pointer(first + (count * size_of::<f32>()) as u64);
+            let mut args = vec![
+                pointer(q, q_layout)?,
+                pointer(k, k_layout)?,
+                pointer(v, v_layout)?,
+                pointer_of(&self.out)?,
+                pointer_of(&self.grad)?,
+                at(0),
+                at(counts[0]),
+                at(counts[0] + counts[1]),
+            ];
+            args.extend(looks.args());
+            args.extend(sizes(q_layout, k_layout)?);
+            args.push(Arg::Float(self.attend.plan.scale));
+            let kernel = format!("attention_backward_{}", suffix(q.dtype()));
+            launch(device, ATTENTION, &kernel, (queries, heads), 2 * looks.score_bytes(), &args)?;
+            Ok((all, total.into()))
+        }
+    }
+}
