@@ -173,9 +173,13 @@ fn show_forward(r: &Report) {
     for fitted in &r.costs {
         let cost = fitted.cost;
         print(&format!(
-            "prompt of N tokens, {}, rows {:?}: {:.3} s + {:.3} ms N + {:.3} us N²/1000",
+            "prompt of N tokens, {}, {} kept: {:.3} s + {:.3} ms N + {:.2} ns N²",
             fitted.dtype,
-            fitted.kept,
+            match fitted.kept {
+                Kept::Off => "no rows",
+                Kept::Rows => "rows of latents",
+                Kept::Full => "all rows",
+            },
             cost.fixed,
             cost.per_token * 1e3,
             cost.per_pair * 1e9
