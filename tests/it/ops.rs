@@ -14,6 +14,7 @@ use livr_explorer::ops::rms_norm::rms_norm;
 use livr_explorer::ops::rotary::{Pairing, rotate};
 use livr_explorer::ops::swiglu::swiglu;
 use livr_explorer::ops::weight::Weight;
+use livr_explorer::progress::{Observer, Progress};
 use livr_explorer::settings::MaskKind;
 use livr_explorer::units::Role;
 
@@ -302,4 +303,32 @@ fn rows_are_the_probabilities_that_attention_mixes_by() {
             }
         }
     }
+}
+
+#[test]
+fn attention_stops_when_it_is_told_to() {
+    /// Lets so many looks pass.
+    struct Patience(std::cell::Cell<usize>);
+    impl Observer for Patience {
+        fn progress(&self, _progress: Progress) -> livr_explorer::error::Result<()> {
+            Ok(())
+        }
+
+        fn check(&self) -> livr_explorer::error::Result<()> {
+            let left = self.0.get().checked_sub(1).ok_or(livr_explorer::error::Error::Cancelled)?;
+            self.0.set(left);
+            Ok(())
+        }
+    }
+    let x = random(&[7, 2, 4], 1);
+    let segments = [Segment::whole(7, 7, None)];
+    let attend = |looks: usize| {
+        let observer = Patience(std::cell::Cell::new(looks));
+        attention::attend_watched(&x, &x, &x, &segments, plan(2, Isa::best()), &observer)
+    };
+    // One look before it begins, one at its first piece.
+    for looks in [0, 1] {
+        assert!(attend(looks).unwrap_err().is_cancelled());
+    }
+    assert_eq!(attend(2).unwrap().dims(), [7, 2, 4]);
 }
