@@ -51,7 +51,8 @@ fn map_value(uv: vec2<f32>) -> f32 {
     let last = size - vec2<i32>(1, 1);
     let place = uv * vec2<f32>(size);
     if overlay.smooth_patches == 0u {
-        let cell = clamp(vec2<i32>(floor(place)), vec2<i32>(0, 0), last);
+        // A pixel whose centre lies on an edge belongs to the patch after it, however its place was rounded.
+        let cell = clamp(vec2<i32>(floor(place + 1e-3)), vec2<i32>(0, 0), last);
         return patch_value(cell.x, cell.y);
     }
     let inner = clamp(place - 0.5, vec2<f32>(0.0, 0.0), vec2<f32>(last));

@@ -81,11 +81,13 @@ impl Default for OverlayStyle {
 
 /// Attention at a place of the image; `u`, `v` from 0 to 1 across it.
 pub fn sample(map: &GridMap, u: f32, v: f32, smooth: bool) -> f32 {
+    // A pixel whose centre lies on an edge belongs to the patch after it, however its place was rounded.
+    const EDGE: f32 = 1e-3;
     let at = |row: usize, col: usize| map.values[row * map.cols + col];
     let (x, y) = (u * map.cols as f32, v * map.rows as f32);
     if !smooth {
-        let col = (x.floor().max(0.0) as usize).min(map.cols - 1);
-        let row = (y.floor().max(0.0) as usize).min(map.rows - 1);
+        let col = ((x + EDGE).floor().max(0.0) as usize).min(map.cols - 1);
+        let row = ((y + EDGE).floor().max(0.0) as usize).min(map.rows - 1);
         return at(row, col);
     }
     let (x, y) = ((x - 0.5).clamp(0.0, (map.cols - 1) as f32), (y - 0.5).clamp(0.0, (map.rows - 1) as f32));
