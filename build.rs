@@ -24,9 +24,11 @@ fn main() {
             .status();
         match status {
             Ok(status) if status.success() => {}
-            Ok(status) => panic!("{nvcc} could not compile kernels/{kernel}.cu: {status}"),
+            Ok(status) => println!("cargo::error={nvcc} could not compile kernels/{kernel}.cu: {status}"),
             Err(problem) => {
-                panic!("the cuda feature needs NVIDIA's compiler, and {nvcc} would not run: {problem}")
+                println!(
+                    "cargo::error=the cuda feature needs NVIDIA's compiler, and {nvcc} would not run: {problem}"
+                );
             }
         }
     }

@@ -26,6 +26,8 @@ pub struct Palette {
     pub problem: Color32,
     /// Text on that.
     pub on_problem: Color32,
+    /// Text that warns, on the window's own background.
+    pub warning: Color32,
     /// Behind a bar.
     pub trough: Color32,
 }
@@ -40,6 +42,7 @@ pub fn palette(visuals: &Visuals) -> Palette {
             on_accent: Color32::from_rgb(8, 20, 36),
             problem: Color32::from_rgb(92, 34, 34),
             on_problem: Color32::from_rgb(255, 226, 220),
+            warning: Color32::from_rgb(255, 170, 70),
             trough: Color32::from_rgb(48, 52, 60),
         }
     } else {
@@ -50,6 +53,7 @@ pub fn palette(visuals: &Visuals) -> Palette {
             on_accent: Color32::WHITE,
             problem: Color32::from_rgb(253, 226, 222),
             on_problem: Color32::from_rgb(120, 20, 12),
+            warning: Color32::from_rgb(150, 70, 0),
             trough: Color32::from_rgb(214, 218, 226),
         }
     }

@@ -229,7 +229,9 @@ fn read_prompts(model: &Model, runs: &mut [Run<'_>], compute: &Compute<'_>) -> R
         }
         start += input.num_tokens();
     }
-    let visual = Tensor::new(visual, model.device())?;
+    // Without features there are no places: a GPU has no tensor of nothing.
+    let places = if deepstack.is_empty() { vec![0] } else { visual };
+    let visual = Tensor::new(places, model.device())?;
     let deepstack =
         deepstack.into_iter().map(|parts| Ok(Tensor::cat(&parts, 0)?)).collect::<Result<Vec<_>>>()?;
     let sequences = runs.iter_mut().zip(&mut watching).map(|(run, (rows, hidden))| {

@@ -50,7 +50,12 @@ impl<'a> Compute<'a> {
     /// How attention over heads of this size runs.
     pub fn attention(&self, head_dim: usize) -> attention::Plan {
         let block = self.blocks.queries.unwrap_or(attention::BLOCK);
-        attention::Plan { scale: 1.0 / (head_dim as f32).sqrt(), block, isa: self.isa }
+        attention::Plan {
+            scale: 1.0 / (head_dim as f32).sqrt(),
+            block,
+            products_at_once: attention::PRODUCTS_AT_ONCE,
+            isa: self.isa,
+        }
     }
 
     /// Rows that go through a product with a matrix of so many elements at once.

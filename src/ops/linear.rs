@@ -68,7 +68,14 @@ struct Dense {
 const FEW_ROWS: usize = 16;
 
 /// out [m, n] = x [m, k] wᵀ for w [n, k], all f32, on all threads.
-pub(super) fn product_f32(rows: usize, inner: usize, x: &[f32], w: &[f32], out: &mut [f32], isa: Isa) {
+pub(in crate::ops) fn product_f32(
+    rows: usize,
+    inner: usize,
+    x: &[f32],
+    w: &[f32],
+    out: &mut [f32],
+    isa: Isa,
+) {
     /// Rows of the weight of one task.
     const COLUMNS: usize = 32;
     let cols = out.len() / rows.max(1);

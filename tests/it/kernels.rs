@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 use candle_core::{DType, Device, Tensor, Var};
 use half::bf16;
-use livr_explorer::ops::attention::{self, Mask, Plan, Segment};
+use livr_explorer::ops::attention::{self, Mask, Segment};
 use livr_explorer::ops::cross_entropy::cross_entropy;
 use livr_explorer::ops::isa::Isa;
 use livr_explorer::ops::rms_norm::rms_norm;
@@ -20,7 +20,7 @@ use livr_explorer::units::Role;
 use rand::{RngExt, SeedableRng};
 use tempfile::TempDir;
 
-use crate::op_table::roles;
+use crate::op_table::{plan, roles};
 
 /// The kernels as a program; compiled once.
 fn program() -> &'static Path {
@@ -202,7 +202,7 @@ fn attention_rows_and_gradients() {
         let found = run(&format!("attention_{name}"), &sizes, &inputs, &pieces);
         let qv = var(&q, &[tokens, heads, dim], dtype);
         let [kv, vv] = [&k, &v].map(|values| var(values, &[tokens, kv_heads, dim], dtype));
-        let plan = Plan { scale: 0.3, block: 64, isa: Isa::best() };
+        let plan = plan(64, Isa::best());
         let out = attention::attend(&qv, &kv, &vv, &segments, plan).unwrap();
         close(&found[0], &values(&out), dtype, "attention");
         assert!(found[0][..heads * dim].iter().all(|v| *v == 0.0), "a query that may look at nothing");

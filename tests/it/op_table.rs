@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device, Tensor};
 use livr_explorer::ops::attention::{self, Mask, Plan, Segment};
-use livr_explorer::ops::cross_entropy::{self, LatentHead, cross_entropy};
+use livr_explorer::ops::cross_entropy::{self, LatentHead, cross_entropy_in_blocks};
 use livr_explorer::ops::elementwise::add;
 use livr_explorer::ops::embedding::{self, Place, embed};
 use livr_explorer::ops::gelu::{self, Form, gelu};
@@ -61,9 +61,16 @@ fn two_sequences(len: usize, kind: MaskKind) -> Vec<Segment> {
 }
 
 pub fn plan(block: usize, isa: Isa) -> Plan {
-    Plan { scale: 0.3, block, isa }
+    // Small blocks are pieces of their own; a large one shares its piece.
+    Plan { scale: 0.3, block, products_at_once: if block < 64 { 1 } else { 1 << 36 }, isa }
 }
 
+/// At sizes at which threads share the work: rows of 4,100, and everything else at 300.
+pub fn large_ops() -> Vec<Op> {
+    [all_ops(300), row_ops(4100), value_ops(4100)].into_iter().flatten().collect()
+}
+
+/// All of them at a size.
 pub fn all_ops(n: usize) -> Vec<Op> {
     [row_ops(n), linear_ops(n), value_ops(n), sequence_ops(n), vocabulary_ops(n)]
         .into_iter()
@@ -72,7 +79,7 @@ pub fn all_ops(n: usize) -> Vec<Op> {
 }
 
 /// Operations on rows.
-fn row_ops(n: usize) -> Vec<Op> {
+pub fn row_ops(n: usize) -> Vec<Op> {
     vec![
         op(
             "rms norm",
@@ -117,6 +124,12 @@ fn linear_ops(n: usize) -> Vec<Op> {
             |i| linear::plain(&i[0], &i[1], None).unwrap(),
         ),
         op(
+            "linear of few rows",
+            &[&[3, n], &[n, n]],
+            |i, isa| linear(&i[0], &Weight::Dense(i[1].clone()), None, isa).unwrap(),
+            |i| linear::plain(&i[0], &i[1], None).unwrap(),
+        ),
+        op(
             "low rank",
             &[&[n, 19], &[4, 19], &[n, 4]],
             |i, _| low_rank(&i[0], &i[1], &i[2], 1.5).unwrap(),
@@ -126,7 +139,7 @@ fn linear_ops(n: usize) -> Vec<Op> {
 }
 
 /// Operations on single values and pairs of them.
-fn value_ops(n: usize) -> Vec<Op> {
+pub fn value_ops(n: usize) -> Vec<Op> {
     let mut ops = Vec::new();
     for form in [Form::Erf, Form::Tanh] {
         ops.push(op(
@@ -194,14 +207,19 @@ fn vocabulary_ops(n: usize) -> Vec<Op> {
         move |i| embedding::plain(&places(11), &i[0], &i[1]).unwrap(),
     ));
     let targets = move || (0..n).map(|i| [0, 2, 13, 5, 10][i % 5]).collect::<Vec<u32>>();
-    ops.push(op(
-        "cross entropy",
-        &[&[n, 19], &[11, 19], &[2, 19]],
-        move |i, isa| {
-            let latents = LatentHead { rows: &i[2], ids: &IDS };
-            cross_entropy(&i[0], &Weight::Dense(i[1].clone()), Some(latents), &targets(), isa).unwrap()
-        },
-        move |i| cross_entropy::plain(&i[0], &i[1], &i[2], &IDS, &targets()).unwrap(),
-    ));
+    // All scores at once, and those of two positions.
+    for scores_at_once in [1 << 24, 25] {
+        ops.push(op(
+            format!("cross entropy, {scores_at_once} scores at once"),
+            &[&[n, 19], &[11, 19], &[2, 19]],
+            move |i, isa| {
+                let latents = LatentHead { rows: &i[2], ids: &IDS };
+                let table = Weight::Dense(i[1].clone());
+                cross_entropy_in_blocks(&i[0], &table, Some(latents), &targets(), isa, scores_at_once)
+                    .unwrap()
+            },
+            move |i| cross_entropy::plain(&i[0], &i[1], &i[2], &IDS, &targets()).unwrap(),
+        ));
+    }
     ops
 }

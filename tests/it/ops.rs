@@ -19,7 +19,7 @@ use livr_explorer::settings::MaskKind;
 use livr_explorer::units::Role;
 
 use crate::common::{Golden, fixture, relative_error};
-use crate::op_table::{EPS, Op, Run, all_ops, plan, roles};
+use crate::op_table::{EPS, Op, Run, all_ops, large_ops, plan, roles};
 
 const SIZES: [usize; 4] = [1, 7, 17, 129];
 
@@ -62,8 +62,8 @@ fn forward_and_back(run: &Run, inputs: &[Tensor], isa: Isa) -> (Vec<f32>, Vec<Ve
 
 #[test]
 fn every_operation_is_its_definition_with_every_instruction_set() {
-    for n in SIZES {
-        for op in all_ops(n) {
+    for (n, ops) in SIZES.map(|n| (n, all_ops(n))).into_iter().chain([(300, large_ops())]) {
+        for op in ops {
             let inputs = inputs(&op);
             let (expected, expected_grads) = forward_and_back(&op.plain, &inputs, Isa::Baseline);
             for isa in Isa::available() {
@@ -173,7 +173,7 @@ fn gradients_are_pytorchs() {
     };
     let segments = [segment(0..7), segment(7..12)];
     check("attention", &["q", "k", "v"], &|i| {
-        let plan = Plan { scale: 1.0 / 17f32.sqrt(), block: 3, isa };
+        let plan = Plan { scale: 1.0 / 17f32.sqrt(), ..plan(3, isa) };
         attention::attend(&i[0], &i[1], &i[2], &segments, plan).unwrap()
     });
 }
@@ -182,8 +182,8 @@ fn gradients_are_pytorchs() {
 fn the_number_of_threads_changes_no_bit() {
     let alone = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     let three = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
-    for n in [17, 129] {
-        for op in all_ops(n) {
+    for (n, ops) in [(17, all_ops(17)), (300, large_ops())] {
+        for op in ops {
             let inputs = inputs(&op);
             let run =
                 |pool: &rayon::ThreadPool| pool.install(|| forward_and_back(&op.ours, &inputs, Isa::best()));
@@ -326,9 +326,9 @@ fn attention_stops_when_it_is_told_to() {
         let observer = Patience(std::cell::Cell::new(looks));
         attention::attend_watched(&x, &x, &x, &segments, plan(2, Isa::best()), &observer)
     };
-    // One look before it begins, one at its first piece.
-    for looks in [0, 1] {
+    // One look before it begins, one at each of four pieces of two queries.
+    for looks in 0..5 {
         assert!(attend(looks).unwrap_err().is_cancelled());
     }
-    assert_eq!(attend(2).unwrap().dims(), [7, 2, 4]);
+    assert_eq!(attend(5).unwrap().dims(), [7, 2, 4]);
 }

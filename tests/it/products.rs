@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device, Tensor};
 use half::{bf16, f16};
-use livr_explorer::ops::attention::{self, Mask, Plan, Segment};
+use livr_explorer::ops::attention::{self, Mask, Segment};
 use livr_explorer::ops::element::Element;
 use livr_explorer::ops::isa::Isa;
 use livr_explorer::ops::linear::linear;
@@ -15,6 +15,7 @@ use livr_explorer::units::Role;
 use rand::{RngExt, SeedableRng};
 
 use crate::common::relative_error;
+use crate::op_table::plan;
 
 const FORMATS: [Format; 4] = [Format::Half(Half::Bf16), Format::Half(Half::F16), Format::Q8, Format::Q4];
 
@@ -51,7 +52,7 @@ fn check<T: Element>(rows: usize, inner: usize, cols: usize, format: Format, isa
 
 #[test]
 fn products_are_exact_but_for_the_types_of_their_sides() {
-    // Past 2,048 numbers along the inner axis a sum is taken in two parts; past 256 rows there are several tasks.
+    // Past 512 numbers along the inner axis a sum is taken in parts; past 256 rows there are several tasks.
     let sizes = [
         (1, 1, 1),
         (1, 129, 17),
@@ -83,7 +84,7 @@ fn threads_and_bits_of_a_product() {
     let three = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
     let x: Vec<bf16> = random(70 * 300, 1).into_iter().map(bf16::from_f32).collect();
     for format in FORMATS {
-        let packed = Packed::new(Matrix::new(&random(90 * 300, 3), 90, 300), format);
+        let packed = Packed::new(Matrix::new(&random(600 * 300, 3), 600, 300), format);
         let run = || {
             let wide: Vec<f32> = x.iter().map(|v| v.to_f32()).collect();
             let out = product(Matrix::new(&wide, 70, 300), &packed, None, Isa::best());
@@ -96,7 +97,7 @@ fn threads_and_bits_of_a_product() {
         // The way back is the product with the other side.
         let rows = rows_of(&packed);
         let turned: Vec<f32> = (0..300).flat_map(|col| rows.iter().skip(col).step_by(300).copied()).collect();
-        let expected = exact(&out, &turned, &vec![0.0; 300], 90);
+        let expected = exact(&out, &turned, &vec![0.0; 300], 600);
         assert!(relative_error(&back, &expected) < 2e-6, "{format:?}");
     }
 }
@@ -168,7 +169,7 @@ fn attention_in_half_precision_is_that_of_single_but_for_rounding() {
             let segment =
                 [Segment::whole(queries, 150, Some(Mask::new(MaskKind::Bottleneck.rule(), &roles, queries)))];
             for isa in Isa::available() {
-                let plan = Plan { scale: 0.3, block: 64, isa };
+                let plan = plan(64, isa);
                 let out = attention::attend(&q, &k, &v, &segment, plan).unwrap();
                 let out: Vec<f32> =
                     out.to_dtype(DType::F32).unwrap().flatten_all().unwrap().to_vec1().unwrap();

@@ -7,6 +7,7 @@ use egui::Ui;
 use crate::app::actions::{Actions, JobAction, ViewAction};
 use crate::app::keyboard::{does, hint};
 use crate::app::state::{PathKind, State};
+use crate::app::theme;
 use crate::engine::protocol::{ModelInfo, Source};
 use crate::units::human_bytes;
 
@@ -87,7 +88,7 @@ fn info_ui(ui: &mut Ui, state: &State, info: &ModelInfo) {
     }
     if info.quantised {
         let text = format!("{}: answers differ from the reference", info.dtype);
-        ui.colored_label(ui.visuals().warn_fg_color, text).on_hover_text(
+        ui.colored_label(theme::palette(ui.visuals()).warning, text).on_hover_text(
             "The linear layers are held in fewer bits than the checkpoint has. How far scores are off: \
              livr check --measure",
         );

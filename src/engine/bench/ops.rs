@@ -189,7 +189,12 @@ fn product_ops(bench: &mut Bench, tokens: usize) -> Result<()> {
 }
 
 fn attention_ops(bench: &mut Bench, tokens: usize) -> Result<()> {
-    let plan = Plan { scale: 0.1, block: attention::BLOCK, isa: Isa::best() };
+    let plan = Plan {
+        scale: 0.1,
+        block: attention::BLOCK,
+        products_at_once: attention::PRODUCTS_AT_ONCE,
+        isa: Isa::best(),
+    };
     let (q, k) = (bench.tensor(&[tokens, HEADS, HEAD_DIM])?, bench.tensor(&[tokens, KV_HEADS, HEAD_DIM])?);
     let mut roles = vec![Role::Image; tokens];
     roles[tokens * 3 / 4..].fill(Role::Prompt);

@@ -16,9 +16,6 @@ use crate::ops::shared::Shared;
 /// Fewer queries than this are taken one by one: a step of decoding.
 const FEW_QUERIES: usize = 4;
 
-/// Multiplications between two looks at who may stop it.
-const PRODUCTS_AT_ONCE: usize = 1 << 36;
-
 /// A stretch of queries of one segment.
 struct Task<'a> {
     segment: &'a Segment,
@@ -94,7 +91,7 @@ pub(super) fn attend<T: Element>(
         let mut products = 0;
         let fits = |task: &&Task<'_>| {
             products += 2 * task.queries.len() * task.segment.keys.len() * g.q_width();
-            products <= PRODUCTS_AT_ONCE
+            products <= plan.products_at_once
         };
         let count = rest.iter().take_while(fits).count().max(1);
         let (now, after) = rest.split_at(count);

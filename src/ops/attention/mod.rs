@@ -60,12 +60,16 @@ pub struct Plan {
     pub scale: f32,
     /// Queries at once.
     pub block: usize,
+    /// Multiplications between two looks at who may stop it.
+    pub products_at_once: usize,
     /// Instructions.
     pub isa: Isa,
 }
 
 /// Queries at once where nothing else is asked for: four tiles of the matrix kernels.
 pub const BLOCK: usize = 64;
+/// Multiplications between two looks where nothing else is asked for: well under a second on two cores.
+pub const PRODUCTS_AT_ONCE: usize = 1 << 36;
 
 /// q: [T, H, d], k and v: [S, Hkv, d] -> [T, H, d], each query head looking at the key-value head of its group.
 ///

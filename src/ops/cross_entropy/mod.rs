@@ -3,19 +3,19 @@
 
 #[cfg(feature = "cuda")]
 mod on_gpu;
+mod table;
 
 use std::sync::Arc;
 
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, D, DType, Layout, Shape, Tensor, WithDType};
 use rayon::prelude::*;
 
+use self::table::Table;
 use super::host::{slice, values};
 use super::isa::Isa;
 use super::lanes;
-use super::linear::product_f32;
 use super::matmul::dense::{Threads, View, multiply};
-use super::matmul::packed::{Matrix, Packed};
-use super::matmul::{product, product_back};
+use super::matmul::packed::Packed;
 use super::weight::Weight;
 use crate::error::{Error, Result};
 
@@ -44,6 +44,18 @@ pub fn cross_entropy(
     targets: &[u32],
     isa: Isa,
 ) -> Result<Tensor> {
+    cross_entropy_in_blocks(hidden, table, latents, targets, isa, SCORES_AT_ONCE)
+}
+
+/// The same with so many scores held at once, but those of one position at least.
+pub fn cross_entropy_in_blocks(
+    hidden: &Tensor,
+    table: &Weight,
+    latents: Option<LatentHead<'_>>,
+    targets: &[u32],
+    isa: Isa,
+    scores_at_once: usize,
+) -> Result<Tensor> {
     let (vocab, width) = table.dims()?;
     let ids = latents.map_or(&[][..], |latents| latents.ids);
     if let Some(id) = targets.iter().find(|id| **id as usize >= vocab && !ids.contains(id)) {
@@ -51,7 +63,7 @@ pub fn cross_entropy(
     }
     let none = Tensor::zeros((0, width), DType::F32, hidden.device())?;
     let rows = latents.map_or(&none, |latents| latents.rows);
-    let op = Losses { targets: targets.to_vec(), ids: ids.to_vec(), vocab, isa };
+    let op = Losses { targets: targets.to_vec(), ids: ids.to_vec(), vocab, isa, scores_at_once };
     let wide = hidden.to_dtype(DType::F32)?.contiguous()?;
     match table {
         Weight::Packed(packed) => {
@@ -106,6 +118,7 @@ struct Losses {
     ids: Vec<u32>,
     vocab: usize,
     isa: Isa,
+    scores_at_once: usize,
 }
 
 /// Scores of some positions: over the table, latents in place, then those of latents past it.
@@ -158,7 +171,7 @@ impl Losses {
     }
 
     fn rows_at_once(&self) -> usize {
-        (SCORES_AT_ONCE / self.vocab.max(1)).max(1)
+        (self.scores_at_once / self.vocab.max(1)).max(1)
     }
 
     fn forward(
@@ -301,48 +314,6 @@ impl Scores {
             values
                 .zip(self.beyond.par_chunks_mut(past))
                 .for_each(|((row, values), beyond)| change(row, values, beyond));
-        }
-    }
-}
-
-/// The output rows of the vocabulary.
-enum Table<'a> {
-    Dense(&'a [f32]),
-    Packed(&'a Packed),
-}
-
-impl Table<'_> {
-    /// hidden [M, D] -> scores [M, V].
-    fn multiply(&self, hidden: &[f32], width: usize, vocab: usize, isa: Isa) -> Vec<f32> {
-        let rows = hidden.len() / width.max(1);
-        match self {
-            Self::Dense(table) => {
-                let mut out = vec![0f32; rows * vocab];
-                product_f32(rows, width, hidden, table, &mut out, isa);
-                out
-            }
-            Self::Packed(table) => product(Matrix::new(hidden, rows, width), table, None, isa),
-        }
-    }
-
-    /// d [M, V] -> d W, [M, D].
-    fn multiply_back(&self, d: &[f32], width: usize, out: &mut [f32]) {
-        let rows = out.len() / width.max(1);
-        let cols = d.len() / rows.max(1);
-        match self {
-            Self::Dense(table) => {
-                multiply(
-                    [rows, cols, width],
-                    View::rows(d, cols.max(1)),
-                    View::rows(table, width),
-                    1.0,
-                    out,
-                    width,
-                    false,
-                    Threads::All,
-                );
-            }
-            Self::Packed(table) => product_back(d, table, out),
         }
     }
 }
