@@ -1,13 +1,14 @@
 //! LIVR Explorer: see where the latent tokens of a vision-language model look, what they hold, what they cause.
 //!
 //! Layers, each of which may use those before it:
-//! `units, array, error, settings, trace, progress, memory, sandbox` <- `checkpoint, data` <- `input, ops` <- `model`
+//! `units, array, error, settings, atomic, trace, progress, memory, sandbox` <- `checkpoint, data` <- `input, ops` <- `model`
 //! <- `analysis, export` <- `engine` <- `render` <- `app` <- `cli` <- the program. candle is only in `checkpoint`,
 //! `ops`, `model` and `engine`; egui only in `app` and `render`. `tests/it/layering.rs` reads it off the `use` lines.
 
 pub mod analysis;
 pub mod app;
 pub mod array;
+pub mod atomic;
 pub mod checkpoint;
 pub mod cli;
 pub mod data;

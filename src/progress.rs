@@ -28,6 +28,8 @@ pub enum Phase {
     Answer,
     /// Answer choices scored.
     Choices,
+    /// Samples of a data set made.
+    Samples,
 }
 
 impl Phase {
@@ -40,6 +42,7 @@ impl Phase {
             Self::Prompt => "Reading the prompt",
             Self::Answer => "Answering",
             Self::Choices => "Scoring choices",
+            Self::Samples => "Making samples",
         }
     }
 }

@@ -8,9 +8,9 @@ use serde_json::Value;
 
 use crate::analysis::maps::{Scalar, Selection};
 use crate::analysis::normalise::Normalisation;
+use crate::atomic;
 use crate::engine::demo;
 use crate::error::Result;
-use crate::export::atomic;
 use crate::render::blend::OverlayStyle;
 use crate::settings::{
     AttentionRows, Capture, Decoding, LatentChoice, MAX_LATENTS, PixelBudget, Published, Settings,

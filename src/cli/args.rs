@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
+use crate::atomic;
 use crate::checkpoint::folder::Folder;
 use crate::data::picture::Picture;
 use crate::data::sample::{Sample, choices_in};
@@ -12,7 +13,6 @@ use crate::engine::demo;
 use crate::engine::models::Models;
 use crate::engine::protocol::{BaseId, ModelId, Request, Source};
 use crate::error::Result;
-use crate::export::atomic;
 use crate::progress::Observer;
 use crate::settings::{
     Capture, Decoding, DeviceChoice, DtypeChoice, LatentChoice, MaskKind, PixelBudget, Published, Settings,

@@ -5,6 +5,7 @@ pub mod ask;
 pub mod bench;
 pub mod check;
 pub mod output;
+pub mod tasks;
 pub mod trace;
 pub mod window;
 
@@ -35,6 +36,8 @@ pub enum Command {
     Check(check::CheckArgs),
     /// Make a picture of the window, with or without a display.
     Screenshot(Box<window::ScreenshotArgs>),
+    /// Make data for the nine tasks.
+    Tasks(tasks::TasksArgs),
     /// Measure.
     #[command(subcommand)]
     Bench(bench::BenchCommand),
@@ -58,6 +61,7 @@ impl Command {
             Self::Trace(args) => trace::run(args),
             Self::Check(args) => check::run(&args),
             Self::Screenshot(args) => window::screenshot(&args),
+            Self::Tasks(args) => tasks::run(&args),
             Self::Bench(command) => command.run(),
         }
     }

@@ -15,9 +15,9 @@ use crate::app::actions::{Action, EditAction, ImagesAction, JobAction, ViewActio
 use crate::app::offscreen::{Offscreen, settle};
 use crate::app::state::State;
 use crate::app::window::{Startup, open};
+use crate::atomic;
 use crate::data::picture::Picture;
 use crate::engine::demo;
-use crate::export::atomic;
 use crate::render::blend::{ColourMap, OverlayStyle};
 use crate::settings::{LatentChoice, MaskKind};
 use crate::units::{HeadIdx, LayerIdx};

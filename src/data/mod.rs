@@ -1,5 +1,10 @@
-//! What a run starts from: pictures and a question.
+//! What a run starts from: pictures and a question. Read from data sets, or made.
 
+pub mod dataset;
+pub mod draw;
 mod jpeg;
 pub mod picture;
+pub mod record;
 pub mod sample;
+pub mod score;
+pub mod tasks;

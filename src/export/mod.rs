@@ -1,4 +1,3 @@
-//! What leaves the program: trace files, and writing any file without losing what was there.
+//! What leaves the program: trace files.
 
-pub mod atomic;
 pub mod trace_file;

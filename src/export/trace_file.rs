@@ -113,7 +113,7 @@ pub fn write(trace: &Trace, path: &Path) -> Result<()> {
     let mut header = serde_json::to_vec(&header).map_err(|e| bad(&e))?;
     // The format wants the values to begin at a multiple of eight.
     header.resize(header.len().next_multiple_of(8), b' ');
-    super::atomic::write(path, |out| {
+    crate::atomic::write(path, |out| {
         out.write_all(&(header.len() as u64).to_le_bytes())?;
         out.write_all(&header)?;
         tensors.iter().try_for_each(|tensor| tensor.values.write(out))

@@ -6,7 +6,7 @@ use std::path::Path;
 const LAYERS: &[(&[&str], &[&str])] = &[
     (&["units", "array", "memory"], &[]),
     (&["error", "settings"], &["units"]),
-    (&["progress"], &["error"]),
+    (&["progress", "atomic"], &["error"]),
     (&["trace", "sandbox"], &[]),
     (&["checkpoint", "data"], &[]),
     (&["input", "ops"], &[]),

@@ -19,6 +19,7 @@ mod pictures;
 mod products;
 mod rows;
 mod superseding;
+mod tasks;
 mod together;
 mod tokenizer;
 mod variants;

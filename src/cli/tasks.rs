@@ -1,0 +1,121 @@
+//! `livr tasks`: data for the nine tasks, and contact sheets of them.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::output::{Terminal, print, print_json};
+use crate::atomic;
+use crate::data::tasks::{Counts, Order, Photos, Task, make, sheet};
+
+/// Options of `livr tasks`.
+#[derive(Debug, Args)]
+pub struct TasksArgs {
+    /// all, or one of counting, jigsaw, object_localization, visual_correspondence, art_style,
+    /// semantic_correspondence, functional_correspondence, relative_reflectance, visual_similarity
+    #[arg(value_name = "NAME", value_parser = parse_tasks)]
+    tasks: Tasks,
+    /// Samples of each task: a tenth each goes into validation and test
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    count: u32,
+    /// Samples of each task for train, validation and test, instead of the shares
+    #[arg(long, value_name = "N,N,N", value_parser = parse_split)]
+    split: Option<Counts>,
+    /// Decides every sample: the same seed makes the same bytes
+    #[arg(long, default_value_t = 42)]
+    seed: u64,
+    /// Folder to write to, new or empty
+    #[arg(long, value_name = "DIR", required_unless_present = "sheet")]
+    out: Option<PathBuf>,
+    /// Photographs for jigsaw, visual correspondence, art style and visual similarity [default: drawn scenes]
+    #[arg(long, value_name = "DIR")]
+    images: Option<PathBuf>,
+    /// Pixels on a side of an image
+    #[arg(long, value_name = "N", default_value_t = 336, value_parser = clap::value_parser!(u32).range(56..=2048))]
+    side: u32,
+    /// Write a contact sheet of the first samples to this PNG instead; only for one task
+    #[arg(long, value_name = "FILE", conflicts_with = "out")]
+    sheet: Option<PathBuf>,
+    /// Machine-readable output
+    #[arg(long)]
+    json: bool,
+}
+
+/// The tasks a name stands for.
+#[derive(Debug, Clone)]
+struct Tasks(Vec<Task>);
+
+fn parse_tasks(text: &str) -> Result<Tasks, String> {
+    if text == "all" { Ok(Tasks(Task::ALL.to_vec())) } else { text.parse().map(|task| Tasks(vec![task])) }
+}
+
+fn parse_split(text: &str) -> Result<Counts, String> {
+    let wrong = || format!("expected three numbers, as 800,100,100, found {text}");
+    let numbers = text.split(',').map(|part| part.trim().parse::<usize>().ok()).collect::<Option<Vec<_>>>();
+    let counts: [usize; 3] = numbers.ok_or_else(wrong)?.try_into().map_err(|_other| wrong())?;
+    if counts.iter().sum::<usize>() == 0 { Err(wrong()) } else { Ok(Counts(counts)) }
+}
+
+#[derive(Serialize)]
+struct Report {
+    files: Vec<FileReport>,
+    seed: u64,
+    version: &'static str,
+}
+
+#[derive(Serialize)]
+struct FileReport {
+    path: PathBuf,
+    samples: usize,
+}
+
+/// Runs it.
+pub fn run(args: &TasksArgs) -> anyhow::Result<()> {
+    let order = Order {
+        tasks: args.tasks.0.clone(),
+        counts: args.split.unwrap_or_else(|| Counts::shared_out(args.count as usize)),
+        seed: args.seed,
+        side: args.side,
+        images: args.images.clone(),
+    };
+    if let Some(path) = &args.sheet {
+        return write_sheet(args, order, path);
+    }
+    let out = args.out.as_ref().expect("clap asks for it");
+    let terminal = Terminal::new();
+    let made = make(&order, out, &terminal)?;
+    terminal.finish();
+    if args.json {
+        let files = made.files.into_iter().map(|(path, samples)| FileReport { path, samples }).collect();
+        print_json(&Report { files, seed: args.seed, version: env!("CARGO_PKG_VERSION") });
+        return Ok(());
+    }
+    for (path, samples) in made.files {
+        print(&format!("{samples} samples in {}", path.display()));
+    }
+    Ok(())
+}
+
+fn write_sheet(args: &TasksArgs, order: Order, path: &std::path::Path) -> anyhow::Result<()> {
+    let [task] = order.tasks[..] else { anyhow::bail!("--sheet: expected one task, found all") };
+    let photos = match &order.images {
+        Some(folder) => {
+            let [train, ..] = Photos::share(folder, order.seed)?;
+            train
+        }
+        None => Photos::Scenes,
+    };
+    let count = args.count as usize;
+    let order = Order { counts: Counts([count, 0, 0]), ..order };
+    let columns = if matches!(task, Task::Counting | Task::ObjectLocalization | Task::RelativeReflectance) {
+        5
+    } else {
+        2
+    };
+    let picture = sheet(&order, task, &photos, count, columns)?;
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    picture.write_to(&mut bytes, image::ImageFormat::from_path(path)?)?;
+    atomic::write(path, |out| out.write_all(bytes.get_ref()))?;
+    Ok(())
+}

@@ -1,0 +1,45 @@
+//! Data files: LIVR's JSONL, BLINK's parquet, and the training files of Mirage and LVR.
+
+mod blink;
+mod json;
+mod write;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::record::{ImageSource, Record};
+use crate::error::{Error, Result};
+
+pub use self::write::{line_of, write};
+
+/// Reads a data file. Which kind it is shows in its name and its fields; that every image exists is looked at here,
+/// that it can be read only when it is.
+///
+/// # Errors
+/// What is missing or wrong, with the line or row, and duplicate ids.
+pub fn read(path: &Path) -> Result<Vec<Record>> {
+    if path.is_dir() {
+        return Err(Error::field(path, "the data", "a .jsonl, .json or .parquet file", "a folder"));
+    }
+    let is_parquet = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("parquet"));
+    let records = if is_parquet { blink::read(path)? } else { json::read(path)? };
+    if records.is_empty() {
+        return Err(Error::field(path, "the data", "at least one sample", "none"));
+    }
+    let mut lines: BTreeMap<&str, usize> = BTreeMap::new();
+    for (i, record) in records.iter().enumerate() {
+        if let Some(first) = lines.insert(&record.id, i) {
+            let found = format!("{:?} for samples {} and {}", record.id, first + 1, i + 1);
+            return Err(Error::field(path, "id", "one id for one sample", found));
+        }
+        for image in &record.images {
+            if let ImageSource::File(image) = image
+                && !image.is_file()
+            {
+                let what = format!("an image of sample {:?} of {}", record.id, path.display());
+                return Err(Error::Missing { what, path: image.clone() });
+            }
+        }
+    }
+    Ok(records)
+}

@@ -1,0 +1,67 @@
+//! How many of a thing are there? Things of three kinds, always about as many in all, so that neither how full the
+//! picture is nor what is asked for says how many there are.
+
+use rand::RngExt;
+use rand::seq::SliceRandom;
+
+use super::super::draw::texture::Texture;
+use super::super::draw::{Stream, canvas, things};
+use super::{Example, World, distance};
+use crate::error::Result;
+
+/// Fewest and most of the thing that is asked for.
+pub(super) const LEAST: usize = 2;
+/// Things of all kinds.
+const IN_ALL: std::ops::RangeInclusive<usize> = 14..=18;
+
+pub(super) fn example(rng: &mut Stream, answer: usize, world: &World<'_>) -> Result<Example> {
+    let count = LEAST + answer;
+    let kinds = things::kinds(rng, 3);
+    let others = rng.random_range(IN_ALL) - count;
+    let second = rng.random_range(1..others);
+    let mut wanted = vec![kinds[0]; count];
+    wanted.extend(vec![kinds[1]; second]);
+    wanted.extend(vec![kinds[2]; others - second]);
+    wanted.shuffle(rng);
+
+    let side = world.side as f32;
+    let mut picture = Texture::any(rng).canvas(world.side, world.side);
+    let light = canvas::direction(rng);
+    let places = places(rng, wanted.len(), side);
+    for (kind, at) in wanted.into_iter().zip(places) {
+        let size = side * rng.random_range(0.13..0.19);
+        let turn = tiny_skia::Transform::from_rotate(rng.random_range(-50.0..50.0));
+        let sprite = kind.sprite(rng).transformed(turn).placed(at[0], at[1], size);
+        sprite.draw(&mut picture, Some([0.07 * light.0, 0.07 * light.1]));
+    }
+    picture.develop(rng);
+    Ok(Example {
+        images: vec![picture.into_image()],
+        prompt: format!("How many {} are there in this image?", kinds[0].plural),
+        target: count.to_string(),
+        num_choices: 0,
+        object_name: Some(kinds[0].name),
+        marks: Vec::new(),
+        source: "scene".to_owned(),
+    })
+}
+
+/// Places that may touch but not cover one another: of several tries the one farthest from those taken.
+fn places(rng: &mut Stream, count: usize, side: f32) -> Vec<[f32; 2]> {
+    let mut taken: Vec<[f32; 2]> = Vec::new();
+    for _ in 0..count {
+        let mut best = ([0.0; 2], -1.0);
+        for _ in 0..24 {
+            let at = [side * rng.random_range(0.09..0.91), side * rng.random_range(0.09..0.91)];
+            let nearest = taken.iter().map(|other| distance(*other, at)).fold(f32::INFINITY, f32::min);
+            if nearest > best.1 {
+                best = (at, nearest);
+            }
+            if nearest > side * 0.2 {
+                break;
+            }
+        }
+        taken.push(best.0);
+    }
+    taken
+}

@@ -1,0 +1,33 @@
+//! Which point does the same in another tool? Two tools of one action, unlike in shape, with five functional points
+//! each.
+
+use rand::RngExt;
+use rand::seq::SliceRandom;
+
+use super::super::draw::Stream;
+use super::super::draw::tools::ACTIONS;
+use super::semantic::{marked_pair, place};
+use super::{Example, World, offered};
+use crate::error::Result;
+
+pub(super) fn example(rng: &mut Stream, answer: usize, world: &World<'_>) -> Result<Example> {
+    let action = ACTIONS[rng.random_range(0..ACTIONS.len())];
+    let mut tools = action.tools;
+    tools.shuffle(rng);
+    let side = world.side as f32;
+    let mut pose = |tool: usize| {
+        let sprite = tools[tool](rng);
+        let (turn, mirror) = (rng.random_range(-60.0..60.0), if rng.random_bool(0.5) { -1.0 } else { 1.0 });
+        place(rng, &sprite, turn, mirror, side)
+    };
+    let (first, second) = (pose(0), pose(1));
+    let (marks, images) = marked_pair(rng, answer, world.side, &first, &second);
+    let prompt = format!(
+        "Both tools are used to {}. A point is circled on the first image, labeled REF. Which point on the second image \
+         serves the same function? Select from the following choices.{}",
+        action.name,
+        offered(&["Point A", "Point B", "Point C", "Point D"])
+    );
+    let lettered = Example::lettered(images, prompt, answer, 4);
+    Ok(Example { marks, object_name: Some(action.name), source: "scene".to_owned(), ..lettered })
+}
