@@ -2,8 +2,8 @@
 //!
 //! Layers, each of which may use those before it:
 //! `units, array, error, settings, atomic, trace, progress, memory, sandbox` <- `checkpoint, data` <- `input, ops` <- `model`
-//! <- `analysis, export` <- `engine` <- `render` <- `app` <- `cli` <- the program. candle is only in `checkpoint`,
-//! `ops`, `model` and `engine`; egui only in `app` and `render`. `tests/it/layering.rs` reads it off the `use` lines.
+//! <- `analysis, export, train` <- `engine` <- `render` <- `app` <- `cli` <- the program. candle is only in `checkpoint`,
+//! `ops`, `model`, `train` and `engine`; egui only in `app` and `render`. `tests/it/layering.rs` reads it off the `use` lines.
 
 pub mod analysis;
 pub mod app;
@@ -24,4 +24,5 @@ pub mod render;
 pub mod sandbox;
 pub mod settings;
 pub mod trace;
+pub mod train;
 pub mod units;

@@ -30,6 +30,10 @@ pub enum Phase {
     Choices,
     /// Samples of a data set made.
     Samples,
+    /// Steps of training.
+    Training,
+    /// Samples of a data set answered.
+    Evaluating,
 }
 
 impl Phase {
@@ -43,6 +47,8 @@ impl Phase {
             Self::Answer => "Answering",
             Self::Choices => "Scoring choices",
             Self::Samples => "Making samples",
+            Self::Training => "Training",
+            Self::Evaluating => "Evaluating",
         }
     }
 }

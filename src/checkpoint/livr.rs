@@ -15,6 +15,8 @@ pub enum Placement {
     AssistantPrefix,
     /// At the end of the user's turn.
     UserSuffix,
+    /// Before the question, after the last image.
+    BeforePrompt,
 }
 
 /// What `livr.json` says, or the defaults where there is none.
@@ -29,6 +31,7 @@ pub struct LivrConfig {
     /// Text after them.
     pub separator: String,
     /// 1 or 2 for the stage they were trained to.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub stage: Option<u8>,
 }
 
@@ -69,7 +72,8 @@ impl LivrConfig {
         let placement = match json.string_or("placement", "assistant_prefix")?.as_str() {
             "assistant_prefix" => Placement::AssistantPrefix,
             "user_suffix" => Placement::UserSuffix,
-            _ => return Err(json.wrong("placement", "assistant_prefix or user_suffix")),
+            "before_prompt" => Placement::BeforePrompt,
+            _ => return Err(json.wrong("placement", "assistant_prefix, user_suffix or before_prompt")),
         };
         let stage = match json.get("stage") {
             None => None,

@@ -25,6 +25,11 @@ pub fn canonical_name(key: &str) -> String {
     key.to_owned()
 }
 
+/// The name a tensor or module has in the layout that hubs use today.
+pub fn published_name(canonical: &str) -> String {
+    if canonical.starts_with("lm_head.") { canonical.to_owned() } else { format!("model.{canonical}") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

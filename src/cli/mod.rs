@@ -7,6 +7,7 @@ pub mod check;
 pub mod output;
 pub mod tasks;
 pub mod trace;
+pub mod train;
 pub mod window;
 
 use clap::{Parser, Subcommand};
@@ -38,6 +39,8 @@ pub enum Command {
     Screenshot(Box<window::ScreenshotArgs>),
     /// Make data for the nine tasks.
     Tasks(tasks::TasksArgs),
+    /// Train adapters or a whole model.
+    Train(train::TrainArgs),
     /// Measure.
     #[command(subcommand)]
     Bench(bench::BenchCommand),
@@ -62,6 +65,7 @@ impl Command {
             Self::Check(args) => check::run(&args),
             Self::Screenshot(args) => window::screenshot(&args),
             Self::Tasks(args) => tasks::run(&args),
+            Self::Train(args) => train::run(args),
             Self::Bench(command) => command.run(),
         }
     }

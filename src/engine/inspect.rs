@@ -330,6 +330,7 @@ fn describe_adapter(found: &mut Inspection, adapter: &Adapter) {
                 let place = match livr.placement {
                     Placement::AssistantPrefix => "after the assistant header",
                     Placement::UserSuffix => "at the end of the user's turn",
+                    Placement::BeforePrompt => "before the question",
                 };
                 format!("K = {k}, {place}, stage {}", stage(livr.stage))
             }

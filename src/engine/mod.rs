@@ -7,6 +7,7 @@ pub mod collector;
 pub mod decode;
 pub mod demo;
 pub mod device;
+pub mod evaluate;
 pub mod fake;
 pub mod gpu;
 pub mod inspect;
@@ -18,6 +19,7 @@ pub mod protocol;
 pub mod run;
 pub mod sampler;
 pub mod session;
+pub mod training;
 pub mod worker;
 
 use self::protocol::{Event, Order};

@@ -7,8 +7,7 @@ use std::time::Instant;
 use super::device;
 use super::need::{ModelNeed, RunShape};
 use super::protocol::{BaseId, ModelId, ModelInfo, Source};
-use super::run::{Job, run};
-use crate::array::Array;
+use super::run::{Job, encode_together, run};
 use crate::checkpoint::adapter::Adapter;
 use crate::checkpoint::config::ModelConfig;
 use crate::checkpoint::folder::Folder;
@@ -137,21 +136,25 @@ impl Base {
         self.need.weights
     }
 
-    /// Most pixels of an image unless told otherwise.
-    ///
-    /// On a CPU so many that a large model reads an image in seconds rather than minutes, the same on every
-    /// machine: visual tokens times parameters stay below a bound, but for a least number of tokens.
     fn auto_max_pixels(&self) -> usize {
-        const TOKENS_TIMES_PARAMETERS: usize = 1_500_000_000_000;
-        const LEAST_TOKENS: usize = 256;
-        let images = self.processor.images();
-        if !self.model.device().is_cpu() {
-            return images.max_pixels;
-        }
-        let tokens = (TOKENS_TIMES_PARAMETERS / self.parameters.max(1)).max(LEAST_TOKENS);
-        let area = (images.patch_size * images.merge_size).pow(2);
-        images.max_pixels.min(tokens.saturating_mul(area))
+        auto_max_pixels(&self.model, &self.processor, self.parameters)
     }
+}
+
+/// Most pixels of an image unless told otherwise.
+///
+/// On a CPU so many that a large model reads an image in seconds rather than minutes, the same on every machine:
+/// visual tokens times parameters stay below a bound, but for a least number of tokens.
+pub fn auto_max_pixels(model: &Model, processor: &Processor, parameters: usize) -> usize {
+    const TOKENS_TIMES_PARAMETERS: usize = 1_500_000_000_000;
+    const LEAST_TOKENS: usize = 256;
+    let images = processor.images();
+    if !model.device().is_cpu() {
+        return images.max_pixels;
+    }
+    let tokens = (TOKENS_TIMES_PARAMETERS / parameters.max(1)).max(LEAST_TOKENS);
+    let area = (images.patch_size * images.merge_size).pow(2);
+    images.max_pixels.min(tokens.saturating_mul(area))
 }
 
 /// An adapter as read, with where it came from.
@@ -284,7 +287,7 @@ impl Session {
         }
         let process = |sample: &&Sample| self.process(sample, settings, compute);
         let (inputs, input_secs) = timed(|| samples.iter().map(process).collect::<Result<Vec<_>>>())?;
-        let (features, vision_secs) = timed(|| self.encode_together(&inputs, compute))?;
+        let (features, vision_secs) = timed(|| encode_together(&self.model, &inputs, compute))?;
         let mut traces = self.answer(samples, inputs, features, settings, free_bytes, compute)?;
         for trace in &mut traces {
             (trace.timings.input_secs, trace.timings.vision_secs) = (input_secs, vision_secs);
@@ -337,35 +340,6 @@ impl Session {
             trace.adapter = self.adapter.as_ref().map_or_else(String::new, |adapter| adapter.name.clone());
         }
         Ok(traces)
-    }
-
-    /// The images of several inputs through the vision tower at once; each gets its own features.
-    fn encode_together(
-        &self,
-        inputs: &[ModelInput],
-        compute: &Compute<'_>,
-    ) -> Result<Vec<Option<VisualFeatures>>> {
-        let mut pixels = Array::default();
-        let mut grids = Vec::new();
-        for input in inputs.iter().filter(|input| !input.grids.is_empty()) {
-            pixels.extend(input.pixel_values.clone());
-            grids.extend_from_slice(&input.grids);
-        }
-        if grids.is_empty() {
-            return Ok(vec![None; inputs.len()]);
-        }
-        let all = self.model.encode_images(&pixels, &grids, compute)?;
-        let mut start = 0;
-        let own = |input: &ModelInput| {
-            if input.grids.is_empty() {
-                return Ok(None);
-            }
-            let len = input.grids.iter().map(|grid| grid.num_visual_tokens(input.merge_size)).sum();
-            let part = all.narrow(start, len)?;
-            start += len;
-            Ok(Some(part))
-        };
-        inputs.iter().map(own).collect()
     }
 
     /// The features of the input's images, and whether they had to be made: changing the mask or the question

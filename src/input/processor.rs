@@ -120,6 +120,34 @@ impl Processor {
         Ok(with)
     }
 
+    /// This processor with K latents about to be trained, in the place of any it had.
+    pub fn with_latents(&self, livr: &LivrConfig) -> Result<Self> {
+        let mut with = self.clone();
+        with.latents = register(&mut with.tokenizer, Some(livr), livr.num_latents, with.vocab_size)?;
+        with.livr = Some(livr.clone());
+        Ok(with)
+    }
+
+    /// The tokens a model should answer with: the text, and the end of the turn.
+    pub fn answer(&self, text: &str) -> Result<Vec<u32>> {
+        let mut ids = self.encode(text)?;
+        if ids.is_empty() {
+            return Err(Error::Request("the answer is empty".to_owned()));
+        }
+        // Where several ids end an answer, the one that ends a turn of the chat.
+        let named = self.tokenizer.token_to_id("<|im_end|>").filter(|id| self.end_of_turn.contains(id));
+        let end = named.or_else(|| self.end_of_turn.first().copied());
+        ids.push(end.ok_or_else(|| Error::Request("the model has no token that ends an answer".to_owned()))?);
+        Ok(ids)
+    }
+
+    /// The tokenizer as a file, latents included.
+    pub fn tokenizer_json(&self) -> Result<String> {
+        self.tokenizer
+            .to_string(true)
+            .map_err(|e| Error::Request(format!("the tokenizer cannot be written: {e}")))
+    }
+
     /// Tokens whose ids the model has no row for, best known first; those of latents with rows of their own
     /// aside.
     pub fn tokens_past_vocabulary(&self) -> Vec<(String, u32)> {
@@ -363,6 +391,14 @@ impl Processor {
                 match parts.last_mut() {
                     Some(Part::Text { text }) => text.push_str(&block),
                     _ => parts.push(Part::Text { text: block }),
+                }
+                self.template.render(&parts, observer)
+            }
+            Placement::BeforePrompt => {
+                let after_images = parts.iter().rposition(|part| *part == Part::Image).map_or(0, |i| i + 1);
+                match parts.get_mut(after_images) {
+                    Some(Part::Text { text }) => text.insert_str(0, &block),
+                    _ => parts.insert(after_images, Part::Text { text: block }),
                 }
                 self.template.render(&parts, observer)
             }

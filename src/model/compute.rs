@@ -28,11 +28,13 @@ pub struct Compute<'a> {
     pub blocks: Blocks,
     /// Told of steps; may stop between pieces.
     pub observer: &'a dyn Observer,
+    /// While training: decides what falls out of the inputs of low-rank updates in this pass.
+    pub dropout: Option<u64>,
 }
 
 impl Default for Compute<'_> {
     fn default() -> Self {
-        Self { isa: Isa::best(), blocks: Blocks::default(), observer: &Unobserved }
+        Self { isa: Isa::best(), blocks: Blocks::default(), observer: &Unobserved, dropout: None }
     }
 }
 

@@ -75,6 +75,14 @@ impl Embedding {
         Ok(())
     }
 
+    /// Cuts it off from the graph of what is trained; values stay shared.
+    pub fn detach(&mut self) {
+        self.weight.detach();
+        if let Some(latents) = &mut self.latents {
+            latents.rows = latents.rows.detach();
+        }
+    }
+
     /// The latent rows, where there are any.
     pub fn latents(&self) -> Option<&FittedRows> {
         self.latents.as_ref()

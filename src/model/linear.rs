@@ -7,6 +7,7 @@ use super::loader::Loader;
 use super::param::{Matrix, Param, Replace, Vector};
 use crate::checkpoint::adapter::LoraPair;
 use crate::error::Result;
+use crate::ops::dropout::dropout;
 use crate::ops::elementwise::add;
 use crate::ops::linear::{linear, low_rank};
 use crate::ops::weight::Weight;
@@ -21,6 +22,8 @@ struct Lora {
     scale: f64,
     /// [out]: `DoRA`'s magnitude over the norm of the updated weight's rows (Liu et al. 2024).
     magnitude: Option<Tensor>,
+    /// Share of its input that falls out while it is trained.
+    dropout: f32,
 }
 
 /// y = x Wᵀ + bias, with the update of an adapter where one is on.
@@ -82,8 +85,31 @@ impl Linear {
                 Some((magnitude.to_device(device)? / norm)?)
             }
         };
-        self.lora = Some(Lora { a, b, scale: pair.scale, magnitude });
+        self.lora = Some(Lora { a, b, scale: pair.scale, magnitude, dropout: 0.0 });
         Ok(())
+    }
+
+    /// The low-rank update, where one is on.
+    pub fn has_lora(&self) -> bool {
+        self.lora.is_some()
+    }
+
+    /// In passes that drop out, so much of the update's input does.
+    pub fn set_dropout(&mut self, share: f32) {
+        if let Some(lora) = &mut self.lora {
+            lora.dropout = share;
+        }
+    }
+
+    /// Cuts every tensor off from the graph of what is trained; values stay shared.
+    pub fn detach(&mut self) {
+        self.weight.detach();
+        if let Some(bias) = &mut self.bias {
+            bias.detach();
+        }
+        if let Some(lora) = &mut self.lora {
+            (lora.a, lora.b) = (lora.a.detach(), lora.b.detach());
+        }
     }
 
     /// x: [T, in] -> [T, out].
@@ -91,22 +117,27 @@ impl Linear {
         let (out_dim, in_dim) = self.dims()?;
         let (num_rows, block) = (x.dim(0)?, compute.row_block(out_dim * in_dim));
         if num_rows <= block {
-            return self.forward_rows(x, compute);
+            return self.forward_rows(x, 0, compute);
         }
         let mut parts = Vec::new();
         for start in (0..num_rows).step_by(block) {
             compute.check()?;
             let rows = x.narrow(0, start, block.min(num_rows - start))?;
-            parts.push(self.forward_rows(&rows, compute)?);
+            parts.push(self.forward_rows(&rows, start, compute)?);
         }
         Ok(Tensor::cat(&parts, 0)?)
     }
 
-    fn forward_rows(&self, x: &Tensor, compute: &Compute<'_>) -> Result<Tensor> {
+    /// Rows from `start` on.
+    fn forward_rows(&self, x: &Tensor, start: usize, compute: &Compute<'_>) -> Result<Tensor> {
         let (weight, bias) = (self.weight.get(), self.bias.as_ref().map(Param::get));
         let Some(lora) = &self.lora else { return linear(x, weight, bias, compute.isa) };
         let Some(magnitude) = &lora.magnitude else {
-            let update = low_rank(x, &lora.a, &lora.b, lora.scale)?;
+            let kept = match compute.dropout {
+                Some(key) if lora.dropout > 0.0 => &dropout(x, lora.dropout, self.key(key, start))?,
+                _ => x,
+            };
+            let update = low_rank(kept, &lora.a, &lora.b, lora.scale)?;
             return add(&linear(x, weight, bias, compute.isa)?, &update, compute.isa);
         };
         let base = linear(x, weight, None, compute.isa)?;
@@ -117,5 +148,13 @@ impl Linear {
             None => y,
         };
         Ok(y.to_dtype(base.dtype())?)
+    }
+
+    /// A key of its own for this layer's rows from `start` on (FNV-1a over the name).
+    fn key(&self, key: u64, start: usize) -> u64 {
+        let bytes = self.name.bytes().chain((start as u64).to_le_bytes());
+        bytes.fold(key ^ 0xcbf2_9ce4_8422_2325, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+        })
     }
 }

@@ -138,20 +138,21 @@ impl WeightSource for Headers<'_> {
     }
 }
 
-/// Makes every tensor of a source a variable: what is built from it can be trained.
+/// Makes tensors of a source variables: what is built from them can be trained.
 pub struct Variables<'a> {
     source: &'a dyn WeightSource,
-    vars: RefCell<Vec<Var>>,
+    selects: &'a dyn Fn(&str) -> bool,
+    vars: RefCell<Vec<(String, Var)>>,
 }
 
 impl<'a> Variables<'a> {
-    /// From this source.
-    pub fn new(source: &'a dyn WeightSource) -> Self {
-        Self { source, vars: RefCell::default() }
+    /// Of this source those that are selected by canonical name.
+    pub fn new(source: &'a dyn WeightSource, selects: &'a dyn Fn(&str) -> bool) -> Self {
+        Self { source, selects, vars: RefCell::default() }
     }
 
-    /// The variables, in the order they were taken.
-    pub fn into_vars(self) -> Vec<Var> {
+    /// The variables by name, in the order they were taken.
+    pub fn into_vars(self) -> Vec<(String, Var)> {
         self.vars.into_inner()
     }
 }
@@ -170,9 +171,13 @@ impl WeightSource for Variables<'_> {
     }
 
     fn read(&self, name: &str, shape: &[usize], dtype: DType, device: &Device) -> Result<Tensor> {
-        let var = Var::from_tensor(&self.source.read(name, shape, dtype, device)?)?;
+        let tensor = self.source.read(name, shape, dtype, device)?;
+        if !(self.selects)(name) {
+            return Ok(tensor);
+        }
+        let var = Var::from_tensor(&tensor)?;
         let tensor = var.as_tensor().clone();
-        self.vars.borrow_mut().push(var);
+        self.vars.borrow_mut().push((name.to_owned(), var));
         Ok(tensor)
     }
 

@@ -26,6 +26,7 @@ use self::text::TextModel;
 use self::vision::{VisionTower, VisualFeatures};
 use crate::array::Array;
 use crate::checkpoint::config::ModelConfig;
+use crate::checkpoint::latent_rows::LatentRows;
 use crate::error::Result;
 use crate::ops::weight::Precision;
 use crate::units::{GridThw, Span};
@@ -68,6 +69,21 @@ impl Model {
     pub fn each_part(&mut self, visit: &mut Visit<'_>) -> Result<()> {
         self.text.each_part(visit)?;
         self.vision.each_part(visit)
+    }
+
+    /// Puts rows for the latents in, in the place of any there were.
+    pub fn set_latents(&mut self, rows: &LatentRows) -> Result<()> {
+        self.text.embedding_mut().set_latents(rows)
+    }
+
+    /// This model cut off from the graph of what is trained, for answering in between; values stay shared.
+    pub fn detached(&self) -> Result<Self> {
+        let mut model = self.clone();
+        model.each_part(&mut |mut part| {
+            part.detach();
+            Ok(())
+        })?;
+        Ok(model)
     }
 
     /// The vision tower on the patches of all images: [P, C*T*P*P] -> visual tokens and `DeepStack` features.

@@ -49,6 +49,14 @@ impl Norm {
         }
     }
 
+    /// Cuts it off from the graph of what is trained; values stay shared.
+    pub fn detach(&mut self) {
+        self.weight.detach();
+        if let Some(bias) = &mut self.bias {
+            bias.detach();
+        }
+    }
+
     /// x: [.., dim] -> [.., dim].
     pub fn forward(&self, x: &Tensor, compute: &Compute<'_>) -> Result<Tensor> {
         match &self.bias {

@@ -34,6 +34,35 @@ impl<T> Param<T> {
     }
 }
 
+/// What can be cut off from the graph of what is trained.
+pub trait Detach {
+    /// The same values, without their history.
+    fn detached(&self) -> Self;
+}
+
+impl Detach for Tensor {
+    fn detached(&self) -> Self {
+        self.detach()
+    }
+}
+
+impl Detach for Weight {
+    fn detached(&self) -> Self {
+        match self {
+            Self::Dense(tensor) => Self::Dense(tensor.detach()),
+            Self::Packed(packed) => Self::Packed(packed.clone()),
+        }
+    }
+}
+
+impl<T: Detach> Param<T> {
+    /// Cuts it off from the graph of what is trained; values stay shared.
+    pub fn detach(&mut self) {
+        self.base = self.base.detached();
+        self.replaced = self.replaced.as_ref().map(T::detached);
+    }
+}
+
 impl Vector {
     /// A vector as the checkpoint has it.
     pub fn vector(base: Tensor) -> Self {

@@ -29,6 +29,15 @@ impl Part<'_> {
         }
     }
 
+    /// Cuts it off from the graph of what is trained; values stay shared.
+    pub fn detach(&mut self) {
+        match self {
+            Self::Linear(linear) => linear.detach(),
+            Self::Norm(norm) => norm.detach(),
+            Self::Embedding(embedding) => embedding.detach(),
+        }
+    }
+
     /// The parameter of that name, "weight" or "bias".
     pub fn param_mut(&mut self, name: &str) -> Option<&mut dyn Replace> {
         match self {

@@ -330,6 +330,11 @@ impl TextModel {
         &self.embed_tokens
     }
 
+    /// The token embeddings, to put rows of latents in.
+    pub fn embedding_mut(&mut self) -> &mut Embedding {
+        &mut self.embed_tokens
+    }
+
     /// Every part, with its canonical name.
     pub fn each_part(&mut self, visit: &mut Visit<'_>) -> Result<()> {
         visit(Part::Embedding(&mut self.embed_tokens))?;

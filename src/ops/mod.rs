@@ -10,6 +10,7 @@ pub mod attention;
 pub mod cross_entropy;
 #[cfg(feature = "cuda")]
 mod cuda;
+pub mod dropout;
 pub mod element;
 pub mod elementwise;
 pub mod embedding;

@@ -11,7 +11,7 @@ const LAYERS: &[(&[&str], &[&str])] = &[
     (&["checkpoint", "data"], &[]),
     (&["input", "ops"], &[]),
     (&["model"], &[]),
-    (&["analysis", "export"], &[]),
+    (&["analysis", "export", "train"], &[]),
     (&["engine"], &[]),
     (&["render"], &[]),
     (&["app"], &[]),
@@ -75,7 +75,7 @@ fn dependencies_point_one_way() {
         if !draws && module != "cli" && (code.contains("egui") || code.contains("wgpu::")) {
             wrong.push(format!("{} draws", relative.display()));
         }
-        let computes = matches!(module.as_str(), "checkpoint" | "ops" | "model" | "engine");
+        let computes = matches!(module.as_str(), "checkpoint" | "ops" | "model" | "train" | "engine");
         if !computes && code.contains("candle_") {
             wrong.push(format!("{} touches tensors", relative.display()));
         }

@@ -6,6 +6,7 @@ mod bad_images;
 mod bad_input;
 mod cli;
 mod common;
+mod datasets;
 mod half;
 mod kernels;
 mod layering;

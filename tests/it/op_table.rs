@@ -3,6 +3,7 @@
 use candle_core::{DType, Device, Tensor};
 use livr_explorer::ops::attention::{self, Mask, Plan, Segment};
 use livr_explorer::ops::cross_entropy::{self, LatentHead, cross_entropy_in_blocks};
+use livr_explorer::ops::dropout::{self, dropout};
 use livr_explorer::ops::elementwise::add;
 use livr_explorer::ops::embedding::{self, Place, embed};
 use livr_explorer::ops::gelu::{self, Form, gelu};
@@ -98,6 +99,12 @@ pub fn row_ops(n: usize) -> Vec<Op> {
             &[&[5, n], &[5, n]],
             |i, isa| swiglu(&i[0], &i[1], isa).unwrap(),
             |i| swiglu::plain(&i[0], &i[1]).unwrap(),
+        ),
+        op(
+            "dropout",
+            &[&[5, n]],
+            |i, _| dropout(&i[0], 0.25, 9).unwrap(),
+            |i| dropout::plain(&i[0], 0.25, 9).unwrap(),
         ),
         op(
             "add",

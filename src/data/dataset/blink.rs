@@ -94,7 +94,7 @@ impl Line<'_> {
         let options = self.texts("choices")?;
         // The test split has its answers hidden.
         if target == "hidden" {
-            let expected = "the answer; BLINK publishes none for its test split, use val,";
+            let expected = "the answer; BLINK publishes none for its test split, use val";
             return Err(self.wrong("answer", expected));
         }
         if !options.is_empty() && score::letter(&target, options.len(), &options).is_none() {

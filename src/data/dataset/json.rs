@@ -222,7 +222,7 @@ impl Entry<'_> {
         }
         let marks = record.prompt.matches("<image>").count();
         if marks > record.images.len() {
-            let expected = format!("{marks}, as the prompt has <image> marks,");
+            let expected = format!("{marks}, as the prompt has <image> marks");
             return Err(self.wrong("images", &expected, &Value::from(record.images.len())));
         }
         if let Some(mark) = record.marks.iter().find(|mark| mark.image >= record.images.len()) {

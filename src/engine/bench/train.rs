@@ -1,14 +1,13 @@
 //! Steps of training on a small model: one packed batch forward, backward, and `AdamW`.
 
+use std::sync::Arc;
 use std::time::Instant;
 
-use candle_core::{DType, Device, Tensor, Var};
-use candle_nn::{AdamW, Optimizer, ParamsAdamW};
+use candle_core::{DType, Device, Var};
 use serde::Serialize;
 
 use super::{NUM_LATENTS, shape};
 use crate::array::Array;
-use crate::checkpoint::adapter::LoraPair;
 use crate::checkpoint::config::{ModelConfig, VisionKind};
 use crate::engine::device;
 use crate::error::Result;
@@ -17,20 +16,20 @@ use crate::memory;
 use crate::model::Model;
 use crate::model::compute::Compute;
 use crate::model::loader::{Loader, Random, Variables};
-use crate::model::parts::Part;
-use crate::model::text::{Pass, Sequence};
 use crate::ops::isa::Isa;
 use crate::progress::Unobserved;
 use crate::settings::MaskKind;
+use crate::train::{AdamW, Example, Recipe, Seen, Trained as Values, Updates, clip, losses};
 use crate::units::{GridThw, Role, Span};
 
 /// What is trained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Trained {
-    /// Every weight.
+    /// Every weight, the vision tower's too.
     Full,
-    /// Low-rank updates of rank 16 on the language model's linear layers, the vision tower frozen.
+    /// Low-rank updates of rank 16 on the language model's linear layers, and the latents' rows; features of the
+    /// frozen vision tower are at hand, as they are from the second epoch on.
     Lora,
 }
 
@@ -91,124 +90,93 @@ fn small() -> Result<ModelConfig> {
     Ok(config)
 }
 
-/// One batch, its features and targets fixed.
-struct Batch {
-    patches: Array,
-    grids: Vec<GridThw>,
-    ids: Vec<u32>,
-    spans: Vec<Span>,
-    roles: Vec<Role>,
-    positions: Vec<[i64; 3]>,
-    /// Positions whose next token is a target.
-    asked: Vec<u32>,
-    targets: Vec<u32>,
-    places: Tensor,
-}
-
 /// Answer tokens of an example.
 const ANSWER: usize = 2;
 
-impl Batch {
-    fn new(args: &Train, config: &ModelConfig) -> Result<Self> {
-        let merge = config.vision.merge_size;
-        let grid = GridThw { t: 1, h: args.side * merge, w: args.side * merge };
-        let (visual, length) = (args.side * args.side, args.side * args.side + args.text);
-        let mut roles = vec![Role::Prompt; length];
-        roles[2..2 + visual].fill(Role::Image);
-        roles[length - ANSWER - NUM_LATENTS..length - ANSWER].fill(Role::Latent);
-        roles[length - ANSWER..].fill(Role::Answer);
-        let (own, _) = mrope_positions(roles.iter().map(|r| *r == Role::Image), &[grid], merge);
-        let mut batch = Self {
-            patches: Array::zeros(&[0]),
-            grids: vec![grid; args.batch],
-            ids: (0..args.batch * length).map(|i| (i * 7 % 1000) as u32).collect(),
-            spans: Vec::new(),
-            roles,
-            positions: own.repeat(args.batch),
-            asked: Vec::new(),
-            targets: Vec::new(),
-            places: Tensor::zeros(1, DType::U32, &Device::Cpu)?,
-        };
-        let count = args.batch * grid.num_patches() * config.vision.patch_dim();
-        let values = (0..count).map(|i| ((i * 31 % 255) as f32) / 127.0 - 1.0).collect();
-        batch.patches = Array::new([args.batch * grid.num_patches(), config.vision.patch_dim()], values);
-        for example in 0..args.batch {
-            let start = example * length;
-            batch.spans.push(Span { start: start + 2, end: start + 2 + visual });
-            for token in length - ANSWER..length {
-                batch.asked.push((start + token - 1) as u32);
-                batch.targets.push(batch.ids[start + token]);
+/// Examples of one length, made of fixed numbers.
+fn examples(args: &Train, config: &ModelConfig, model: &Model) -> Result<Vec<Arc<Example>>> {
+    let merge = config.vision.merge_size;
+    let grid = GridThw { t: 1, h: args.side * merge, w: args.side * merge };
+    let (visual, length) = (args.side * args.side, args.side * args.side + args.text);
+    let mut roles = vec![Role::Prompt; length];
+    roles[2..2 + visual].fill(Role::Image);
+    roles[length - ANSWER - NUM_LATENTS..length - ANSWER].fill(Role::Latent);
+    roles[length - ANSWER..].fill(Role::Answer);
+    let (positions, _) = mrope_positions(roles.iter().map(|r| *r == Role::Image), &[grid], merge);
+    let num_values = grid.num_patches() * config.vision.patch_dim();
+    let example = |number: usize| {
+        let value = |i: usize| (((number * num_values + i) * 31 % 255) as f32) / 127.0 - 1.0;
+        let patches =
+            Array::new([grid.num_patches(), config.vision.patch_dim()], (0..num_values).map(value).collect());
+        let ids: Vec<u32> = (0..length).map(|i| ((number * length + i) * 7 % 1000) as u32).collect();
+        let seen = match args.trained {
+            Trained::Full => Seen::Pixels(patches),
+            Trained::Lora => {
+                Seen::Features(model.encode_images(&patches, &[grid], &Compute::default())?.detached())
             }
-        }
-        let places: Vec<u32> = batch.spans.iter().flat_map(|s| s.range()).map(|i| i as u32).collect();
-        batch.places = Tensor::new(places, &Device::Cpu)?;
-        Ok(batch)
-    }
-
-    fn loss(&self, model: &Model) -> Result<Tensor> {
-        let compute = Compute::default();
-        let features = model.encode_images(&self.patches, &self.grids, &compute)?;
-        let rule = MaskKind::Bottleneck.rule();
-        let sequence = || Sequence { roles: &self.roles, rule, cache: None, taps: Vec::new() };
-        let pass = Pass {
-            embeddings: model.embed(&self.ids, &self.spans, Some(&features))?,
-            positions: &self.positions,
-            sequences: (0..self.grids.len()).map(|_| sequence()).collect(),
-            deepstack: Some((&self.places, &features.deepstack)),
-            phase: None,
-            compute,
         };
-        let hidden = model.text.forward(pass)?;
-        let asked = hidden.index_select(&Tensor::new(self.asked.clone(), &Device::Cpu)?, 0)?;
-        Ok(model.text.losses(&asked, &self.targets, &compute)?.mean_all()?)
-    }
+        Ok(Arc::new(Example {
+            targets: ids[length - ANSWER..].to_vec(),
+            ids,
+            roles: roles.clone(),
+            positions: positions.clone(),
+            image_spans: vec![Span { start: 2, end: 2 + visual }],
+            grids: vec![grid],
+            seen,
+        }))
+    };
+    (0..args.batch).map(example).collect()
 }
 
-/// Rank of the updates.
-const RANK: usize = 16;
+/// The recipe of what is measured.
+fn recipe(trained: Trained) -> Recipe {
+    const TEXT: &str = "variant = \"livr\"\n[data]\ntrain = [\"none\"]\n[optimizer]\nlearning_rate = 1e-3\n";
+    let mut recipe =
+        Recipe::parse(TEXT, std::path::Path::new("benchmark")).expect("a recipe of this program");
+    recipe.updates = Some(match trained {
+        Trained::Full => Updates::Everything,
+        Trained::Lora => Updates::Lora,
+    });
+    recipe.resolved(1)
+}
 
 /// The model, and what of it is trained.
-fn prepare(trained: Trained, config: &ModelConfig) -> Result<(Model, Vec<Var>)> {
-    let (cpu, precision) = (Device::Cpu, DType::F32.into());
-    if trained == Trained::Full {
-        let variables = Variables::new(&Random);
-        let model = Model::load(&Loader::new(&variables, precision, &cpu, &Unobserved), config)?;
-        return Ok((model, variables.into_vars()));
-    }
-    let mut model = Model::load(&Loader::new(&Random, precision, &cpu, &Unobserved), config)?;
-    let mut vars = Vec::new();
-    model.text.each_part(&mut |part| {
-        if let Part::Linear(linear) = part
-            && linear.name() != "lm_head"
-        {
-            let (out_dim, in_dim) = linear.dims()?;
-            let a = Var::rand(-0.1f32, 0.1, (RANK, in_dim), &cpu)?;
-            let b = Var::zeros((out_dim, RANK), DType::F32, &cpu)?;
-            let (a_tensor, b_tensor) = (a.as_tensor().clone(), b.as_tensor().clone());
-            linear.set_lora(&LoraPair { a: a_tensor, b: b_tensor, scale: 2.0, magnitude: None })?;
-            vars.extend([a, b]);
-        }
-        Ok(())
-    })?;
-    Ok((model, vars))
+fn prepare(trained: Trained, config: &ModelConfig, recipe: &Recipe) -> Result<(Model, Values)> {
+    let is_trained = |_: &str| trained == Trained::Full;
+    let variables = Variables::new(&Random, &is_trained);
+    let loader = Loader::new(&variables, DType::F32.into(), &Device::Cpu, &Unobserved);
+    let mut model = Model::load(&loader, config)?;
+    let weights: Vec<(String, Var)> = variables.into_vars();
+    let token_ids: Vec<u32> = (1000..1000 + NUM_LATENTS as u32).collect();
+    let values = Values::attach(&mut model, recipe, &token_ids, weights, None)?;
+    Ok((model, values))
 }
 
 /// Measures it.
 pub fn train(args: &Train) -> Result<TrainReport> {
-    let config = small()?;
-    let (model, vars) = prepare(args.trained, &config)?;
-    let batch = Batch::new(args, &config)?;
-    let trained_parameters = vars.iter().map(|var| var.elem_count()).sum();
-    let mut optimizer = AdamW::new(vars, ParamsAdamW { lr: 1e-3, ..ParamsAdamW::default() })?;
-    let (mut times, mut losses) = (Vec::new(), Vec::new());
-    for _ in 0..args.steps {
+    let (config, recipe) = (small()?, recipe(args.trained));
+    let (model, trained) = prepare(args.trained, &config, &recipe)?;
+    let examples = examples(args, &config, &model)?;
+    let mut adamw = AdamW::new(&recipe.optimizer, trained.values.iter().map(|value| value.var.elem_count()));
+    let (mut times, mut steps) = (Vec::new(), Vec::new());
+    for step in 0..args.steps {
+        let compute = Compute { dropout: Some(step as u64), ..Compute::default() };
         let started = Instant::now();
-        let loss = batch.loss(&model)?;
-        losses.push(loss.to_scalar::<f32>()?);
+        let loss = losses(&model, &examples, MaskKind::Bottleneck.rule(), &compute)?.mean_all()?;
+        steps.push(loss.to_scalar::<f32>()?);
         let forward = started.elapsed().as_secs_f64();
         let grads = loss.backward()?;
         let backward = started.elapsed().as_secs_f64() - forward;
-        optimizer.step(&grads)?;
+        let grad = |value: &crate::train::Value| match grads.get(value.var.as_tensor()) {
+            Some(grad) => Ok(grad.clone()),
+            None => value.var.zeros_like(),
+        };
+        let grads = trained.values.iter().map(grad).collect::<candle_core::Result<Vec<_>>>()?;
+        let (_, scale) = clip(&grads, 1.0)?;
+        adamw.begin();
+        for (i, (value, grad)) in trained.values.iter().zip(&grads).enumerate() {
+            adamw.update(i, &value.var, grad, scale, 1e-3, 0.01)?;
+        }
         times.push([forward, backward, started.elapsed().as_secs_f64() - forward - backward]);
     }
     let median = |part: usize| {
@@ -221,13 +189,13 @@ pub fn train(args: &Train) -> Result<TrainReport> {
         trained: args.trained,
         device: device::describe(&Device::Cpu),
         instructions: Isa::best().name(),
-        trained_parameters,
-        tokens: batch.ids.len(),
+        trained_parameters: trained.num_values(),
+        tokens: examples.iter().map(|example| example.ids.len()).sum(),
         forward_secs,
         backward_secs,
         update_secs,
         examples_per_sec: args.batch as f64 / (forward_secs + backward_secs + update_secs),
-        loss: [losses[0], losses[losses.len() - 1]],
+        loss: [steps[0], steps[steps.len() - 1]],
         peak_bytes: memory::peak_bytes(),
         version: env!("CARGO_PKG_VERSION"),
     })

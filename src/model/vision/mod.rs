@@ -26,6 +26,12 @@ pub struct VisualFeatures {
 }
 
 impl VisualFeatures {
+    /// Cut off from the graph of what is trained.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        Self { tokens: self.tokens.detach(), deepstack: self.deepstack.iter().map(Tensor::detach).collect() }
+    }
+
     /// Those of a stretch of the visual tokens.
     pub fn narrow(&self, start: usize, len: usize) -> Result<Self> {
         let part = |x: &Tensor| Ok(x.narrow(0, start, len)?);

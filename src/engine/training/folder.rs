@@ -1,0 +1,188 @@
+//! The folder of a run: everything it needs to be repeated, what it measured, where it stands, and its result.
+//!
+//! ```text
+//! recipe.toml        nothing left open, paths absolute
+//! run.json           versions, machine, hashes of data and model
+//! metrics.jsonl      a line a step and a validation
+//! state.safetensors  where it stands
+//! stage-1/ best/     adapters, or checkpoints
+//! adapter_config.json ...   the result, in the folder itself
+//! ```
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use super::super::device;
+use super::Validation;
+use super::open::{Opened, hex};
+use crate::atomic;
+use crate::error::{Error, Result};
+use crate::ops::isa::Isa;
+use crate::train::{Recipe, Step, Trainer};
+
+pub(super) const RECIPE: &str = "recipe.toml";
+const RUN: &str = "run.json";
+const METRICS: &str = "metrics.jsonl";
+const STATE: &str = "state.safetensors";
+
+/// A line of the metrics.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub(super) enum Metric {
+    /// A step.
+    Step(Step),
+    /// A validation.
+    Validation(Validation),
+}
+
+/// A folder in use.
+pub(super) struct RunFolder {
+    root: PathBuf,
+    metrics: File,
+    metrics_bytes: u64,
+}
+
+impl RunFolder {
+    /// A new one, or that of a run to go on with.
+    pub(super) fn open(root: &Path, resume: bool) -> Result<Self> {
+        let is_empty = match std::fs::read_dir(root) {
+            Ok(mut entries) => entries.next().is_none(),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => true,
+            Err(e) => return Err(Error::io("look into the folder", root, e)),
+        };
+        if resume && !root.join(RECIPE).is_file() {
+            return Err(Error::Missing {
+                what: format!("{RECIPE} of a run to resume"),
+                path: root.to_owned(),
+            });
+        }
+        if !resume && !is_empty {
+            let found =
+                if root.join(STATE).is_file() { "a run; --resume goes on with it" } else { "files in it" };
+            return Err(Error::field(root, "the folder to train into", "a new or empty one", found));
+        }
+        std::fs::create_dir_all(root).map_err(|e| Error::io("make the folder", root, e))?;
+        let path = root.join(METRICS);
+        let metrics = OpenOptions::new().create(true).append(true).open(&path);
+        let metrics = metrics.map_err(|e| Error::io("write the metrics", &path, e))?;
+        let metrics_bytes = metrics.metadata().map_err(|e| Error::io("write the metrics", &path, e))?.len();
+        let folder = Self { root: root.to_owned(), metrics, metrics_bytes };
+        for model in std::iter::once(folder.best()).chain((1..=9).map(|stage| folder.stage(stage))) {
+            crate::train::mend_folder(&model)?;
+        }
+        Ok(folder)
+    }
+
+    pub(super) fn best(&self) -> PathBuf {
+        self.root.join("best")
+    }
+
+    pub(super) fn stage(&self, stage: usize) -> PathBuf {
+        self.root.join(format!("stage-{stage}"))
+    }
+
+    pub(super) fn state_path(&self) -> PathBuf {
+        self.root.join(STATE)
+    }
+
+    /// The state, where one was saved.
+    pub(super) fn state(&self) -> Option<PathBuf> {
+        Some(self.state_path()).filter(|path| path.is_file())
+    }
+
+    pub(super) fn metrics_bytes(&self) -> u64 {
+        self.metrics_bytes
+    }
+
+    /// Writes what is needed to repeat the run.
+    pub(super) fn describe(&self, opened: &Opened, trainer: &Trainer) -> Result<()> {
+        let write = |name: &str, text: &str| {
+            atomic::write(&self.root.join(name), |out| out.write_all(text.as_bytes()))
+        };
+        write(RECIPE, &opened.recipe.to_toml())?;
+        let run = json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "model": opened.base_name(),
+            "model_sha256": opened.model_hash,
+            "data_sha256": opened.data_hash,
+            "train_samples": trainer.examples().len(),
+            "validation_samples": opened.validation.len(),
+            "seed": opened.recipe.seed,
+            "max_pixels": opened.max_pixels,
+            "steps": trainer.total_steps(),
+            "trained_values": trainer.trained().num_values(),
+            "dtype": opened.precision.name(),
+            "device": device::describe(&opened.device),
+            "threads": rayon::current_num_threads(),
+            "instructions": Isa::best().name(),
+        });
+        write(RUN, &serde_json::to_string_pretty(&run).expect("plain data serialises"))
+    }
+
+    /// Adds a line to the metrics.
+    pub(super) fn log(&mut self, metric: &Metric) -> Result<()> {
+        let line = serde_json::to_string(metric).expect("plain data serialises") + "\n";
+        let written = self.metrics.write_all(line.as_bytes()).and_then(|()| self.metrics.flush());
+        written.map_err(|e| Error::io("write the metrics", self.root.join(METRICS), e))?;
+        self.metrics_bytes += line.len() as u64;
+        Ok(())
+    }
+
+    /// Cuts the metrics to a length they once had, and reads them.
+    pub(super) fn cut_metrics(&mut self, bytes: u64) -> Result<(Vec<Step>, Vec<Validation>)> {
+        let path = self.root.join(METRICS);
+        let failed = |e| Error::io("write the metrics", &path, e);
+        if self.metrics.metadata().map_err(failed)?.len() < bytes {
+            let expected = format!("at least the {bytes} bytes it had when the state was saved");
+            return Err(Error::field(&path, "the metrics", expected, self.metrics_bytes.to_string()));
+        }
+        self.metrics.set_len(bytes).map_err(failed)?;
+        self.metrics_bytes = bytes;
+        read_metrics(&self.root)
+    }
+
+    /// Accuracy of the last validation.
+    pub(super) fn last_accuracy(&self) -> Result<Option<f64>> {
+        Ok(read_metrics(&self.root)?.1.last().map(|validation| validation.all.accuracy))
+    }
+
+    /// Copies a model's files into the folder itself.
+    pub(super) fn take_result(&self, from: &Path) -> Result<()> {
+        let failed = |e| Error::io("read the result", from, e);
+        for entry in std::fs::read_dir(from).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            let bytes = std::fs::read(&path).map_err(|e| Error::io("read the result", &path, e))?;
+            let name = path.file_name().unwrap_or_default();
+            atomic::write(&self.root.join(name), |out| out.write_all(&bytes))?;
+        }
+        Ok(())
+    }
+}
+
+/// The steps and validations of a run.
+pub fn read_metrics(root: &Path) -> Result<(Vec<Step>, Vec<Validation>)> {
+    let path = root.join(METRICS);
+    let text = std::fs::read_to_string(&path).map_err(|e| Error::io("read the metrics", &path, e))?;
+    let (mut steps, mut validations) = (Vec::new(), Vec::new());
+    for (i, line) in text.lines().enumerate() {
+        let metric = serde_json::from_str(line)
+            .map_err(|e| Error::format(&path, format!("line {} is no metric", i + 1), e))?;
+        match metric {
+            Metric::Step(step) => steps.push(step),
+            Metric::Validation(validation) => validations.push(validation),
+        }
+    }
+    Ok((steps, validations))
+}
+
+/// Of all that decides what a run computes.
+pub(super) fn fingerprint(recipe: &Recipe, data_hash: &str) -> String {
+    // How often is saved and shown changes no value.
+    let plain = Recipe { save_every: 1, probe_every: 0, ..recipe.clone() };
+    hex(&Sha256::digest(format!("{}\0{data_hash}", plain.to_toml())))
+}

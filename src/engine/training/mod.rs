@@ -1,0 +1,416 @@
+//! A training run from a recipe to a folder: opens what it needs, drives the steps, validates, saves, shows a probe
+//! sample, and goes on where it was stopped.
+
+mod folder;
+mod open;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+use self::folder::{Metric, RunFolder};
+use self::open::Opened;
+use super::evaluate::{Accuracy, Prediction, evaluate};
+use super::run::{Job, encode_together, run};
+use crate::data::record::Record;
+use crate::data::sample::Sample;
+use crate::error::{Error, Result};
+use crate::input::processor::Processor;
+use crate::model::Model;
+use crate::model::compute::Compute;
+use crate::progress::{Observer, Phase, Progress};
+use crate::settings::{
+    AttentionRows, Capture, Decoding, DeviceChoice, LatentChoice, MaskKind, PixelBudget, Settings,
+};
+use crate::trace::Trace;
+use crate::train::{Keep, Recipe, State, Step, Trainer, Updates};
+
+pub use self::folder::read_metrics;
+
+/// What is to be trained, and where it goes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrainOrder {
+    /// The recipe's file; that of the folder where a run is resumed without one.
+    pub recipe: Option<PathBuf>,
+    /// The run's folder.
+    pub out: PathBuf,
+    /// Go on where it was stopped?
+    pub resume: bool,
+    /// Where it runs.
+    pub device: DeviceChoice,
+}
+
+/// What a validation found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Validation {
+    /// Stage, from 1.
+    pub stage: usize,
+    /// Steps made.
+    pub step: usize,
+    /// Over all samples.
+    pub all: Accuracy,
+    /// Of each task.
+    pub tasks: std::collections::BTreeMap<String, Accuracy>,
+    /// Wall time.
+    pub secs: f64,
+}
+
+/// What a run is, told once.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Begun {
+    /// The recipe, nothing left open.
+    pub recipe: Recipe,
+    /// Steps of all stages.
+    pub total_steps: usize,
+    /// Values that are trained.
+    pub trained_values: usize,
+    /// Training and validation samples.
+    pub samples: [usize; 2],
+    /// Steps of a run that was resumed, and what was validated, as the folder has them.
+    pub before: (Vec<Step>, Vec<Validation>),
+}
+
+/// What a look at the probe sample found.
+#[derive(Debug, Clone)]
+pub struct Probe {
+    /// Steps made.
+    pub step: usize,
+    /// The sample.
+    pub sample: Sample,
+    /// Its answer with the rows of the latents.
+    pub trace: Arc<Trace>,
+}
+
+/// Told of all that happens.
+pub trait TrainWatch: Observer {
+    /// The same, told of steps only.
+    fn as_observer(&self) -> &dyn Observer;
+
+    /// The run begins.
+    fn begun(&self, _begun: &Begun) {}
+
+    /// A step was made.
+    fn stepped(&self, _step: &Step, _total: usize) {}
+
+    /// The validation samples were answered.
+    fn validated(&self, _validation: &Validation) {}
+
+    /// Is a look at the probe sample wanted?
+    fn wants_probes(&self) -> bool {
+        false
+    }
+
+    /// The probe sample was looked at.
+    fn probed(&self, _probe: Probe) {}
+}
+
+/// What a run came to.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Trained {
+    /// Where the result is.
+    pub folder: PathBuf,
+    /// Steps made in all.
+    pub steps: usize,
+    /// Loss of the last step.
+    pub loss: Option<f64>,
+    /// Validation accuracy of the result.
+    pub accuracy: Option<f64>,
+    /// Which checkpoint it is.
+    pub keep: Keep,
+    /// Wall time of this session.
+    pub seconds: f64,
+    /// Of this program.
+    pub version: &'static str,
+}
+
+/// Samples that validation answers together.
+const TOGETHER: usize = 8;
+
+/// Trains to the end.
+///
+/// # Errors
+/// What is wrong with recipe, data or model; a loss that is no number; a disk that is full; a stop. The last saved
+/// state stays, to be resumed.
+pub fn train(order: &TrainOrder, watch: &dyn TrainWatch) -> Result<Trained> {
+    let started = Instant::now();
+    let recipe = recipe_of(order)?;
+    let mut folder = RunFolder::open(&order.out, order.resume)?;
+    let opened = Opened::open(&recipe, order.device, watch)?;
+    let mut run = Running::begin(opened, &mut folder, order.resume, watch)?;
+    let outcome = run.to_the_end(&mut folder, watch);
+    if outcome.as_ref().is_err_and(Error::is_cancelled) {
+        // Whoever stops a run wants to go on from here.
+        run.save_state(&mut folder)?;
+    }
+    outcome?;
+    let (keep, accuracy) = run.leave_result(&folder)?;
+    Ok(Trained {
+        folder: order.out.clone(),
+        steps: run.trainer.position().overall,
+        loss: run.last_loss,
+        accuracy,
+        keep,
+        seconds: started.elapsed().as_secs_f64(),
+        version: env!("CARGO_PKG_VERSION"),
+    })
+}
+
+fn recipe_of(order: &TrainOrder) -> Result<Recipe> {
+    match &order.recipe {
+        Some(path) => Recipe::read(path),
+        None if order.resume => Recipe::read(&order.out.join(folder::RECIPE)),
+        None => Err(Error::Request("a recipe: expected a TOML file (--recipe), found nothing".to_owned())),
+    }
+}
+
+/// A run between two steps.
+struct Running {
+    opened: Opened,
+    trainer: Trainer,
+    fingerprint: String,
+    best: Option<f64>,
+    last_loss: Option<f64>,
+}
+
+impl Running {
+    fn begin(
+        mut opened: Opened,
+        folder: &mut RunFolder,
+        resume: bool,
+        watch: &dyn TrainWatch,
+    ) -> Result<Self> {
+        let fingerprint = folder::fingerprint(&opened.recipe, &opened.data_hash);
+        let trainer = opened.trainer()?;
+        let mut run = Self { opened, trainer, fingerprint, best: None, last_loss: None };
+        let before = if resume { run.go_on(folder)? } else { (Vec::new(), Vec::new()) };
+        if !resume {
+            folder.describe(&run.opened, &run.trainer)?;
+        }
+        watch.begun(&Begun {
+            recipe: run.opened.recipe.clone(),
+            total_steps: run.trainer.total_steps(),
+            trained_values: run.trainer.trained().num_values(),
+            samples: [run.trainer.examples().len(), run.opened.validation.len()],
+            before,
+        });
+        Ok(run)
+    }
+
+    /// Back to the last saved state; the metrics after it are cut off, since they will be made again.
+    fn go_on(&mut self, folder: &mut RunFolder) -> Result<(Vec<Step>, Vec<Validation>)> {
+        let Some(path) = folder.state() else { return Ok((Vec::new(), Vec::new())) };
+        let (trained, adamw) = self.trainer.parts_mut();
+        let state = State::read(&path, trained, adamw)?;
+        if state.fingerprint != self.fingerprint {
+            return Err(Error::field(
+                &path,
+                "the recipe and data of the run to resume",
+                "those it began with",
+                "others; train into another folder",
+            ));
+        }
+        self.trainer.go_to(state.position)?;
+        self.best = state.best;
+        let before = folder.cut_metrics(state.metrics_bytes)?;
+        self.last_loss = before.0.last().map(|step| step.loss);
+        Ok(before)
+    }
+
+    fn to_the_end(&mut self, folder: &mut RunFolder, watch: &dyn TrainWatch) -> Result<()> {
+        let compute = Compute::observed(watch.as_observer());
+        let total = self.trainer.total_steps();
+        while !self.trainer.is_done() {
+            let done = self.trainer.position().overall;
+            watch.progress(Progress { phase: Phase::Training, done, total })?;
+            let mask = self.opened.recipe.stages[self.trainer.position().stage].mask;
+            let step = self.trainer.step(&compute)?;
+            self.last_loss = Some(step.loss);
+            folder.log(&Metric::Step(step.clone()))?;
+            watch.stepped(&step, total);
+            if step.ends_epoch {
+                self.validate(&step, mask, folder, watch)?;
+            }
+            if step.ends_stage {
+                self.save_model(&folder.stage(step.stage), step.stage)?;
+            }
+            let probe_every = self.opened.recipe.probe_every;
+            let due = probe_every > 0
+                && (step.step == 1 || step.step.is_multiple_of(probe_every) || step.ends_stage);
+            if due && watch.wants_probes() {
+                self.probe(&step, mask, &compute, watch)?;
+            }
+            if step.ends_epoch || step.step.is_multiple_of(self.opened.recipe.save_every) {
+                self.save_state(folder)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn validate(
+        &mut self,
+        step: &Step,
+        mask: MaskKind,
+        folder: &mut RunFolder,
+        watch: &dyn TrainWatch,
+    ) -> Result<()> {
+        if self.opened.validation.is_empty() {
+            return Ok(());
+        }
+        let started = Instant::now();
+        let predictions = self.predictions(mask, watch)?;
+        let validation = Validation {
+            stage: step.stage,
+            step: step.step,
+            all: Accuracy::of(&predictions),
+            tasks: Accuracy::by_task(&predictions),
+            secs: started.elapsed().as_secs_f64(),
+        };
+        folder.log(&Metric::Validation(validation.clone()))?;
+        watch.validated(&validation);
+        let last_stage = step.stage == self.opened.last_stage();
+        if last_stage && self.best.is_none_or(|best| validation.all.accuracy > best) {
+            self.best = Some(validation.all.accuracy);
+            self.save_model(&folder.best(), step.stage)?;
+        }
+        Ok(())
+    }
+
+    fn predictions(&self, mask: MaskKind, watch: &dyn TrainWatch) -> Result<Vec<Prediction>> {
+        let model = self.trainer.model().detached()?;
+        let longest = self.opened.longest_answer;
+        let settings = self.opened.settings(mask, longest, Capture::default());
+        let compute = Compute::observed(watch.as_observer());
+        let quiet = Quiet(watch.as_observer());
+        let records: Vec<&Record> = self.opened.validation.iter().collect();
+        let mut answering = |samples: &[&Sample]| {
+            let samples: Vec<Sample> = samples.iter().map(|sample| self.opened.asked(sample)).collect();
+            answers(&model, &self.opened.processor, &samples, &settings, self.opened.max_pixels, &compute)
+        };
+        evaluate(&records, TOGETHER, &mut answering, &quiet, &mut |_| Ok(()))
+    }
+
+    /// Looks at the first validation sample, or the first of all, with every latent's row.
+    fn probe(
+        &self,
+        step: &Step,
+        mask: MaskKind,
+        compute: &Compute<'_>,
+        watch: &dyn TrainWatch,
+    ) -> Result<()> {
+        let first = self.opened.validation.first().or_else(|| self.trainer.examples().records().first());
+        let Some(record) = first else { return Ok(()) };
+        let sample = self.opened.asked(&record.sample()?);
+        let capture = Capture { attention: AttentionRows::LatentsAndAnswer, ..Capture::default() };
+        let settings = self.opened.settings(mask, self.opened.longest_answer, capture);
+        let model = self.trainer.model().detached()?;
+        let (processor, max_pixels) = (&self.opened.processor, self.opened.max_pixels);
+        let mut traces =
+            answers(&model, processor, std::slice::from_ref(&sample), &settings, max_pixels, compute)?;
+        let trace = Arc::new(traces.remove(0));
+        watch.probed(Probe { step: step.step, sample, trace });
+        Ok(())
+    }
+
+    fn save_model(&self, folder: &Path, stage: usize) -> Result<()> {
+        self.opened.save(folder, self.trainer.trained(), stage)
+    }
+
+    fn save_state(&self, folder: &mut RunFolder) -> Result<()> {
+        let adamw = self.trainer.adamw();
+        let state = State {
+            position: self.trainer.position(),
+            updates: adamw.step,
+            fingerprint: self.fingerprint.clone(),
+            metrics_bytes: folder.metrics_bytes(),
+            best: self.best,
+        };
+        state.write(&folder.state_path(), self.trainer.trained(), adamw)
+    }
+
+    /// Puts the result in the run's folder itself, so that the folder is what one opens.
+    fn leave_result(&self, folder: &RunFolder) -> Result<(Keep, Option<f64>)> {
+        let keep = self.opened.recipe.keep.unwrap_or(Keep::Final);
+        let (from, keep) = match keep {
+            Keep::Best if self.best.is_some() => (folder.best(), Keep::Best),
+            _ => (folder.stage(self.opened.last_stage()), Keep::Final),
+        };
+        folder.take_result(&from)?;
+        let accuracy = match keep {
+            Keep::Best => self.best,
+            Keep::Final => folder.last_accuracy()?,
+        };
+        Ok((keep, accuracy))
+    }
+}
+
+/// Answers samples by a model in training.
+fn answers(
+    model: &Model,
+    processor: &Processor,
+    samples: &[Sample],
+    settings: &Settings,
+    max_pixels: usize,
+    compute: &Compute<'_>,
+) -> Result<Vec<Trace>> {
+    let quiet = Quiet(compute.observer);
+    let compute = Compute { observer: &quiet, ..*compute };
+    let mut inputs = samples
+        .iter()
+        .map(|sample| processor.process(sample, settings.latents, max_pixels, compute.observer))
+        .collect::<Result<Vec<_>>>()?;
+    let features = encode_together(model, &inputs, &compute)?;
+    let jobs = inputs.drain(..).zip(features).zip(samples).map(|((input, features), sample)| Job {
+        input,
+        features,
+        choices: if settings.capture.attention == AttentionRows::Nothing { &[] } else { &sample.choices },
+        settings,
+    });
+    run(model, processor, jobs.collect(), None, &compute)
+}
+
+/// Passes the wish to stop on, and keeps the small steps of a run to itself.
+struct Quiet<'a>(&'a dyn Observer);
+
+impl Observer for Quiet<'_> {
+    fn progress(&self, _progress: Progress) -> Result<()> {
+        self.0.check()
+    }
+
+    fn check(&self) -> Result<()> {
+        self.0.check()
+    }
+}
+
+impl Opened {
+    /// The number of the last stage that has epochs.
+    fn last_stage(&self) -> usize {
+        let stages = &self.recipe.stages;
+        stages.iter().rposition(|stage| stage.epochs > 0).map_or(stages.len(), |i| i + 1)
+    }
+
+    fn settings(&self, mask: MaskKind, max_new_tokens: usize, capture: Capture) -> Settings {
+        let latents = if self.recipe.latents.count > 0 { LatentChoice::Auto } else { LatentChoice::Off };
+        let decoding = Decoding {
+            max_new_tokens,
+            repetition_penalty: crate::settings::Published::Off,
+            ..Decoding::default()
+        };
+        Settings { mask, latents, max_pixels: PixelBudget::Pixels(self.max_pixels), decoding, capture }
+    }
+
+    /// A sample as this variant asks it.
+    fn asked(&self, sample: &Sample) -> Sample {
+        let mut sample = sample.clone();
+        if self.recipe.variant == crate::train::Variant::ImageTwice {
+            sample.images.extend(sample.images.clone());
+        }
+        sample
+    }
+
+    /// Is the result a whole checkpoint, rather than an adapter?
+    pub(super) fn makes_checkpoints(&self) -> bool {
+        matches!(self.recipe.updates, Some(Updates::Full | Updates::Everything))
+    }
+}

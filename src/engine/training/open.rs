@@ -1,0 +1,306 @@
+//! Opens what a recipe names: the model with what is trained on it, and the data.
+
+use std::collections::BTreeSet;
+
+use candle_core::{DType, Device, Tensor, Var};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use sha2::{Digest, Sha256};
+
+use super::super::need::ModelNeed;
+use super::super::session::{auto_max_pixels, parameters};
+use super::super::{demo, device};
+use crate::checkpoint::adapter::Adapter;
+use crate::checkpoint::config::ModelConfig;
+use crate::checkpoint::folder::Folder;
+use crate::checkpoint::livr::LivrConfig;
+use crate::checkpoint::safetensors::Safetensors;
+use crate::checkpoint::source::WeightSource;
+use crate::data::record::Record;
+use crate::error::{Error, Result};
+use crate::input::processor::Processor;
+use crate::memory;
+use crate::model::Model;
+use crate::model::loader::{Loader, Variables};
+use crate::ops::weight::Precision;
+use crate::progress::Observer;
+use crate::settings::DeviceChoice;
+use crate::train::{
+    Examples, Recipe, Trained, Trainer, Updates, read_records, save_adapter, save_checkpoint,
+};
+use crate::units::human_bytes;
+
+/// A recipe with everything it needs.
+pub(super) struct Opened {
+    pub(super) recipe: Recipe,
+    pub(super) processor: Processor,
+    pub(super) validation: Vec<Record>,
+    pub(super) max_pixels: usize,
+    /// Tokens of the longest answer.
+    pub(super) longest_answer: usize,
+    /// Of all data.
+    pub(super) data_hash: String,
+    /// Of the checkpoint's config and headers.
+    pub(super) model_hash: String,
+    pub(super) device: Device,
+    pub(super) precision: Precision,
+    folder: Folder,
+    source: Option<Safetensors>,
+    livr: Option<LivrConfig>,
+    begin: Option<Adapter>,
+    /// Until the trainer takes them.
+    train: Option<(Model, Vec<(String, Var)>, Vec<Record>)>,
+}
+
+impl Opened {
+    pub(super) fn open(recipe: &Recipe, choice: DeviceChoice, observer: &dyn Observer) -> Result<Self> {
+        let (train, validation) = read_records(recipe)?;
+        let tasks: BTreeSet<&str> = train.iter().map(|record| record.task.as_str()).collect();
+        let recipe = recipe.resolved(tasks.len());
+        let data_hash = hash_of_data(&train, &validation, observer)?;
+
+        let folder = recipe.model.as_ref().map_or_else(|| Ok(demo::model()), Folder::open)?;
+        let begin = recipe.adapter.as_deref().map(Adapter::read).transpose()?;
+        let config = ModelConfig::read(&folder)?;
+        // A folder of random weights has none of its own.
+        let source = match recipe.random_weights {
+            Some(_) => None,
+            None => Some(Safetensors::open(&folder)?),
+        };
+        let device = device::open(choice)?;
+        let precision = precision(&recipe, &device, source.as_ref())?;
+        if let Some(source) = &source {
+            check_memory(&folder, &config, source, precision, &recipe)?;
+        }
+        let mut processor = Processor::read(&folder, &config)?;
+        let livr = latents(&recipe);
+        if let Some(livr) = &livr {
+            processor = processor.with_latents(livr)?;
+            check_room(&recipe, &processor, &config, &folder)?;
+        }
+        let selects = selects(&recipe);
+        let random = recipe.random_weights.map(|seed| Initial { seed });
+        let all: &dyn WeightSource = match (&source, &random) {
+            (Some(source), _) => source,
+            (None, random) => random.as_ref().expect("weights of a checkpoint, or random ones"),
+        };
+        let variables = Variables::new(all, &selects);
+        let model = Model::load(&Loader::new(&variables, precision, &device, observer), &config)?;
+        let weights = variables.into_vars();
+        let num_parameters = match &source {
+            Some(source) => parameters(source),
+            None => weights.iter().map(|(_, var)| var.elem_count()).sum(),
+        };
+        let max_pixels = recipe.data.max_pixels;
+        let max_pixels = max_pixels.unwrap_or_else(|| auto_max_pixels(&model, &processor, num_parameters));
+        Ok(Self {
+            max_pixels: check_pixels(&recipe, &processor, max_pixels)?,
+            longest_answer: longest(&processor, &train, &validation)?,
+            model_hash: hash_of_model(&folder, source.as_ref())?,
+            train: Some((model, weights, train)),
+            recipe,
+            processor,
+            validation,
+            data_hash,
+            device,
+            precision,
+            folder,
+            source,
+            livr,
+            begin,
+        })
+    }
+
+    /// The trainer, once.
+    pub(super) fn trainer(&mut self) -> Result<Trainer> {
+        let (mut model, weights, records) = self.train.take().expect("taken once");
+        let token_ids = if self.livr.is_some() { &self.processor.latents().token_ids[..] } else { &[] };
+        let trained = Trained::attach(&mut model, &self.recipe, token_ids, weights, self.begin.as_ref())?;
+        let limit = match self.recipe.data.cache_mib {
+            Some(mib) => mib << 20,
+            None => memory::free_bytes().map_or(1 << 30, |free| free / 2),
+        };
+        let examples = Examples::new(records, &self.processor, &self.recipe, self.max_pixels, limit)?;
+        Ok(Trainer::new(self.recipe.clone(), model, trained, examples))
+    }
+
+    /// Writes what was trained as it is after a stage.
+    pub(super) fn save(&self, folder: &std::path::Path, trained: &Trained, stage: usize) -> Result<()> {
+        let livr = self.livr.clone().map(|livr| LivrConfig { stage: Some(stage.min(2) as u8), ..livr });
+        if self.makes_checkpoints() {
+            let source = self.source.as_ref();
+            return save_checkpoint(folder, trained, &self.folder, source, &self.processor, livr.as_ref());
+        }
+        save_adapter(folder, trained, &self.recipe, livr.as_ref(), self.processor.vocab_size())
+    }
+
+    /// Name of the base.
+    pub(super) fn base_name(&self) -> String {
+        self.folder.name()
+    }
+}
+
+fn precision(recipe: &Recipe, device: &Device, source: Option<&Safetensors>) -> Result<Precision> {
+    let trains_weights = matches!(recipe.updates, Some(Updates::Full | Updates::Everything));
+    if trains_weights {
+        // Updates of a small rate would be lost in sixteen bits.
+        return Ok(DType::F32.into());
+    }
+    device::resolve(recipe.dtype, device, source.map_or(DType::F32, Safetensors::stored_dtype))
+}
+
+fn check_memory(
+    folder: &Folder,
+    config: &ModelConfig,
+    source: &Safetensors,
+    precision: Precision,
+    recipe: &Recipe,
+) -> Result<()> {
+    let need = ModelNeed::new(config, source, precision);
+    // Weights that are trained have a gradient and two moments each.
+    let copies = if matches!(recipe.updates, Some(Updates::Full | Updates::Everything)) { 4 } else { 1 };
+    let total = need.total() + need.weights * (copies - 1);
+    match memory::free_bytes() {
+        Some(free) if total > free => Err(Error::Request(format!(
+            "training {} needs {}, {} are free: train low-rank updates (updates = \"lora\") or a smaller model",
+            folder.name(),
+            human_bytes(total),
+            human_bytes(free)
+        ))),
+        _ => Ok(()),
+    }
+}
+
+fn latents(recipe: &Recipe) -> Option<LivrConfig> {
+    let options = &recipe.latents;
+    (options.count > 0).then(|| LivrConfig {
+        placement: options.placement,
+        separator: options.separator.clone(),
+        ..LivrConfig::default_for(options.count)
+    })
+}
+
+/// A checkpoint holds its latents among the rows of its embedding.
+fn check_room(recipe: &Recipe, processor: &Processor, config: &ModelConfig, folder: &Folder) -> Result<()> {
+    let makes_checkpoints = matches!(recipe.updates, Some(Updates::Full | Updates::Everything));
+    let (last, rows) = (processor.largest_latent(), config.text.vocab_size);
+    if makes_checkpoints && last > rows {
+        let expected = format!("{last} rows of the embedding, the latents' among them");
+        return Err(Error::field(folder.path("config.json"), "vocab_size", expected, rows.to_string()));
+    }
+    Ok(())
+}
+
+fn selects(recipe: &Recipe) -> impl Fn(&str) -> bool + use<> {
+    let updates = recipe.updates;
+    move |name| match updates {
+        Some(Updates::Everything) => true,
+        Some(Updates::Full) => !name.starts_with("visual."),
+        _ => false,
+    }
+}
+
+fn check_pixels(recipe: &Recipe, processor: &Processor, max_pixels: usize) -> Result<usize> {
+    let least = (processor.images().patch_size * processor.images().merge_size).pow(2);
+    if max_pixels >= least {
+        return Ok(max_pixels);
+    }
+    let path = recipe.data.train[0].clone();
+    let expected = format!("at least {least}, one visual token");
+    Err(Error::field(path, "data.max_pixels", expected, max_pixels.to_string()))
+}
+
+fn longest(processor: &Processor, train: &[Record], validation: &[Record]) -> Result<usize> {
+    let mut longest = 1;
+    for record in train.iter().chain(validation) {
+        let named = |e: Error| Error::Request(format!("the answer of sample {:?}: {e}", record.id));
+        longest = longest.max(processor.answer(&record.target).map_err(named)?.len());
+    }
+    Ok(longest)
+}
+
+/// Of every prompt, answer and image.
+fn hash_of_data(train: &[Record], validation: &[Record], observer: &dyn Observer) -> Result<String> {
+    let mut hash = Sha256::new();
+    for (i, record) in train.iter().chain(validation).enumerate() {
+        if i % 64 == 0 {
+            observer.check()?;
+        }
+        let is_train = i < train.len();
+        hash.update(format!(
+            "{is_train}\0{}\0{}\0{}\0{}\0",
+            record.id, record.task, record.prompt, record.target
+        ));
+        for image in &record.images {
+            hash.update(image.bytes()?);
+        }
+    }
+    Ok(hex(&hash.finalize()))
+}
+
+/// Of the config, and of names, shapes and types of the tensors; their values are not read for it.
+fn hash_of_model(folder: &Folder, source: Option<&Safetensors>) -> Result<String> {
+    let mut hash = Sha256::new();
+    hash.update(folder.bytes("config.json")?);
+    for (name, entry) in source.into_iter().flat_map(Safetensors::entries) {
+        hash.update(format!("{name} {:?} {:?}\0", entry.shape, entry.dtype));
+    }
+    Ok(hex(&hash.finalize()))
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Weights to begin from nothing with, each a function of the seed and its name: norms one, biases zero, rows of the
+/// embedding and matrices normal as transformers initialises them, projections back into the residual stream smaller
+/// (Radford et al. 2019).
+struct Initial {
+    seed: u64,
+}
+
+impl WeightSource for Initial {
+    fn has(&self, name: &str) -> bool {
+        name != "lm_head.weight"
+    }
+
+    fn has_values(&self) -> bool {
+        true
+    }
+
+    fn expect(&self, _name: &str, _shape: &[usize]) -> Result<()> {
+        Ok(())
+    }
+
+    fn read(&self, name: &str, shape: &[usize], dtype: DType, device: &Device) -> Result<Tensor> {
+        let count: usize = shape.iter().product();
+        let hash = Sha256::digest(format!("{} {name}", self.seed));
+        let mut rng = ChaCha8Rng::from_seed(hash.into());
+        let is_norm = name.contains("norm") && name.ends_with("weight") && shape.len() == 1;
+        let values: Vec<f32> = if is_norm {
+            vec![1.0; count]
+        } else if shape.len() == 1 {
+            vec![0.0; count]
+        } else {
+            let fan_in: usize = shape[1..].iter().product();
+            let back = name.ends_with("o_proj.weight") || name.ends_with("down_proj.weight");
+            let deviation = match name {
+                _ if name.contains("embed") && !name.contains("patch_embed") => 0.02,
+                _ if back => 0.3 / (fan_in as f32).sqrt(),
+                _ => 1.0 / (fan_in as f32).sqrt(),
+            };
+            // Uniform of the same deviation: no tails.
+            let bound = deviation * 3f32.sqrt();
+            (0..count).map(|_| rng.random_range(-bound..bound)).collect()
+        };
+        Ok(Tensor::from_vec(values, shape, device)?.to_dtype(dtype)?)
+    }
+
+    fn size_bytes(&self) -> usize {
+        0
+    }
+
+    fn size_of(&self, _name: &str) -> usize {
+        0
+    }
+}

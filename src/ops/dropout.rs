@@ -1,0 +1,117 @@
+//! Dropout (Srivastava et al. 2014) by a key: which values fall out is a function of the key and the place, so that
+//! a training run can be resumed to the last bit.
+
+use candle_core::backend::BackendStorage as _;
+use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor, WithDType};
+use rayon::prelude::*;
+
+use super::element::Element;
+use super::host::{for_element, slice};
+use crate::error::Result;
+
+/// x: any shape -> the same, each value 0 with probability `p`, else divided by 1 - p.
+pub fn dropout(x: &Tensor, p: f32, key: u64) -> Result<Tensor> {
+    if p <= 0.0 {
+        return Ok(x.clone());
+    }
+    if !x.device().is_cpu() {
+        return plain(x, p, key);
+    }
+    Ok(x.contiguous()?.apply_op1(Dropout { p, key })?)
+}
+
+/// The same in candle's operations.
+pub fn plain(x: &Tensor, p: f32, key: u64) -> Result<Tensor> {
+    let keep = Keep::new(p, key);
+    let factors: Vec<f32> = (0..x.elem_count()).map(|i| keep.factor(i)).collect();
+    let mask = Tensor::from_vec(factors, x.shape(), x.device())?.to_dtype(x.dtype())?;
+    Ok((x * mask)?)
+}
+
+/// What stays.
+#[derive(Clone, Copy)]
+struct Keep {
+    key: u64,
+    /// Of 65,536 values so many fall out.
+    dropped: u64,
+    scale: f32,
+}
+
+impl Keep {
+    fn new(p: f32, key: u64) -> Self {
+        Self { key, dropped: (f64::from(p) * 65_536.0).round() as u64, scale: 1.0 / (1.0 - p) }
+    }
+
+    /// Sixteen random bits for each of four places at once (the finaliser of `SplitMix64`).
+    fn bits(self, four: usize) -> u64 {
+        let z = self.key.wrapping_add((four as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn of_bits(self, bits: u64, place: usize) -> f32 {
+        if (bits >> (16 * place)) & 0xffff < self.dropped { 0.0 } else { self.scale }
+    }
+
+    fn factor(self, i: usize) -> f32 {
+        self.of_bits(self.bits(i / 4), i % 4)
+    }
+}
+
+struct Dropout {
+    p: f32,
+    key: u64,
+}
+
+/// Values that a thread takes at a time; a multiple of four.
+const PIECE: usize = 1 << 14;
+
+impl CustomOp1 for Dropout {
+    fn name(&self) -> &'static str {
+        "dropout"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
+        let keep = Keep::new(self.p, self.key);
+        let out = for_element!(x.dtype(), T => {
+            let x = slice::<T>(x, layout)?;
+            let mut out = vec![T::narrow(0.0); x.len()];
+            out.par_chunks_mut(PIECE).zip(x.par_chunks(PIECE)).enumerate().for_each(|(piece, (out, x))| {
+                let first = piece * (PIECE / 4);
+                for (four, (out, x)) in out.chunks_mut(4).zip(x.chunks(4)).enumerate() {
+                    let bits = keep.bits(first + four);
+                    for (place, (out, x)) in out.iter_mut().zip(x).enumerate() {
+                        *out = T::narrow(x.wide() * keep.of_bits(bits, place));
+                    }
+                }
+            });
+            T::to_cpu_storage_owned(out)
+        });
+        Ok((out, layout.shape().clone()))
+    }
+
+    fn bwd(&self, _x: &Tensor, _res: &Tensor, grad: &Tensor) -> candle_core::Result<Option<Tensor>> {
+        grad.contiguous()?.apply_op1(Self { p: self.p, key: self.key }).map(Some)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+
+    #[test]
+    fn the_share_that_falls_out_is_p_and_the_mean_stays() {
+        for p in [0.05f32, 0.5] {
+            let ones = Tensor::ones((100, 1003), candle_core::DType::F32, &Device::Cpu).unwrap();
+            let kept = dropout(&ones, p, 7).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            let zeros = kept.iter().filter(|v| **v == 0.0).count() as f32 / kept.len() as f32;
+            let mean = kept.iter().sum::<f32>() / kept.len() as f32;
+            assert!((zeros - p).abs() < 0.005 && (mean - 1.0).abs() < 0.01, "{p}: {zeros} {mean}");
+            let other = dropout(&ones, p, 8).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            assert_ne!(kept, other);
+        }
+    }
+}

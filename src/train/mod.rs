@@ -1,0 +1,22 @@
+//! Training: a recipe, the values it trains, and steps that can be stopped anywhere and resumed to the last bit.
+
+mod adamw;
+mod examples;
+mod loss;
+mod params;
+mod recipe;
+mod resolve;
+mod save;
+mod schedule;
+mod state;
+mod trainer;
+
+pub use self::adamw::{AdamW, clip};
+pub use self::examples::{Example, Examples, Seen, read_records};
+pub use self::loss::losses;
+pub use self::params::{Trained, Value};
+pub use self::recipe::{Data, Keep, LatentOptions, Lora, Optimizer, Recipe, Stage, Updates, Variant};
+pub use self::save::{mend_folder, save_adapter, save_checkpoint};
+pub use self::schedule::{Schedule, steps_per_epoch};
+pub use self::state::State;
+pub use self::trainer::{Position, Step, Trainer};

@@ -1,0 +1,262 @@
+//! What a training run is made of, as a TOML file.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::checkpoint::livr::Placement;
+use crate::settings::{DtypeChoice, MaskKind};
+
+/// The ways to train that the paper compares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Variant {
+    /// Direct supervised fine-tuning: no latents, no mask.
+    Sft,
+    /// Latents, no mask.
+    LatentsOnly,
+    /// No latents; the answer does not see the image in the first stage, the prompt does.
+    MaskOnly,
+    /// Latents; the bottleneck in the first stage, none in the second.
+    Livr,
+    /// Supervised fine-tuning with every image given twice.
+    ImageTwice,
+    /// Only the latents' rows are trained.
+    PromptTuning,
+}
+
+impl Variant {
+    /// Does it have latents?
+    pub fn has_latents(self) -> bool {
+        matches!(self, Self::LatentsOnly | Self::Livr | Self::PromptTuning)
+    }
+}
+
+/// Which values are trained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Updates {
+    /// Low-rank updates of the language model's linear layers, and the latents' rows.
+    Lora,
+    /// The latents' rows alone.
+    Latents,
+    /// Every weight of the language model, and the latents' rows.
+    Full,
+    /// Every weight, the vision tower's too.
+    Everything,
+}
+
+/// Which checkpoint is the result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Keep {
+    /// The one that answered most of the validation samples in the last stage.
+    Best,
+    /// The last.
+    Final,
+}
+
+/// A recipe as written. What is left out is filled in by the variant, as the paper has it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// Checkpoint folder; the built-in demo where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<PathBuf>,
+    /// Adapter folder to begin from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adapter: Option<PathBuf>,
+    /// Element type of the frozen weights.
+    #[serde(default)]
+    pub dtype: DtypeChoice,
+    /// Begin from random weights of this seed instead of the checkpoint's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub random_weights: Option<u64>,
+    /// The way to train.
+    pub variant: Variant,
+    /// Which values.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub updates: Option<Updates>,
+    /// Decides the order of examples, the initial values and what drops out.
+    #[serde(default = "seed")]
+    pub seed: u64,
+    /// Which checkpoint is the result: of one task the best, of several the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep: Option<Keep>,
+    /// Steps between two savings of the state.
+    #[serde(default = "save_every")]
+    pub save_every: usize,
+    /// Steps between two looks at the probe sample's maps; 0 for never.
+    #[serde(default = "probe_every")]
+    pub probe_every: usize,
+    /// What is learned from.
+    pub data: Data,
+    /// The latents.
+    #[serde(default)]
+    pub latents: LatentOptions,
+    /// The low-rank updates.
+    #[serde(default)]
+    pub lora: Lora,
+    /// The optimizer.
+    #[serde(default)]
+    pub optimizer: Optimizer,
+    /// One after the other, each with a schedule of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<Stage>,
+}
+
+fn seed() -> u64 {
+    42
+}
+
+fn save_every() -> usize {
+    50
+}
+
+fn probe_every() -> usize {
+    25
+}
+
+/// What is learned from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Data {
+    /// Data files.
+    pub train: Vec<PathBuf>,
+    /// Data files that choose the checkpoint.
+    #[serde(default)]
+    pub validation: Vec<PathBuf>,
+    /// Only samples of these tasks; all where it is empty.
+    #[serde(default)]
+    pub tasks: Vec<String>,
+    /// The first so many training samples of each task.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub per_task: Option<usize>,
+    /// The first so many validation samples of each task.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation_per_task: Option<usize>,
+    /// Most pixels of an image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_pixels: Option<usize>,
+    /// Memory that features of images may be kept in, in MiB; half of what is free where it is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache_mib: Option<u64>,
+}
+
+/// The latents.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LatentOptions {
+    /// K.
+    pub count: usize,
+    /// One row for all of them.
+    pub shared: bool,
+    /// Where they go.
+    pub placement: Placement,
+    /// Text after them.
+    pub separator: String,
+    /// Standard deviation of their initial values; that of the other rows where it is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deviation: Option<f64>,
+}
+
+impl Default for LatentOptions {
+    fn default() -> Self {
+        Self {
+            count: 16,
+            shared: false,
+            placement: Placement::default(),
+            separator: "\n".to_owned(),
+            deviation: None,
+        }
+    }
+}
+
+/// The low-rank updates.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Lora {
+    /// r.
+    pub rank: usize,
+    /// The update is scaled by alpha / r.
+    pub alpha: f64,
+    /// Share of its input that falls out.
+    pub dropout: f32,
+    /// Last names of the linear layers.
+    pub modules: Vec<String>,
+}
+
+/// The linear layers of a decoder layer.
+pub(super) const MODULES: [&str; 7] =
+    ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
+
+impl Default for Lora {
+    fn default() -> Self {
+        let modules = MODULES.map(str::to_owned).into();
+        Self { rank: 16, alpha: 32.0, dropout: 0.05, modules }
+    }
+}
+
+/// `AdamW` and its schedule.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Optimizer {
+    /// The highest rate of a stage.
+    pub learning_rate: f64,
+    /// Decoupled decay, of matrices only.
+    pub weight_decay: f64,
+    /// Of the means of gradients and of their squares.
+    pub betas: [f64; 2],
+    /// Added to the root of the mean square.
+    pub epsilon: f64,
+    /// Examples that go through the model at once.
+    pub batch_size: usize,
+    /// Batches of a step.
+    pub accumulation: usize,
+    /// Share of a stage's steps in which the rate rises.
+    pub warmup: f64,
+    /// Longer gradients are shortened to this; 0 leaves them.
+    pub max_grad_norm: f64,
+    /// Rate of the vision tower as a share of the others', where it is trained.
+    pub vision_rate: f64,
+}
+
+impl Default for Optimizer {
+    fn default() -> Self {
+        Self {
+            learning_rate: 1e-4,
+            weight_decay: 0.01,
+            betas: [0.9, 0.999],
+            epsilon: 1e-8,
+            batch_size: 1,
+            accumulation: 8,
+            warmup: 0.05,
+            max_grad_norm: 1.0,
+            vision_rate: 1.0,
+        }
+    }
+}
+
+/// A stage.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stage {
+    /// Who may look at whom.
+    #[serde(default)]
+    pub mask: MaskKind,
+    /// Passes over the data.
+    pub epochs: usize,
+    /// At most so many steps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_steps: Option<usize>,
+    /// A rate of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub learning_rate: Option<f64>,
+}
+
+impl Stage {
+    /// So many epochs under a mask.
+    pub fn new(mask: MaskKind, epochs: usize) -> Self {
+        Self { mask, epochs, max_steps: None, learning_rate: None }
+    }
+}

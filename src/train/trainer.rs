@@ -1,0 +1,261 @@
+//! Steps of training. Who drives them validates, saves and shows in between.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use candle_core::Tensor;
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+use super::adamw::{AdamW, clip};
+use super::examples::{Example, Examples};
+use super::loss::losses;
+use super::params::Trained;
+use super::recipe::Recipe;
+use super::schedule::{Schedule, steps_per_epoch};
+use crate::error::{Error, Result};
+use crate::model::Model;
+use crate::model::compute::Compute;
+
+/// Which step is next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Position {
+    /// Stage, from 0; the number of stages at the end.
+    pub stage: usize,
+    /// Step of the stage, from 0.
+    pub step: usize,
+    /// Step of the run, from 0.
+    pub overall: usize,
+}
+
+/// What a step did.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// Stage, from 1.
+    pub stage: usize,
+    /// Step of the run, from 1.
+    pub step: usize,
+    /// Passes over the data in this stage so far.
+    pub epoch: f64,
+    /// Mean over the answers' tokens.
+    pub loss: f64,
+    /// Length of the gradient before it was shortened.
+    pub grad_norm: f64,
+    /// Learning rate.
+    pub rate: f64,
+    /// Tokens that went through the language model.
+    pub tokens: usize,
+    /// Examples.
+    pub examples: usize,
+    /// Wall time.
+    pub secs: f64,
+    /// Was it the last of a pass over the data?
+    #[serde(skip)]
+    pub ends_epoch: bool,
+    /// Was it the last of its stage?
+    #[serde(skip)]
+    pub ends_stage: bool,
+}
+
+/// A model in training.
+pub struct Trainer {
+    recipe: Recipe,
+    model: Model,
+    trained: Trained,
+    examples: Examples,
+    adamw: AdamW,
+    position: Position,
+    /// Examples of the present pass over the data, and which pass that is.
+    order: (Vec<usize>, [usize; 2]),
+}
+
+impl Trainer {
+    /// From a resolved recipe, a model with what is trained on it, and what it learns from.
+    pub fn new(recipe: Recipe, model: Model, trained: Trained, examples: Examples) -> Self {
+        let adamw = Self::optimizer(&recipe, &trained);
+        let order = (Vec::new(), [usize::MAX; 2]);
+        Self { recipe, model, trained, examples, adamw, position: Position::default(), order }
+    }
+
+    fn optimizer(recipe: &Recipe, trained: &Trained) -> AdamW {
+        AdamW::new(&recipe.optimizer, trained.values.iter().map(|value| value.var.elem_count()))
+    }
+
+    /// The model with what is trained on it.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// What is trained.
+    pub fn trained(&self) -> &Trained {
+        &self.trained
+    }
+
+    /// What it learns from.
+    pub fn examples(&self) -> &Examples {
+        &self.examples
+    }
+
+    /// The optimizer.
+    pub fn adamw(&self) -> &AdamW {
+        &self.adamw
+    }
+
+    /// The next step.
+    pub fn position(&self) -> Position {
+        self.position
+    }
+
+    /// Is there a next step?
+    pub fn is_done(&self) -> bool {
+        self.position.stage >= self.recipe.stages.len()
+    }
+
+    /// Steps of a stage.
+    pub fn steps_of(&self, stage: usize) -> usize {
+        let stage = &self.recipe.stages[stage];
+        let all = stage.epochs * steps_per_epoch(self.examples.len(), self.per_step());
+        stage.max_steps.map_or(all, |most| all.min(most))
+    }
+
+    /// Steps of the whole run.
+    pub fn total_steps(&self) -> usize {
+        (0..self.recipe.stages.len()).map(|stage| self.steps_of(stage)).sum()
+    }
+
+    fn per_step(&self) -> usize {
+        self.recipe.optimizer.batch_size * self.recipe.optimizer.accumulation
+    }
+
+    /// Goes to where a state that was read says.
+    pub fn go_to(&mut self, position: Position) -> Result<()> {
+        self.position = position;
+        self.trained.refresh(&mut self.model)
+    }
+
+    /// The optimizer, for a state to be read into.
+    pub fn parts_mut(&mut self) -> (&Trained, &mut AdamW) {
+        (&self.trained, &mut self.adamw)
+    }
+
+    /// Makes one step. Where it fails, or is stopped, no value has changed.
+    ///
+    /// # Errors
+    /// A loss or a gradient that is no number, with the samples it came from.
+    pub fn step(&mut self, compute: &Compute<'_>) -> Result<Step> {
+        let started = Instant::now();
+        self.skip_empty_stages();
+        let at = self.position;
+        let stage = self.recipe.stages[at.stage].clone();
+        let options = self.recipe.optimizer.clone();
+        let total = self.steps_of(at.stage);
+        let per_epoch = steps_per_epoch(self.examples.len(), self.per_step());
+        let (epoch, within) = (at.step / per_epoch, at.step % per_epoch);
+        self.shuffle([at.stage, epoch]);
+        let start = within * self.per_step();
+        let chosen = self.order.0[start..(start + self.per_step()).min(self.examples.len())].to_vec();
+
+        self.trained.refresh(&mut self.model)?;
+        let (loss, grads, tokens) = self.gradients(&chosen, &stage, compute)?;
+        let (grad_norm, scale) = clip(&grads, options.max_grad_norm)?;
+        if !loss.is_finite() || !grad_norm.is_finite() {
+            let ids: Vec<&str> = chosen.iter().map(|i| self.examples.records()[*i].id.as_str()).collect();
+            return Err(Error::Request(format!(
+                "training: expected numbers, found a loss of {loss} and a gradient of length {grad_norm} in step {} \
+                 (stage {}, samples {})",
+                at.overall + 1,
+                at.stage + 1,
+                ids.join(", ")
+            )));
+        }
+        let rate = stage.learning_rate.unwrap_or(options.learning_rate);
+        let rate = Schedule::new(total, options.warmup, rate).at(at.step);
+        self.adamw.begin();
+        for (i, (value, grad)) in self.trained.values.iter().zip(&grads).enumerate() {
+            let decay = if value.decays() { options.weight_decay } else { 0.0 };
+            self.adamw.update(i, &value.var, grad, scale, rate * value.rate, decay)?;
+        }
+        self.trained.refresh(&mut self.model)?;
+
+        let ends_stage = at.step + 1 == total;
+        self.position = if ends_stage {
+            self.adamw = Self::optimizer(&self.recipe, &self.trained);
+            Position { stage: at.stage + 1, step: 0, overall: at.overall + 1 }
+        } else {
+            Position { step: at.step + 1, overall: at.overall + 1, ..at }
+        };
+        self.skip_empty_stages();
+        Ok(Step {
+            stage: at.stage + 1,
+            step: at.overall + 1,
+            epoch: (at.step + 1) as f64 / per_epoch as f64,
+            loss,
+            grad_norm,
+            rate,
+            tokens,
+            examples: chosen.len(),
+            secs: started.elapsed().as_secs_f64(),
+            ends_epoch: within + 1 == per_epoch || ends_stage,
+            ends_stage,
+        })
+    }
+
+    /// A stage of no epochs, as in the split (0, 10), is over before it begins.
+    fn skip_empty_stages(&mut self) {
+        while !self.is_done() && self.steps_of(self.position.stage) == 0 {
+            self.position.stage += 1;
+        }
+    }
+
+    /// Puts the examples in the order of a pass over the data.
+    fn shuffle(&mut self, pass: [usize; 2]) {
+        if self.order.1 == pass {
+            return;
+        }
+        let key = self.recipe.seed ^ ((pass[0] as u64 + 1) << 48) ^ ((pass[1] as u64 + 1) << 24);
+        let mut order: Vec<usize> = (0..self.examples.len()).collect();
+        order.shuffle(&mut ChaCha8Rng::seed_from_u64(key));
+        self.order = (order, pass);
+    }
+
+    /// The mean loss over all tokens of the answers, and its gradient by every value that is trained.
+    fn gradients(
+        &mut self,
+        chosen: &[usize],
+        stage: &super::recipe::Stage,
+        compute: &Compute<'_>,
+    ) -> Result<(f64, Vec<Tensor>, usize)> {
+        let all_targets: usize = chosen.iter().map(|i| self.examples.num_targets(*i)).sum();
+        let (mut loss, mut tokens) = (0.0, 0);
+        let mut sums: Vec<Option<Tensor>> = vec![None; self.trained.values.len()];
+        for (batch, chosen) in chosen.chunks(self.recipe.optimizer.batch_size).enumerate() {
+            compute.check()?;
+            let each = chosen.iter().map(|i| self.examples.get(*i, &self.model, compute));
+            let examples = each.collect::<Result<Vec<Arc<Example>>>>()?;
+            tokens += examples.iter().map(|example| example.ids.len()).sum::<usize>();
+            let key = self.recipe.seed ^ ((self.position.overall as u64) << 16) ^ ((batch as u64) << 56);
+            let compute = Compute { dropout: Some(key.wrapping_mul(0x9e37_79b9_7f4a_7c15)), ..*compute };
+            let part = losses(&self.model, &examples, stage.mask.rule(), &compute)?;
+            let part = (part.sum_all()? / all_targets as f64)?;
+            loss += f64::from(part.to_scalar::<f32>()?);
+            compute.check()?;
+            let grads = part.backward()?;
+            for (sum, value) in sums.iter_mut().zip(&self.trained.values) {
+                let Some(grad) = grads.get(value.var.as_tensor()) else { continue };
+                *sum = Some(match sum.take() {
+                    None => grad.clone(),
+                    Some(before) => (before + grad)?,
+                });
+            }
+        }
+        let whole = |(sum, value): (Option<Tensor>, &super::params::Value)| match sum {
+            Some(grad) => Ok(grad),
+            // Nothing in this batch depends on it.
+            None => Ok(value.var.zeros_like()?),
+        };
+        let grads = sums.into_iter().zip(&self.trained.values).map(whole).collect::<Result<_>>()?;
+        Ok((loss, grads, tokens))
+    }
+}
