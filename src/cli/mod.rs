@@ -4,6 +4,7 @@ pub mod args;
 pub mod ask;
 pub mod bench;
 pub mod check;
+pub mod eval;
 pub mod output;
 pub mod tasks;
 pub mod trace;
@@ -37,6 +38,8 @@ pub enum Command {
     Check(check::CheckArgs),
     /// Make a picture of the window, with or without a display.
     Screenshot(Box<window::ScreenshotArgs>),
+    /// Answer a data set: accuracy and predictions.
+    Eval(eval::EvalArgs),
     /// Make data for the nine tasks.
     Tasks(tasks::TasksArgs),
     /// Train adapters or a whole model.
@@ -64,6 +67,7 @@ impl Command {
             Self::Trace(args) => trace::run(args),
             Self::Check(args) => check::run(&args),
             Self::Screenshot(args) => window::screenshot(&args),
+            Self::Eval(args) => eval::run(&args),
             Self::Tasks(args) => tasks::run(&args),
             Self::Train(args) => train::run(args),
             Self::Bench(command) => command.run(),

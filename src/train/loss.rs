@@ -22,6 +22,17 @@ pub fn losses(
     rule: MaskRule,
     compute: &Compute<'_>,
 ) -> Result<Tensor> {
+    let (hidden, targets) = hidden(model, examples, rule, compute)?;
+    model.text.losses(&hidden, &targets, compute)
+}
+
+/// Hidden states after the final norm that predict the answers' tokens, [M, D], and those tokens.
+pub fn hidden(
+    model: &Model,
+    examples: &[Arc<Example>],
+    rule: MaskRule,
+    compute: &Compute<'_>,
+) -> Result<(Tensor, Vec<u32>)> {
     let (mut ids, mut positions, mut spans) = (Vec::new(), Vec::new(), Vec::new());
     let (mut asked, mut targets) = (Vec::new(), Vec::new());
     for example in examples {
@@ -51,7 +62,7 @@ pub fn losses(
     };
     let hidden = model.text.forward(pass)?;
     let asked = hidden.index_select(&Tensor::new(asked, model.device())?, 0)?;
-    model.text.losses(&asked, &targets, compute)
+    Ok((asked, targets))
 }
 
 /// Features of all images of all examples: those that are kept, or those that a tower in training makes now.

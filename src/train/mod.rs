@@ -13,7 +13,7 @@ mod trainer;
 
 pub use self::adamw::{AdamW, clip};
 pub use self::examples::{Example, Examples, Seen, read_records};
-pub use self::loss::losses;
+pub use self::loss::{hidden, losses};
 pub use self::params::{Trained, Value};
 pub use self::recipe::{Data, Keep, LatentOptions, Lora, Optimizer, Recipe, Stage, Updates, Variant};
 pub use self::save::{mend_folder, save_adapter, save_checkpoint};

@@ -23,5 +23,6 @@ mod superseding;
 mod tasks;
 mod together;
 mod tokenizer;
+mod training;
 mod variants;
 mod window;
