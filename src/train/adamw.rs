@@ -1,4 +1,4 @@
-//! `AdamW` (Loshchilov and Hutter 2019), in the order of operations of PyTorch's, with moments that can be saved.
+//! `AdamW` (Loshchilov and Hutter 2019), in the order of operations of `PyTorch`'s, with moments that can be saved.
 
 use candle_core::{CpuStorage, InplaceOp2, Layout, Tensor, Var};
 use rayon::prelude::*;
@@ -131,7 +131,7 @@ impl InplaceOp2 for Update<'_> {
 /// Values whose squares are added up in one go: the same sums on any number of threads.
 const SUM: usize = 1 << 12;
 
-/// The length of all gradients together, and the factor that shortens them to `most` (0 leaves them), as PyTorch's
+/// The length of all gradients together, and the factor that shortens them to `most` (0 leaves them), as `PyTorch`'s
 /// `clip_grad_norm_` computes both.
 pub fn clip<'a>(grads: impl IntoIterator<Item = &'a Tensor>, most: f64) -> Result<(f64, f32)> {
     let mut total = 0.0f64;

@@ -154,23 +154,19 @@ fn attach_lora(
             return Ok(());
         }
         let (out_dim, in_dim) = linear.dims()?;
-        let (a, b) = match begin.and_then(|adapter| adapter.lora.get(&name)) {
-            Some(pair) => {
-                let rank = pair.a.dim(0)?;
-                if rank != lora.rank || (pair.scale - scale).abs() > 1e-9 || pair.magnitude.is_some() {
-                    let expected =
-                        format!("plain LoRA of rank {} and scale {scale} as in the recipe", lora.rank);
-                    let found = format!("rank {rank} and scale {}", pair.scale);
-                    return Err(mismatch(begin, &name, expected, found));
-                }
-                (pair.a.clone(), pair.b.clone())
+        let (a, b) = if let Some(pair) = begin.and_then(|adapter| adapter.lora.get(&name)) {
+            let rank = pair.a.dim(0)?;
+            if rank != lora.rank || (pair.scale - scale).abs() > 1e-9 || pair.magnitude.is_some() {
+                let expected = format!("plain LoRA of rank {} and scale {scale} as in the recipe", lora.rank);
+                let found = format!("rank {rank} and scale {}", pair.scale);
+                return Err(mismatch(begin, &name, expected, found));
             }
+            (pair.a.clone(), pair.b.clone())
+        } else {
             // As PEFT begins: Kaiming-uniform with a = sqrt(5), and nothing.
-            None => {
-                let bound = 1.0 / (in_dim as f64).sqrt();
-                let a = uniform(recipe.seed, &format!("{name}.lora_A"), (lora.rank, in_dim), bound)?;
-                (a, Tensor::zeros((out_dim, lora.rank), DType::F32, &Device::Cpu)?)
-            }
+            let bound = 1.0 / (in_dim as f64).sqrt();
+            let a = uniform(recipe.seed, &format!("{name}.lora_A"), (lora.rank, in_dim), bound)?;
+            (a, Tensor::zeros((out_dim, lora.rank), DType::F32, &Device::Cpu)?)
         };
         let var = |tensor: &Tensor| -> Result<Var> {
             Ok(Var::from_tensor(&tensor.to_dtype(DType::F32)?.to_device(&device)?)?)

@@ -27,7 +27,9 @@ impl Recipe {
     /// From the text of a recipe; `path` is for messages.
     pub fn parse(text: &str, path: &Path) -> Result<Self> {
         let recipe: Self = toml::from_str(text).map_err(|e| {
-            let line = e.span().map_or(0, |span| text[..span.start.min(text.len())].lines().count().max(1));
+            let before =
+                |span: std::ops::Range<usize>| text[..span.start.min(text.len())].matches('\n').count();
+            let line = e.span().map_or(0, |span| before(span) + 1);
             let place = if line > 0 { format!(" in line {line}") } else { String::new() };
             Error::format(path, format!("the recipe cannot be followed{place}"), e.message())
         })?;

@@ -2,18 +2,19 @@
 
     make side-by-side ARGS="--layers 4 --tokens 1024"
 
-Installs PyTorch into target/pytorch (about 5 GB with the parts of its package that a CPU does not use).
+Needs PyTorch; see tests/reference.py.
 """
 
 import argparse
 import json
-import os
 import pathlib
 import subprocess
 import sys
-import venv
 
 root = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(root / "tests"))
+from reference import interpreter, threads  # noqa: E402
+
 args = argparse.ArgumentParser()
 args.add_argument("--shape", default="qwen2.5-vl-3b")
 args.add_argument("--layers", default="4")
@@ -23,21 +24,9 @@ args.add_argument("--decode", default="16")
 args.add_argument("--python", help="an interpreter that has torch and transformers already")
 args = args.parse_args()
 
-python = args.python
-if not python:
-    home = root / "target" / "pytorch"
-    python = home / "bin" / "python"
-    if not python.exists():
-        venv.create(home, with_pip=True)
-    packages = ["torch==2.15.*", "transformers==5.23.*", "pillow"]
-    subprocess.run([python, "-m", "pip", "install", "--quiet", *packages], check=True)
-
+python = interpreter(args.python)
 subprocess.run(["cargo", "build", "--release", "--quiet"], cwd=root, check=True)
-threads = os.environ.get("RAYON_NUM_THREADS", str(os.cpu_count()))
-env = {k: v for k, v in os.environ.items() if not k.startswith("OPENBLAS_")} | {
-    "RAYON_NUM_THREADS": threads,
-    "OMP_NUM_THREADS": threads,
-}
+env = threads()
 sizes = ["--layers", args.layers, "--tokens", args.tokens, "--repeats", args.repeats, "--decode", args.decode]
 
 

@@ -23,6 +23,7 @@ mod superseding;
 mod tasks;
 mod together;
 mod tokenizer;
+mod train_runs;
 mod training;
 mod variants;
 mod window;

@@ -236,7 +236,9 @@ fn from_a_glance(records: &[Record]) -> usize {
         let mean = column.iter().sum::<f64>() / column.len() as f64;
         let deviation =
             (column.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / column.len() as f64).sqrt();
-        features.iter_mut().for_each(|row| row[i] = (row[i] - mean) / deviation.max(1e-9));
+        for row in &mut features {
+            row[i] = (row[i] - mean) / deviation.max(1e-9);
+        }
     }
     let answers: BTreeSet<&str> = records.iter().map(|record| record.target.as_str()).collect();
     let answers: Vec<&str> = answers.into_iter().collect();

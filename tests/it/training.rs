@@ -1,4 +1,4 @@
-//! What training computes, beside what PyTorch and PEFT recorded, and beside finite differences.
+//! What training computes, beside what `PyTorch` and PEFT recorded, and beside finite differences.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,7 +9,9 @@ use livr_explorer::checkpoint::config::ModelConfig;
 use livr_explorer::checkpoint::folder::Folder;
 use livr_explorer::checkpoint::livr::LivrConfig;
 use livr_explorer::checkpoint::safetensors::Safetensors;
+use livr_explorer::data::picture::Picture;
 use livr_explorer::data::record::{ImageSource, Record};
+use livr_explorer::data::sample::Sample;
 use livr_explorer::input::processor::Processor;
 use livr_explorer::model::Model;
 use livr_explorer::model::compute::Compute;
@@ -17,11 +19,11 @@ use livr_explorer::model::loader::{Loader, Variables};
 use livr_explorer::model::parts::Part;
 use livr_explorer::ops::weight::Weight;
 use livr_explorer::progress::Unobserved;
-use livr_explorer::settings::{MaskKind, MaskRule};
+use livr_explorer::settings::{Capture, LogitRows, MaskKind, MaskRule, Settings};
 use livr_explorer::train::{AdamW, Example, Examples, Recipe, Trained, Updates, clip, hidden, losses};
 use serde_json::Value;
 
-use crate::common::{Golden, fixture, relative_error};
+use crate::common::{Golden, fixture, load, relative_error};
 
 /// A fixture's model with what is trained on it, and the recorded examples.
 struct Setup {
@@ -275,4 +277,28 @@ fn what_drops_out_is_decided_by_the_key() {
             .to_scalar::<f32>()
             .unwrap()
     );
+}
+
+#[test]
+fn what_was_trained_here_computes_the_same_in_peft() {
+    for name in ["qwen2_5_vl", "qwen3_vl"] {
+        let trained = fixture("trained").join(name);
+        let mut loaded = load(&fixture(name).join("model"), Some(&trained)).unwrap();
+        let picture =
+            |i: usize| Arc::new(Picture::read(&fixture(name).join(format!("images/{i}.png"))).unwrap());
+        let sample = Sample {
+            images: vec![picture(0), picture(1)],
+            prompt: "Which point corresponds to REF? Select A or B.".to_owned(),
+            choices: Vec::new(),
+        };
+        let capture = Capture { logits: LogitRows::Full, ..Capture::default() };
+        let settings = Settings { mask: MaskKind::Bottleneck, capture, ..Settings::default() };
+        let trace = loaded.run(&sample, &settings, &Unobserved).unwrap();
+        let golden = Golden::read(&trained.join("golden.safetensors"));
+        let [rows, vocab] = golden.shape("logits")[..] else { panic!("a matrix") };
+        let logits = trace.logits.unwrap();
+        let last = &logits.data()[logits.data().len() - rows * vocab..];
+        let error = relative_error(last, &golden.floats("logits"));
+        assert!(error < 2e-5, "{name}: {error}");
+    }
 }

@@ -141,7 +141,7 @@ fn text_width(text: &str, height: f32) -> f32 {
 }
 
 fn font() -> FontRef<'static> {
-    FontRef::try_from_slice(epaint_default_fonts::HACK_REGULAR).expect("a font that egui ships")
+    FontRef::try_from_slice(epaint_default_fonts::HACK_REGULAR).expect("a whole font, built in")
 }
 
 /// Pixels of a font unit, for capitals of a height (seven tenths of the em in this font).

@@ -63,7 +63,7 @@ impl Texture {
             }
             Kind::Tiles => {
                 let edge = |t: f32| ((t - t.floor()) - 0.5).abs() > 0.45;
-                let own = Noise(self.noise.0 ^ 77).value(x.floor() * 7.3, y.floor() * 5.1);
+                let own = Noise(self.noise.0 ^ 0x4d).value(x.floor() * 7.3, y.floor() * 5.1);
                 if edge(x) || edge(y) { 1.0 } else { 0.45 * own + 0.25 * fine }
             }
             Kind::Marble => {

@@ -7,14 +7,13 @@ use rand::seq::SliceRandom;
 use super::super::draw::texture::Texture;
 use super::super::draw::{Stream, canvas, things};
 use super::{Example, World, distance};
-use crate::error::Result;
 
 /// Fewest and most of the thing that is asked for.
 pub(super) const LEAST: usize = 2;
 /// Things of all kinds.
 const IN_ALL: std::ops::RangeInclusive<usize> = 14..=18;
 
-pub(super) fn example(rng: &mut Stream, answer: usize, world: &World<'_>) -> Result<Example> {
+pub(super) fn example(rng: &mut Stream, answer: usize, world: &World<'_>) -> Example {
     let count = LEAST + answer;
     let kinds = things::kinds(rng, 3);
     let others = rng.random_range(IN_ALL) - count;
@@ -35,7 +34,7 @@ pub(super) fn example(rng: &mut Stream, answer: usize, world: &World<'_>) -> Res
         sprite.draw(&mut picture, Some([0.07 * light.0, 0.07 * light.1]));
     }
     picture.develop(rng);
-    Ok(Example {
+    Example {
         images: vec![picture.into_image()],
         prompt: format!("How many {} are there in this image?", kinds[0].plural),
         target: count.to_string(),
@@ -43,7 +42,7 @@ pub(super) fn example(rng: &mut Stream, answer: usize, world: &World<'_>) -> Res
         object_name: Some(kinds[0].name),
         marks: Vec::new(),
         source: "scene".to_owned(),
-    })
+    }
 }
 
 /// Places that may touch but not cover one another: of several tries the one farthest from those taken.

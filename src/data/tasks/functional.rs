@@ -8,9 +8,8 @@ use super::super::draw::Stream;
 use super::super::draw::tools::ACTIONS;
 use super::semantic::{marked_pair, place};
 use super::{Example, World, offered};
-use crate::error::Result;
 
-pub(super) fn example(rng: &mut Stream, answer: usize, world: &World<'_>) -> Result<Example> {
+pub(super) fn example(rng: &mut Stream, answer: usize, world: &World<'_>) -> Example {
     let action = ACTIONS[rng.random_range(0..ACTIONS.len())];
     let mut tools = action.tools;
     tools.shuffle(rng);
@@ -29,5 +28,5 @@ pub(super) fn example(rng: &mut Stream, answer: usize, world: &World<'_>) -> Res
         offered(&["Point A", "Point B", "Point C", "Point D"])
     );
     let lettered = Example::lettered(images, prompt, answer, 4);
-    Ok(Example { marks, object_name: Some(action.name), source: "scene".to_owned(), ..lettered })
+    Example { marks, object_name: Some(action.name), source: "scene".to_owned(), ..lettered }
 }

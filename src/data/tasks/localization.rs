@@ -7,14 +7,13 @@ use super::super::draw::marks::Mark;
 use super::super::draw::texture::Texture;
 use super::super::draw::{Stream, canvas, things};
 use super::{Example, World, offered};
-use crate::error::Result;
 
 /// Share of the image a box takes.
 const AREA: std::ops::Range<f32> = 0.15..0.5;
 /// Overlap of the two boxes.
 const IOU: std::ops::Range<f32> = 0.2..0.5;
 
-pub(super) fn example(rng: &mut Stream, answer: usize, world: &World<'_>) -> Result<Example> {
+pub(super) fn example(rng: &mut Stream, answer: usize, world: &World<'_>) -> Example {
     let side = world.side as f32;
     let boxes = boxes(rng).map(|b| b.map(|v| v * side));
     let kinds = things::kinds(rng, 4);
@@ -37,7 +36,7 @@ pub(super) fn example(rng: &mut Stream, answer: usize, world: &World<'_>) -> Res
     let marks = vec![Mark::rect(0, "A", boxes[0]), Mark::rect(0, "B", boxes[1])];
     let images = vec![picture.into_image()];
     let lettered = Example::lettered(images, prompt, answer, 2);
-    Ok(Example { object_name: Some(kinds[0].name), marks, source: "scene".to_owned(), ..lettered })
+    Example { object_name: Some(kinds[0].name), marks, source: "scene".to_owned(), ..lettered }
 }
 
 /// Two boxes of a unit square, of the same distribution.

@@ -101,14 +101,14 @@ impl Task {
     /// One example with the given answer.
     fn example(self, rng: &mut Stream, answer: usize, world: &World<'_>) -> Checked<Example> {
         match self {
-            Self::Counting => counting::example(rng, answer, world),
+            Self::Counting => Ok(counting::example(rng, answer, world)),
             Self::Jigsaw => jigsaw::example(rng, answer, world),
-            Self::ObjectLocalization => localization::example(rng, answer, world),
+            Self::ObjectLocalization => Ok(localization::example(rng, answer, world)),
             Self::VisualCorrespondence => visual::example(rng, answer, world),
             Self::ArtStyle => art_style::example(rng, answer, world),
-            Self::SemanticCorrespondence => semantic::example(rng, answer, world),
-            Self::FunctionalCorrespondence => functional::example(rng, answer, world),
-            Self::RelativeReflectance => reflectance::example(rng, answer, world),
+            Self::SemanticCorrespondence => Ok(semantic::example(rng, answer, world)),
+            Self::FunctionalCorrespondence => Ok(functional::example(rng, answer, world)),
+            Self::RelativeReflectance => Ok(reflectance::example(rng, answer, world)),
             Self::VisualSimilarity => similarity::example(rng, answer, world),
         }
     }
@@ -209,5 +209,5 @@ fn distance(a: [f32; 2], b: [f32; 2]) -> f32 {
 /// " (A) the second image (B) the third image", as BLINK offers choices.
 fn offered(options: &[&str]) -> String {
     let each = letters(options.len()).into_iter().zip(options);
-    each.map(|(letter, option)| format!(" ({letter}) {option}")).collect()
+    each.fold(String::new(), |all, (letter, option)| all + " (" + &letter + ") " + option)
 }

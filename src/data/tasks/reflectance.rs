@@ -9,7 +9,6 @@ use super::super::draw::color::{Rgb, hsv};
 use super::super::draw::marks::Mark;
 use super::super::draw::noise::Noise;
 use super::{Example, World, offered};
-use crate::error::Result;
 
 /// Luminances closer than this share of the lighter are about the same.
 pub(super) const SAME: f32 = 0.10;
@@ -25,7 +24,7 @@ struct Patch {
     albedo: Rgb,
 }
 
-pub(super) fn example(rng: &mut Stream, answer: usize, world: &World<'_>) -> Result<Example> {
+pub(super) fn example(rng: &mut Stream, answer: usize, world: &World<'_>) -> Example {
     let side = world.side as f32;
     let mut patches = wall(rng);
     let (a, b) = two(rng);
@@ -58,7 +57,7 @@ pub(super) fn example(rng: &mut Stream, answer: usize, world: &World<'_>) -> Res
         offered(&["A is darker", "B is darker", "About the same"])
     );
     let lettered = Example::lettered(vec![picture.into_image()], prompt, answer, 3);
-    Ok(Example { marks: marks.into(), source: "scene".to_owned(), ..lettered })
+    Example { marks: marks.into(), source: "scene".to_owned(), ..lettered }
 }
 
 fn wall(rng: &mut Stream) -> Vec<Patch> {

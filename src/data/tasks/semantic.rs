@@ -10,9 +10,8 @@ use super::super::draw::sprite::Sprite;
 use super::super::draw::texture::Texture;
 use super::super::draw::{Stream, canvas, things};
 use super::{Example, World, distance, offered};
-use crate::error::Result;
 
-pub(super) fn example(rng: &mut Stream, answer: usize, world: &World<'_>) -> Result<Example> {
+pub(super) fn example(rng: &mut Stream, answer: usize, world: &World<'_>) -> Example {
     let class = CLASSES[rng.random_range(0..CLASSES.len())];
     let side = world.side as f32;
     let pose = |rng: &mut Stream| {
@@ -33,7 +32,7 @@ pub(super) fn example(rng: &mut Stream, answer: usize, world: &World<'_>) -> Res
         offered(&["Point A", "Point B", "Point C", "Point D"])
     );
     let lettered = Example::lettered(images, prompt, answer, 4);
-    Ok(Example { marks, object_name: Some(class.name), source: "scene".to_owned(), ..lettered })
+    Example { marks, object_name: Some(class.name), source: "scene".to_owned(), ..lettered }
 }
 
 /// A sprite turned, mirrored, and put somewhere near the middle, most of the image in size.

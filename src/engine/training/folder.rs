@@ -43,12 +43,13 @@ pub(super) enum Metric {
 /// A folder in use.
 pub(super) struct RunFolder {
     root: PathBuf,
-    metrics: File,
+    /// Opened by the first line.
+    metrics: Option<File>,
     metrics_bytes: u64,
 }
 
 impl RunFolder {
-    /// A new one, or that of a run to go on with.
+    /// A new one, which is not made yet, or that of a run to go on with.
     pub(super) fn open(root: &Path, resume: bool) -> Result<Self> {
         let is_empty = match std::fs::read_dir(root) {
             Ok(mut entries) => entries.next().is_none(),
@@ -62,16 +63,11 @@ impl RunFolder {
             });
         }
         if !resume && !is_empty {
-            let found =
-                if root.join(STATE).is_file() { "a run; --resume goes on with it" } else { "files in it" };
+            let is_run = root.join(RECIPE).is_file();
+            let found = if is_run { "a run; --resume goes on with it" } else { "files in it" };
             return Err(Error::field(root, "the folder to train into", "a new or empty one", found));
         }
-        std::fs::create_dir_all(root).map_err(|e| Error::io("make the folder", root, e))?;
-        let path = root.join(METRICS);
-        let metrics = OpenOptions::new().create(true).append(true).open(&path);
-        let metrics = metrics.map_err(|e| Error::io("write the metrics", &path, e))?;
-        let metrics_bytes = metrics.metadata().map_err(|e| Error::io("write the metrics", &path, e))?.len();
-        let folder = Self { root: root.to_owned(), metrics, metrics_bytes };
+        let folder = Self { root: root.to_owned(), metrics: None, metrics_bytes: 0 };
         for model in std::iter::once(folder.best()).chain((1..=9).map(|stage| folder.stage(stage))) {
             crate::train::mend_folder(&model)?;
         }
@@ -101,6 +97,7 @@ impl RunFolder {
 
     /// Writes what is needed to repeat the run.
     pub(super) fn describe(&self, opened: &Opened, trainer: &Trainer) -> Result<()> {
+        std::fs::create_dir_all(&self.root).map_err(|e| Error::io("make the folder", &self.root, e))?;
         let write = |name: &str, text: &str| {
             atomic::write(&self.root.join(name), |out| out.write_all(text.as_bytes()))
         };
@@ -127,7 +124,12 @@ impl RunFolder {
     /// Adds a line to the metrics.
     pub(super) fn log(&mut self, metric: &Metric) -> Result<()> {
         let line = serde_json::to_string(metric).expect("plain data serialises") + "\n";
-        let written = self.metrics.write_all(line.as_bytes()).and_then(|()| self.metrics.flush());
+        let written = if let Some(file) = &mut self.metrics {
+            file.write_all(line.as_bytes())
+        } else {
+            let opened = OpenOptions::new().create(true).append(true).open(self.root.join(METRICS));
+            opened.and_then(|file| self.metrics.insert(file).write_all(line.as_bytes()))
+        };
         written.map_err(|e| Error::io("write the metrics", self.root.join(METRICS), e))?;
         self.metrics_bytes += line.len() as u64;
         Ok(())
@@ -137,11 +139,14 @@ impl RunFolder {
     pub(super) fn cut_metrics(&mut self, bytes: u64) -> Result<(Vec<Step>, Vec<Validation>)> {
         let path = self.root.join(METRICS);
         let failed = |e| Error::io("write the metrics", &path, e);
-        if self.metrics.metadata().map_err(failed)?.len() < bytes {
+        let file = OpenOptions::new().create(true).append(true).open(&path).map_err(failed)?;
+        let held = file.metadata().map_err(failed)?.len();
+        if held < bytes {
             let expected = format!("at least the {bytes} bytes it had when the state was saved");
-            return Err(Error::field(&path, "the metrics", expected, self.metrics_bytes.to_string()));
+            return Err(Error::field(&path, "the metrics", expected, held.to_string()));
         }
-        self.metrics.set_len(bytes).map_err(failed)?;
+        file.set_len(bytes).map_err(failed)?;
+        self.metrics = Some(file);
         self.metrics_bytes = bytes;
         read_metrics(&self.root)
     }

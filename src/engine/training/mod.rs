@@ -135,11 +135,11 @@ const TOGETHER: usize = 8;
 /// state stays, to be resumed.
 pub fn train(order: &TrainOrder, watch: &dyn TrainWatch) -> Result<Trained> {
     let started = Instant::now();
-    let recipe = recipe_of(order)?;
     let mut folder = RunFolder::open(&order.out, order.resume)?;
+    let recipe = recipe_of(order)?;
     let opened = Opened::open(&recipe, order.device, watch)?;
     let mut run = Running::begin(opened, &mut folder, order.resume, watch)?;
-    let outcome = run.to_the_end(&mut folder, watch);
+    let outcome = run.finish(&mut folder, watch);
     if outcome.as_ref().is_err_and(Error::is_cancelled) {
         // Whoever stops a run wants to go on from here.
         run.save_state(&mut folder)?;
@@ -200,7 +200,7 @@ impl Running {
 
     /// Back to the last saved state; the metrics after it are cut off, since they will be made again.
     fn go_on(&mut self, folder: &mut RunFolder) -> Result<(Vec<Step>, Vec<Validation>)> {
-        let Some(path) = folder.state() else { return Ok((Vec::new(), Vec::new())) };
+        let Some(path) = folder.state() else { return folder.cut_metrics(0) };
         let (trained, adamw) = self.trainer.parts_mut();
         let state = State::read(&path, trained, adamw)?;
         if state.fingerprint != self.fingerprint {
@@ -218,7 +218,7 @@ impl Running {
         Ok(before)
     }
 
-    fn to_the_end(&mut self, folder: &mut RunFolder, watch: &dyn TrainWatch) -> Result<()> {
+    fn finish(&mut self, folder: &mut RunFolder, watch: &dyn TrainWatch) -> Result<()> {
         let compute = Compute::observed(watch.as_observer());
         let total = self.trainer.total_steps();
         while !self.trainer.is_done() {

@@ -30,6 +30,13 @@ use crate::train::{
 };
 use crate::units::human_bytes;
 
+/// What the trainer takes over.
+struct Beginning {
+    model: Model,
+    weights: Vec<(String, Var)>,
+    records: Vec<Record>,
+}
+
 /// A recipe with everything it needs.
 pub(super) struct Opened {
     pub(super) recipe: Recipe,
@@ -49,7 +56,7 @@ pub(super) struct Opened {
     livr: Option<LivrConfig>,
     begin: Option<Adapter>,
     /// Until the trainer takes them.
-    train: Option<(Model, Vec<(String, Var)>, Vec<Record>)>,
+    begun: Option<Beginning>,
 }
 
 impl Opened {
@@ -97,7 +104,7 @@ impl Opened {
             max_pixels: check_pixels(&recipe, &processor, max_pixels)?,
             longest_answer: longest(&processor, &train, &validation)?,
             model_hash: hash_of_model(&folder, source.as_ref())?,
-            train: Some((model, weights, train)),
+            begun: Some(Beginning { model, weights, records: train }),
             recipe,
             processor,
             validation,
@@ -113,7 +120,7 @@ impl Opened {
 
     /// The trainer, once.
     pub(super) fn trainer(&mut self) -> Result<Trainer> {
-        let (mut model, weights, records) = self.train.take().expect("taken once");
+        let Beginning { mut model, weights, records } = self.begun.take().expect("taken once");
         let token_ids = if self.livr.is_some() { &self.processor.latents().token_ids[..] } else { &[] };
         let trained = Trained::attach(&mut model, &self.recipe, token_ids, weights, self.begin.as_ref())?;
         let limit = match self.recipe.data.cache_mib {
@@ -249,7 +256,11 @@ fn hash_of_model(folder: &Folder, source: Option<&Safetensors>) -> Result<String
 }
 
 pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    use std::fmt::Write;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("a text takes everything");
+        text
+    })
 }
 
 /// Weights to begin from nothing with, each a function of the seed and its name: norms one, biases zero, rows of the
