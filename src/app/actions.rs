@@ -23,6 +23,8 @@ pub enum Action {
     Job(JobAction),
     /// Changes the images.
     Images(ImagesAction),
+    /// Trains.
+    Train(TrainAction),
 }
 
 /// What is asked and how.
@@ -126,6 +128,35 @@ pub enum ImagesAction {
     Move(usize, bool),
     /// Take all out.
     Clear,
+}
+
+/// Training.
+#[derive(Debug, Clone, PartialEq)]
+pub enum TrainAction {
+    /// Open or close its window.
+    Toggle,
+    /// Edit the path of the recipe.
+    EditRecipe(String),
+    /// Edit the path of the run's folder.
+    EditFolder(String),
+    /// Go on with what the folder holds, or begin anew.
+    SetResume(bool),
+    /// Ask the system for one of the paths.
+    Browse(PathKind),
+    /// Start.
+    Start,
+    /// Save the state and stop.
+    Stop,
+    /// Show a look at the probe sample in the maps.
+    ShowProbe(usize),
+    /// Show each new look as it comes.
+    Follow(bool),
+}
+
+impl From<TrainAction> for Action {
+    fn from(action: TrainAction) -> Self {
+        Self::Train(action)
+    }
 }
 
 impl From<EditAction> for Action {

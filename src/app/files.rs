@@ -166,9 +166,21 @@ impl Files {
                     }
                 });
             }
-            PathKind::Model | PathKind::Adapter => {
-                let title =
-                    if kind == PathKind::Model { "Open checkpoint folder" } else { "Open adapter folder" };
+            PathKind::Recipe => {
+                let picking =
+                    dialog.set_title("Choose a recipe").add_filter("Recipes", &["toml"]).pick_file();
+                self.spawn(move |tell| {
+                    if let Some(file) = pollster::block_on(picking) {
+                        tell(FileEvent::Picked(kind, vec![file.path().to_owned()]));
+                    }
+                });
+            }
+            PathKind::Model | PathKind::Adapter | PathKind::RunFolder => {
+                let title = match kind {
+                    PathKind::Model => "Open checkpoint folder",
+                    PathKind::Adapter => "Open adapter folder",
+                    _ => "Choose a folder for the run",
+                };
                 let picking = dialog.set_title(title).pick_folder();
                 self.spawn(move |tell| {
                     if let Some(folder) = pollster::block_on(picking) {

@@ -37,6 +37,16 @@ pub struct View {
     pub scalar: Scalar,
 }
 
+/// What training was last asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TrainForm {
+    /// The recipe's path as it was typed.
+    pub recipe: String,
+    /// The run's folder as it was typed.
+    pub folder: String,
+}
+
 /// All of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -55,6 +65,8 @@ pub struct Kept {
     pub settings: Settings,
     /// How they are looked at.
     pub view: View,
+    /// What training was last asked for.
+    pub training: TrainForm,
 }
 
 impl Default for Kept {
@@ -69,6 +81,7 @@ impl Default for Kept {
             question: demo::PROMPT.to_owned(),
             settings: Settings { decoding, capture, ..Settings::default() },
             view: View::default(),
+            training: TrainForm::default(),
         }
     }
 }

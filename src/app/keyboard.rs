@@ -2,7 +2,7 @@
 
 use egui::{Key, KeyboardShortcut, ModifierNames, Modifiers};
 
-use super::actions::{Action, EditAction, JobAction, ViewAction};
+use super::actions::{Action, EditAction, JobAction, TrainAction, ViewAction};
 use super::canvas::{CanvasView, MAX_ZOOM, MIN_ZOOM};
 use super::state::{PathKind, State};
 use crate::analysis::maps::Selection;
@@ -64,6 +64,7 @@ pub mod does {
     pub const OPEN_ADAPTER: &str = "Open adapter…";
     pub const OPEN_MODEL: &str = "Open model…";
     pub const OPEN_IMAGES: &str = "Open images…";
+    pub const TRAIN: &str = "Training window";
     pub const KEYS: &str = "Show these keys";
     pub const UNDO: &str = "Undo a change of question or images";
     pub const REDO: &str = "Redo";
@@ -72,8 +73,21 @@ pub mod does {
     pub const SMOOTH: &str = "Smooth or sharp patches";
     pub const FIT: &str = "Fit the images";
     /// All of them.
-    pub const ALL: [&str; 12] =
-        [ASK, STOP, OPEN_ADAPTER, OPEN_MODEL, OPEN_IMAGES, KEYS, UNDO, REDO, MASK, LATENTS, SMOOTH, FIT];
+    pub const ALL: [&str; 13] = [
+        ASK,
+        STOP,
+        OPEN_ADAPTER,
+        OPEN_MODEL,
+        OPEN_IMAGES,
+        TRAIN,
+        KEYS,
+        UNDO,
+        REDO,
+        MASK,
+        LATENTS,
+        SMOOTH,
+        FIT,
+    ];
 }
 
 const fn bind(
@@ -98,6 +112,7 @@ pub const BINDINGS: &[Binding] = &[
     bind(does::OPEN_IMAGES, ctrl(Key::I), When::Always, |_| {
         ViewAction::OpenPathDialog(PathKind::Images).into()
     }),
+    bind(does::TRAIN, ctrl(Key::T), When::Always, |_| TrainAction::Toggle.into()),
     bind(does::KEYS, plain(Key::F1), When::Always, |_| ViewAction::ToggleHelp.into()),
     bind(does::REDO, ctrl_shift(Key::Z), When::NotTyping, |_| EditAction::Redo.into()),
     bind(does::UNDO, ctrl(Key::Z), When::NotTyping, |_| EditAction::Undo.into()),

@@ -15,6 +15,7 @@ pub mod offscreen;
 pub mod panels;
 pub mod state;
 pub mod theme;
+pub mod training;
 pub mod undo;
 pub mod window;
 pub mod words;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::canvas::CanvasView;
 use super::kept::Kept;
 use super::map_pane::MapPane;
+use super::training::Training;
 use super::undo::{Draft, Undo};
 use crate::data::picture::Picture;
 use crate::data::sample::{Sample, choices_in};
@@ -93,6 +94,10 @@ pub enum PathKind {
     Adapter,
     /// Image files.
     Images,
+    /// A recipe for training.
+    Recipe,
+    /// The folder of a training run.
+    RunFolder,
 }
 
 /// The dialog that takes a path by hand, for machines without a file dialog.
@@ -123,6 +128,8 @@ pub struct State {
     pub models: Models,
     /// Runs.
     pub runs: Runs,
+    /// The training run.
+    pub training: Training,
     /// Panes.
     pub panes: Panes,
     /// The rest.
@@ -138,6 +145,7 @@ impl State {
             undo: Undo::default(),
             models: Models::default(),
             runs: Runs::default(),
+            training: Training::default(),
             panes: Panes::default(),
             ui: Ui {
                 progress: None,
@@ -200,9 +208,10 @@ impl State {
         self.runs.get(self.panes.map.run?)
     }
 
-    /// Is a run what the controls describe?
+    /// Is a run what the controls describe? A look at a training run's sample describes itself.
     pub fn is_current(&self, run: &Run) -> bool {
-        self.described().is_some_and(|described| described == run.request)
+        self.training.probe_step(run.id).is_some()
+            || self.described().is_some_and(|described| described == run.request)
     }
 
     /// What of a run's request the controls no longer say, in words; nothing where it is current.

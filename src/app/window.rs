@@ -11,15 +11,14 @@ use super::kept::Kept;
 use super::keyboard;
 use super::panels::latent_strip::STRIP_HEIGHT;
 use super::panels::{
-    answer, help, images, latent_strip, matrix, model_bar, notices, path_dialog, question, status,
+    answer, help, images, latent_strip, matrix, model_bar, notices, path_dialog, question, status, training,
     view_options,
 };
 use super::state::State;
 use super::theme::{self, SECTION_GAP, SIDE_WIDTH};
 use crate::data::picture::Picture;
 use crate::engine::Engine;
-use crate::engine::models::Models;
-use crate::engine::worker::Worker;
+use crate::engine::desk::Desk;
 use crate::render::overlay::OverlayRenderer;
 use crate::settings::{DeviceChoice, DtypeChoice};
 
@@ -46,7 +45,7 @@ pub struct Startup {
 impl Startup {
     /// A window with an engine of its own that remembers nothing.
     pub fn new(device: DeviceChoice, dtype: DtypeChoice, actions: Vec<Action>) -> Self {
-        let engine = |wake| -> Box<dyn Engine> { Box::new(Worker::start(Models::default(), wake)) };
+        let engine = |wake| -> Box<dyn Engine> { Box::new(Desk::start(wake)) };
         Self { device, dtype, kept_in: None, engine: Box::new(engine), actions }
     }
 
@@ -198,6 +197,7 @@ fn draw(ui: &mut egui::Ui, state: &State, actions: &mut Actions) {
         images::canvas_ui(ui, state, actions);
     });
     path_dialog::path_dialog_ui(ui, state, actions);
+    training::training_ui(ui, state, actions);
     help::help_ui(ui, state, actions);
 }
 

@@ -66,7 +66,14 @@ impl Jobs {
             News::Progressed(_) => !job.order.is_cancelled(),
             News::AnswerGrew(_) => !job.superseded && !job.order.is_cancelled(),
             News::ModelOpened(_) => !job.superseded || reads_on,
-            News::TraceCaptured(_) | News::Failed(_) | News::Cancelled => !job.superseded,
+            News::TraceCaptured(_)
+            | News::TrainingBegun(_)
+            | News::TrainingStepped(_)
+            | News::TrainingValidated(_)
+            | News::TrainingProbed { .. }
+            | News::Trained(_)
+            | News::Failed(_)
+            | News::Cancelled => !job.superseded,
         };
         if event.news.ends_job() {
             self.running.remove(place);
@@ -76,7 +83,7 @@ impl Jobs {
 
     /// Stops what waits for a model that will not come; its outcome counts no more.
     pub fn drop_for_model(&mut self, model: &ModelId) {
-        for job in self.running.iter_mut().filter(|job| job.order.command.model() == model) {
+        for job in self.running.iter_mut().filter(|job| job.order.command.model() == Some(model)) {
             job.superseded = true;
             job.order.cancel();
         }

@@ -6,6 +6,7 @@ pub mod bench;
 pub mod collector;
 pub mod decode;
 pub mod demo;
+pub mod desk;
 pub mod device;
 pub mod evaluate;
 pub mod fake;

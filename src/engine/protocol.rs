@@ -7,12 +7,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::{Deserialize, Serialize};
 
 use super::need::RunShape;
+use super::training::{Begun, TrainOrder, Trained, Validation};
 use crate::checkpoint::folder::Folder;
 use crate::data::sample::Sample;
 use crate::error::Result;
 use crate::progress::Progress;
 use crate::settings::{DeviceChoice, DtypeChoice, Settings};
 use crate::trace::Trace;
+use crate::train::Step;
 
 /// Where a checkpoint or an adapter is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -115,6 +117,8 @@ pub enum Command {
     OpenModel(ModelId),
     /// Answer a sample and capture what the settings say.
     CaptureTrace(Box<Request>),
+    /// Train.
+    Train(Box<TrainOrder>),
 }
 
 /// What work is for: new work for the same thing supersedes the old.
@@ -124,6 +128,8 @@ pub enum Purpose {
     Model,
     /// The answer in sight.
     Answer,
+    /// The training run.
+    Training,
 }
 
 impl Command {
@@ -132,14 +138,16 @@ impl Command {
         match self {
             Self::OpenModel(_) => Purpose::Model,
             Self::CaptureTrace(_) => Purpose::Answer,
+            Self::Train(_) => Purpose::Training,
         }
     }
 
-    /// The model it needs.
-    pub fn model(&self) -> &ModelId {
+    /// The model in memory that it needs; a training run reads its own.
+    pub fn model(&self) -> Option<&ModelId> {
         match self {
-            Self::OpenModel(model) => model,
-            Self::CaptureTrace(request) => &request.model,
+            Self::OpenModel(model) => Some(model),
+            Self::CaptureTrace(request) => Some(&request.model),
+            Self::Train(_) => None,
         }
     }
 }
@@ -219,7 +227,7 @@ pub struct Event {
     pub news: News,
 }
 
-/// What can happen to a job; the last four end it.
+/// What can happen to a job.
 #[derive(Debug, Clone)]
 pub enum News {
     /// A step.
@@ -232,6 +240,21 @@ pub enum News {
     ModelOpened(Box<ModelInfo>),
     /// An answer with all that was captured.
     TraceCaptured(Arc<Run>),
+    /// A training run begins, or goes on.
+    TrainingBegun(Box<Begun>),
+    /// It made a step.
+    TrainingStepped(Step),
+    /// It answered the validation samples.
+    TrainingValidated(Box<Validation>),
+    /// It looked at its probe sample.
+    TrainingProbed {
+        /// Steps made.
+        step: usize,
+        /// The answer with its rows.
+        run: Arc<Run>,
+    },
+    /// It came to its end.
+    Trained(Box<Trained>),
     /// It came to nothing, for a reason in one sentence; what was in use still is.
     Failed(String),
     /// It was stopped.
@@ -241,6 +264,15 @@ pub enum News {
 impl News {
     /// Is the job over?
     pub fn ends_job(&self) -> bool {
-        !matches!(self, Self::Progressed(_) | Self::AnswerGrew(_) | Self::Noted(_))
+        !matches!(
+            self,
+            Self::Progressed(_)
+                | Self::AnswerGrew(_)
+                | Self::Noted(_)
+                | Self::TrainingBegun(_)
+                | Self::TrainingStepped(_)
+                | Self::TrainingValidated(_)
+                | Self::TrainingProbed { .. }
+        )
     }
 }

@@ -24,13 +24,13 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Starts the thread; `wake` is called after each event, from there. It ends when this end is dropped and
+    /// Starts the thread of this name; `wake` is called after each event, from there. It ends when this end is dropped and
     /// its job is over; nobody waits for that.
-    pub fn start(mut backend: impl Backend, wake: impl Fn() + Send + Sync + 'static) -> Self {
+    pub fn start(name: &str, mut backend: impl Backend, wake: impl Fn() + Send + Sync + 'static) -> Self {
         let (orders, inbox) = unbounded::<Order>();
         let (outbox, events) = unbounded();
         std::thread::Builder::new()
-            .name("engine".to_owned())
+            .name(name.to_owned())
             .spawn(move || work(&mut backend, &inbox, &outbox, &wake))
             .expect("the system starts a thread");
         Self { orders, events }
@@ -148,7 +148,7 @@ mod tests {
     fn started() -> (Worker, Sender<&'static str>, Receiver<&'static str>) {
         let (tell, told) = unbounded();
         let (say, said) = unbounded();
-        (Worker::start(Told(told, say), || ()), tell, said)
+        (Worker::start("engine", Told(told, say), || ()), tell, said)
     }
 
     fn open() -> Command {

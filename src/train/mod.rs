@@ -15,7 +15,9 @@ pub use self::adamw::{AdamW, clip};
 pub use self::examples::{Example, Examples, Seen, read_records};
 pub use self::loss::{hidden, losses};
 pub use self::params::{Trained, Value};
-pub use self::recipe::{Data, Keep, LatentOptions, Lora, Optimizer, Recipe, Stage, Updates, Variant};
+pub use self::recipe::{
+    Data, EXAMPLE, Keep, LatentOptions, Lora, Optimizer, Recipe, Stage, Updates, Variant,
+};
 pub use self::save::{mend_folder, save_adapter, save_checkpoint};
 pub use self::schedule::{Schedule, steps_per_epoch};
 pub use self::state::State;

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::checkpoint::livr::Placement;
 use crate::settings::{DtypeChoice, MaskKind};
 
+/// A recipe to begin from.
+pub const EXAMPLE: &str = include_str!("../../assets/recipes/livr.toml");
+
 /// The ways to train that the paper compares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

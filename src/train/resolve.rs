@@ -196,6 +196,13 @@ mod tests {
     }
 
     #[test]
+    fn the_example_is_the_papers_recipe() {
+        let example = parse(super::super::recipe::EXAMPLE).unwrap().resolved(1);
+        let plain = Recipe { data: example.data.clone(), ..parse(LEAST).unwrap().resolved(1) };
+        assert_eq!(example, plain);
+    }
+
+    #[test]
     fn a_resolved_recipe_reads_back_the_same() {
         for variant in ["livr", "sft", "latents-only", "mask-only", "image-twice", "prompt-tuning"] {
             let resolved = parse(&LEAST.replace("livr", variant)).unwrap().resolved(1);

@@ -36,7 +36,7 @@ fn last(script: &Script) -> Order {
 }
 
 fn opened(command: &Command, name: &str) -> News {
-    let id: ModelId = command.model().clone();
+    let id: ModelId = command.model().unwrap().clone();
     News::ModelOpened(Box::new(ModelInfo {
         id,
         name: name.to_owned(),
@@ -150,13 +150,13 @@ fn an_adapter_chosen_during_a_load_waits_for_the_base() {
     apply(&mut window, JobAction::SetAdapter(None));
     let bare = last(&script);
     assert!(!base.is_cancelled(), "the base must be read on");
-    assert_eq!(bare.command.model(), &base.command.model().with_adapter(None));
+    assert_eq!(bare.command.model(), Some(&base.command.model().unwrap().with_adapter(None)));
     // How far the base is, is still shown, and when it is there it can be used; the second is what the user chose.
     script.say(base.job, News::Progressed(Progress { phase: Phase::Weights, done: 1, total: 2 }));
     assert!(shows(&mut window, "Reading weights"));
     script.say(base.job, opened(&base.command, "with its adapter"));
     assert!(shows(&mut window, "with its adapter"));
-    assert_eq!(state(&window).models.opening.as_ref(), Some(bare.command.model()));
+    assert_eq!(state(&window).models.opening.as_ref(), bare.command.model());
     script.say(bare.job, opened(&bare.command, "without"));
     assert!(shows(&mut window, "without"));
     assert!(state(&window).models.opening.is_none());
@@ -168,7 +168,7 @@ fn an_adapter_chosen_during_a_load_waits_for_the_base() {
     script.say(base.job, opened(&base.command, "base c"));
     script.say(bad.job, News::Failed("adapter_config.json is missing (bad)".to_owned()));
     assert!(shows(&mut window, "base c") && shows(&mut window, "adapter_config.json is missing"));
-    assert_eq!(state(&window).models.chosen(), Some(base.command.model()));
+    assert_eq!(state(&window).models.chosen(), base.command.model());
     // A path that is no folder does not stop the reading, another base does.
     apply(&mut window, JobAction::OpenModel { base: Source::Folder("d".into()), adapter: None });
     let loading = last(&script);
@@ -291,7 +291,7 @@ impl Backend for Hangs {
             let released = self.hang.recv();
             return Ok(News::Failed(format!("{released:?}")));
         }
-        self.models.open(command.model(), &Unobserved)?;
+        self.models.open(command.model().unwrap(), &Unobserved)?;
         Backend::perform(&mut self.models, job, command, watch)
     }
 }
@@ -303,7 +303,8 @@ fn the_window_closes_at_once_while_the_engine_works() {
     let backend = Hangs { models: Models::default(), hang, hung };
     let actions: Vec<Action> = [first_actions(), vec![JobAction::Ask.into()]].concat();
     let startup = Startup::new(DeviceChoice::Cpu, DtypeChoice::F32, actions);
-    let startup = Startup { engine: Box::new(move |wake| Box::new(Worker::start(backend, wake))), ..startup };
+    let startup =
+        Startup { engine: Box::new(move |wake| Box::new(Worker::start("engine", backend, wake))), ..startup };
     let mut window = open([900.0, 600.0], egui::Theme::Dark, startup);
     while hangs.try_recv().is_err() {
         window.step();

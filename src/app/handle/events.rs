@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::app::controller::Controller;
 use crate::app::kept::Kept;
+use crate::app::training::Under;
 use crate::engine::Polled;
 use crate::engine::jobs::Heard;
 use crate::engine::protocol::{Command, ModelId, ModelInfo, News, Purpose, Run};
@@ -25,7 +26,8 @@ pub(super) fn drain(controller: &mut Controller) {
             }
         }
     }
-    if !controller.jobs.is_busy() {
+    let is_waited_for = [Purpose::Model, Purpose::Answer].iter().any(|p| controller.jobs.is_running(*p));
+    if !is_waited_for {
         controller.state.ui.progress = None;
     }
 }
@@ -34,7 +36,11 @@ fn hear(controller: &mut Controller, heard: &Heard, news: News) {
     let command = &heard.command;
     let state = &mut controller.state;
     match news {
-        News::Progressed(progress) => state.ui.progress = Some(progress),
+        News::Progressed(progress) => {
+            if command.purpose() != Purpose::Training {
+                state.ui.progress = Some(progress);
+            }
+        }
         News::AnswerGrew(answer) => {
             if let Some(asked) = &mut state.runs.asked {
                 asked.partial_answer = answer;
@@ -45,9 +51,13 @@ fn hear(controller: &mut Controller, heard: &Heard, news: News) {
         News::TraceCaptured(run) => captured(controller, run),
         News::Failed(problem) => {
             over(controller, command, Some(&problem));
-            controller.state.notify(problem);
+            // The training window says itself what failed there.
+            if command.purpose() != Purpose::Training || !controller.state.training.open {
+                controller.state.notify(problem);
+            }
         }
         News::Cancelled => over(controller, command, None),
+        training => super::training::hear(controller, training),
     }
 }
 
@@ -74,7 +84,8 @@ fn opened(controller: &mut Controller, info: ModelInfo, superseded: bool) {
 fn captured(controller: &mut Controller, run: Arc<Run>) {
     let state = &mut controller.state;
     state.panes.map.run = Some(run.id);
-    state.runs.insert(run, |_| false);
+    let training = &state.training;
+    state.runs.insert(run, |id| training.probe_step(id).is_some());
     state.runs.asked = None;
     state.runs.problem = None;
     state.ui.used_bytes = memory::used_bytes();
@@ -93,8 +104,11 @@ fn over(controller: &mut Controller, command: &Command, problem: Option<&str>) {
             if state.models.in_use.is_none() {
                 state.models.problem = problem.map(str::to_owned);
             }
-            give_up_on(controller, command.model());
+            if let Some(model) = command.model() {
+                give_up_on(controller, model);
+            }
         }
+        Purpose::Training => super::training::over(controller, problem),
     }
 }
 
@@ -115,6 +129,7 @@ fn died(controller: &mut Controller) {
     let state = &mut controller.state;
     state.models.opening = None;
     state.runs.asked = None;
+    state.training.under = Under::Nothing;
     state.notify(
         "The engine has stopped and nothing can be asked any more: start the program again, question and \
          settings are kept",

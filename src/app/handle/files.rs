@@ -1,8 +1,9 @@
 //! What the disk and the system's dialogs say.
 
-use super::jobs;
+use super::{jobs, training};
 use crate::app::controller::Controller;
 use crate::app::files::FileEvent;
+use crate::app::state::PathKind;
 
 /// Takes what came of reading files and of the system's dialogs.
 pub(super) fn drain(controller: &mut Controller) {
@@ -20,6 +21,9 @@ pub(super) fn drain(controller: &mut Controller) {
             }
             FileEvent::Sorted(sorted) => jobs::take_sorted(controller, sorted),
             FileEvent::Found(kind, Ok(source)) => jobs::take_folder(controller, kind, source),
+            FileEvent::Picked(kind @ (PathKind::Recipe | PathKind::RunFolder), paths) => {
+                training::take_paths(controller, kind, &paths);
+            }
             FileEvent::Picked(kind, paths) => {
                 controller.state.ui.path_dialog = None;
                 jobs::take_paths_as(controller, kind, paths);

@@ -6,7 +6,7 @@ use crate::app::actions::JobAction;
 use crate::app::controller::Controller;
 use crate::app::files::Sorted;
 use crate::app::state::{Asked, PathKind};
-use crate::engine::protocol::{BaseId, Command, ModelId, Source};
+use crate::engine::protocol::{BaseId, Command, ModelId, Purpose, Source};
 
 pub(super) fn apply(controller: &mut Controller, action: JobAction) {
     let state = &mut controller.state;
@@ -33,14 +33,18 @@ pub(super) fn apply(controller: &mut Controller, action: JobAction) {
             let recent = match kind {
                 PathKind::Model => state.kept.recent_models.first(),
                 PathKind::Adapter => state.kept.recent_adapters.first(),
-                PathKind::Images => None,
+                PathKind::Images | PathKind::Recipe | PathKind::RunFolder => None,
             };
             controller.files.browse(kind, recent.and_then(|path| path.parent()));
         }
         JobAction::Ask => ask(controller),
         JobAction::Stop => {
-            if controller.jobs.is_busy() {
-                controller.jobs.cancel_all();
+            // A run of hours is stopped by its own button only.
+            let waited_for = [Purpose::Model, Purpose::Answer];
+            if waited_for.iter().any(|purpose| controller.jobs.is_running(*purpose)) {
+                for purpose in waited_for {
+                    controller.jobs.cancel(purpose);
+                }
             } else {
                 state.ui.notices.clear();
             }
@@ -63,6 +67,7 @@ pub(super) fn take_paths_as(controller: &mut Controller, kind: PathKind, paths: 
     match kind {
         PathKind::Images => controller.files.read_images(paths),
         PathKind::Model | PathKind::Adapter => controller.files.find(kind, paths),
+        PathKind::Recipe | PathKind::RunFolder => super::training::take_paths(controller, kind, &paths),
     }
 }
 

@@ -5,6 +5,7 @@ mod events;
 mod files;
 mod images;
 mod jobs;
+mod training;
 mod view;
 
 use super::actions::Action;
@@ -18,6 +19,7 @@ impl Controller {
             Action::View(action) => view::apply(self, action, ctx),
             Action::Job(action) => jobs::apply(self, action),
             Action::Images(action) => images::apply(self, action, ctx),
+            Action::Train(action) => training::apply(self, action),
         }
     }
 

@@ -28,6 +28,9 @@ pub fn answer_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
         return;
     };
     let trace = &run.trace;
+    if let Some(step) = state.training.probe_step(run.id) {
+        ui.weak(format!("The training run's sample after step {step}: {}", run.request.sample.prompt));
+    }
     if !state.is_current(run) {
         let changes = listed(&state.changes_since(run));
         let then = if asked.is_some() { "the next is on its way" } else { "ask again" };

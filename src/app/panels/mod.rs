@@ -10,6 +10,7 @@ pub mod notices;
 pub mod path_dialog;
 pub mod question;
 pub mod status;
+pub mod training;
 pub mod view_options;
 
 use egui::{Response, Role, Ui, WidgetInfo};

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use egui::Ui;
 
+use super::training::training_button_ui;
 use crate::app::actions::{Actions, JobAction, ViewAction};
 use crate::app::keyboard::{does, hint};
 use crate::app::state::{PathKind, State};
@@ -33,6 +34,7 @@ pub fn model_bar_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
             if ui.button("Keys").on_hover_text(hint(ui.ctx(), does::KEYS)).clicked() {
                 actions.push(ViewAction::ToggleHelp);
             }
+            training_button_ui(ui, state, actions);
             let (label, next) = match state.kept.theme {
                 egui::ThemePreference::Dark => ("Light theme", egui::ThemePreference::Light),
                 _ => ("Dark theme", egui::ThemePreference::Dark),

@@ -1,0 +1,118 @@
+//! Two threads of work: models that answer, and a training run beside them, so that one can ask while it learns.
+
+use std::sync::Arc;
+
+use super::models::Models;
+use super::protocol::{Command, JobId, ModelId, News, Order, Purpose, Request, Run, RunId, Source};
+use super::training::{Begun, Probe, TrainOrder, TrainWatch, Validation, train};
+use super::worker::{Backend, Watch, Worker};
+use super::{Engine, Polled};
+use crate::error::{Error, Result};
+use crate::progress::{Observer, Progress};
+use crate::settings::DtypeChoice;
+use crate::train::Step;
+
+/// What the window speaks to.
+pub struct Desk {
+    answering: Worker,
+    training: Worker,
+}
+
+impl Desk {
+    /// Starts both; `wake` is called after each event.
+    pub fn start(wake: impl Fn() + Send + Sync + 'static) -> Self {
+        let wake = Arc::new(wake);
+        let other = wake.clone();
+        Self {
+            answering: Worker::start("engine", Models::default(), move || wake()),
+            training: Worker::start("training", Training, move || other()),
+        }
+    }
+}
+
+impl Engine for Desk {
+    fn submit(&mut self, order: Order) {
+        match order.command.purpose() {
+            Purpose::Training => self.training.submit(order),
+            Purpose::Model | Purpose::Answer => self.answering.submit(order),
+        }
+    }
+
+    fn poll(&mut self) -> Polled {
+        match self.answering.poll() {
+            Polled::Nothing => self.training.poll(),
+            other => other,
+        }
+    }
+}
+
+/// Trains.
+struct Training;
+
+impl Backend for Training {
+    fn perform(&mut self, job: JobId, command: Command, watch: &Watch<'_>) -> Result<News> {
+        let Command::Train(order) = command else {
+            return Err(Error::Request("expected a training run, found another command".to_owned()));
+        };
+        let telling = Telling { watch, job, order: &order };
+        Ok(News::Trained(Box::new(train(&order, &telling)?)))
+    }
+}
+
+/// Passes on what happens in a run.
+struct Telling<'a, 'w> {
+    watch: &'a Watch<'w>,
+    job: JobId,
+    order: &'a TrainOrder,
+}
+
+impl Observer for Telling<'_, '_> {
+    fn progress(&self, progress: Progress) -> Result<()> {
+        self.watch.progress(progress)
+    }
+
+    fn check(&self) -> Result<()> {
+        self.watch.check()
+    }
+
+    fn note(&self, note: &str) {
+        self.watch.note(note);
+    }
+}
+
+impl TrainWatch for Telling<'_, '_> {
+    fn as_observer(&self) -> &dyn Observer {
+        self
+    }
+
+    fn begun(&self, begun: &Begun) {
+        self.watch.tell(News::TrainingBegun(Box::new(begun.clone())));
+    }
+
+    fn stepped(&self, step: &Step, _total: usize) {
+        self.watch.tell(News::TrainingStepped(step.clone()));
+    }
+
+    fn validated(&self, validation: &Validation) {
+        self.watch.tell(News::TrainingValidated(Box::new(validation.clone())));
+    }
+
+    fn wants_probes(&self) -> bool {
+        true
+    }
+
+    fn probed(&self, probe: Probe) {
+        /// Ids of probes are apart from those of runs, which are those of their jobs.
+        const PROBES: u64 = 1 << 40;
+        let base = super::protocol::BaseId {
+            source: Source::folder(&self.order.out),
+            device: self.order.device,
+            dtype: DtypeChoice::Auto,
+        };
+        let settings = probe.trace.settings.clone();
+        let request = Request { model: ModelId { base, adapter: None }, sample: probe.sample, settings };
+        let id = RunId(PROBES * (self.job.0 + 1) + probe.step as u64);
+        let run = Arc::new(Run { id, request, trace: probe.trace });
+        self.watch.tell(News::TrainingProbed { step: probe.step, run });
+    }
+}
