@@ -151,6 +151,8 @@ pub enum TrainAction {
     ShowProbe(usize),
     /// Show each new look as it comes.
     Follow(bool),
+    /// Put the probe sample's images and question in the window.
+    TakeProbe,
 }
 
 impl From<TrainAction> for Action {

@@ -24,6 +24,7 @@ mod tasks;
 mod together;
 mod tokenizer;
 mod train_runs;
+mod train_window;
 mod training;
 mod variants;
 mod window;

@@ -22,7 +22,7 @@ use livr_explorer::units::{HeadIdx, LayerIdx};
 use crate::common::{Copy, fixture, source};
 
 /// Software drivers differ by one grey level on a few pixels, and fonts by hinting.
-fn tolerant() -> SnapshotOptions {
+pub fn tolerant() -> SnapshotOptions {
     let snapshots = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots");
     SnapshotOptions::new().threshold(1.5).max_failed_pixels(40).output_path(snapshots)
 }

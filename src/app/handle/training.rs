@@ -33,6 +33,15 @@ pub(super) fn apply(controller: &mut Controller, action: TrainAction) {
                 controller.state.panes.map.run = Some(*run);
             }
         }
+        TrainAction::TakeProbe => {
+            let Some((_, run)) = training.probes.last() else { return };
+            let Some(sample) = controller.state.runs.get(*run).map(|run| run.request.sample.clone()) else {
+                return;
+            };
+            controller.state.keep_draft(false);
+            controller.state.set_images(sample.images);
+            controller.state.kept.question = sample.prompt;
+        }
         TrainAction::Follow(follow) => {
             training.follow = follow;
             if let Some((_, run)) = training.probes.last().filter(|_| follow) {
@@ -90,6 +99,7 @@ pub(super) fn hear(controller: &mut Controller, news: News) {
         }
         News::Trained(outcome) => {
             training.under = Under::Nothing;
+            training.resume = false;
             training.outcome = Some(*outcome);
         }
         _ => {}

@@ -40,21 +40,11 @@ pub fn training_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
 fn form_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     let (training, kept) = (&state.training, &state.kept.training);
     ui.add_enabled_ui(!training.is_running(), |ui| {
-        egui::Grid::new("training form").num_columns(3).show(ui, |ui| {
-            let recipe = Field { label: "Recipe", hint: "TOML file", kind: PathKind::Recipe };
-            ui.add_enabled_ui(!training.resume, |ui| ui.label(recipe.label));
-            let enabled = !training.resume;
-            recipe.ui(ui, enabled, &kept.recipe, actions, TrainAction::EditRecipe);
-            ui.end_row();
-            let folder = Field {
-                label: "Folder",
-                hint: "New folder for the run and its result",
-                kind: PathKind::RunFolder,
-            };
-            ui.label(folder.label);
-            folder.ui(ui, true, &kept.folder, actions, TrainAction::EditFolder);
-            ui.end_row();
-        });
+        let recipe = Field { label: "Recipe", hint: "TOML file", kind: PathKind::Recipe };
+        recipe.ui(ui, !training.resume, &kept.recipe, actions, TrainAction::EditRecipe);
+        let hint = "New folder for the run and its result";
+        let folder = Field { label: "Folder", hint, kind: PathKind::RunFolder };
+        folder.ui(ui, true, &kept.folder, actions, TrainAction::EditFolder);
     });
     ui.horizontal(|ui| {
         if training.is_running() {
@@ -103,20 +93,29 @@ impl Field {
         actions: &mut Actions,
         edit: fn(String) -> TrainAction,
     ) {
-        let mut text = path.to_owned();
-        let field = TextEdit::singleline(&mut text).hint_text(self.hint).desired_width(420.0);
-        let response = ui.add_enabled(enabled, field);
-        let label = self.label;
-        response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::TextInput, enabled, label));
-        if response.changed() {
-            actions.push(edit(text));
-        }
-        let name = format!("Browse for the {}…", label.to_lowercase());
-        let button = ui.add_enabled(enabled, egui::Button::new("Browse…"));
-        button.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, enabled, &name));
-        if button.clicked() {
-            actions.push(TrainAction::Browse(self.kind));
-        }
+        const LABEL: f32 = 52.0;
+        const BUTTON: f32 = 84.0;
+        ui.horizontal(|ui| {
+            let height = ui.spacing().interact_size.y;
+            ui.add_enabled_ui(enabled, |ui| {
+                ui.add_sized([LABEL, height], egui::Label::new(self.label).halign(egui::Align::LEFT));
+                let mut text = path.to_owned();
+                let width = (ui.available_width() - BUTTON).max(120.0);
+                let response =
+                    ui.add_sized([width, height], TextEdit::singleline(&mut text).hint_text(self.hint));
+                let label = self.label;
+                response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::TextInput, enabled, label));
+                if response.changed() {
+                    actions.push(edit(text));
+                }
+                let name = format!("Browse for the {}…", label.to_lowercase());
+                let button = ui.button("Browse…");
+                button.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, enabled, &name));
+                if button.clicked() {
+                    actions.push(TrainAction::Browse(self.kind));
+                }
+            });
+        });
     }
 }
 
@@ -259,6 +258,11 @@ fn probes_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
         let mut follow = training.follow;
         if ui.checkbox(&mut follow, "Follow").on_hover_text("Show each new look as it comes").changed() {
             actions.push(TrainAction::Follow(follow));
+        }
+        let take = ui.button("Take the sample");
+        if take.on_hover_text("Puts its images and question in the window; undo brings yours back").clicked()
+        {
+            actions.push(TrainAction::TakeProbe);
         }
     });
 }

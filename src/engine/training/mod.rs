@@ -172,6 +172,8 @@ struct Running {
     fingerprint: String,
     best: Option<f64>,
     last_loss: Option<f64>,
+    /// What is looked at, decoded once: every look is at the same pictures.
+    probe: Option<Sample>,
 }
 
 impl Running {
@@ -183,7 +185,7 @@ impl Running {
     ) -> Result<Self> {
         let fingerprint = folder::fingerprint(&opened.recipe, &opened.data_hash);
         let trainer = opened.trainer()?;
-        let mut run = Self { opened, trainer, fingerprint, best: None, last_loss: None };
+        let mut run = Self { opened, trainer, fingerprint, best: None, last_loss: None, probe: None };
         let before = if resume { run.go_on(folder)? } else { (Vec::new(), Vec::new()) };
         if !resume {
             folder.describe(&run.opened, &run.trainer)?;
@@ -239,7 +241,7 @@ impl Running {
             let due = probe_every > 0
                 && (step.step == 1 || step.step.is_multiple_of(probe_every) || step.ends_stage);
             if due && watch.wants_probes() {
-                self.probe(&step, mask, &compute, watch)?;
+                self.look(&step, mask, &compute, watch)?;
             }
             if step.ends_epoch || step.step.is_multiple_of(self.opened.recipe.save_every) {
                 self.save_state(folder)?;
@@ -292,16 +294,19 @@ impl Running {
     }
 
     /// Looks at the first validation sample, or the first of all, with every latent's row.
-    fn probe(
-        &self,
+    fn look(
+        &mut self,
         step: &Step,
         mask: MaskKind,
         compute: &Compute<'_>,
         watch: &dyn TrainWatch,
     ) -> Result<()> {
-        let first = self.opened.validation.first().or_else(|| self.trainer.examples().records().first());
-        let Some(record) = first else { return Ok(()) };
-        let sample = self.opened.asked(&record.sample()?);
+        if self.probe.is_none() {
+            let first = self.opened.validation.first().or_else(|| self.trainer.examples().records().first());
+            let Some(record) = first else { return Ok(()) };
+            self.probe = Some(self.opened.asked(&record.sample()?));
+        }
+        let Some(sample) = self.probe.clone() else { return Ok(()) };
         let capture = Capture { attention: AttentionRows::LatentsAndAnswer, ..Capture::default() };
         let settings = self.opened.settings(mask, self.opened.longest_answer, capture);
         let model = self.trainer.model().detached()?;
