@@ -11,8 +11,8 @@ pub enum Error {
     #[error("{what} is missing ({})", path.display())]
     Missing { what: String, path: PathBuf },
     /// The operating system would not read or write a file.
-    #[error("cannot {action}: {source} ({})", path.display())]
-    Io { action: &'static str, path: PathBuf, source: std::io::Error },
+    #[error("cannot {action}: {cause} ({})", path.display())]
+    Io { action: &'static str, path: PathBuf, cause: std::io::Error },
     /// A file holds something other than its format.
     #[error("{what}: {problem} ({})", path.display())]
     Format { what: String, problem: String, path: PathBuf },
@@ -59,8 +59,8 @@ impl Error {
     }
 
     /// A failed file operation.
-    pub fn io(action: &'static str, path: impl AsRef<Path>, source: std::io::Error) -> Self {
-        Self::Io { action, path: path.as_ref().to_owned(), source }
+    pub fn io(action: &'static str, path: impl AsRef<Path>, cause: std::io::Error) -> Self {
+        Self::Io { action, path: path.as_ref().to_owned(), cause }
     }
 
     /// True where the user stopped the job, so that it is not shown as a failure.

@@ -16,8 +16,8 @@ pub struct TasksArgs {
     #[arg(value_name = "NAME", value_parser = parse_tasks, long_help = long_help())]
     tasks: Tasks,
     /// Samples of each task: a tenth each goes into validation and test
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    count: u32,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), required_unless_present = "split")]
+    count: Option<u32>,
     /// Samples of each task for train, validation and test, instead of the shares
     #[arg(long, value_name = "N,N,N", value_parser = parse_split)]
     split: Option<Counts>,
@@ -78,7 +78,7 @@ struct FileReport {
 pub fn run(args: &TasksArgs) -> anyhow::Result<()> {
     let order = Order {
         tasks: args.tasks.0.clone(),
-        counts: args.split.unwrap_or_else(|| Counts::shared_out(args.count as usize)),
+        counts: args.split.unwrap_or_else(|| Counts::shared_out(args.count.unwrap_or(0) as usize)),
         seed: args.seed,
         side: args.side,
         images: args.images.clone(),
@@ -110,7 +110,7 @@ fn write_sheet(args: &TasksArgs, order: Order, path: &std::path::Path) -> anyhow
         }
         None => Photos::Scenes,
     };
-    let count = args.count as usize;
+    let count = args.count.map_or(order.counts.0[0], |count| count as usize);
     let order = Order { counts: Counts([count, 0, 0]), ..order };
     let columns = if matches!(task, Task::Counting | Task::ObjectLocalization | Task::RelativeReflectance) {
         5

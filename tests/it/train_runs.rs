@@ -269,6 +269,10 @@ fn what_cannot_be_trained_is_said_in_a_sentence() {
     let nothing = place.train("nothing", &["--resume"]).output().unwrap();
     assert!(String::from_utf8_lossy(&nothing.stderr).contains("recipe.toml of a run to resume is missing"));
 
+    // A folder that cannot be made, said once.
+    let inside_a_file = place.problem("data/train.jsonl/run", &good);
+    assert_eq!(inside_a_file.matches("os error").count(), 1, "{inside_a_file}");
+
     place.done("run", &good);
     assert!(place.problem("run", &good).contains("found a run; --resume goes on with it"));
     let other = place.recipe("variant = \"livr\"\nseed = 9", &format!("{SHORT}[[stages]]\nepochs = 1\n"));
