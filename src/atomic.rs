@@ -5,6 +5,22 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
+/// How the names of files begin that are not whole yet.
+const PART: &str = ".livr-part-";
+
+/// Removes what a program that was killed while it wrote left in a folder of its own. Not for folders that another may
+/// be writing to.
+pub fn clear_parts(folder: &Path) -> Result<()> {
+    let failed = |e| Error::io("look into the folder", folder, e);
+    for entry in std::fs::read_dir(folder).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        if path.is_file() && path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PART)) {
+            std::fs::remove_file(&path).map_err(|e| Error::io("remove", &path, e))?;
+        }
+    }
+    Ok(())
+}
+
 /// Will [`write`] be able to? For before the work whose result it is.
 pub fn check(path: &Path) -> Result<()> {
     if path.is_dir() {
@@ -61,6 +77,7 @@ pub fn write(path: &Path, content: impl FnOnce(&mut dyn Write) -> std::io::Resul
     let target = target_of(path)?;
     let dir = folder_of(&target);
     let mut builder = tempfile::Builder::new();
+    builder.prefix(PART);
     // Not the private mode of temporary files: what the user's umask leaves, as for any file.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));

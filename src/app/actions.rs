@@ -12,7 +12,7 @@ use crate::engine::protocol::Source;
 use crate::render::blend::OverlayStyle;
 use crate::settings::{LatentChoice, MaskKind, PixelBudget, Published};
 
-/// One wish; each kind has a handler of its own in [`super::handle`].
+/// One wish; each kind has a handler of its own in `handle`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
     /// Changes what is asked and how.

@@ -1,8 +1,9 @@
 //! `livr eval`: accuracy and predictions over a data set; goes on where it was stopped.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,7 @@ use crate::data::record::Record;
 use crate::data::sample::Sample;
 use crate::engine::evaluate::{Accuracy, Prediction, evaluate};
 use crate::engine::models::Models;
+use crate::engine::protocol::ModelId;
 use crate::error::{Error, Result};
 use crate::memory;
 use crate::model::compute::Compute;
@@ -70,7 +72,7 @@ fn parse_shard(text: &str) -> Result<(usize, usize), String> {
 struct Report {
     #[serde(flatten)]
     all: Accuracy,
-    tasks: std::collections::BTreeMap<String, Accuracy>,
+    tasks: BTreeMap<String, Accuracy>,
     predictions: Vec<Prediction>,
     settings: Settings,
     model: String,
@@ -80,12 +82,14 @@ struct Report {
     seconds: f64,
 }
 
-/// The first line of what a stopped run left.
+/// The first line of what a stopped run left: all that its predictions depend on.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Heading {
-    model: String,
-    adapter: Option<String>,
-    data: PathBuf,
+    model: ModelId,
+    /// What the folders of base and adapter were like.
+    fingerprints: (u64, Option<u64>),
+    /// Length and last change of the data file.
+    data: (PathBuf, u64, Option<SystemTime>),
     settings: Settings,
 }
 
@@ -106,15 +110,16 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<()> {
         decoding,
         capture: Capture::default(),
     };
+    let session = models.session(&id).expect("opened above");
+    let file = std::fs::metadata(&args.data).map_err(|e| Error::io("read the data file", &args.data, e))?;
     let heading = Heading {
-        model: info.name.clone(),
-        adapter: info.adapter.clone(),
-        data: std::path::absolute(&args.data)?,
+        model: id,
+        fingerprints: (session.base().fingerprint(), session.adapter_fingerprint()),
+        data: (std::path::absolute(&args.data)?, file.len(), file.modified().ok()),
         settings: settings.clone(),
     };
     let mut journal = Journal::open(&args.out, &heading)?;
     let left: Vec<&Record> = records.iter().filter(|record| !journal.has(&record.id)).collect();
-    let session = models.session(&id).expect("opened above");
     let compute = Compute::observed(&terminal);
     let mut answering =
         |samples: &[&Sample]| session.run_many(samples, &settings, memory::free_bytes(), &compute);
@@ -171,7 +176,7 @@ fn chosen(args: &EvalArgs) -> Result<Vec<Record>> {
 struct Journal {
     path: PathBuf,
     file: std::fs::File,
-    predictions: std::collections::BTreeMap<String, Prediction>,
+    predictions: BTreeMap<String, Prediction>,
 }
 
 impl Journal {
@@ -183,7 +188,7 @@ impl Journal {
         let text = std::fs::read_to_string(&path).unwrap_or_default();
         let mut lines = text.lines();
         let same = lines.next().and_then(|first| serde_json::from_str::<Heading>(first).ok());
-        let mut predictions = std::collections::BTreeMap::new();
+        let mut predictions = BTreeMap::new();
         if same.as_ref() == Some(heading) {
             // The last line may have been cut off.
             let whole = lines.filter_map(|line| serde_json::from_str::<Prediction>(line).ok());
@@ -192,13 +197,15 @@ impl Journal {
                 note(&format!("going on after {} samples ({})", predictions.len(), path.display()));
             }
         }
-        let mut file = std::fs::File::create(&path).map_err(failed)?;
-        let first = serde_json::to_string(heading).expect("plain data serialises");
-        writeln!(file, "{first}").map_err(failed)?;
-        let mut journal = Self { path: path.clone(), file, predictions: std::collections::BTreeMap::new() };
-        let kept: Vec<Prediction> = predictions.into_values().collect();
-        journal.add(&kept)?;
-        Ok(journal)
+        // What is kept is written anew beside it first: a stop here loses nothing.
+        let mut kept = serde_json::to_string(heading).expect("plain data serialises") + "\n";
+        for prediction in predictions.values() {
+            kept += &serde_json::to_string(prediction).expect("plain data serialises");
+            kept.push('\n');
+        }
+        atomic::write(&path, |out| out.write_all(kept.as_bytes()))?;
+        let file = std::fs::OpenOptions::new().append(true).open(&path).map_err(failed)?;
+        Ok(Self { path, file, predictions })
     }
 
     fn has(&self, id: &str) -> bool {

@@ -11,6 +11,7 @@ use crate::ops::dropout::dropout;
 use crate::ops::elementwise::add;
 use crate::ops::linear::{linear, low_rank};
 use crate::ops::weight::Weight;
+use crate::random;
 
 /// A low-rank update in its own precision; the layer's input is cast to it, its output back.
 #[derive(Debug, Clone)]
@@ -150,11 +151,8 @@ impl Linear {
         Ok(y.to_dtype(base.dtype())?)
     }
 
-    /// A key of its own for this layer's rows from `start` on (FNV-1a over the name).
+    /// A key of its own for this layer's rows from `start` on.
     fn key(&self, key: u64, start: usize) -> u64 {
-        let bytes = self.name.bytes().chain((start as u64).to_le_bytes());
-        bytes.fold(key ^ 0xcbf2_9ce4_8422_2325, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
-        })
+        random::key(random::key_of_name(key, &self.name), &[start as u64])
     }
 }

@@ -6,11 +6,13 @@
 use std::cell::{Cell, RefCell};
 
 use candle_core::{DType, Device, Tensor, Var};
+use rand::RngExt;
 
 use crate::checkpoint::source::WeightSource;
 use crate::error::{Error, Result};
 use crate::ops::weight::{Precision, Weight};
 use crate::progress::{Observer, Phase, Progress};
+use crate::random::stream_of_name;
 
 /// Tensors by name, at one element type, on one device.
 pub struct Loader<'a> {
@@ -190,8 +192,13 @@ impl WeightSource for Variables<'_> {
     }
 }
 
-/// Random weights of the right scale, for benchmarks.
-pub struct Random;
+/// Weights of nothing learned, for benchmarks and to begin training with. Each is a function of the seed and its name:
+/// norms one, other vectors zero, embeddings small, matrices of unit gain, those back into the residual stream less
+/// (Radford et al. 2019).
+pub struct Random {
+    /// Decides all of them.
+    pub seed: u64,
+}
 
 impl WeightSource for Random {
     /// Nothing that a model can do without.
@@ -207,14 +214,24 @@ impl WeightSource for Random {
         Ok(())
     }
 
-    fn read(&self, _name: &str, shape: &[usize], dtype: DType, device: &Device) -> Result<Tensor> {
-        let fan_in: usize = shape.iter().skip(1).product();
-        let scale = 1.0 / (fan_in as f64).sqrt();
-        Ok(if shape.len() == 1 {
-            Tensor::ones(shape, dtype, device)?
-        } else {
-            Tensor::rand(-scale as f32, scale as f32, shape, device)?.to_dtype(dtype)?
-        })
+    fn read(&self, name: &str, shape: &[usize], dtype: DType, device: &Device) -> Result<Tensor> {
+        let [_, inner @ ..] = shape else { return Ok(Tensor::zeros(shape, dtype, device)?) };
+        if inner.is_empty() {
+            let is_norm = name.contains("norm") && name.ends_with("weight");
+            let fill = if is_norm { Tensor::ones } else { Tensor::zeros };
+            return Ok(fill(shape, dtype, device)?);
+        }
+        let unit = 1.0 / (inner.iter().product::<usize>() as f32).sqrt();
+        let deviation = match name {
+            _ if name.ends_with("embed_tokens.weight") || name.ends_with("pos_embed.weight") => 0.02,
+            _ if name.ends_with("o_proj.weight") || name.ends_with("down_proj.weight") => 0.3 * unit,
+            _ => unit,
+        };
+        // Uniform of the same deviation: no tails.
+        let bound = deviation * 3f32.sqrt();
+        let mut rng = stream_of_name(self.seed, name);
+        let values: Vec<f32> = (0..shape.iter().product()).map(|_| rng.random_range(-bound..bound)).collect();
+        Ok(Tensor::from_vec(values, shape, device)?.to_dtype(dtype)?)
     }
 
     fn size_bytes(&self) -> usize {

@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use super::element::Element;
 use super::host::{for_element, slice};
 use crate::error::Result;
+use crate::random::{GOLDEN, mix};
 
 /// x: any shape -> the same, each value 0 with probability `p`, else divided by 1 - p.
 pub fn dropout(x: &Tensor, p: f32, key: u64) -> Result<Tensor> {
@@ -42,12 +43,9 @@ impl Keep {
         Self { key, dropped: (f64::from(p) * 65_536.0).round() as u64, scale: 1.0 / (1.0 - p) }
     }
 
-    /// Sixteen random bits for each of four places at once (the finaliser of `SplitMix64`).
+    /// Sixteen random bits for each of four places at once.
     fn bits(self, four: usize) -> u64 {
-        let z = self.key.wrapping_add((four as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        mix(self.key.wrapping_add((four as u64).wrapping_mul(GOLDEN)))
     }
 
     fn of_bits(self, bits: u64, place: usize) -> f32 {

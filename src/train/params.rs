@@ -1,8 +1,7 @@
 //! The values that are trained, put on a model.
 
 use candle_core::{DType, Device, Tensor, Var};
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
+use rand::RngExt;
 
 use super::recipe::{Recipe, Updates};
 use crate::checkpoint::adapter::{Adapter, LoraPair};
@@ -10,6 +9,7 @@ use crate::checkpoint::latent_rows::LatentRows;
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::model::parts::Part;
+use crate::random::stream_of_name;
 
 /// One of them.
 #[derive(Debug, Clone)]
@@ -44,26 +44,16 @@ pub struct Trained {
     latents: Option<LatentValue>,
 }
 
-/// A stream of random numbers for a name.
-fn stream(seed: u64, name: &str) -> ChaCha8Rng {
-    let hash = name.bytes().fold(seed ^ 0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
-    });
-    ChaCha8Rng::seed_from_u64(hash)
-}
-
 /// Uniform within ± `bound`.
 fn uniform(seed: u64, name: &str, shape: (usize, usize), bound: f64) -> Result<Tensor> {
-    use rand::RngExt;
-    let mut rng = stream(seed, name);
+    let mut rng = stream_of_name(seed, name);
     let values = (0..shape.0 * shape.1).map(|_| rng.random_range(-bound..bound) as f32).collect();
     Ok(Tensor::from_vec(values, shape, &Device::Cpu)?)
 }
 
 /// Normal with mean 0 (Box and Muller 1958).
 pub(super) fn normal(seed: u64, name: &str, count: usize, deviation: f64) -> Vec<f32> {
-    use rand::RngExt;
-    let mut rng = stream(seed, name);
+    let mut rng = stream_of_name(seed, name);
     (0..count)
         .map(|_| {
             let (u, v): (f64, f64) = (1.0 - rng.random::<f64>(), rng.random());

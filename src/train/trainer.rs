@@ -4,9 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use candle_core::Tensor;
-use rand::SeedableRng;
 use rand::seq::SliceRandom;
-use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use super::adamw::{AdamW, clip};
@@ -18,6 +16,7 @@ use super::schedule::{Schedule, steps_per_epoch};
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::model::compute::Compute;
+use crate::random::{key, stream};
 
 /// Which step is next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -214,9 +213,8 @@ impl Trainer {
         if self.order.1 == pass {
             return;
         }
-        let key = self.recipe.seed ^ ((pass[0] as u64 + 1) << 48) ^ ((pass[1] as u64 + 1) << 24);
         let mut order: Vec<usize> = (0..self.examples.len()).collect();
-        order.shuffle(&mut ChaCha8Rng::seed_from_u64(key));
+        order.shuffle(&mut stream(self.recipe.seed, &pass.map(|number| number as u64)));
         self.order = (order, pass);
     }
 
@@ -235,8 +233,8 @@ impl Trainer {
             let each = chosen.iter().map(|i| self.examples.get(*i, &self.model, compute));
             let examples = each.collect::<Result<Vec<Arc<Example>>>>()?;
             tokens += examples.iter().map(|example| example.ids.len()).sum::<usize>();
-            let key = self.recipe.seed ^ ((self.position.overall as u64) << 16) ^ ((batch as u64) << 56);
-            let compute = Compute { dropout: Some(key.wrapping_mul(0x9e37_79b9_7f4a_7c15)), ..*compute };
+            let key = key(self.recipe.seed, &[self.position.overall as u64, batch as u64]);
+            let compute = Compute { dropout: Some(key), ..*compute };
             let part = losses(&self.model, &examples, stage.mask.rule(), &compute)?;
             let part = (part.sum_all()? / all_targets as f64)?;
             loss += f64::from(part.to_scalar::<f32>()?);

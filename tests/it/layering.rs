@@ -4,7 +4,7 @@ use std::path::Path;
 
 /// The layers from the ground up: a module may use those of earlier lines, and what its own line adds.
 const LAYERS: &[(&[&str], &[&str])] = &[
-    (&["units", "array", "memory"], &[]),
+    (&["units", "array", "memory", "random"], &[]),
     (&["error", "settings"], &["units"]),
     (&["progress", "atomic"], &["error"]),
     (&["trace", "sandbox"], &[]),

@@ -7,6 +7,7 @@ mod bad_input;
 mod cli;
 mod common;
 mod datasets;
+mod eval;
 mod half;
 mod kernels;
 mod layering;

@@ -1,5 +1,6 @@
 //! What is drawn on: tiny-skia's pixels, with the few ways this project draws.
 
+use crate::random::Stream;
 use image::RgbImage;
 use rand::RngExt;
 use tiny_skia::{
@@ -7,7 +8,6 @@ use tiny_skia::{
     SpreadMode, Stroke, Transform,
 };
 
-use super::Stream;
 use super::color::Rgb;
 use super::noise::Noise;
 

@@ -1,8 +1,7 @@
 //! Colours of drawn things: hue, saturation and value, since that is how they vary.
 
+use crate::random::Stream;
 use rand::RngExt;
-
-use super::Stream;
 
 /// Red, green and blue from 0 to 1, as displayed.
 #[derive(Debug, Clone, Copy, PartialEq)]

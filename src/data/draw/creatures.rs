@@ -1,9 +1,9 @@
 //! Creatures and vehicles with key points: two of one class differ in shape, colour and pose, and agree in what
 //! their points are called.
 
+use crate::random::Stream;
 use rand::RngExt;
 
-use super::Stream;
 use super::color::{Rgb, hsv, vivid};
 use super::sprite::Sprite;
 

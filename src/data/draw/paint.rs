@@ -1,10 +1,10 @@
 //! Styles of painting, applied to any picture.
 
+use crate::random::Stream;
 use image::RgbImage;
 use rand::RngExt;
 use tiny_skia::PathBuilder;
 
-use super::Stream;
 use super::canvas::Canvas;
 use super::color::Rgb;
 use super::noise::Noise;

@@ -1,9 +1,9 @@
 //! Places to photograph: what stands in for photographs where the user gives none.
 
+use crate::random::Stream;
 use image::RgbImage;
 use rand::RngExt;
 
-use super::Stream;
 use super::canvas::Canvas;
 use super::color::{Rgb, hsv, muted, vivid};
 use super::noise::Noise;

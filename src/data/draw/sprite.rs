@@ -1,9 +1,9 @@
 //! A drawn thing: filled outlines in its own units, with named points that move along with it.
 
+use crate::random::Stream;
 use rand::RngExt;
 use tiny_skia::{Path, PathBuilder, Rect, Transform};
 
-use super::Stream;
 use super::canvas::Canvas;
 use super::color::Rgb;
 

@@ -1,8 +1,8 @@
 //! Surfaces to put things on.
 
+use crate::random::Stream;
 use rand::RngExt;
 
-use super::Stream;
 use super::canvas::Canvas;
 use super::color::{Rgb, muted};
 use super::noise::Noise;

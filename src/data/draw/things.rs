@@ -1,9 +1,9 @@
 //! Things to count and to find.
 
+use crate::random::Stream;
 use rand::RngExt;
 use rand::seq::SliceRandom;
 
-use super::Stream;
 use super::color::{Rgb, hsv, vivid};
 use super::sprite::{Sprite, wavering};
 

@@ -1,9 +1,9 @@
 //! Tools by what is done with them. Tools of one action look unlike each other, yet each has the same five
 //! functional points.
 
+use crate::random::Stream;
 use rand::RngExt;
 
-use super::Stream;
 use super::color::{Rgb, hsv, vivid};
 use super::sprite::Sprite;
 

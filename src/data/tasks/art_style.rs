@@ -1,9 +1,9 @@
 //! Which picture is painted in the same style? Two styles for the two candidates; the reference gets that of the
 //! right one.
 
+use crate::random::Stream;
 use rand::seq::SliceRandom;
 
-use super::super::draw::Stream;
 use super::super::draw::paint::Style;
 use super::{Example, World, offered};
 use crate::error::Result;

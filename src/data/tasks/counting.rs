@@ -1,11 +1,12 @@
 //! How many of a thing are there? Things of three kinds, always about as many in all, so that neither how full the
 //! picture is nor what is asked for says how many there are.
 
+use crate::random::Stream;
 use rand::RngExt;
 use rand::seq::SliceRandom;
 
 use super::super::draw::texture::Texture;
-use super::super::draw::{Stream, canvas, things};
+use super::super::draw::{canvas, things};
 use super::{Example, World, distance};
 
 /// Fewest and most of the thing that is asked for.

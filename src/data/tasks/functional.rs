@@ -1,10 +1,10 @@
 //! Which point does the same in another tool? Two tools of one action, unlike in shape, with five functional points
 //! each.
 
+use crate::random::Stream;
 use rand::RngExt;
 use rand::seq::SliceRandom;
 
-use super::super::draw::Stream;
 use super::super::draw::tools::ACTIONS;
 use super::semantic::{marked_pair, place};
 use super::{Example, World, offered};

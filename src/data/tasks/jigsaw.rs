@@ -4,11 +4,11 @@
 //! The two pieces are chosen first, side by side somewhere in the photograph; then the canvas is laid where the
 //! right one is its bottom right quadrant. So neither place nor content of a piece says which it is.
 
+use crate::random::Stream;
 use image::RgbImage;
 use image::imageops::crop_imm;
 use rand::RngExt;
 
-use super::super::draw::Stream;
 use super::{Example, World, offered};
 use crate::error::Result;
 

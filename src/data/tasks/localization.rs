@@ -1,11 +1,12 @@
 //! Which box fits a thing? Two overlapping boxes are chosen, alike in size and place; then the thing is drawn to fit
 //! one of them.
 
+use crate::random::Stream;
 use rand::RngExt;
 
 use super::super::draw::marks::Mark;
 use super::super::draw::texture::Texture;
-use super::super::draw::{Stream, canvas, things};
+use super::super::draw::{canvas, things};
 use super::{Example, World, offered};
 
 /// Share of the image a box takes.

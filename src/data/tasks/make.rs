@@ -1,5 +1,6 @@
 //! Makes a data set: JSONL and PNG, the same bytes for the same seed on any number of threads.
 
+use crate::random::stream;
 use std::path::{Path, PathBuf};
 
 use image::RgbImage;
@@ -7,9 +8,9 @@ use rand::seq::SliceRandom;
 use rayon::prelude::*;
 
 use super::super::dataset;
-use super::super::draw::stream;
 use super::super::record::{ImageSource, Record, letters};
 use super::{Example, Photos, Split, Task, World};
+use crate::atomic;
 use crate::error::{Error, Result};
 use crate::progress::{Observer, Phase, Progress};
 
@@ -151,7 +152,9 @@ pub fn make(order: &Order, folder: &Path, observer: &dyn Observer) -> Result<Mad
         }
         if !records.is_empty() {
             let path = folder.join(format!("{}.jsonl", split.name()));
-            write_whole(&path, dataset::write(&records, folder).as_bytes())?;
+            let lines = dataset::write(&records, folder);
+            // Last: images count once a data file names them.
+            atomic::write(&path, |out| out.write_all(lines.as_bytes()))?;
             files.push((path, records.len()));
         }
     }
@@ -166,7 +169,7 @@ fn write(task: Task, split: Split, index: usize, example: Example, folder: &Path
     let mut images = Vec::new();
     for (i, image) in example.marked().iter().enumerate() {
         let path = dir.join(format!("{index:06}-{}.png", i + 1));
-        write_whole(&path, &png(image))?;
+        std::fs::write(&path, png(image)).map_err(|e| Error::io("write the image", &path, e))?;
         images.push(ImageSource::File(path));
     }
     Ok(Record {
@@ -193,15 +196,4 @@ fn png(image: &RgbImage) -> Vec<u8> {
         .write_image(image, image.width(), image.height(), image::ExtendedColorType::Rgb8)
         .expect("memory takes it");
     bytes
-}
-
-/// A file that is there whole or not at all, since nothing reads it before its name is there.
-fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let part = path.with_extension("part");
-    let written = std::fs::write(&part, bytes).and_then(|()| std::fs::rename(&part, path));
-    written.map_err(|e| {
-        // What is left of it helps nobody; if it cannot go either, the folder says so itself.
-        let _gone = std::fs::remove_file(&part);
-        Error::io("write", path, e)
-    })
 }

@@ -16,11 +16,11 @@ mod sheet;
 mod similarity;
 mod visual;
 
+use crate::random::Stream;
 use std::str::FromStr;
 
 use image::RgbImage;
 
-use super::draw::Stream;
 use super::draw::marks::{self, Mark};
 use super::record::letters;
 use crate::error::Result as Checked;

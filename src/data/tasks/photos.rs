@@ -1,12 +1,13 @@
 //! Where pictures without labels come from: the user's folder, or scenes drawn in its place.
 
+use crate::random::{Stream, stream};
 use std::path::{Path, PathBuf};
 
 use image::RgbImage;
 use rand::RngExt;
 use rand::seq::SliceRandom;
 
-use super::super::draw::{Stream, scenes, stream, view};
+use super::super::draw::{scenes, view};
 use super::super::picture::Picture;
 use super::Split;
 use crate::error::{Error, Result};

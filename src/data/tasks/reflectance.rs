@@ -1,9 +1,9 @@
 //! Which surface is darker, whatever the light? A wall of patches whose albedo is known, in folds, under a lamp and
 //! cast shadows; two patches compared.
 
+use crate::random::Stream;
 use rand::RngExt;
 
-use super::super::draw::Stream;
 use super::super::draw::canvas::{Canvas, direction};
 use super::super::draw::color::{Rgb, hsv};
 use super::super::draw::marks::Mark;

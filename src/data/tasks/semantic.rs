@@ -1,5 +1,6 @@
 //! Which point is the same part of another of the kind? Two creatures or vehicles of one class, drawn differently.
 
+use crate::random::Stream;
 use rand::RngExt;
 use rand::seq::SliceRandom;
 use tiny_skia::Transform;
@@ -8,7 +9,7 @@ use super::super::draw::creatures::CLASSES;
 use super::super::draw::marks::Mark;
 use super::super::draw::sprite::Sprite;
 use super::super::draw::texture::Texture;
-use super::super::draw::{Stream, canvas, things};
+use super::super::draw::{canvas, things};
 use super::{Example, World, distance, offered};
 
 pub(super) fn example(rng: &mut Stream, answer: usize, world: &World<'_>) -> Example {

@@ -1,9 +1,9 @@
 //! Which picture is more like this one? Two variants of a photograph, alike in kind; the reference is near one of
 //! them.
 
+use crate::random::Stream;
 use rand::RngExt;
 
-use super::super::draw::Stream;
 use super::super::draw::view::{Homography, Light};
 use super::{Example, World, offered};
 use crate::error::Result;

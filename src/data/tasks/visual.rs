@@ -1,13 +1,14 @@
 //! Which point is this one, seen from elsewhere or in another light? Four points of the second image are chosen,
 //! each at something to see; then one of them is found in the first.
 
+use crate::random::Stream;
 use image::RgbImage;
 use rand::RngExt;
 use rand::seq::SliceRandom;
 
+use super::super::draw::canvas;
 use super::super::draw::marks::Mark;
 use super::super::draw::view::{Homography, Light};
-use super::super::draw::{Stream, canvas};
 use super::{Example, World, distance, offered};
 use crate::error::Result;
 

@@ -139,7 +139,8 @@ pub fn forward(args: &Forward) -> Result<Report> {
     };
     for choice in &args.dtypes {
         let precision = device::resolve(*choice, &device, DType::BF16)?;
-        let load = || Model::load(&Loader::new(&Random, precision, &device, &Unobserved), &config);
+        let load =
+            || Model::load(&Loader::new(&Random { seed: 0 }, precision, &device, &Unobserved), &config);
         let (model, weights_secs) = timed(load)?;
         for tokens in &args.tokens {
             measure(args, &model, *tokens, weights_secs, &mut report)?;

@@ -143,7 +143,7 @@ fn recipe(trained: Trained) -> Recipe {
 /// The model, and what of it is trained.
 fn prepare(trained: Trained, config: &ModelConfig, recipe: &Recipe) -> Result<(Model, Values)> {
     let is_trained = |_: &str| trained == Trained::Full;
-    let variables = Variables::new(&Random, &is_trained);
+    let variables = Variables::new(&Random { seed: 0 }, &is_trained);
     let loader = Loader::new(&variables, DType::F32.into(), &Device::Cpu, &Unobserved);
     let mut model = Model::load(&loader, config)?;
     let weights: Vec<(String, Var)> = variables.into_vars();

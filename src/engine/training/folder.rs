@@ -67,6 +67,9 @@ impl RunFolder {
             let found = if is_run { "a run; --resume goes on with it" } else { "files in it" };
             return Err(Error::field(root, "the folder to train into", "a new or empty one", found));
         }
+        if resume {
+            atomic::clear_parts(root)?;
+        }
         let folder = Self { root: root.to_owned(), metrics: None, metrics_bytes: 0 };
         for model in std::iter::once(folder.best()).chain((1..=9).map(|stage| folder.stage(stage))) {
             crate::train::mend_folder(&model)?;

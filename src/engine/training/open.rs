@@ -2,9 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use candle_core::{DType, Device, Tensor, Var};
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
+use candle_core::{DType, Device, Var};
 use sha2::{Digest, Sha256};
 
 use super::super::need::ModelNeed;
@@ -21,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::input::processor::Processor;
 use crate::memory;
 use crate::model::Model;
-use crate::model::loader::{Loader, Variables};
+use crate::model::loader::{Loader, Random, Variables};
 use crate::ops::weight::Precision;
 use crate::progress::Observer;
 use crate::settings::DeviceChoice;
@@ -86,7 +84,7 @@ impl Opened {
             check_room(&recipe, &processor, &config, &folder)?;
         }
         let selects = selects(&recipe);
-        let random = recipe.random_weights.map(|seed| Initial { seed });
+        let random = recipe.random_weights.map(|seed| Random { seed });
         let all: &dyn WeightSource = match (&source, &random) {
             (Some(source), _) => source,
             (None, random) => random.as_ref().expect("weights of a checkpoint, or random ones"),
@@ -261,57 +259,4 @@ pub(super) fn hex(bytes: &[u8]) -> String {
         write!(text, "{byte:02x}").expect("a text takes everything");
         text
     })
-}
-
-/// Weights to begin from nothing with, each a function of the seed and its name: norms one, biases zero, rows of the
-/// embedding and matrices normal as transformers initialises them, projections back into the residual stream smaller
-/// (Radford et al. 2019).
-struct Initial {
-    seed: u64,
-}
-
-impl WeightSource for Initial {
-    fn has(&self, name: &str) -> bool {
-        name != "lm_head.weight"
-    }
-
-    fn has_values(&self) -> bool {
-        true
-    }
-
-    fn expect(&self, _name: &str, _shape: &[usize]) -> Result<()> {
-        Ok(())
-    }
-
-    fn read(&self, name: &str, shape: &[usize], dtype: DType, device: &Device) -> Result<Tensor> {
-        let count: usize = shape.iter().product();
-        let hash = Sha256::digest(format!("{} {name}", self.seed));
-        let mut rng = ChaCha8Rng::from_seed(hash.into());
-        let is_norm = name.contains("norm") && name.ends_with("weight") && shape.len() == 1;
-        let values: Vec<f32> = if is_norm {
-            vec![1.0; count]
-        } else if shape.len() == 1 {
-            vec![0.0; count]
-        } else {
-            let fan_in: usize = shape[1..].iter().product();
-            let back = name.ends_with("o_proj.weight") || name.ends_with("down_proj.weight");
-            let deviation = match name {
-                _ if name.contains("embed") && !name.contains("patch_embed") => 0.02,
-                _ if back => 0.3 / (fan_in as f32).sqrt(),
-                _ => 1.0 / (fan_in as f32).sqrt(),
-            };
-            // Uniform of the same deviation: no tails.
-            let bound = deviation * 3f32.sqrt();
-            (0..count).map(|_| rng.random_range(-bound..bound)).collect()
-        };
-        Ok(Tensor::from_vec(values, shape, device)?.to_dtype(dtype)?)
-    }
-
-    fn size_bytes(&self) -> usize {
-        0
-    }
-
-    fn size_of(&self, _name: &str) -> usize {
-        0
-    }
 }

@@ -1,0 +1,140 @@
+//! `livr eval`: the same result in shares, and after a stop; never another model's predictions.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use livr_explorer::data::tasks::{Counts, Order, Task, make};
+use livr_explorer::progress::Unobserved;
+use serde_json::Value;
+
+use crate::common::fixture;
+
+const COUNT: usize = 60;
+
+struct Place {
+    dir: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let order = Order {
+            tasks: vec![Task::ObjectLocalization],
+            counts: Counts([COUNT, 0, 0]),
+            seed: 3,
+            side: 64,
+            images: None,
+        };
+        make(&order, &dir.path().join("data"), &Unobserved).unwrap();
+        // Two adapters in folders of one name.
+        for (place, from) in [("a", "adapter"), ("b", "adapter")] {
+            let to = dir.path().join(place).join("adapter");
+            std::fs::create_dir_all(&to).unwrap();
+            for entry in std::fs::read_dir(fixture("qwen3_vl").join(from)).unwrap() {
+                let path = entry.unwrap().path();
+                std::fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
+            }
+        }
+        Self { dir }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn eval(&self, adapter: &str, out: &str, more: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_livr"));
+        command.arg("eval").arg("--data").arg(self.path("data/train.jsonl"));
+        command.arg("--out").arg(self.path(out)).args(["--batch", "1"]).args(more);
+        command.arg("--model").arg(fixture("qwen3_vl/model"));
+        command.arg("--adapter").arg(self.path(adapter).join("adapter"));
+        command
+    }
+
+    fn done(&self, adapter: &str, out: &str, more: &[&str]) -> (Value, String) {
+        let output = self.eval(adapter, out, more).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{said}");
+        (read(&self.path(out)), said)
+    }
+
+    /// Starts a run and kills it once it has answered a few samples.
+    fn killed(&self, adapter: &str, out: &str) {
+        let mut command = self.eval(adapter, out, &[]);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let partial = self.path(&format!("{out}.partial"));
+        let started = Instant::now();
+        while std::fs::read_to_string(&partial).map_or(0, |text| text.lines().count()) < 4 {
+            assert!(started.elapsed() < Duration::from_mins(1), "it never began");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(partial.is_file() && !self.path(out).is_file(), "it was over before it was killed");
+    }
+}
+
+fn read(path: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+#[test]
+fn a_run_that_was_killed_goes_on_to_the_same_result() {
+    let place = Place::new();
+    let (whole, said) = place.done("a", "whole.json", &[]);
+    assert!(!said.contains("going on"));
+    assert_eq!(
+        (whole["samples"].as_u64(), whole["tasks"]["object_localization"]["chance"].as_f64()),
+        (Some(60), Some(0.5))
+    );
+    place.killed("a", "killed.json");
+    let (killed, said) = place.done("a", "killed.json", &[]);
+    assert!(said.contains("going on after"), "{said}");
+    assert_eq!((&killed["predictions"], &killed["accuracy"]), (&whole["predictions"], &whole["accuracy"]));
+    assert!(!place.path("killed.json.partial").exists());
+}
+
+#[test]
+fn what_another_model_or_other_data_left_is_not_gone_on_with() {
+    let place = Place::new();
+    let partial = place.path("out.json.partial");
+    place.killed("a", "out.json");
+    let left = std::fs::read(&partial).unwrap();
+    let again = |adapter: &str, more: &[&str]| {
+        std::fs::write(&partial, &left).unwrap();
+        place.done(adapter, "out.json", more).1
+    };
+    assert!(!again("b", &[]).contains("going on"));
+    assert!(!again("a", &["--mask", "bottleneck"]).contains("going on"));
+    assert!(again("a", &[]).contains("going on"));
+    // The adapter changed in its place.
+    let livr = place.path("a/adapter/livr.json");
+    let text = std::fs::read_to_string(&livr).unwrap().replace("\\n", " ");
+    std::fs::write(&livr, text).unwrap();
+    assert!(!again("a", &[]).contains("going on"));
+}
+
+#[test]
+fn shares_are_the_whole() {
+    let place = Place::new();
+    let (whole, _) = place.done("a", "whole.json", &["--limit", "10"]);
+    let ids = |report: &Value| -> Vec<String> {
+        report["predictions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|p| p["id"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(ids(&whole).len(), 10);
+    let mut shares = Vec::new();
+    for share in ["1/3", "2/3", "3/3"] {
+        shares.extend(ids(&place.done("a", "share.json", &["--limit", "10", "--shard", share]).0));
+    }
+    shares.sort();
+    assert_eq!(shares, ids(&whole));
+    for wrong in ["0/3", "4/3", "1", "a/b"] {
+        assert_eq!(place.eval("a", "x.json", &["--shard", wrong]).output().unwrap().status.code(), Some(2));
+    }
+}
