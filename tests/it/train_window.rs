@@ -19,10 +19,14 @@ use livr_explorer::train::{Keep, Recipe, Step};
 use crate::window::{apply, first_actions, open, state, tolerant};
 
 fn fake() -> (Window, Script) {
+    fake_of([1000.0, 700.0], egui::Theme::Dark)
+}
+
+fn fake_of(size: [f32; 2], theme: egui::Theme) -> (Window, Script) {
     let (engine, script) = scripted();
     let startup = Startup::new(DeviceChoice::Cpu, DtypeChoice::F32, Vec::new());
     let startup = Startup { engine: Box::new(move |_wake| Box::new(engine)), ..startup };
-    let mut window = open([1000.0, 700.0], egui::Theme::Dark, startup);
+    let mut window = open(size, theme, startup);
     window.run_steps(2);
     (window, script)
 }
@@ -127,6 +131,23 @@ fn a_run_is_shown_as_it_goes() {
     click(&mut window, "Open the model with this adapter");
     let Command::OpenModel(model) = script.orders().last().unwrap().command.clone() else { panic!() };
     assert!(model.adapter.unwrap().path().unwrap().ends_with("run"));
+}
+
+#[test]
+fn in_the_smallest_window_all_of_it_is_there() {
+    let (mut window, script) = fake_of([820.0, 520.0], egui::Theme::Light);
+    click(&mut window, "Light theme");
+    let order = started(&mut window, &script);
+    script.say(order.job, News::TrainingBegun(Box::new(begun())));
+    for number in 1..=40 {
+        script.say(order.job, News::TrainingStepped(step(number)));
+    }
+    script.say(order.job, News::TrainingValidated(Box::new(validation(36, 0.6))));
+    script.say(order.job, News::Failed("training: expected numbers, found a loss of NaN and a gradient of length NaN in step 41 (stage 2, samples counting-train-000001, counting-train-000002)".to_owned()));
+    window.run_steps(3);
+    window.remove_cursor();
+    window.run_steps(2);
+    window.snapshot_options("training_light_small", &tolerant());
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! The training run: what starts it, its curves as it goes, and looks at a sample whose maps evolve.
 
-use egui::{ProgressBar, Slider, TextEdit, Ui};
+use egui::{Slider, TextEdit, Ui};
 use egui_plot::{HLine, Legend, Line, Plot, PlotPoints, Points};
 
+use super::bar_ui;
 use crate::app::actions::{Actions, JobAction, TrainAction};
 use crate::app::keyboard::{does, hint};
 use crate::app::state::{PathKind, State};
@@ -133,7 +134,8 @@ fn progress_ui(ui: &mut Ui, training: &Training) {
     let left = training.secs_left().filter(|left| training.is_running() && *left >= 1.0);
     let left = left.map_or_else(String::new, |left| format!(", about {} left", duration(left)));
     let text = done + &place + &left;
-    ui.add(ProgressBar::new(training.fraction()).text(text));
+    ui.label(text);
+    bar_ui(ui, training.fraction(), ui.available_width());
     if let Some(step) = step {
         let speed = step.examples as f64 / step.secs.max(1e-9);
         ui.weak(format!(
@@ -183,10 +185,11 @@ fn outcome_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
 fn curves_ui(ui: &mut Ui, training: &Training) {
     const HEIGHT: f32 = 170.0;
     let colours = palette(ui.visuals());
+    let total = training.begun.as_ref().map_or(0, |begun| begun.total_steps) as f64;
     ui.columns(2, |columns| {
         let losses: Vec<[f64; 2]> = training.steps.iter().map(|s| [s.step as f64, s.loss]).collect();
         columns[0].label("Loss");
-        plot("loss", HEIGHT).show(&mut columns[0], |plot| {
+        plot("loss", HEIGHT, total).show(&mut columns[0], |plot| {
             plot.line(
                 Line::new("each step", PlotPoints::from(losses.clone()))
                     .color(colours.accent.gamma_multiply(0.45)),
@@ -203,7 +206,7 @@ fn curves_ui(ui: &mut Ui, training: &Training) {
         let found: Vec<[f64; 2]> =
             training.validations.iter().map(|v| [v.step as f64, 100.0 * v.all.accuracy]).collect();
         let chance = training.validations.last().and_then(|v| v.all.chance);
-        plot("accuracy", HEIGHT).include_y(0.0).include_y(100.0).show(&mut columns[1], |plot| {
+        plot("accuracy", HEIGHT, total).include_y(0.0).include_y(100.0).show(&mut columns[1], |plot| {
             plot.line(
                 Line::new("accuracy", PlotPoints::from(found.clone())).color(colours.accent).width(2.0),
             );
@@ -215,9 +218,12 @@ fn curves_ui(ui: &mut Ui, training: &Training) {
     });
 }
 
-fn plot(name: &str, height: f32) -> Plot<'_> {
+/// Over the steps of the whole run.
+fn plot(name: &str, height: f32, total: f64) -> Plot<'_> {
     Plot::new(name)
         .height(height)
+        .include_x(0.0)
+        .include_x(total)
         .legend(Legend::default())
         .allow_scroll(false)
         .allow_drag(false)
