@@ -12,7 +12,7 @@ use crate::data::tasks::{Counts, Order, Photos, Task, make, sheet};
 /// Options of `livr tasks`.
 #[derive(Debug, Args)]
 pub struct TasksArgs {
-    /// all or a task
+    /// all, a task, grounded, or a simpler task
     #[arg(value_name = "NAME", value_parser = parse_tasks, long_help = long_help())]
     tasks: Tasks,
     /// Samples of each task: a tenth each goes into validation and test
@@ -33,6 +33,9 @@ pub struct TasksArgs {
     /// Pixels on a side of an image
     #[arg(long, value_name = "N", default_value_t = 336, value_parser = clap::value_parser!(u32).range(56..=2048))]
     side: u32,
+    /// Write what is true of places of the images too: for pre-training
+    #[arg(long)]
+    grounding: bool,
     /// Write a contact sheet of the first samples to this PNG instead; only for one task
     #[arg(long, value_name = "FILE", conflicts_with = "out")]
     sheet: Option<PathBuf>,
@@ -42,8 +45,12 @@ pub struct TasksArgs {
 }
 
 fn long_help() -> String {
-    let names: Vec<&str> = Task::ALL.iter().map(|task| task.name()).collect();
-    format!("all, or one of {}", names.join(", "))
+    let names = |tasks: &[Task]| tasks.iter().map(|task| task.name()).collect::<Vec<_>>().join(", ");
+    format!(
+        "all, or one of {}; grounded, or one of the simpler tasks for pre-training: {}",
+        names(&Task::ALL),
+        names(&Task::GROUNDED)
+    )
 }
 
 /// The tasks a name stands for.
@@ -51,7 +58,11 @@ fn long_help() -> String {
 struct Tasks(Vec<Task>);
 
 fn parse_tasks(text: &str) -> Result<Tasks, String> {
-    if text == "all" { Ok(Tasks(Task::ALL.to_vec())) } else { text.parse().map(|task| Tasks(vec![task])) }
+    match text {
+        "all" => Ok(Tasks(Task::ALL.to_vec())),
+        "grounded" => Ok(Tasks(Task::GROUNDED.to_vec())),
+        name => name.parse().map(|task| Tasks(vec![task])),
+    }
 }
 
 fn parse_split(text: &str) -> Result<Counts, String> {
@@ -81,6 +92,7 @@ pub fn run(args: &TasksArgs) -> anyhow::Result<()> {
         counts: args.split.unwrap_or_else(|| Counts::shared_out(args.count.unwrap_or(0) as usize)),
         seed: args.seed,
         side: args.side,
+        grounding: args.grounding,
         images: args.images.clone(),
     };
     if let Some(path) = &args.sheet {

@@ -2,6 +2,7 @@
 
 pub mod dataset;
 pub mod draw;
+pub mod grounding;
 mod jpeg;
 pub mod picture;
 pub mod record;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::draw::marks::Mark;
+use super::grounding::Grounding;
 use super::picture::Picture;
 use super::sample::{Sample, choices_in};
 use crate::error::{Error, Result};
@@ -68,6 +69,8 @@ pub struct Record {
     pub marks: Vec<Mark>,
     /// The photograph or scene it was made of.
     pub source: Option<String>,
+    /// What is true of places of its images, where the file says.
+    pub grounding: Grounding,
 }
 
 impl Record {

@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use rayon::prelude::*;
+
+use super::grounded::{Grounded, Groups};
 use super::recipe::{Recipe, Updates, Variant};
 use crate::array::Array;
 use crate::data::dataset;
@@ -12,6 +15,7 @@ use crate::input::processor::Processor;
 use crate::model::Model;
 use crate::model::compute::Compute;
 use crate::model::vision::VisualFeatures;
+use crate::progress::Unobserved;
 use crate::settings::LatentChoice;
 use crate::units::{GridThw, Role, Span};
 
@@ -43,6 +47,8 @@ pub struct Example {
     pub targets: Vec<u32>,
     /// Its images.
     pub seen: Seen,
+    /// What it knows of its visual tokens.
+    pub grounded: Grounded,
 }
 
 impl Example {
@@ -104,6 +110,7 @@ pub struct Examples {
     max_pixels: usize,
     twice: bool,
     trains_vision: bool,
+    groups: Groups,
     /// Tokens of each answer.
     num_targets: Vec<usize>,
     kept: BTreeMap<usize, Arc<Example>>,
@@ -129,6 +136,7 @@ impl Examples {
         };
         Ok(Self {
             num_targets: records.iter().map(tokens).collect::<Result<_>>()?,
+            groups: Groups::of(&records, &recipe.grounding, processor)?,
             processor: processor.clone(),
             latents: if recipe.latents.count > 0 { LatentChoice::Auto } else { LatentChoice::Off },
             max_pixels,
@@ -161,37 +169,54 @@ impl Examples {
         self.num_targets[i]
     }
 
-    /// Example `i`. Its features are made alone, whatever batch asks for it: so they are the same after a resume.
-    pub fn get(&mut self, i: usize, model: &Model, compute: &Compute<'_>) -> Result<Arc<Example>> {
-        if let Some(example) = self.kept.get(&i) {
-            return Ok(example.clone());
-        }
-        let named = |problem: Error| match problem {
-            Error::Request(problem) => Error::Request(format!("sample {:?}: {problem}", self.records[i].id)),
-            other => other,
-        };
-        let example = Arc::new(self.make(i, model, compute).map_err(named)?);
-        let bytes = example.held_bytes();
-        if self.held_bytes + bytes <= self.limit_bytes {
-            self.held_bytes += bytes;
-            self.kept.insert(i, example.clone());
-        }
-        Ok(example)
+    /// The groups of words that are learned.
+    pub fn groups(&self) -> &Groups {
+        &self.groups
     }
 
-    fn make(&self, i: usize, model: &Model, compute: &Compute<'_>) -> Result<Example> {
+    /// These examples. Features of each are made alone, whatever batch asks for it: so they are the same after a
+    /// resume.
+    pub fn get(&mut self, chosen: &[usize], model: &Model, compute: &Compute<'_>) -> Result<Vec<Arc<Example>>> {
+        let missing: Vec<usize> = chosen.iter().copied().filter(|i| !self.kept.contains_key(i)).collect();
+        let prepared = missing.par_iter().map(|i| self.prepare(*i)).collect::<Result<Vec<Example>>>()?;
+        let mut made: BTreeMap<usize, Arc<Example>> = BTreeMap::new();
+        for (i, mut example) in missing.into_iter().zip(prepared) {
+            compute.check()?;
+            if let Seen::Pixels(pixels) = &example.seen
+                && !self.trains_vision
+            {
+                let features = model.encode_images(pixels, &example.grids, compute)?;
+                example.seen = Seen::Features(features.detached());
+            }
+            let example = Arc::new(example);
+            let bytes = example.held_bytes();
+            if self.held_bytes + bytes <= self.limit_bytes {
+                self.held_bytes += bytes;
+                self.kept.insert(i, example.clone());
+            }
+            made.insert(i, example);
+        }
+        Ok(chosen.iter().map(|i| made.get(i).unwrap_or_else(|| &self.kept[i]).clone()).collect())
+    }
+
+    /// Example `i` before the tower.
+    fn prepare(&self, i: usize) -> Result<Example> {
+        self.prepare_unnamed(i).map_err(|problem| match problem {
+            Error::Request(problem) => Error::Request(format!("sample {:?}: {problem}", self.records[i].id)),
+            other => other,
+        })
+    }
+
+    fn prepare_unnamed(&self, i: usize) -> Result<Example> {
         let mut sample = self.records[i].sample()?;
         if self.twice {
             sample.images.extend(sample.images.clone());
         }
-        let input = self.processor.process(&sample, self.latents, self.max_pixels, compute.observer)?;
-        let seen = if input.grids.is_empty() {
-            Seen::Nothing
-        } else if self.trains_vision {
-            Seen::Pixels(input.pixel_values)
-        } else {
-            Seen::Features(model.encode_images(&input.pixel_values, &input.grids, compute)?.detached())
-        };
+        let input = self.processor.process(&sample, self.latents, self.max_pixels, &Unobserved)?;
+        let seen = if input.grids.is_empty() { Seen::Nothing } else { Seen::Pixels(input.pixel_values) };
+        let (record, spans) = (&self.records[i], &input.image_spans);
+        let grounded =
+            Grounded::new(record, &sample, &input.grids, spans, &self.groups, &self.processor)?;
         let targets = self.processor.answer(&self.records[i].target)?;
         let (mut ids, mut roles, mut positions) = (input.input_ids, input.roles, input.positions);
         for (place, id) in targets[..targets.len() - 1].iter().enumerate() {
@@ -214,6 +239,7 @@ impl Examples {
             grids: input.grids,
             targets,
             seen,
+            grounded,
         })
     }
 }

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use candle_core::Tensor;
 
 use super::examples::{Example, Seen};
+use super::grounded::{Groups, pair_loss, tower_loss};
+use super::recipe::{GroundingOptions, Stage};
 use crate::array::Array;
 use crate::error::Result;
 use crate::model::Model;
@@ -26,6 +28,86 @@ pub fn losses(
     model.text.losses(&hidden, &targets, compute)
 }
 
+/// The parts of a loss, as far as they are asked for and the examples have what they need.
+#[derive(Debug, Default)]
+pub struct Parts {
+    /// -log p of every token of every answer, [M].
+    pub answers: Option<Tensor>,
+    /// -log p of the words that the language model says at visual tokens, [N].
+    pub model: Option<Tensor>,
+    /// Of the words that the tower's tokens say: one number.
+    pub tower: Option<Tensor>,
+    /// Of which of the tower's tokens show the same: one number.
+    pub pairs: Option<Tensor>,
+}
+
+/// Those that have a weight.
+pub fn parts(
+    model: &Model,
+    examples: &[Arc<Example>],
+    stage: &Stage,
+    (groups, options): (&Groups, &GroundingOptions),
+    compute: &Compute<'_>,
+) -> Result<Parts> {
+    let weights = stage.weights;
+    let features = features(model, examples, compute)?;
+    let mut parts = Parts::default();
+    let each = || examples.iter().map(|example| &**example);
+    if let Some(features) = &features {
+        if weights.tower > 0.0 {
+            parts.tower = tower_loss(model, features, each(), groups, options.nothing)?;
+        }
+        if weights.pairs > 0.0 {
+            parts.pairs = pair_loss(features, each(), options.sharpness)?;
+        }
+    }
+    if weights.answers > 0.0 || weights.model > 0.0 {
+        let mut asked = Asked::default();
+        let mut start = 0;
+        for example in examples {
+            if weights.answers > 0.0 {
+                asked.answer(example, start);
+            }
+            start += example.ids.len();
+        }
+        let answers = asked.targets.len();
+        let mut start = 0;
+        for example in examples {
+            for (place, id) in example.grounded.model.iter().filter(|_| weights.model > 0.0) {
+                asked.places.push(start + place);
+                asked.targets.push(*id);
+            }
+            start += example.ids.len() as u32;
+        }
+        let count = asked.targets.len();
+        if count > 0 {
+            let hidden = hidden_at(model, examples, stage.mask.rule(), features.as_ref(), &asked.places, compute)?;
+            let losses = model.text.losses(&hidden, &asked.targets, compute)?;
+            let part = |start: usize, end: usize| -> Result<Option<Tensor>> {
+                (end > start).then(|| Ok(losses.narrow(0, start, end - start)?)).transpose()
+            };
+            (parts.answers, parts.model) = (part(0, answers)?, part(answers, count)?);
+        }
+    }
+    Ok(parts)
+}
+
+/// Places of a packed pass, and what is to be said there.
+#[derive(Default)]
+struct Asked {
+    places: Vec<u32>,
+    targets: Vec<u32>,
+}
+
+impl Asked {
+    /// The answer of an example that begins at a place.
+    fn answer(&mut self, example: &Example, start: usize) {
+        let end = start + example.ids.len();
+        self.places.extend((end - example.targets.len()..end).map(|token| token as u32));
+        self.targets.extend_from_slice(&example.targets);
+    }
+}
+
 /// Hidden states after the final norm that predict the answers' tokens, [M, D], and those tokens.
 pub fn hidden(
     model: &Model,
@@ -33,24 +115,39 @@ pub fn hidden(
     rule: MaskRule,
     compute: &Compute<'_>,
 ) -> Result<(Tensor, Vec<u32>)> {
+    let (mut asked, mut start) = (Asked::default(), 0);
+    for example in examples {
+        asked.answer(example, start);
+        start += example.ids.len();
+    }
+    let features = features(model, examples, compute)?;
+    let hidden = hidden_at(model, examples, rule, features.as_ref(), &asked.places, compute)?;
+    Ok((hidden, asked.targets))
+}
+
+/// Hidden states after the final norm at some places of the packed pass, [M, D].
+fn hidden_at(
+    model: &Model,
+    examples: &[Arc<Example>],
+    rule: MaskRule,
+    features: Option<&VisualFeatures>,
+    asked: &[u32],
+    compute: &Compute<'_>,
+) -> Result<Tensor> {
     let (mut ids, mut positions, mut spans) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut asked, mut targets) = (Vec::new(), Vec::new());
     for example in examples {
         let start = ids.len();
         let shifted = |span: &Span| Span { start: start + span.start, end: start + span.end };
         spans.extend(example.image_spans.iter().map(shifted));
         ids.extend_from_slice(&example.ids);
         positions.extend_from_slice(&example.positions);
-        asked.extend((ids.len() - example.targets.len()..ids.len()).map(|token| token as u32));
-        targets.extend_from_slice(&example.targets);
     }
-    let features = features(model, examples, compute)?;
     let places: Vec<u32> = spans.iter().flat_map(|span| span.range()).map(|place| place as u32).collect();
-    let deepstack = features.as_ref().map_or(&[][..], |features| &features.deepstack);
+    let deepstack = features.map_or(&[][..], |features| &features.deepstack);
     // Without features there are no places: a GPU has no tensor of nothing.
     let places = Tensor::new(if deepstack.is_empty() { vec![0] } else { places }, model.device())?;
     let pass = Pass {
-        embeddings: model.embed(&ids, &spans, features.as_ref())?,
+        embeddings: model.embed(&ids, &spans, features)?,
         positions: &positions,
         sequences: examples
             .iter()
@@ -61,8 +158,7 @@ pub fn hidden(
         compute: *compute,
     };
     let hidden = model.text.forward(pass)?;
-    let asked = hidden.index_select(&Tensor::new(asked, model.device())?, 0)?;
-    Ok((asked, targets))
+    Ok(hidden.index_select(&Tensor::new(asked, model.device())?, 0)?)
 }
 
 /// Features of all images of all examples: those that are kept, or those that a tower in training makes now.

@@ -2,6 +2,7 @@
 
 mod adamw;
 mod examples;
+mod grounded;
 mod loss;
 mod params;
 mod recipe;
@@ -13,6 +14,7 @@ mod trainer;
 
 pub use self::adamw::{AdamW, clip};
 pub use self::examples::{Example, Examples, Seen, read_records};
+pub use self::grounded::{Grounded, Groups};
 pub use self::loss::{hidden, losses};
 pub use self::params::{Trained, Value};
 pub use self::recipe::{

@@ -75,6 +75,9 @@ pub struct Recipe {
     /// Begin from random weights of this seed instead of the checkpoint's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub random_weights: Option<u64>,
+    /// Are the random heads of the language model to compare what they read? See [`crate::model::loader::Random`].
+    #[serde(default)]
+    pub comparing_heads: bool,
     /// The way to train.
     pub variant: Variant,
     /// Which values.
@@ -100,6 +103,9 @@ pub struct Recipe {
     /// The low-rank updates.
     #[serde(default)]
     pub lora: Lora,
+    /// What is learned of the words and pairs that samples ground.
+    #[serde(default)]
+    pub grounding: GroundingOptions,
     /// The optimizer.
     #[serde(default)]
     pub optimizer: Optimizer,
@@ -172,6 +178,46 @@ impl Default for LatentOptions {
             separator: "\n".to_owned(),
             deviation: None,
         }
+    }
+}
+
+/// What is learned of the words and pairs that samples ground.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GroundingOptions {
+    /// Groups of words that the tower's tokens say, by the embedding's rows.
+    pub tower: Vec<String>,
+    /// Groups of words that the language model says at the visual tokens.
+    pub model: Vec<String>,
+    /// Weight of places where no word of a group is true.
+    pub nothing: f64,
+    /// Cosines of the tower's tokens are multiplied by this where it is asked which is the same place.
+    pub sharpness: f64,
+}
+
+impl Default for GroundingOptions {
+    fn default() -> Self {
+        Self { tower: Vec::new(), model: Vec::new(), nothing: 0.3, sharpness: 15.0 }
+    }
+}
+
+/// What the parts of a loss count.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Weights {
+    /// Answers.
+    pub answers: f64,
+    /// Words that the language model says at visual tokens.
+    pub model: f64,
+    /// Words that the tower's tokens say.
+    pub tower: f64,
+    /// Which of the tower's tokens show the same.
+    pub pairs: f64,
+}
+
+impl Default for Weights {
+    fn default() -> Self {
+        Self { answers: 1.0, model: 0.0, tower: 0.0, pairs: 0.0 }
     }
 }
 
@@ -255,11 +301,14 @@ pub struct Stage {
     /// A rate of its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub learning_rate: Option<f64>,
+    /// What the parts of the loss count.
+    #[serde(default)]
+    pub weights: Weights,
 }
 
 impl Stage {
     /// So many epochs under a mask.
     pub fn new(mask: MaskKind, epochs: usize) -> Self {
-        Self { mask, epochs, max_steps: None, learning_rate: None }
+        Self { mask, epochs, max_steps: None, learning_rate: None, weights: Weights::default() }
     }
 }

@@ -1,6 +1,5 @@
 //! Steps of training. Who drives them validates, saves and shows in between.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use candle_core::Tensor;
@@ -8,10 +7,10 @@ use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
 use super::adamw::{AdamW, clip};
-use super::examples::{Example, Examples};
-use super::loss::losses;
+use super::examples::Examples;
+use super::loss::{Parts, parts};
 use super::params::Trained;
-use super::recipe::Recipe;
+use super::recipe::{Recipe, Weights};
 use super::schedule::{Schedule, steps_per_epoch};
 use crate::error::{Error, Result};
 use crate::model::Model;
@@ -228,15 +227,16 @@ impl Trainer {
         let all_targets: usize = chosen.iter().map(|i| self.examples.num_targets(*i)).sum();
         let (mut loss, mut tokens) = (0.0, 0);
         let mut sums: Vec<Option<Tensor>> = vec![None; self.trained.values.len()];
+        let num_batches = chosen.len().div_ceil(self.recipe.optimizer.batch_size);
         for (batch, chosen) in chosen.chunks(self.recipe.optimizer.batch_size).enumerate() {
             compute.check()?;
-            let each = chosen.iter().map(|i| self.examples.get(*i, &self.model, compute));
-            let examples = each.collect::<Result<Vec<Arc<Example>>>>()?;
+            let examples = self.examples.get(chosen, &self.model, compute)?;
             tokens += examples.iter().map(|example| example.ids.len()).sum::<usize>();
             let key = key(self.recipe.seed, &[self.position.overall as u64, batch as u64]);
             let compute = Compute { dropout: Some(key), ..*compute };
-            let part = losses(&self.model, &examples, stage.mask.rule(), &compute)?;
-            let part = (part.sum_all()? / all_targets as f64)?;
+            let grounding = (self.examples.groups(), &self.recipe.grounding);
+            let parts = parts(&self.model, &examples, stage, grounding, &compute)?;
+            let Some(part) = weighted(parts, stage.weights, all_targets, num_batches)? else { continue };
             loss += f64::from(part.to_scalar::<f32>()?);
             compute.check()?;
             let grads = part.backward()?;
@@ -256,4 +256,33 @@ impl Trainer {
         let grads = sums.into_iter().zip(&self.trained.values).map(whole).collect::<Result<_>>()?;
         Ok((loss, grads, tokens))
     }
+}
+
+/// What a batch adds to the loss of its step: the mean over the answers' tokens of the whole step, and the means of
+/// the other parts over its batches. None where the batch has nothing to learn from.
+fn weighted(
+    parts: Parts,
+    weights: Weights,
+    all_targets: usize,
+    num_batches: usize,
+) -> Result<Option<Tensor>> {
+    let answers = parts.answers.map(|losses| losses.sum_all()? / all_targets as f64).transpose()?;
+    let model = parts.model.map(|losses| losses.mean_all()).transpose()?;
+    let share = 1.0 / num_batches as f64;
+    let each = [
+        (answers, weights.answers),
+        (model, weights.model * share),
+        (parts.tower, weights.tower * share),
+        (parts.pairs, weights.pairs * share),
+    ];
+    let mut sum: Option<Tensor> = None;
+    for (part, weight) in each {
+        let Some(part) = part else { continue };
+        let part = if weight == 1.0 { part } else { (part * weight)? };
+        sum = Some(match sum {
+            None => part,
+            Some(sum) => (sum + part)?,
+        });
+    }
+    Ok(sum)
 }

@@ -24,6 +24,7 @@ impl Place {
             counts: Counts([COUNT, 0, 0]),
             seed: 3,
             side: 64,
+            grounding: false,
             images: None,
         };
         make(&order, &dir.path().join("data"), &Unobserved).unwrap();

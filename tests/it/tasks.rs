@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use crate::common::fixture;
 
 fn order(tasks: &[Task], counts: [usize; 3], seed: u64) -> Order {
-    Order { tasks: tasks.to_vec(), counts: Counts(counts), seed, side: 56, images: None }
+    Order { tasks: tasks.to_vec(), counts: Counts(counts), seed, side: 56, grounding: false, images: None }
 }
 
 fn made(order: &Order) -> (TempDir, Vec<Record>) {

@@ -23,6 +23,7 @@ impl Place {
             counts: Counts([10, 3, 2]),
             seed: 3,
             side: 64,
+            grounding: false,
             images: None,
         };
         make(&order, &dir.path().join("data"), &Unobserved).unwrap();

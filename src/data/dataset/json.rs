@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::super::draw::marks::Mark;
+use super::super::grounding::Grounding;
 use super::super::record::{ImageSource, Record};
 use super::super::score::letter;
 use crate::error::{Error, Result};
@@ -132,6 +133,15 @@ impl Entry<'_> {
         }
     }
 
+    fn grounding(&self) -> Result<Grounding> {
+        match self.value.get("grounding") {
+            None | Some(Value::Null) => Ok(Grounding::default()),
+            Some(value) => serde_json::from_value(value.clone()).map_err(|_other| {
+                self.wrong("grounding", "words {group: [[[image, x, y], word]]} and pairs of places", value)
+            }),
+        }
+    }
+
     fn livr(&self, index: usize) -> Result<Record> {
         let mut record = Record {
             id: self.id("id", index)?,
@@ -141,6 +151,7 @@ impl Entry<'_> {
             task: self.text_if_any("task")?.unwrap_or_default(),
             object_name: self.text_if_any("object_name")?,
             marks: self.marks()?,
+            grounding: self.grounding()?,
             source: self.text_if_any("source")?,
             ..Record::default()
         };
@@ -228,6 +239,10 @@ impl Entry<'_> {
         if let Some(mark) = record.marks.iter().find(|mark| mark.image >= record.images.len()) {
             let expected = format!("an image below {}", record.images.len());
             return Err(self.wrong("marks", &expected, &Value::from(mark.image)));
+        }
+        if let Some(place) = record.grounding.places().find(|place| place.0 >= record.images.len()) {
+            let expected = format!("an image below {}", record.images.len());
+            return Err(self.wrong("grounding", &expected, &Value::from(place.0)));
         }
         Ok(record)
     }

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::super::draw::marks::Mark;
+use super::super::grounding::Grounding;
 use super::super::record::{ImageSource, Record};
 
 #[derive(Serialize)]
@@ -23,6 +24,8 @@ struct Line<'a> {
     marks: &'a [Mark],
     #[serde(skip_serializing_if = "Option::is_none")]
     source: Option<&'a str>,
+    #[serde(skip_serializing_if = "Grounding::is_empty")]
+    grounding: &'a Grounding,
 }
 
 /// A record as a line, its image files relative to `folder`.
@@ -41,6 +44,7 @@ pub fn line_of(record: &Record, folder: &Path) -> String {
         object_name: record.object_name.as_deref(),
         marks: &record.marks,
         source: record.source.as_deref(),
+        grounding: &record.grounding,
     };
     serde_json::to_string(&line).expect("plain data serialises")
 }

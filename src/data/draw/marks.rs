@@ -55,7 +55,7 @@ pub fn radius(side: f32) -> f32 {
 
 /// Height of capital letters, in pixels.
 fn letter_height(side: f32) -> f32 {
-    (side * 0.05).max(8.0)
+    (side * 0.05).max(11.0)
 }
 
 /// A circle around a point, and its label beside it, on whichever side there is room.

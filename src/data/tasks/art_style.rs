@@ -5,7 +5,8 @@ use crate::random::Stream;
 use rand::seq::SliceRandom;
 
 use super::super::draw::paint::Style;
-use super::{Example, World, offered};
+use super::{Example, World, lattice, offered, yes};
+use crate::data::grounding::Grounding;
 use crate::error::Result;
 
 pub(super) fn example(rng: &mut Stream, answer: usize, world: &World<'_>) -> Result<Example> {
@@ -13,6 +14,7 @@ pub(super) fn example(rng: &mut Stream, answer: usize, world: &World<'_>) -> Res
     styles.shuffle(rng);
     let mut images = Vec::new();
     let mut sources = Vec::new();
+    let mut grounding = Grounding::default();
     let photos = world.photos.pick_several(rng, 3, world.side, world.side)?;
     for ((photo, source), style) in photos.into_iter().zip([styles[answer], styles[0], styles[1]]) {
         let (w, h) = photo.dimensions();
@@ -23,6 +25,12 @@ pub(super) fn example(rng: &mut Stream, answer: usize, world: &World<'_>) -> Res
             world.side,
             world.side,
         );
+        for at in lattice(world.side, world.side) {
+            grounding.word("style", images.len(), at, style.name().replace(' ', ""));
+            if !images.is_empty() {
+                grounding.word("same", images.len(), at, yes(style == styles[answer]));
+            }
+        }
         images.push(style.paint(rng, &square.to_image()));
         sources.push(source);
     }
@@ -31,5 +39,5 @@ pub(super) fn example(rng: &mut Stream, answer: usize, world: &World<'_>) -> Res
         offered(&["the second image", "the third image"])
     );
     sources.dedup();
-    Ok(Example { source: sources.join(", "), ..Example::lettered(images, prompt, answer, 2) })
+    Ok(Example { source: sources.join(", "), grounding, ..Example::lettered(images, prompt, answer, 2) })
 }

@@ -7,7 +7,8 @@ use rand::seq::SliceRandom;
 
 use super::super::draw::texture::Texture;
 use super::super::draw::{canvas, things};
-use super::{Example, World, distance};
+use super::{CELL, Example, World, distance};
+use crate::data::grounding::Grounding;
 
 /// Fewest and most of the thing that is asked for.
 pub(super) const LEAST: usize = 2;
@@ -28,13 +29,15 @@ pub(super) fn example(rng: &mut Stream, answer: usize, world: &World<'_>) -> Exa
     let mut picture = Texture::any(rng).canvas(world.side, world.side);
     let light = canvas::direction(rng);
     let places = places(rng, wanted.len(), side);
-    for (kind, at) in wanted.into_iter().zip(places) {
+    let mut things: Vec<(things::Kind, [f32; 2])> = wanted.into_iter().zip(places).collect();
+    for (kind, at) in &things {
         let size = side * rng.random_range(0.13..0.19);
         let turn = tiny_skia::Transform::from_rotate(rng.random_range(-50.0..50.0));
         let sprite = kind.sprite(rng).transformed(turn).placed(at[0], at[1], size);
         sprite.draw(&mut picture, Some([0.07 * light.0, 0.07 * light.1]));
     }
     picture.develop(rng);
+    let grounding = ground(&mut things);
     Example {
         images: vec![picture.into_image()],
         prompt: format!("How many {} are there in this image?", kinds[0].plural),
@@ -43,11 +46,27 @@ pub(super) fn example(rng: &mut Stream, answer: usize, world: &World<'_>) -> Exa
         object_name: Some(kinds[0].name),
         marks: Vec::new(),
         source: "scene".to_owned(),
+        grounding,
     }
 }
 
+/// What each thing is, and which of its kind it is in the order of reading.
+fn ground(things: &mut [(things::Kind, [f32; 2])]) -> Grounding {
+    let line = |at: [f32; 2]| ((at[1] / CELL) as i32, at[0]);
+    things.sort_by(|a, b| line(a.1).partial_cmp(&line(b.1)).expect("places are numbers"));
+    let mut grounding = Grounding::default();
+    let mut counted = std::collections::BTreeMap::new();
+    for (kind, at) in things {
+        let number = counted.entry(kind.name).or_insert(0);
+        *number += 1;
+        grounding.word("thing", 0, *at, kind.name);
+        grounding.word("number", 0, *at, number.to_string());
+    }
+    grounding
+}
+
 /// Places that may touch but not cover one another: of several tries the one farthest from those taken.
-fn places(rng: &mut Stream, count: usize, side: f32) -> Vec<[f32; 2]> {
+pub(super) fn places(rng: &mut Stream, count: usize, side: f32) -> Vec<[f32; 2]> {
     let mut taken: Vec<[f32; 2]> = Vec::new();
     for _ in 0..count {
         let mut best = ([0.0; 2], -1.0);

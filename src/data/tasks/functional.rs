@@ -6,7 +6,7 @@ use rand::RngExt;
 use rand::seq::SliceRandom;
 
 use super::super::draw::tools::ACTIONS;
-use super::semantic::{marked_pair, place};
+use super::semantic::{ground, marked_pair, place};
 use super::{Example, World, offered};
 
 pub(super) fn example(rng: &mut Stream, answer: usize, world: &World<'_>) -> Example {
@@ -28,5 +28,6 @@ pub(super) fn example(rng: &mut Stream, answer: usize, world: &World<'_>) -> Exa
         offered(&["Point A", "Point B", "Point C", "Point D"])
     );
     let lettered = Example::lettered(images, prompt, answer, 4);
-    Example { marks, object_name: Some(action.name), source: "scene".to_owned(), ..lettered }
+    let grounding = ground(&first, &second, &marks, &lettered.target);
+    Example { marks, object_name: Some(action.name), source: "scene".to_owned(), grounding, ..lettered }
 }

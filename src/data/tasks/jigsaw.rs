@@ -9,7 +9,8 @@ use image::RgbImage;
 use image::imageops::crop_imm;
 use rand::RngExt;
 
-use super::{Example, World, offered};
+use super::{CELL, Example, World, lattice, offered, yes};
+use crate::data::grounding::Grounding;
 use crate::error::Result;
 
 /// Width of the paper's canvas, and its heights.
@@ -44,5 +45,12 @@ pub(super) fn example(rng: &mut Stream, answer: usize, world: &World<'_>) -> Res
          part? Select from the following choices.{}",
         offered(&["the second image", "the third image"])
     );
-    Ok(Example { source, ..Example::lettered(images, prompt, answer, 2) })
+    let mut grounding = Grounding::default();
+    for (image, is_missing) in [(1, answer == 0), (2, answer == 1)] {
+        // Along the two sides where the piece meets the rest.
+        for at in lattice(w, h).filter(|[x, y]| *x < CELL || *y < CELL) {
+            grounding.word("same", image, at, yes(is_missing));
+        }
+    }
+    Ok(Example { source, grounding, ..Example::lettered(images, prompt, answer, 2) })
 }

@@ -7,7 +7,8 @@ use rand::RngExt;
 use super::super::draw::marks::Mark;
 use super::super::draw::texture::Texture;
 use super::super::draw::{canvas, things};
-use super::{Example, World, offered};
+use super::{Example, World, lattice, offered};
+use crate::data::grounding::Grounding;
 
 /// Share of the image a box takes.
 const AREA: std::ops::Range<f32> = 0.15..0.5;
@@ -21,13 +22,30 @@ pub(super) fn example(rng: &mut Stream, answer: usize, world: &World<'_>) -> Exa
     let mut picture = Texture::any(rng).canvas(world.side, world.side);
     let light = canvas::direction(rng);
     let shadow = Some([0.05 * light.0, 0.05 * light.1]);
+    let mut grounding = Grounding::default();
     for _ in 0..rng.random_range(4..9) {
         let kind = kinds[rng.random_range(1..4)];
         let (x, y) = (side * rng.random_range(0.05..0.95), side * rng.random_range(0.05..0.95));
         kind.sprite(rng).placed(x, y, side * rng.random_range(0.1..0.25)).draw(&mut picture, shadow);
+        if distance_to(boxes[answer], [x, y]) > 0.0 {
+            grounding.word("thing", 0, [x, y], kind.name);
+        }
     }
     kinds[0].sprite(rng).fitted(boxes[answer]).draw(&mut picture, shadow);
     picture.develop(rng);
+    for at in lattice(world.side, world.side) {
+        let inside = boxes.map(|b| distance_to(b, at) == 0.0);
+        if inside[answer] {
+            grounding.word("thing", 0, at, kinds[0].name);
+            grounding.word("fits", 0, at, ["A", "B"][answer]);
+        }
+        match inside {
+            [true, true] => grounding.word("box", 0, at, "both"),
+            [true, false] => grounding.word("box", 0, at, "A"),
+            [false, true] => grounding.word("box", 0, at, "B"),
+            [false, false] => {}
+        }
+    }
     let prompt = format!(
         "Two boxes, labeled A and B, are drawn on the image. Which box fits the {} more exactly? Select from the \
          following choices.{}",
@@ -37,7 +55,12 @@ pub(super) fn example(rng: &mut Stream, answer: usize, world: &World<'_>) -> Exa
     let marks = vec![Mark::rect(0, "A", boxes[0]), Mark::rect(0, "B", boxes[1])];
     let images = vec![picture.into_image()];
     let lettered = Example::lettered(images, prompt, answer, 2);
-    Example { object_name: Some(kinds[0].name), marks, source: "scene".to_owned(), ..lettered }
+    Example { object_name: Some(kinds[0].name), marks, source: "scene".to_owned(), grounding, ..lettered }
+}
+
+/// How far a place is outside a box; 0 within.
+fn distance_to([l, t, r, b]: [f32; 4], [x, y]: [f32; 2]) -> f32 {
+    (l - x).max(x - r).max(0.0).hypot((t - y).max(y - b).max(0.0))
 }
 
 /// Two boxes of a unit square, of the same distribution.

@@ -8,6 +8,7 @@ use rand::seq::SliceRandom;
 use rayon::prelude::*;
 
 use super::super::dataset;
+use super::super::grounding::Grounding;
 use super::super::record::{ImageSource, Record, letters};
 use super::{Example, Photos, Split, Task, World};
 use crate::atomic;
@@ -37,6 +38,8 @@ pub struct Order {
     pub seed: u64,
     /// Pixels on a side of a square image.
     pub side: u32,
+    /// Write what is true of places of the images too?
+    pub grounding: bool,
     /// Photographs, where the user gives some.
     pub images: Option<PathBuf>,
 }
@@ -145,7 +148,7 @@ pub fn make(order: &Order, folder: &Path, observer: &dyn Observer) -> Result<Mad
                 done += examples.len();
                 let written: Result<Vec<Record>> = examples
                     .into_par_iter()
-                    .map(|(index, example)| write(*task, split, index, example, folder))
+                    .map(|(index, example)| write(order, *task, split, index, example, folder))
                     .collect();
                 records.extend(written?);
             }
@@ -162,7 +165,14 @@ pub fn make(order: &Order, folder: &Path, observer: &dyn Observer) -> Result<Mad
 }
 
 /// Writes an example's images and makes its record.
-fn write(task: Task, split: Split, index: usize, example: Example, folder: &Path) -> Result<Record> {
+fn write(
+    order: &Order,
+    task: Task,
+    split: Split,
+    index: usize,
+    example: Example,
+    folder: &Path,
+) -> Result<Record> {
     let id = format!("{}-{}-{index:06}", task.name(), split.name());
     let dir = folder.join("images").join(task.name()).join(split.name());
     std::fs::create_dir_all(&dir).map_err(|e| Error::io("make the folder", &dir, e))?;
@@ -183,6 +193,7 @@ fn write(task: Task, split: Split, index: usize, example: Example, folder: &Path
         object_name: example.object_name.map(str::to_owned),
         marks: example.marks,
         source: Some(example.source),
+        grounding: if order.grounding { example.grounding } else { Grounding::default() },
     })
 }
 

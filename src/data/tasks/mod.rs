@@ -6,6 +6,7 @@
 mod art_style;
 mod counting;
 mod functional;
+mod grounded;
 mod jigsaw;
 mod localization;
 mod make;
@@ -22,6 +23,7 @@ use std::str::FromStr;
 use image::RgbImage;
 
 use super::draw::marks::{self, Mark};
+use super::grounding::Grounding;
 use super::record::letters;
 use crate::error::Result as Checked;
 
@@ -50,6 +52,14 @@ pub enum Task {
     RelativeReflectance,
     /// Which picture is more like this one?
     VisualSimilarity,
+    /// What is at this point?
+    Naming,
+    /// Where is a thing?
+    Locating,
+    /// Are two things of one kind?
+    Comparing,
+    /// Which thing of the second image is of the same kind?
+    Matching,
 }
 
 impl Task {
@@ -66,6 +76,9 @@ impl Task {
         Self::VisualSimilarity,
     ];
 
+    /// Simpler ones that a model can be pre-trained on.
+    pub const GROUNDED: [Self; 4] = [Self::Naming, Self::Locating, Self::Comparing, Self::Matching];
+
     /// As data files and the command line call it.
     pub fn name(self) -> &'static str {
         match self {
@@ -78,6 +91,10 @@ impl Task {
             Self::FunctionalCorrespondence => "functional_correspondence",
             Self::RelativeReflectance => "relative_reflectance",
             Self::VisualSimilarity => "visual_similarity",
+            Self::Naming => "naming",
+            Self::Locating => "locating",
+            Self::Comparing => "comparing",
+            Self::Matching => "matching",
         }
     }
 
@@ -90,11 +107,18 @@ impl Task {
     fn answers(self) -> &'static [usize] {
         match self {
             Self::Counting => &[0, 1, 2, 3, 4, 5, 6, 7, 8],
-            Self::VisualCorrespondence | Self::SemanticCorrespondence | Self::FunctionalCorrespondence => {
-                &[0, 1, 2, 3]
-            }
+            Self::VisualCorrespondence
+            | Self::SemanticCorrespondence
+            | Self::FunctionalCorrespondence
+            | Self::Matching => &[0, 1, 2, 3],
+            Self::Naming => &grounded::EVERY_KIND,
+            Self::Locating => &[0, 1, 2, 3, 4, 5, 6, 7, 8],
             Self::RelativeReflectance => &[0, 1, 0, 1, 0, 1, 2, 2],
-            Self::Jigsaw | Self::ObjectLocalization | Self::ArtStyle | Self::VisualSimilarity => &[0, 1],
+            Self::Jigsaw
+            | Self::ObjectLocalization
+            | Self::ArtStyle
+            | Self::VisualSimilarity
+            | Self::Comparing => &[0, 1],
         }
     }
 
@@ -110,6 +134,10 @@ impl Task {
             Self::FunctionalCorrespondence => Ok(functional::example(rng, answer, world)),
             Self::RelativeReflectance => Ok(reflectance::example(rng, answer, world)),
             Self::VisualSimilarity => similarity::example(rng, answer, world),
+            Self::Naming => Ok(grounded::naming(rng, answer, world)),
+            Self::Locating => Ok(grounded::locating(rng, answer, world)),
+            Self::Comparing => Ok(grounded::comparing(rng, answer, world)),
+            Self::Matching => Ok(grounded::matching(rng, answer, world)),
         }
     }
 }
@@ -120,9 +148,9 @@ impl FromStr for Task {
     /// Spaces, dashes and underscores are one; so are capitals and small letters.
     fn from_str(text: &str) -> Result<Self, String> {
         let plain = |text: &str| text.to_lowercase().replace([' ', '-'], "_");
-        let found = Self::ALL.into_iter().find(|task| task.name() == plain(text));
+        let found = Self::ALL.into_iter().chain(Self::GROUNDED).find(|task| task.name() == plain(text));
         found.ok_or_else(|| {
-            let names: Vec<&str> = Self::ALL.iter().map(|task| task.name()).collect();
+            let names: Vec<&str> = Self::ALL.iter().chain(&Self::GROUNDED).map(|task| task.name()).collect();
             format!("expected all or one of {}, found {text}", names.join(", "))
         })
     }
@@ -175,6 +203,8 @@ struct Example {
     marks: Vec<Mark>,
     /// The photographs or scenes it is made of.
     source: String,
+    /// What is true of places of its images.
+    grounding: Grounding,
 }
 
 impl Example {
@@ -188,6 +218,7 @@ impl Example {
             object_name: None,
             marks: Vec::new(),
             source: String::new(),
+            grounding: Grounding::default(),
         }
     }
 
@@ -204,6 +235,33 @@ impl Example {
 /// The distance of two points.
 fn distance(a: [f32; 2], b: [f32; 2]) -> f32 {
     (a[0] - b[0]).hypot(a[1] - b[1])
+}
+
+/// Side of the squares whose centres stand for areas: about that of a visual token.
+const CELL: f32 = 28.0;
+
+/// Centres of the squares of an image.
+fn lattice(width: u32, height: u32) -> impl Iterator<Item = [f32; 2]> {
+    let (cols, rows) = ((width as f32 / CELL).floor().max(1.0), (height as f32 / CELL).floor().max(1.0));
+    let (w, h) = (width as f32 / cols, height as f32 / rows);
+    (0..rows as usize).flat_map(move |row| {
+        (0..cols as usize).map(move |col| [(col as f32 + 0.5) * w, (row as f32 + 0.5) * h])
+    })
+}
+
+/// The letters of marked points, and which of the second image's is the one asked for.
+fn ground_marks(grounding: &mut Grounding, marks: &[Mark], target: &str) {
+    for mark in marks {
+        let [x, y] = mark.at[..] else { continue };
+        grounding.word("mark", mark.image, [x, y], mark.label.clone());
+        if mark.image == 1 {
+            grounding.word("same", 1, [x, y], yes(mark.label == target));
+        }
+    }
+}
+
+fn yes(is_true: bool) -> &'static str {
+    if is_true { "yes" } else { "no" }
 }
 
 /// " (A) the second image (B) the third image", as BLINK offers choices.

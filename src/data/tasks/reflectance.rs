@@ -8,7 +8,8 @@ use super::super::draw::canvas::{Canvas, direction};
 use super::super::draw::color::{Rgb, hsv};
 use super::super::draw::marks::Mark;
 use super::super::draw::noise::Noise;
-use super::{Example, World, offered};
+use super::{CELL, Example, World, offered};
+use crate::data::grounding::Grounding;
 
 /// Luminances closer than this share of the lighter are about the same.
 pub(super) const SAME: f32 = 0.10;
@@ -57,7 +58,19 @@ pub(super) fn example(rng: &mut Stream, answer: usize, world: &World<'_>) -> Exa
         offered(&["A is darker", "B is darker", "About the same"])
     );
     let lettered = Example::lettered(vec![picture.into_image()], prompt, answer, 3);
-    Example { marks: marks.into(), source: "scene".to_owned(), ..lettered }
+    let mut grounding = Grounding::default();
+    for patch in &patches {
+        let shade = ((patch.albedo.luma() - 0.15) * 10.0).clamp(0.0, 7.0) as usize;
+        grounding.word("shade", 0, patch.at.map(|v| v * side), format!("shade{shade}"));
+    }
+    for mark in &marks {
+        grounding.word("mark", 0, [mark.at[0], mark.at[1]], mark.label.clone());
+    }
+    // What compares two places is known at the later of them.
+    let line = |mark: &Mark| ((mark.at[1] / CELL) as i32, mark.at[0]);
+    let later = if line(&marks[0]) > line(&marks[1]) { &marks[0] } else { &marks[1] };
+    grounding.word("darker", 0, [later.at[0], later.at[1]], ["A", "B", "same"][answer]);
+    Example { marks: marks.into(), source: "scene".to_owned(), grounding, ..lettered }
 }
 
 fn wall(rng: &mut Stream) -> Vec<Patch> {

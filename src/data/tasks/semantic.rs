@@ -10,7 +10,8 @@ use super::super::draw::marks::Mark;
 use super::super::draw::sprite::Sprite;
 use super::super::draw::texture::Texture;
 use super::super::draw::{canvas, things};
-use super::{Example, World, distance, offered};
+use super::{Example, World, distance, ground_marks, offered};
+use crate::data::grounding::Grounding;
 
 pub(super) fn example(rng: &mut Stream, answer: usize, world: &World<'_>) -> Example {
     let class = CLASSES[rng.random_range(0..CLASSES.len())];
@@ -33,7 +34,8 @@ pub(super) fn example(rng: &mut Stream, answer: usize, world: &World<'_>) -> Exa
         offered(&["Point A", "Point B", "Point C", "Point D"])
     );
     let lettered = Example::lettered(images, prompt, answer, 4);
-    Example { marks, object_name: Some(class.name), source: "scene".to_owned(), ..lettered }
+    let grounding = ground(&first, &second, &marks, &lettered.target);
+    Example { marks, object_name: Some(class.name), source: "scene".to_owned(), grounding, ..lettered }
 }
 
 /// A sprite turned, mirrored, and put somewhere near the middle, most of the image in size.
@@ -76,6 +78,23 @@ pub(super) fn marked_pair(
     marks.extend(names.iter().zip(labels).map(|(name, label)| Mark::point(1, label, point(second, name))));
     let images = [first, second].map(|sprite| surroundings(rng, sprite, side)).into();
     (marks, images)
+}
+
+/// What the points of both sprites are called, and which are the same.
+pub(super) fn ground(first: &Sprite, second: &Sprite, marks: &[Mark], target: &str) -> Grounding {
+    let mut grounding = Grounding::default();
+    ground_marks(&mut grounding, marks, target);
+    for (name, at) in &second.points {
+        grounding.word("part", 1, *at, name.replace(' ', ""));
+    }
+    for (name, at) in &first.points {
+        grounding.word("part", 0, *at, name.replace(' ', ""));
+        if let Some(other) = second.named(name) {
+            grounding.pair((0, *at), (1, other));
+            grounding.pair((1, other), (0, *at));
+        }
+    }
+    grounding
 }
 
 /// A sprite on a texture, with small things about.

@@ -5,7 +5,8 @@ use crate::random::Stream;
 use rand::RngExt;
 
 use super::super::draw::view::{Homography, Light};
-use super::{Example, World, offered};
+use super::{Example, World, lattice, offered, yes};
+use crate::data::grounding::Grounding;
 use crate::error::Result;
 
 /// How a photograph is seen: where, how near, how turned, in what light.
@@ -42,8 +43,9 @@ impl Variant {
         each.map(|off| off * off).sum::<f32>().sqrt()
     }
 
-    fn of(self, photo: &image::RgbImage, side: u32) -> image::RgbImage {
-        let [x, y, zoom, turn, hue, gain] = self.graded;
+    /// Takes a place of the variant to where it is in the photograph.
+    fn window(self, photo: &image::RgbImage, side: u32) -> Homography {
+        let [x, y, zoom, turn, ..] = self.graded;
         let (w, h) = (photo.width() as f32, photo.height() as f32);
         let size = w.min(h) * (0.45 + 0.2 * zoom);
         let half = size / 2.0;
@@ -53,7 +55,12 @@ impl Variant {
         let corner =
             |dx: f32, dy: f32| [cx + half * (dx * cos - dy * sin), cy + half * (dx * sin + dy * cos)];
         let corners = [corner(-1.0, -1.0), corner(1.0, -1.0), corner(1.0, 1.0), corner(-1.0, 1.0)];
-        let seen = Homography::from_rectangle(side as f32, side as f32, corners).view(photo, side, side);
+        Homography::from_rectangle(side as f32, side as f32, corners)
+    }
+
+    fn of(self, photo: &image::RgbImage, side: u32) -> image::RgbImage {
+        let [.., hue, gain] = self.graded;
+        let seen = self.window(photo, side).view(photo, side, side);
         Light { hue, gain: 0.75 + 0.5 * gain, ..Light::PLAIN }.on(&seen)
     }
 }
@@ -68,10 +75,28 @@ pub(super) fn example(rng: &mut Stream, answer: usize, world: &World<'_>) -> Res
     };
     let right = [first, second][answer];
     let reference = right.near(rng, 0.14);
+    let grounding = ground([reference, first, second], answer, &photo, world.side);
     let images = [reference, first, second].map(|variant| variant.of(&photo, world.side)).into();
     let prompt = format!(
         "Which of the last two images is more similar to the first? Select from the following choices.{}",
         offered(&["the second image", "the third image"])
     );
-    Ok(Example { source, ..Example::lettered(images, prompt, answer, 2) })
+    Ok(Example { source, grounding, ..Example::lettered(images, prompt, answer, 2) })
+}
+
+/// Which places of the candidates the reference shows too, and which of the two it is near.
+fn ground(variants: [Variant; 3], answer: usize, photo: &image::RgbImage, side: u32) -> Grounding {
+    let mut grounding = Grounding::default();
+    let windows = variants.map(|variant| variant.window(photo, side));
+    let back = windows[0].inverse();
+    for at in lattice(side, side) {
+        for image in [1, 2] {
+            grounding.word("same", image, at, yes(image == answer + 1));
+            let from = back.map(windows[image].map(at));
+            if from.iter().all(|v| (0.0..side as f32).contains(v)) {
+                grounding.pair((image, at), (0, from));
+            }
+        }
+    }
+    grounding
 }

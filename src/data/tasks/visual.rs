@@ -9,7 +9,7 @@ use rand::seq::SliceRandom;
 use super::super::draw::canvas;
 use super::super::draw::marks::Mark;
 use super::super::draw::view::{Homography, Light};
-use super::{Example, World, distance, offered};
+use super::{Example, World, distance, ground_marks, lattice, offered};
 use crate::error::Result;
 
 /// Least distance of two points, as a share of the side.
@@ -38,7 +38,16 @@ pub(super) fn example(rng: &mut Stream, answer: usize, world: &World<'_>) -> Res
          another light. Which point on the second image corresponds to REF? Select from the following choices.{}",
         offered(&["Point A", "Point B", "Point C", "Point D"])
     );
-    Ok(Example { marks, source, ..Example::lettered(images, prompt, answer, 4) })
+    let mut example = Example { marks, source, ..Example::lettered(images, prompt, answer, 4) };
+    ground_marks(&mut example.grounding, &example.marks, &example.target);
+    let extent = 0.0..side;
+    for at in lattice(world.side, world.side) {
+        let from = origin(at);
+        if from.iter().all(|v| extent.contains(v)) {
+            example.grounding.pair((1, at), (0, from));
+        }
+    }
+    Ok(example)
 }
 
 /// A square window of the photograph, its corners displaced by a share of its side.

@@ -123,6 +123,7 @@ fn examples(args: &Train, config: &ModelConfig, model: &Model) -> Result<Vec<Arc
             image_spans: vec![Span { start: 2, end: 2 + visual }],
             grids: vec![grid],
             seen,
+            grounded: crate::train::Grounded::default(),
         }))
     };
     (0..args.batch).map(example).collect()
@@ -143,7 +144,8 @@ fn recipe(trained: Trained) -> Recipe {
 /// The model, and what of it is trained.
 fn prepare(trained: Trained, config: &ModelConfig, recipe: &Recipe) -> Result<(Model, Values)> {
     let is_trained = |_: &str| trained == Trained::Full;
-    let variables = Variables::new(&Random { seed: 0 }, &is_trained);
+    let random = Random::new(0);
+    let variables = Variables::new(&random, &is_trained);
     let loader = Loader::new(&variables, DType::F32.into(), &Device::Cpu, &Unobserved);
     let mut model = Model::load(&loader, config)?;
     let weights: Vec<(String, Var)> = variables.into_vars();

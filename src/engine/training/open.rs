@@ -9,7 +9,7 @@ use super::super::need::ModelNeed;
 use super::super::session::{auto_max_pixels, parameters};
 use super::super::{demo, device};
 use crate::checkpoint::adapter::Adapter;
-use crate::checkpoint::config::ModelConfig;
+use crate::checkpoint::config::{ModelConfig, TextConfig as Config};
 use crate::checkpoint::folder::Folder;
 use crate::checkpoint::livr::LivrConfig;
 use crate::checkpoint::safetensors::Safetensors;
@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::input::processor::Processor;
 use crate::memory;
 use crate::model::Model;
-use crate::model::loader::{Loader, Random, Variables};
+use crate::model::loader::{Heads, Loader, Random, Variables};
 use crate::ops::weight::Precision;
 use crate::progress::Observer;
 use crate::settings::DeviceChoice;
@@ -84,7 +84,11 @@ impl Opened {
             check_room(&recipe, &processor, &config, &folder)?;
         }
         let selects = selects(&recipe);
-        let random = recipe.random_weights.map(|seed| Random { seed });
+        let random = recipe.random_weights.map(|seed| {
+            let Config { num_heads, num_kv_heads, head_dim, .. } = config.text;
+            let comparing = recipe.comparing_heads.then_some(Heads { num_heads, num_kv_heads, head_dim });
+            Random { seed, comparing }
+        });
         let all: &dyn WeightSource = match (&source, &random) {
             (Some(source), _) => source,
             (None, random) => random.as_ref().expect("weights of a checkpoint, or random ones"),

@@ -1,0 +1,246 @@
+//! Losses beside the answer's: what places of images are called, and which are the same.
+//!
+//! A tower's token says a word by the word's row of the embedding, so that the language model finds the words it knows
+//! in what it is given to see.
+
+use std::collections::BTreeMap;
+
+use candle_core::{D, Tensor};
+
+use super::examples::Example;
+use super::recipe::GroundingOptions;
+use crate::data::grounding::Place;
+use crate::data::record::Record;
+use crate::data::sample::Sample;
+use crate::error::{Error, Result};
+use crate::input::processor::Processor;
+use crate::model::Model;
+use crate::model::vision::VisualFeatures;
+use crate::units::{GridThw, Span};
+
+/// The words of the groups a tower learns.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Groups {
+    /// Names with the tokens of their words; the last stands for none of them.
+    groups: Vec<(String, Vec<u32>)>,
+    /// Names of the groups that the language model says.
+    model: Vec<String>,
+}
+
+/// The word where no word of a group is true.
+const NOTHING: &str = "none";
+
+/// What an example knows of its visual tokens, numbered over all its images.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Grounded {
+    /// Visual token, group, and which of its words.
+    tower: Vec<[u32; 3]>,
+    /// Place in the sequence, and the token that is said there.
+    pub model: Vec<(u32, u32)>,
+    /// Visual token, the one that shows the same, and the visual tokens of that one's image.
+    pairs: Vec<(u32, u32, Span)>,
+}
+
+/// The token of a word, which is one.
+fn word_id(processor: &Processor, word: &str) -> Result<u32> {
+    match processor.encode(word)?[..] {
+        [id] => Ok(id),
+        ref ids => Err(Error::Request(format!(
+            "grounding: expected words of one token each, found {word:?}, which is {} tokens of this model",
+            ids.len()
+        ))),
+    }
+}
+
+impl Groups {
+    /// The groups that a recipe names, with every word that a record has of them.
+    ///
+    /// # Errors
+    /// A word of more than one token.
+    pub fn of(records: &[Record], options: &GroundingOptions, processor: &Processor) -> Result<Self> {
+        let words_of = |group: &String| -> Result<(String, Vec<u32>)> {
+            let words = records.iter().filter_map(|record| record.grounding.words.get(group)).flatten();
+            let words: std::collections::BTreeSet<&str> = words.map(|(_, word)| word.as_str()).collect();
+            let words = words.into_iter().chain([NOTHING]);
+            let ids = words.map(|word| word_id(processor, word)).collect::<Result<_>>()?;
+            Ok((group.clone(), ids))
+        };
+        let groups = options.tower.iter().map(words_of).collect::<Result<_>>()?;
+        Ok(Self { groups, model: options.model.clone() })
+    }
+}
+
+/// The visual tokens of a sample's images.
+struct Tokens<'a> {
+    sample: &'a Sample,
+    /// Rows and columns of each image.
+    grids: Vec<(usize, usize)>,
+}
+
+impl Tokens<'_> {
+    /// The visual tokens of an image.
+    fn of_image(&self, image: usize) -> Span {
+        let count = |(rows, cols): &(usize, usize)| rows * cols;
+        let start = self.grids[..image].iter().map(count).sum();
+        Span { start, end: start + count(&self.grids[image]) }
+    }
+
+    /// The visual token at a place, and how far its centre is from it, in tokens.
+    fn at(&self, Place(image, x, y): &Place) -> (usize, f32) {
+        let (width, height) = self.sample.images[*image].size();
+        let (rows, cols) = self.grids[*image];
+        let (col, row) = (x / width as f32 * cols as f32, y / height as f32 * rows as f32);
+        let inside = |v: f32, count: usize| (v.max(0.0) as usize).min(count - 1);
+        let (c, r) = (inside(col, cols), inside(row, rows));
+        let far = (col - c as f32 - 0.5).hypot(row - r as f32 - 0.5);
+        (self.of_image(*image).start + r * cols + c, far)
+    }
+
+    /// Of several words for one token, the one whose place is nearest its centre.
+    fn nearest<'w>(&self, words: &'w [(Place, String)]) -> BTreeMap<usize, &'w str> {
+        let mut nearest: BTreeMap<usize, (f32, &str)> = BTreeMap::new();
+        for (place, word) in words {
+            let (token, far) = self.at(place);
+            let held = nearest.entry(token).or_insert((far, word));
+            if far < held.0 {
+                *held = (far, word);
+            }
+        }
+        nearest.into_iter().map(|(token, (_, word))| (token, word)).collect()
+    }
+}
+
+impl Grounded {
+    /// What a record knows of the visual tokens of its sample.
+    pub fn new(
+        record: &Record,
+        sample: &Sample,
+        grids: &[GridThw],
+        spans: &[Span],
+        groups: &Groups,
+        processor: &Processor,
+    ) -> Result<Self> {
+        let merge_size = processor.images().merge_size;
+        let tokens = Tokens { sample, grids: grids.iter().map(|grid| grid.merged(merge_size)).collect() };
+        let mut grounded = Self::default();
+        for (number, (group, ids)) in groups.groups.iter().enumerate() {
+            let Some(words) = record.grounding.words.get(group) else { continue };
+            let nearest = tokens.nearest(words);
+            let images: std::collections::BTreeSet<usize> = words.iter().map(|(place, _)| place.0).collect();
+            for token in images.into_iter().flat_map(|image| tokens.of_image(image).range()) {
+                let word = match nearest.get(&token) {
+                    Some(word) => {
+                        let id = word_id(processor, word)?;
+                        ids.iter().position(|known| *known == id).unwrap_or(ids.len() - 1)
+                    }
+                    None => ids.len() - 1,
+                };
+                grounded.tower.push([token as u32, number as u32, word as u32]);
+            }
+        }
+        let places: Vec<usize> = spans.iter().flat_map(|span| span.range()).collect();
+        for words in groups.model.iter().filter_map(|group| record.grounding.words.get(group)) {
+            for (token, word) in tokens.nearest(words) {
+                grounded.model.push((places[token] as u32, word_id(processor, word)?));
+            }
+        }
+        grounded.pairs = record.grounding.pairs.iter().map(|(from, to)| {
+            (tokens.at(from).0 as u32, tokens.at(to).0 as u32, tokens.of_image(to.0))
+        }).collect();
+        Ok(grounded)
+    }
+}
+
+/// The visual tokens of each example, one example after the other, with what it knows of them.
+fn numbered<'a>(
+    examples: impl IntoIterator<Item = &'a Example>,
+) -> impl Iterator<Item = (usize, &'a Grounded)> {
+    examples.into_iter().scan(0, |start, example| {
+        let first = *start;
+        *start += example.image_spans.iter().map(|span| span.len()).sum::<usize>();
+        Some((first, &example.grounded))
+    })
+}
+
+/// Mean over the groups of the mean -log p of their words, each read off the tower's tokens: a token's vector, scaled to
+/// a mean square of one, times the words' rows of the embedding. None where no example has words.
+pub fn tower_loss<'a>(
+    model: &Model,
+    features: &VisualFeatures,
+    examples: impl IntoIterator<Item = &'a Example>,
+    groups: &Groups,
+    nothing: f64,
+) -> Result<Option<Tensor>> {
+    let mut labels: Vec<(Vec<u32>, Vec<u32>)> = vec![Default::default(); groups.groups.len()];
+    for (first, grounded) in numbered(examples) {
+        for [token, group, word] in &grounded.tower {
+            let (tokens, words) = &mut labels[*group as usize];
+            tokens.push(first as u32 + token);
+            words.push(*word);
+        }
+    }
+    let device = model.device();
+    let square = features.tokens.sqr()?.mean_keepdim(D::Minus1)?;
+    let states = features.tokens.broadcast_div(&(square + 1e-6)?.sqrt()?)?;
+    let mut losses = Vec::new();
+    for ((tokens, words), (_, ids)) in labels.into_iter().zip(&groups.groups) {
+        if tokens.is_empty() {
+            continue;
+        }
+        let last = ids.len() as u32 - 1;
+        let weights: Vec<f32> =
+            words.iter().map(|word| if *word == last { nothing as f32 } else { 1.0 }).collect();
+        let total: f32 = weights.iter().sum();
+        let count = tokens.len();
+        let states = states.index_select(&Tensor::from_vec(tokens, count, device)?, 0)?;
+        let scores = states.matmul(&model.text.embedding().forward(ids)?.t()?)?;
+        let each = (negative_log(&scores, words)? * Tensor::from_vec(weights, count, device)?)?;
+        losses.push((each.sum_all()? / f64::from(total.max(1e-6)))?);
+    }
+    mean(losses)
+}
+
+/// Mean -log p of the token that shows the same among all tokens of its image, by cosines times `sharpness`. None where
+/// no example has pairs.
+pub fn pair_loss<'a>(
+    features: &VisualFeatures,
+    examples: impl IntoIterator<Item = &'a Example>,
+    sharpness: f64,
+) -> Result<Option<Tensor>> {
+    let tokens = &features.tokens;
+    let length = (tokens.sqr()?.sum_keepdim(D::Minus1)? + 1e-6)?.sqrt()?;
+    let directions = tokens.broadcast_div(&length)?;
+    let mut losses = Vec::new();
+    for (first, grounded) in numbered(examples) {
+        let mut by_image: BTreeMap<usize, (Span, Vec<u32>, Vec<u32>)> = BTreeMap::new();
+        for (from, to, span) in &grounded.pairs {
+            let entry = by_image.entry(span.start).or_insert((*span, Vec::new(), Vec::new()));
+            entry.1.push(first as u32 + from);
+            entry.2.push(to - span.start as u32);
+        }
+        for (span, from, to) in by_image.into_values() {
+            let count = from.len();
+            let asked = directions.index_select(&Tensor::from_vec(from, count, tokens.device())?, 0)?;
+            let offered = directions.narrow(0, first + span.start, span.len())?;
+            let scores = (asked.matmul(&offered.t()?)? * sharpness)?;
+            losses.push(negative_log(&scores, to)?.mean_all()?);
+        }
+    }
+    mean(losses)
+}
+
+fn mean(losses: Vec<Tensor>) -> Result<Option<Tensor>> {
+    if losses.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Tensor::stack(&losses, 0)?.mean_all()?))
+}
+
+/// -log softmax(scores)[right] of each row: [M, N] -> [M].
+fn negative_log(scores: &Tensor, right: Vec<u32>) -> Result<Tensor> {
+    let most = scores.max_keepdim(D::Minus1)?.detach();
+    let total = scores.broadcast_sub(&most)?.exp()?.sum_keepdim(D::Minus1)?.log()?.broadcast_add(&most)?;
+    let count = right.len();
+    let right = Tensor::from_vec(right, (count, 1), scores.device())?;
+    Ok((total - scores.gather(&right, 1)?)?.squeeze(1)?)
+}
