@@ -44,7 +44,7 @@ pub fn resolve(choice: DtypeChoice, device: &Device, stored: DType) -> Result<Pr
             "--dtype q8 and q4 run on the CPU only: expected --device cpu, or --dtype bf16 on this device";
         return Err(Error::Request(what.to_owned()));
     }
-    Ok(Precision { dtype: auto, quantised: Some(quantised) })
+    Ok(Precision { dtype: auto, quantised: Some(quantised), mixed: false })
 }
 
 /// What to do about a GPU that is there but cannot be used.

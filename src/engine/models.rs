@@ -172,8 +172,8 @@ fn refusal(unread: &Unread, need: u64, free: u64, held: u64) -> String {
         if held > 0 { format!(" and open models hold {}", human_bytes(held)) } else { String::new() };
     let narrower = [
         ("bf16", Precision::from(DType::BF16)),
-        ("q8", Precision { dtype: DType::BF16, quantised: Some(Format::Q8) }),
-        ("q4", Precision { dtype: DType::BF16, quantised: Some(Format::Q4) }),
+        ("q8", Precision { dtype: DType::BF16, quantised: Some(Format::Q8), mixed: false }),
+        ("q4", Precision { dtype: DType::BF16, quantised: Some(Format::Q4), mixed: false }),
     ];
     let mut needs = narrower.map(|(name, precision)| (name, unread.need(precision).total())).into_iter();
     let advice = match needs.find(|(_, narrow)| *narrow < need && *narrow <= free + held) {

@@ -54,8 +54,9 @@ impl<'a> Loader<'a> {
     /// The weight of a linear layer, [out, in], that has `stored` as its shape in the file.
     pub fn linear(&self, name: &str, stored: &[usize], shape: [usize; 2]) -> Result<Weight> {
         let Some(format) = self.precision.quantised.filter(|_| self.reads_values()) else {
-            let tensor = self.read(name, stored, self.precision.dtype)?;
-            return self.weight(self.reshaped(tensor, &shape)?);
+            let tensor = self.reshaped(self.read(name, stored, self.precision.dtype)?, &shape)?;
+            let mixed = self.precision.mixed && self.device.is_cpu();
+            return if mixed { Ok(Weight::Mixed(tensor)) } else { self.weight(tensor) };
         };
         // Rounded once, from what the file has.
         let tensor = self.read(name, stored, DType::F32)?;
@@ -251,7 +252,7 @@ impl Random {
         };
         match part {
             "q_norm.weight" | "k_norm.weight" => Some(vec![SHARPNESS; count]),
-            "k_proj.weight" => Some(mix(projections("keys", shape[1]).concat(), 0.7, 0.0)),
+            "k_proj.weight" => Some(mix(projections("keys", shape[1]).concat(), 0.7, 0.005)),
             "q_proj.weight" => {
                 let keys = projections("keys", shape[1]);
                 let own: Vec<f32> = (0..num_heads).flat_map(|head| keys[head / group].clone()).collect();

@@ -51,6 +51,7 @@ impl Detach for Weight {
     fn detached(&self) -> Self {
         match self {
             Self::Dense(tensor) => Self::Dense(tensor.detach()),
+            Self::Mixed(tensor) => Self::Mixed(tensor.detach()),
             Self::Packed(packed) => Self::Packed(packed.clone()),
         }
     }

@@ -44,10 +44,10 @@ pub fn embed(places: &[Place], table: &Weight, latents: Option<&Tensor>, dtype: 
         Weight::Packed(packed) => {
             latents.contiguous()?.apply_op1(FromPacked { embed: op, table: packed.clone() })?
         }
-        Weight::Dense(table) if table.device().is_cpu() => {
+        Weight::Dense(table) | Weight::Mixed(table) if table.device().is_cpu() => {
             table.contiguous()?.apply_op2(&latents.contiguous()?, op)?
         }
-        Weight::Dense(table) => plain(places, table, &latents)?.to_dtype(dtype)?,
+        Weight::Dense(table) | Weight::Mixed(table) => plain(places, table, &latents)?.to_dtype(dtype)?,
     })
 }
 

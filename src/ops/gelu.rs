@@ -81,7 +81,10 @@ impl CustomOp1 for Gelu {
     }
 
     fn bwd(&self, x: &Tensor, _res: &Tensor, grad: &Tensor) -> candle_core::Result<Option<Tensor>> {
-        let form = self.form;
-        chain(x, grad, self.isa, move |x| slope(x, form)).map(Some)
+        // The form outside of the loop: inside, it would not be turned into vectors.
+        match self.form {
+            Form::Erf => chain(x, grad, self.isa, |x| slope(x, Form::Erf)).map(Some),
+            Form::Tanh => chain(x, grad, self.isa, |x| slope(x, Form::Tanh)).map(Some),
+        }
     }
 }

@@ -10,7 +10,8 @@ use super::element::Element;
 use super::host::{for_element, slice, values};
 use super::isa::Isa;
 use super::matmul::dense::{Threads, View, multiply};
-use super::matmul::packed::{Matrix, Packed};
+use super::matmul::packed::{Format, Matrix, Packed};
+use super::matmul::tiles::Half;
 use super::matmul::{product, product_back};
 use super::shared::Shared;
 use super::weight::Weight;
@@ -28,6 +29,13 @@ pub fn linear(x: &Tensor, weight: &Weight, bias: Option<&Tensor>, isa: Isa) -> R
             Ok(match bias {
                 Some(bias) => x.apply_op2(&bias.contiguous()?, op)?,
                 None => x.apply_op1(op)?,
+            })
+        }
+        Weight::Mixed(weight) => {
+            let (x, weight) = (x.contiguous()?, weight.contiguous()?);
+            Ok(match bias {
+                Some(bias) => x.apply_op3(&weight, &bias.contiguous()?, Mixed { isa })?,
+                None => x.apply_op2(&weight, Mixed { isa })?,
             })
         }
         Weight::Dense(weight) if weight.device().is_cpu() && weight.dtype() == DType::F32 => {
@@ -203,6 +211,106 @@ impl CustomOp3 for Dense {
         grad: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let (dx, dw) = Self::back(x, weight, grad)?;
+        let db = bias.track_op().then(|| column_sums(grad)).transpose()?;
+        Ok((dx, dw, db))
+    }
+}
+
+/// A weight that is a tensor of f32, multiplied in bf16 both ways.
+struct Mixed {
+    isa: Isa,
+}
+
+const BF16: Format = Format::Half(Half::Bf16);
+
+impl Mixed {
+    fn forward(
+        &self,
+        x: (&CpuStorage, &Layout),
+        w: (&CpuStorage, &Layout),
+        bias: Option<&[f32]>,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        let [rows, inner, cols] = sizes(x.1, w.1.shape().dims2()?)?;
+        let weight = Packed::new(Matrix::new(slice::<f32>(w.0, w.1)?, cols, inner), BF16);
+        let out = product(Matrix::new(slice::<f32>(x.0, x.1)?, rows, inner), &weight, bias, self.isa);
+        Ok((f32::to_cpu_storage_owned(out), (rows, cols).into()))
+    }
+
+    /// dx = grad W; dW = gradᵀ x.
+    fn back(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        grad: &Tensor,
+    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
+        let ((rows, inner), cols) = (x.dims2()?, weight.dim(0)?);
+        values!(xs = x, ws = weight, gs = grad);
+        let (x_of, w_of, g_of) =
+            (Matrix::new(xs, rows, inner), Matrix::new(ws, cols, inner), Matrix::new(gs, rows, cols));
+        let dx = x.track_op().then(|| {
+            let dx = product(g_of, &Packed::new(w_of.t(), BF16), None, self.isa);
+            Tensor::from_vec(dx, x.shape(), x.device())
+        });
+        let dw = weight.track_op().then(|| {
+            let dw = product(g_of.t(), &Packed::new(x_of.t(), BF16), None, self.isa);
+            Tensor::from_vec(dw, weight.shape(), weight.device())
+        });
+        Ok((dx.transpose()?, dw.transpose()?))
+    }
+}
+
+impl CustomOp2 for Mixed {
+    fn name(&self) -> &'static str {
+        "linear-mixed"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        w: &CpuStorage,
+        w_layout: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        self.forward((x, x_layout), (w, w_layout), None)
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        _res: &Tensor,
+        grad: &Tensor,
+    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
+        self.back(x, weight, grad)
+    }
+}
+
+impl CustomOp3 for Mixed {
+    fn name(&self) -> &'static str {
+        "linear-mixed-bias"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        w: &CpuStorage,
+        w_layout: &Layout,
+        bias: &CpuStorage,
+        bias_layout: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        self.forward((x, x_layout), (w, w_layout), Some(slice(bias, bias_layout)?))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        bias: &Tensor,
+        _res: &Tensor,
+        grad: &Tensor,
+    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let (dx, dw) = self.back(x, weight, grad)?;
         let db = bias.track_op().then(|| column_sums(grad)).transpose()?;
         Ok((dx, dw, db))
     }

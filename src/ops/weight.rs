@@ -16,11 +16,13 @@ pub struct Precision {
     pub dtype: DType,
     /// Format of the linear layers where it is not that type.
     pub quantised: Option<Format>,
+    /// Are linear layers of f32, which may be trained, multiplied in bf16?
+    pub mixed: bool,
 }
 
 impl From<DType> for Precision {
     fn from(dtype: DType) -> Self {
-        Self { dtype, quantised: None }
+        Self { dtype, quantised: None, mixed: false }
     }
 }
 
@@ -28,6 +30,7 @@ impl Precision {
     /// As the user reads it.
     pub fn name(self) -> &'static str {
         match self.quantised {
+            None if self.mixed => "f32, multiplied in bf16",
             Some(Format::Q8) => "8-bit",
             Some(Format::Q4) => "4-bit",
             Some(Format::Half(_)) | None => self.dtype.as_str(),
@@ -50,6 +53,8 @@ impl Precision {
 pub enum Weight {
     /// A tensor, which may be trained.
     Dense(Tensor),
+    /// A tensor of f32 on the CPU, which may be trained and is multiplied in bf16; sums are of f32.
+    Mixed(Tensor),
     /// Laid out once for the matrix kernels of the CPU; never trained.
     Packed(Arc<Packed>),
 }
@@ -82,7 +87,7 @@ impl Weight {
     /// [out, in].
     pub fn dims(&self) -> Result<(usize, usize)> {
         match self {
-            Self::Dense(tensor) => Ok(tensor.dims2()?),
+            Self::Dense(tensor) | Self::Mixed(tensor) => Ok(tensor.dims2()?),
             Self::Packed(packed) => Ok(packed.dims()),
         }
     }
@@ -90,7 +95,7 @@ impl Weight {
     /// Where it is.
     pub fn device(&self) -> &Device {
         match self {
-            Self::Dense(tensor) => tensor.device(),
+            Self::Dense(tensor) | Self::Mixed(tensor) => tensor.device(),
             Self::Packed(_) => &Device::Cpu,
         }
     }
@@ -98,7 +103,7 @@ impl Weight {
     /// Memory it holds, in bytes.
     pub fn bytes(&self) -> usize {
         match self {
-            Self::Dense(tensor) => tensor.elem_count() * tensor.dtype().size_in_bytes(),
+            Self::Dense(tensor) | Self::Mixed(tensor) => tensor.elem_count() * tensor.dtype().size_in_bytes(),
             Self::Packed(packed) => packed.bytes(),
         }
     }
@@ -106,7 +111,7 @@ impl Weight {
     /// Its values as f32, for what needs all of them.
     pub fn values(&self) -> Result<Tensor> {
         match self {
-            Self::Dense(tensor) => Ok(tensor.to_dtype(DType::F32)?),
+            Self::Dense(tensor) | Self::Mixed(tensor) => Ok(tensor.to_dtype(DType::F32)?),
             Self::Packed(packed) => {
                 let (rows, cols) = packed.dims();
                 let mut values = vec![0f32; rows * cols];

@@ -162,15 +162,15 @@ fn numbered<'a>(
     })
 }
 
-/// Mean over the groups of the mean -log p of their words, each read off the tower's tokens: a token's vector, scaled to
-/// a mean square of one, times the words' rows of the embedding. None where no example has words.
+/// The mean -log p of the words of each group that the examples have words of, read off the tower's tokens: a token's
+/// vector, scaled to a mean square of one, times the words' rows of the embedding.
 pub fn tower_loss<'a>(
     model: &Model,
     features: &VisualFeatures,
     examples: impl IntoIterator<Item = &'a Example>,
     groups: &Groups,
     nothing: f64,
-) -> Result<Option<Tensor>> {
+) -> Result<Vec<(String, Tensor)>> {
     let mut labels: Vec<(Vec<u32>, Vec<u32>)> = vec![Default::default(); groups.groups.len()];
     for (first, grounded) in numbered(examples) {
         for [token, group, word] in &grounded.tower {
@@ -183,7 +183,7 @@ pub fn tower_loss<'a>(
     let square = features.tokens.sqr()?.mean_keepdim(D::Minus1)?;
     let states = features.tokens.broadcast_div(&(square + 1e-6)?.sqrt()?)?;
     let mut losses = Vec::new();
-    for ((tokens, words), (_, ids)) in labels.into_iter().zip(&groups.groups) {
+    for ((tokens, words), (name, ids)) in labels.into_iter().zip(&groups.groups) {
         if tokens.is_empty() {
             continue;
         }
@@ -195,9 +195,9 @@ pub fn tower_loss<'a>(
         let states = states.index_select(&Tensor::from_vec(tokens, count, device)?, 0)?;
         let scores = states.matmul(&model.text.embedding().forward(ids)?.t()?)?;
         let each = (negative_log(&scores, words)? * Tensor::from_vec(weights, count, device)?)?;
-        losses.push((each.sum_all()? / f64::from(total.max(1e-6)))?);
+        losses.push((name.clone(), (each.sum_all()? / f64::from(total.max(1e-6)))?));
     }
-    mean(losses)
+    Ok(losses)
 }
 
 /// Mean -log p of the token that shows the same among all tokens of its image, by cosines times `sharpness`. None where
@@ -226,10 +226,6 @@ pub fn pair_loss<'a>(
             losses.push(negative_log(&scores, to)?.mean_all()?);
         }
     }
-    mean(losses)
-}
-
-fn mean(losses: Vec<Tensor>) -> Result<Option<Tensor>> {
     if losses.is_empty() {
         return Ok(None);
     }

@@ -35,8 +35,8 @@ pub struct Parts {
     pub answers: Option<Tensor>,
     /// -log p of the words that the language model says at visual tokens, [N].
     pub model: Option<Tensor>,
-    /// Of the words that the tower's tokens say: one number.
-    pub tower: Option<Tensor>,
+    /// Of the words that the tower's tokens say: a number for each group.
+    pub tower: Vec<(String, Tensor)>,
     /// Of which of the tower's tokens show the same: one number.
     pub pairs: Option<Tensor>,
 }

@@ -1,5 +1,6 @@
 //! Steps of training. Who drives them validates, saves and shows in between.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use candle_core::Tensor;
@@ -47,6 +48,9 @@ pub struct Step {
     pub tokens: usize,
     /// Examples.
     pub examples: usize,
+    /// What the loss is made of, where it is not the answers alone.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parts: BTreeMap<String, f64>,
     /// Wall time.
     pub secs: f64,
     /// Was it the last of a pass over the data?
@@ -156,7 +160,8 @@ impl Trainer {
         let chosen = self.order.0[start..(start + self.per_step()).min(self.examples.len())].to_vec();
 
         self.trained.refresh(&mut self.model)?;
-        let (loss, grads, tokens) = self.gradients(&chosen, &stage, compute)?;
+        let gradients = self.gradients(&chosen, &stage, compute)?;
+        let (loss, grads) = (gradients.loss, gradients.grads);
         let (grad_norm, scale) = clip(&grads, options.max_grad_norm)?;
         if !loss.is_finite() || !grad_norm.is_finite() {
             let ids: Vec<&str> = chosen.iter().map(|i| self.examples.records()[*i].id.as_str()).collect();
@@ -192,8 +197,9 @@ impl Trainer {
             loss,
             grad_norm,
             rate,
-            tokens,
+            tokens: gradients.tokens,
             examples: chosen.len(),
+            parts: gradients.parts,
             secs: started.elapsed().as_secs_f64(),
             ends_epoch: within + 1 == per_epoch || ends_stage,
             ends_stage,
@@ -223,9 +229,9 @@ impl Trainer {
         chosen: &[usize],
         stage: &super::recipe::Stage,
         compute: &Compute<'_>,
-    ) -> Result<(f64, Vec<Tensor>, usize)> {
+    ) -> Result<Gradients> {
         let all_targets: usize = chosen.iter().map(|i| self.examples.num_targets(*i)).sum();
-        let (mut loss, mut tokens) = (0.0, 0);
+        let (mut loss, mut tokens, mut all_parts) = (0.0, 0, BTreeMap::new());
         let mut sums: Vec<Option<Tensor>> = vec![None; self.trained.values.len()];
         let num_batches = chosen.len().div_ceil(self.recipe.optimizer.batch_size);
         for (batch, chosen) in chosen.chunks(self.recipe.optimizer.batch_size).enumerate() {
@@ -236,7 +242,8 @@ impl Trainer {
             let compute = Compute { dropout: Some(key), ..*compute };
             let grounding = (self.examples.groups(), &self.recipe.grounding);
             let parts = parts(&self.model, &examples, stage, grounding, &compute)?;
-            let Some(part) = weighted(parts, stage.weights, all_targets, num_batches)? else { continue };
+            let scale = Scale { weights: stage.weights, all_targets, num_batches };
+            let Some(part) = weighted(parts, scale, &mut all_parts)? else { continue };
             loss += f64::from(part.to_scalar::<f32>()?);
             compute.check()?;
             let grads = part.backward()?;
@@ -254,30 +261,50 @@ impl Trainer {
             None => Ok(value.var.zeros_like()?),
         };
         let grads = sums.into_iter().zip(&self.trained.values).map(whole).collect::<Result<_>>()?;
-        Ok((loss, grads, tokens))
+        let parts = if stage.weights == Weights::default() { BTreeMap::new() } else { all_parts };
+        Ok(Gradients { loss, grads, tokens, parts })
     }
 }
 
-/// What a batch adds to the loss of its step: the mean over the answers' tokens of the whole step, and the means of
-/// the other parts over its batches. None where the batch has nothing to learn from.
-fn weighted(
-    parts: Parts,
+/// What a step found before it changed anything.
+struct Gradients {
+    loss: f64,
+    grads: Vec<Tensor>,
+    tokens: usize,
+    parts: BTreeMap<String, f64>,
+}
+
+/// What the parts of a batch's loss count in that of its step.
+struct Scale {
     weights: Weights,
+    /// Tokens of all answers of the step.
     all_targets: usize,
     num_batches: usize,
-) -> Result<Option<Tensor>> {
-    let answers = parts.answers.map(|losses| losses.sum_all()? / all_targets as f64).transpose()?;
-    let model = parts.model.map(|losses| losses.mean_all()).transpose()?;
+}
+
+/// What a batch adds to the loss of its step: the mean over the answers' tokens of the whole step, and the means of
+/// the other parts over its batches; of the tower's groups the mean. Each part is noted by name, before its weight.
+/// None where the batch has nothing to learn from.
+fn weighted(parts: Parts, scale: Scale, noted: &mut BTreeMap<String, f64>) -> Result<Option<Tensor>> {
+    let Scale { weights, all_targets, num_batches } = scale;
     let share = 1.0 / num_batches as f64;
-    let each = [
-        (answers, weights.answers),
-        (model, weights.model * share),
-        (parts.tower, weights.tower * share),
-        (parts.pairs, weights.pairs * share),
-    ];
+    let groups = parts.tower.len().max(1) as f64;
+    let mut each: Vec<(String, Tensor, f64)> = Vec::new();
+    if let Some(losses) = parts.answers {
+        each.push(("answers".to_owned(), (losses.sum_all()? / all_targets as f64)?, weights.answers));
+    }
+    if let Some(losses) = parts.model {
+        each.push(("model".to_owned(), (losses.mean_all()? * share)?, weights.model));
+    }
+    for (name, loss) in parts.tower {
+        each.push((format!("tower {name}"), (loss * share)?, weights.tower / groups));
+    }
+    if let Some(loss) = parts.pairs {
+        each.push(("pairs".to_owned(), (loss * share)?, weights.pairs));
+    }
     let mut sum: Option<Tensor> = None;
-    for (part, weight) in each {
-        let Some(part) = part else { continue };
+    for (name, part, weight) in each {
+        *noted.entry(name).or_default() += f64::from(part.to_scalar::<f32>()?);
         let part = if weight == 1.0 { part } else { (part * weight)? };
         sum = Some(match sum {
             None => part,

@@ -22,7 +22,7 @@ use crate::model::Model;
 use crate::model::loader::{Heads, Loader, Random, Variables};
 use crate::ops::weight::Precision;
 use crate::progress::Observer;
-use crate::settings::DeviceChoice;
+use crate::settings::{DeviceChoice, DtypeChoice};
 use crate::train::{
     Examples, Recipe, Trained, Trainer, Updates, read_records, save_adapter, save_checkpoint,
 };
@@ -153,7 +153,8 @@ fn precision(recipe: &Recipe, device: &Device, source: Option<&Safetensors>) -> 
     let trains_weights = matches!(recipe.updates, Some(Updates::Full | Updates::Everything));
     if trains_weights {
         // Updates of a small rate would be lost in sixteen bits.
-        return Ok(DType::F32.into());
+        let mixed = recipe.dtype == DtypeChoice::Bf16 && device.is_cpu();
+        return Ok(Precision { mixed, ..DType::F32.into() });
     }
     device::resolve(recipe.dtype, device, source.map_or(DType::F32, Safetensors::stored_dtype))
 }

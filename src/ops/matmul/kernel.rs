@@ -98,6 +98,16 @@ impl Piece<'_> {
         match self {
             Self::Narrow(block, tiles) => {
                 for (col, tile) in tiles.iter_mut().enumerate() {
+                    if x.strides[1] != 1
+                        && let Some(dropped) = x.dropped(Half::Bf16, block * ROWS, col * DEPTH)
+                    {
+                        for (r, line) in tile.0.as_chunks_mut::<ROWS>().0.iter_mut().enumerate() {
+                            for (i, pair) in line.iter_mut().enumerate() {
+                                *pair = dropped.0[i * ROWS + r];
+                            }
+                        }
+                        continue;
+                    }
                     for (r, line) in tile.0.as_chunks_mut::<ROWS>().0.iter_mut().enumerate() {
                         *line = pairs(x.halves(Half::Bf16, block * ROWS + r, col * DEPTH));
                     }

@@ -84,6 +84,48 @@ impl<'a, T: Element> Matrix<'a, T> {
         self.data.get(row * self.strides[0] + col..)?.first_chunk()
     }
 
+    /// The same matrix with rows as columns.
+    #[must_use]
+    pub fn t(self) -> Self {
+        let ([rows, cols], [down, across]) = (self.dims, self.strides);
+        Self { data: self.data, dims: [cols, rows], strides: [across, down] }
+    }
+
+    /// 16 numbers of a column from a row on, as they lie, where the column has them side by side.
+    #[inline(always)]
+    fn drop(&self, row: usize, col: usize) -> Option<&'a [T; ROWS]> {
+        if col >= self.dims[1] || row + ROWS > self.dims[0] || self.strides[0] != 1 {
+            return None;
+        }
+        self.data.get(row + col * self.strides[1]..)?.first_chunk()
+    }
+
+    /// A tile of the right side whose columns have their numbers side by side; none where they do not.
+    #[inline(always)]
+    pub(super) fn dropped(&self, half: Half, row: usize, col: usize) -> Option<Tile> {
+        let narrow = |value: T| match half {
+            Half::Bf16 => value.bf16_bits(),
+            Half::F16 => half.narrow(value.wide()),
+        };
+        let mut tile = Tile::ZERO;
+        for (i, line) in tile.0.as_chunks_mut::<ROWS>().0.iter_mut().enumerate() {
+            let col = col + 2 * i;
+            if col >= self.dims[1] {
+                break;
+            }
+            let even = self.drop(row, col)?;
+            for r in 0..ROWS {
+                line[r] = u32::from(narrow(even[r]));
+            }
+            if let Some(odd) = self.drop(row, col + 1) {
+                for r in 0..ROWS {
+                    line[r] |= u32::from(narrow(odd[r])) << 16;
+                }
+            }
+        }
+        Some(tile)
+    }
+
     /// 32 numbers of a row from a column on, narrowed.
     #[inline(always)]
     pub(super) fn halves(&self, half: Half, row: usize, col: usize) -> [u16; DEPTH] {
@@ -238,6 +280,11 @@ fn pack<T: Send>(rows: usize, cols: usize, tile: impl Fn(usize, usize) -> T + Sy
 
 #[inline(always)]
 fn half_tile<T: Element>(matrix: &Matrix<'_, T>, half: Half, row: usize, col: usize) -> Tile {
+    if matrix.strides[1] != 1
+        && let Some(tile) = matrix.dropped(half, row, col)
+    {
+        return tile;
+    }
     let mut tile = Tile::ZERO;
     for r in 0..ROWS {
         let pairs = pairs(matrix.halves(half, row + r, col));
