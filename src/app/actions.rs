@@ -25,6 +25,8 @@ pub enum Action {
     Images(ImagesAction),
     /// Trains.
     Train(TrainAction),
+    /// Takes a built-in sample.
+    Gallery(GalleryAction),
 }
 
 /// What is asked and how.
@@ -153,6 +155,25 @@ pub enum TrainAction {
     Follow(bool),
     /// Put the probe sample's images and question in the window.
     TakeProbe,
+}
+
+/// Built-in samples.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GalleryAction {
+    /// Open or close their window.
+    Toggle,
+    /// Put the images of the one taken last in the window, as at a start; where its question is there too, ask it.
+    Return,
+    /// Put one in the window and ask it.
+    Take(usize),
+    /// The next, or the one before.
+    Step(isize),
+}
+
+impl From<GalleryAction> for Action {
+    fn from(action: GalleryAction) -> Self {
+        Self::Gallery(action)
+    }
 }
 
 impl From<TrainAction> for Action {

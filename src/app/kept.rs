@@ -61,6 +61,8 @@ pub struct Kept {
     pub history: Vec<String>,
     /// The question as it stood.
     pub question: String,
+    /// The built-in sample that was taken last.
+    pub sample: String,
     /// How runs are made.
     pub settings: Settings,
     /// How they are looked at.
@@ -78,7 +80,8 @@ impl Default for Kept {
             recent_models: Vec::new(),
             recent_adapters: Vec::new(),
             history: Vec::new(),
-            question: demo::PROMPT.to_owned(),
+            question: demo::gallery()[0].prompt.clone(),
+            sample: demo::gallery()[0].id.clone(),
             settings: Settings { decoding, capture, ..Settings::default() },
             view: View::default(),
             training: TrainForm::default(),

@@ -2,7 +2,7 @@
 
 use egui::{Key, KeyboardShortcut, ModifierNames, Modifiers};
 
-use super::actions::{Action, EditAction, JobAction, TrainAction, ViewAction};
+use super::actions::{Action, EditAction, GalleryAction, JobAction, TrainAction, ViewAction};
 use super::canvas::{CanvasView, MAX_ZOOM, MIN_ZOOM};
 use super::state::{PathKind, State};
 use crate::analysis::maps::Selection;
@@ -65,6 +65,9 @@ pub mod does {
     pub const OPEN_MODEL: &str = "Open model…";
     pub const OPEN_IMAGES: &str = "Open images…";
     pub const TRAIN: &str = "Training window";
+    pub const SAMPLES: &str = "Samples to begin with";
+    pub const NEXT_SAMPLE: &str = "Ask the next sample";
+    pub const PREVIOUS_SAMPLE: &str = "Ask the sample before";
     pub const KEYS: &str = "Show these keys";
     pub const UNDO: &str = "Undo a change of question or images";
     pub const REDO: &str = "Redo";
@@ -73,13 +76,16 @@ pub mod does {
     pub const SMOOTH: &str = "Smooth or sharp patches";
     pub const FIT: &str = "Fit the images";
     /// All of them.
-    pub const ALL: [&str; 13] = [
+    pub const ALL: [&str; 16] = [
         ASK,
         STOP,
         OPEN_ADAPTER,
         OPEN_MODEL,
         OPEN_IMAGES,
         TRAIN,
+        SAMPLES,
+        NEXT_SAMPLE,
+        PREVIOUS_SAMPLE,
         KEYS,
         UNDO,
         REDO,
@@ -113,6 +119,9 @@ pub const BINDINGS: &[Binding] = &[
         ViewAction::OpenPathDialog(PathKind::Images).into()
     }),
     bind(does::TRAIN, ctrl(Key::T), When::Always, |_| TrainAction::Toggle.into()),
+    bind(does::SAMPLES, ctrl(Key::G), When::Always, |_| GalleryAction::Toggle.into()),
+    bind(does::NEXT_SAMPLE, plain(Key::PageDown), When::NotTyping, |_| GalleryAction::Step(1).into()),
+    bind(does::PREVIOUS_SAMPLE, plain(Key::PageUp), When::NotTyping, |_| GalleryAction::Step(-1).into()),
     bind(does::KEYS, plain(Key::F1), When::Always, |_| ViewAction::ToggleHelp.into()),
     bind(does::REDO, ctrl_shift(Key::Z), When::NotTyping, |_| EditAction::Redo.into()),
     bind(does::UNDO, ctrl(Key::Z), When::NotTyping, |_| EditAction::Undo.into()),

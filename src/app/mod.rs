@@ -5,6 +5,7 @@ pub mod background;
 pub mod canvas;
 pub mod controller;
 pub mod files;
+pub mod gallery;
 mod handle;
 pub mod kept;
 pub mod keyboard;

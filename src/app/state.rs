@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::canvas::CanvasView;
+use super::gallery::Gallery;
 use super::kept::Kept;
 use super::map_pane::MapPane;
 use super::training::Training;
@@ -130,6 +131,8 @@ pub struct State {
     pub runs: Runs,
     /// The training run.
     pub training: Training,
+    /// The built-in samples.
+    pub gallery: Gallery,
     /// Panes.
     pub panes: Panes,
     /// The rest.
@@ -146,6 +149,7 @@ impl State {
             models: Models::default(),
             runs: Runs::default(),
             training: Training::default(),
+            gallery: Gallery::default(),
             panes: Panes::default(),
             ui: Ui {
                 progress: None,

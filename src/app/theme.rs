@@ -28,6 +28,8 @@ pub struct Palette {
     pub on_problem: Color32,
     /// Text that warns, on the window's own background.
     pub warning: Color32,
+    /// Text that says that something is right.
+    pub right: Color32,
     /// Behind a bar.
     pub trough: Color32,
 }
@@ -43,6 +45,7 @@ pub fn palette(visuals: &Visuals) -> Palette {
             problem: Color32::from_rgb(92, 34, 34),
             on_problem: Color32::from_rgb(255, 226, 220),
             warning: Color32::from_rgb(255, 170, 70),
+            right: Color32::from_rgb(110, 210, 120),
             trough: Color32::from_rgb(48, 52, 60),
         }
     } else {
@@ -54,6 +57,7 @@ pub fn palette(visuals: &Visuals) -> Palette {
             problem: Color32::from_rgb(253, 226, 222),
             on_problem: Color32::from_rgb(120, 20, 12),
             warning: Color32::from_rgb(150, 70, 0),
+            right: Color32::from_rgb(20, 110, 40),
             trough: Color32::from_rgb(214, 218, 226),
         }
     }

@@ -11,7 +11,7 @@ use super::kept::Kept;
 use super::keyboard;
 use super::panels::latent_strip::STRIP_HEIGHT;
 use super::panels::{
-    answer, help, images, latent_strip, matrix, model_bar, notices, path_dialog, question, status, training,
+    answer, gallery, help, images, latent_strip, matrix, model_bar, notices, path_dialog, question, status, training,
     view_options,
 };
 use super::state::State;
@@ -198,6 +198,7 @@ fn draw(ui: &mut egui::Ui, state: &State, actions: &mut Actions) {
     });
     path_dialog::path_dialog_ui(ui, state, actions);
     training::training_ui(ui, state, actions);
+    gallery::gallery_ui(ui, state, actions);
     help::help_ui(ui, state, actions);
 }
 

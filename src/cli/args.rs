@@ -1,15 +1,17 @@
 //! Options that several subcommands share.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
+use clap::builder::{OsStringValueParser, TypedValueParser};
 
 use crate::atomic;
 use crate::checkpoint::folder::Folder;
 use crate::data::picture::Picture;
 use crate::data::sample::{Sample, choices_in};
-use crate::engine::demo;
+use crate::engine::demo::DemoAdapter;
 use crate::engine::models::Models;
 use crate::engine::protocol::{BaseId, ModelId, Request, Source};
 use crate::error::Result;
@@ -19,15 +21,23 @@ use crate::settings::{
 };
 use crate::trace::Trace;
 
+/// An adapter, or none even where one is the default.
+#[derive(Debug, Clone)]
+pub struct AdapterChoice(Option<Source>);
+
+fn adapter_choice(text: OsString) -> std::result::Result<AdapterChoice, String> {
+    Source::adapter(&text).map(AdapterChoice)
+}
+
 /// Which model, and where.
 #[derive(Debug, Clone, Args)]
 pub struct ModelArgs {
     /// Checkpoint folder [default: the built-in demo]
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
-    /// Adapter folder
-    #[arg(long, value_name = "DIR")]
-    pub adapter: Option<PathBuf>,
+    /// Adapter folder; none; or one of the demo's: demo:livr, demo:stage-1, demo:latents-only, demo:sft
+    #[arg(long, value_name = "DIR", value_parser = OsStringValueParser::new().try_map(adapter_choice))]
+    pub adapter: Option<AdapterChoice>,
     /// auto, cpu or cuda:N
     #[arg(long, default_value = "auto")]
     pub device: DeviceChoice,
@@ -40,29 +50,33 @@ impl ModelArgs {
     /// The model these options name; the demo comes with its own adapter.
     pub fn id(&self) -> ModelId {
         let base = self.model.as_ref().map_or(Source::Demo, Source::folder);
-        let adapter = self.adapter.as_ref().map(Source::folder);
-        let adapter = adapter.or_else(|| self.model.is_none().then_some(Source::Demo));
+        let adapter = match &self.adapter {
+            Some(AdapterChoice(adapter)) => adapter.clone(),
+            None => self.model.is_none().then_some(Source::DemoAdapter(DemoAdapter::Livr)),
+        };
         ModelId { base: BaseId { source: base, device: self.device, dtype: self.dtype }, adapter }
     }
 
     /// The checkpoint's folder.
     pub fn folder(&self) -> Result<Folder> {
-        self.model.as_ref().map_or_else(|| Ok(demo::model()), Folder::open)
+        self.id().base.source.open()
     }
 
     /// The adapter's folder.
     pub fn adapter_folder(&self) -> Result<Option<Folder>> {
-        match self.id().adapter {
-            None => Ok(None),
-            Some(Source::Demo) => Ok(Some(demo::adapter())),
-            Some(Source::Folder(path)) => Folder::open(path).map(Some),
-        }
+        self.id().adapter.as_ref().map(Source::open).transpose()
+    }
+
+    /// The adapter's folder on disk, where one is named.
+    pub fn adapter_path(&self) -> Option<&Path> {
+        self.adapter.as_ref().and_then(|choice| choice.0.as_ref()).and_then(Source::path)
     }
 
     /// Looks at where a result goes before the work: it can be written, and is nothing that the work reads.
     pub fn check_output(&self, out: &Path, images: &[PathBuf]) -> Result<()> {
         atomic::check(out)?;
-        let folders: Vec<PathBuf> = self.model.iter().chain(&self.adapter).cloned().collect();
+        let adapter = self.adapter_path().map(Path::to_owned);
+        let folders: Vec<PathBuf> = self.model.iter().cloned().chain(adapter).collect();
         atomic::check_apart(out, images, &folders)
     }
 

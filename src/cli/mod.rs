@@ -5,6 +5,7 @@ pub mod ask;
 pub mod bench;
 pub mod check;
 pub mod eval;
+pub mod experiment;
 pub mod output;
 pub mod tasks;
 pub mod trace;
@@ -40,6 +41,8 @@ pub enum Command {
     Screenshot(Box<window::ScreenshotArgs>),
     /// Answer a data set: accuracy and predictions.
     Eval(eval::EvalArgs),
+    /// Ask a data set of several adapters in the ways of the paper's test battery: tables and charts.
+    Experiment(experiment::ExperimentArgs),
     /// Make data for the nine tasks.
     Tasks(tasks::TasksArgs),
     /// Train adapters or a whole model.
@@ -68,6 +71,7 @@ impl Command {
             Self::Check(args) => check::run(&args),
             Self::Screenshot(args) => window::screenshot(&args),
             Self::Eval(args) => eval::run(&args),
+            Self::Experiment(args) => experiment::run(args),
             Self::Tasks(args) => tasks::run(&args),
             Self::Train(args) => train::run(args),
             Self::Bench(command) => command.run(),

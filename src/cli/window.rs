@@ -11,13 +11,12 @@ use super::args::ModelArgs;
 use super::output::{print, say};
 use crate::analysis::maps::{Aggregation, Query, Selection};
 use crate::analysis::normalise::Normalisation;
-use crate::app::actions::{Action, EditAction, ImagesAction, JobAction, ViewAction};
+use crate::app::actions::{Action, EditAction, GalleryAction, ImagesAction, JobAction, ViewAction};
 use crate::app::offscreen::{Offscreen, settle};
 use crate::app::state::State;
 use crate::app::window::{Startup, open};
 use crate::atomic;
 use crate::data::picture::Picture;
-use crate::engine::demo;
 use crate::render::blend::{ColourMap, OverlayStyle};
 use crate::settings::{LatentChoice, MaskKind};
 use crate::units::{HeadIdx, LayerIdx};
@@ -27,7 +26,7 @@ use crate::units::{HeadIdx, LayerIdx};
 pub struct WindowArgs {
     #[command(flatten)]
     model: ModelArgs,
-    /// Images in the canvas [default: a photograph of a cup of coffee]
+    /// Images in the canvas [default: the built-in sample that was taken last]
     #[arg(long, value_name = "FILE", num_args = 1..)]
     image: Vec<PathBuf>,
     /// The question
@@ -38,11 +37,8 @@ pub struct WindowArgs {
 impl WindowArgs {
     /// What these options ask of the window first.
     fn actions(&self) -> anyhow::Result<Vec<Action>> {
-        let images = if self.image.is_empty() {
-            vec![Arc::new(demo::picture()?)]
-        } else {
-            self.image.iter().map(|path| Picture::read(path).map(Arc::new)).collect::<Result<_, _>>()?
-        };
+        let images: Vec<Arc<Picture>> =
+            self.image.iter().map(|path| Picture::read(path).map(Arc::new)).collect::<Result<_, _>>()?;
         for image in &images {
             // Here, so that the first frame need not wait for it.
             image.shown();
@@ -52,7 +48,12 @@ impl WindowArgs {
         self.model.adapter_folder()?;
         let model = self.model.id();
         let open = JobAction::OpenModel { base: model.base.source, adapter: model.adapter };
-        let mut actions: Vec<Action> = vec![open.into(), ImagesAction::Add(images).into()];
+        let mut actions: Vec<Action> = vec![open.into()];
+        if images.is_empty() {
+            actions.push(GalleryAction::Return.into());
+        } else {
+            actions.push(ImagesAction::Add(images).into());
+        }
         actions.extend(self.prompt.clone().map(|prompt| EditAction::SetQuestion(prompt).into()));
         Ok(actions)
     }

@@ -1,6 +1,7 @@
 //! What a run starts from: pictures and a question. Read from data sets, or made.
 
 pub mod dataset;
+pub mod disturb;
 pub mod draw;
 pub mod grounding;
 mod jpeg;

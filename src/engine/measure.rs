@@ -32,9 +32,7 @@ pub fn deviations(
     dtypes: &[DtypeChoice],
     observer: &dyn Observer,
 ) -> Result<Vec<Deviation>> {
-    let picture = demo::picture()?;
-    let sample =
-        Sample { images: vec![picture.into()], prompt: demo::PROMPT.to_owned(), choices: Vec::new() };
+    let sample = Sample { choices: Vec::new(), ..demo::gallery()[0].sample()? };
     let capture = Capture { logits: LogitRows::Answer, ..Capture::default() };
     // The picture at one size, whatever the precision would read it at.
     let settings = Settings {

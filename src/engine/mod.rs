@@ -9,6 +9,7 @@ pub mod demo;
 pub mod desk;
 pub mod device;
 pub mod evaluate;
+pub mod experiment;
 pub mod fake;
 pub mod gpu;
 pub mod inspect;

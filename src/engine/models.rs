@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use candle_core::DType;
 
-use super::demo;
 use super::protocol::{BaseId, Command, JobId, ModelId, ModelInfo, News, Request, Run, RunId, Source};
 use super::session::{Base, ReadAdapter, Session, Unread};
 use super::worker::{Backend, Watch};
@@ -50,8 +49,8 @@ impl Models {
     /// Opens a model: what is in memory already is not read again, unless its folder has changed since. What
     /// fails changes nothing, but for models that had to go to make room, which the observer is told.
     pub fn open(&mut self, id: &ModelId, observer: &dyn Observer) -> Result<ModelInfo> {
-        let base_folder = folder(&id.base.source, demo::model)?;
-        let adapter_folder = id.adapter.as_ref().map(|source| folder(source, demo::adapter)).transpose()?;
+        let base_folder = id.base.source.open()?;
+        let adapter_folder = id.adapter.as_ref().map(Source::open).transpose()?;
         let base_now = base_folder.fingerprint();
         if self.bases.iter().any(|(held, base)| *held == id.base && base.fingerprint() != base_now) {
             self.close(&id.base);
@@ -187,13 +186,6 @@ fn refusal(unread: &Unread, need: u64, free: u64, held: u64) -> String {
         precision.name(),
         human_bytes(free)
     )
-}
-
-fn folder(source: &Source, demo: fn() -> Folder) -> Result<Folder> {
-    match source {
-        Source::Demo => Ok(demo()),
-        Source::Folder(path) => Folder::open(path),
-    }
 }
 
 impl Backend for Models {

@@ -1,11 +1,13 @@
 //! What the window says to the engine, and what it hears back.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::{Deserialize, Serialize};
 
+use super::demo::{self, DemoAdapter};
 use super::need::RunShape;
 use super::training::{Begun, TrainOrder, Trained, Validation};
 use crate::checkpoint::folder::Folder;
@@ -20,8 +22,10 @@ use crate::train::Step;
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Source {
-    /// Built into the program.
+    /// The checkpoint built into the program.
     Demo,
+    /// One of its adapters.
+    DemoAdapter(DemoAdapter),
     /// A folder on disk.
     Folder(PathBuf),
 }
@@ -33,15 +37,38 @@ impl Source {
         Self::Folder(std::path::absolute(path).unwrap_or_else(|_| path.to_owned()))
     }
 
+    /// An adapter as the command line names it: a folder, `none`, or one of the demo's as `demo:livr`.
+    ///
+    /// # Errors
+    /// A demo adapter that there is not.
+    pub fn adapter(text: &OsStr) -> std::result::Result<Option<Self>, String> {
+        match text.to_str() {
+            Some("none") => Ok(None),
+            Some(name) if name.starts_with("demo:") => {
+                name.trim_start_matches("demo:").parse().map(|adapter| Some(Self::DemoAdapter(adapter)))
+            }
+            _ => Ok(Some(Self::folder(Path::new(text)))),
+        }
+    }
+
     /// A folder that is there, or what is wrong with the path.
     pub fn existing(path: &Path) -> Result<Self> {
         Folder::open(path).map(|folder| Self::folder(folder.root()))
     }
 
+    /// Its folder.
+    pub fn open(&self) -> Result<Folder> {
+        match self {
+            Self::Demo => Ok(demo::model()),
+            Self::DemoAdapter(adapter) => Ok(adapter.folder()),
+            Self::Folder(path) => Folder::open(path),
+        }
+    }
+
     /// The folder on disk, where it is one.
     pub fn path(&self) -> Option<&Path> {
         match self {
-            Self::Demo => None,
+            Self::Demo | Self::DemoAdapter(_) => None,
             Self::Folder(path) => Some(path),
         }
     }
@@ -68,9 +95,10 @@ pub struct ModelId {
 }
 
 impl ModelId {
-    /// The demo with its adapter.
+    /// The demo with the adapter it begins with.
     pub fn demo(device: DeviceChoice, dtype: DtypeChoice) -> Self {
-        Self { base: BaseId { source: Source::Demo, device, dtype }, adapter: Some(Source::Demo) }
+        let adapter = Some(Source::DemoAdapter(DemoAdapter::Livr));
+        Self { base: BaseId { source: Source::Demo, device, dtype }, adapter }
     }
 
     /// The same base with another adapter, or none.

@@ -1,3 +1,4 @@
-//! What leaves the program: trace files.
+//! What leaves the program: trace files and charts.
 
+pub mod bars;
 pub mod trace_file;

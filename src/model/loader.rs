@@ -8,6 +8,7 @@ use std::cell::{Cell, RefCell};
 use candle_core::{DType, Device, Tensor, Var};
 use rand::RngExt;
 
+use super::informed::Informed;
 use crate::checkpoint::source::WeightSource;
 use crate::error::{Error, Result};
 use crate::ops::weight::{Precision, Weight};
@@ -199,100 +200,22 @@ impl WeightSource for Variables<'_> {
 pub struct Random {
     /// Decides all of them.
     pub seed: u64,
-    /// Where given, the language model's heads begin by comparing what they read: the keys of a head are orthonormal
-    /// projections, its queries nearly the same, and what it writes is nearly the transpose of what it reads
-    /// (mimetic initialisation, Trockman and Kolter 2023).
-    pub comparing: Option<Heads>,
-}
-
-/// Heads of a language model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Heads {
-    /// H.
-    pub num_heads: usize,
-    /// Hkv.
-    pub num_kv_heads: usize,
-    /// d.
-    pub head_dim: usize,
+    /// Where given, much of what a model learns first is there already.
+    pub informed: Option<Informed>,
 }
 
 impl Random {
     /// Plain ones.
     pub fn new(seed: u64) -> Self {
-        Self { seed, comparing: None }
+        Self { seed, informed: None }
     }
 
-    fn uniform(&self, name: &str, count: usize, deviation: f32) -> Vec<f32> {
-        // Uniform of the same deviation: no tails.
+    /// Numbers without tails, of this standard deviation.
+    pub(super) fn uniform(&self, name: &str, count: usize, deviation: f32) -> Vec<f32> {
         let bound = deviation * 3f32.sqrt();
         let mut rng = stream_of_name(self.seed, name);
         (0..count).map(|_| rng.random_range(-bound..bound)).collect()
     }
-
-    /// Weights of a comparing head, where `name` is of one.
-    fn compared(&self, name: &str, shape: &[usize]) -> Option<Vec<f32>> {
-        let Heads { num_heads, num_kv_heads, head_dim } = self.comparing?;
-        let (layer, part) = name.rsplit_once(".self_attn.")?;
-        let count = shape.iter().product();
-        if !layer.starts_with("language_model.") {
-            return None;
-        }
-        let projections = |part: &str, width: usize| -> Vec<Vec<f32>> {
-            let one = |head: usize| {
-                let name = format!("{layer}.self_attn.{part}.{head}");
-                orthonormal(self.uniform(&name, head_dim * width, 1.0), width)
-            };
-            (0..num_kv_heads).map(one).collect()
-        };
-        // Head h reads with the keys and values that it shares with its group.
-        let group = num_heads / num_kv_heads;
-        let mix = |of: Vec<f32>, scale: f32, noise: f32| -> Vec<f32> {
-            let noise = self.uniform(name, count, noise);
-            of.iter().zip(noise).map(|(value, noise)| scale * value + noise).collect()
-        };
-        match part {
-            "q_norm.weight" | "k_norm.weight" => Some(vec![SHARPNESS; count]),
-            "k_proj.weight" => Some(mix(projections("keys", shape[1]).concat(), 0.7, 0.005)),
-            "q_proj.weight" => {
-                let keys = projections("keys", shape[1]);
-                let own: Vec<f32> = (0..num_heads).flat_map(|head| keys[head / group].clone()).collect();
-                Some(mix(own, 0.7, 0.015))
-            }
-            "v_proj.weight" => Some(mix(projections("values", shape[1]).concat(), 0.5, 0.01)),
-            "o_proj.weight" => {
-                let (width, inner) = (shape[0], shape[1]);
-                let values = projections("values", width);
-                let mut own = vec![0.0; count];
-                for head in 0..num_heads {
-                    for (i, row) in values[head / group].chunks(width).enumerate() {
-                        for (out, value) in row.iter().enumerate() {
-                            own[out * inner + head * head_dim + i] = *value / group as f32;
-                        }
-                    }
-                }
-                Some(mix(own, 0.5, 0.01))
-            }
-            _ => None,
-        }
-    }
-}
-
-/// Weight of the norms of queries and keys of heads that compare.
-const SHARPNESS: f32 = 1.4;
-
-/// Rows of `width`, made orthonormal one after the other (Gram and Schmidt).
-fn orthonormal(mut values: Vec<f32>, width: usize) -> Vec<f32> {
-    for row in 0..values.len() / width {
-        let (before, rest) = values.split_at_mut(row * width);
-        let own = &mut rest[..width];
-        for other in before.chunks(width) {
-            let share: f32 = own.iter().zip(other).map(|(a, b)| a * b).sum();
-            own.iter_mut().zip(other).for_each(|(a, b)| *a -= share * b);
-        }
-        let length = own.iter().map(|v| v * v).sum::<f32>().sqrt().max(1e-6);
-        own.iter_mut().for_each(|v| *v /= length);
-    }
-    values
 }
 
 impl WeightSource for Random {
@@ -310,7 +233,7 @@ impl WeightSource for Random {
     }
 
     fn read(&self, name: &str, shape: &[usize], dtype: DType, device: &Device) -> Result<Tensor> {
-        if let Some(values) = self.compared(name, shape) {
+        if let Some(values) = self.informed.and_then(|informed| informed.values(self, name, shape)) {
             return Ok(Tensor::from_vec(values, shape, device)?.to_dtype(dtype)?);
         }
         let [_, inner @ ..] = shape else { return Ok(Tensor::zeros(shape, dtype, device)?) };

@@ -7,6 +7,7 @@ pub mod adapt;
 pub mod cache;
 pub mod compute;
 pub mod embedding;
+pub mod informed;
 pub mod linear;
 pub mod loader;
 pub mod norm;

@@ -75,9 +75,9 @@ pub struct Recipe {
     /// Begin from random weights of this seed instead of the checkpoint's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub random_weights: Option<u64>,
-    /// Are the random heads of the language model to compare what they read? See [`crate::model::loader::Random`].
+    /// Begin from random weights that know how to compare and how to look; see [`crate::model::informed`].
     #[serde(default)]
-    pub comparing_heads: bool,
+    pub informed_weights: bool,
     /// The way to train.
     pub variant: Variant,
     /// Which values.

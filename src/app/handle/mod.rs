@@ -3,6 +3,7 @@
 mod edit;
 mod events;
 mod files;
+mod gallery;
 mod images;
 mod jobs;
 mod training;
@@ -20,6 +21,7 @@ impl Controller {
             Action::Job(action) => jobs::apply(self, action),
             Action::Images(action) => images::apply(self, action, ctx),
             Action::Train(action) => training::apply(self, action),
+            Action::Gallery(action) => gallery::apply(self, action),
         }
     }
 

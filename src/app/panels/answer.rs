@@ -6,6 +6,7 @@ use super::bar_ui;
 use crate::analysis::maps::Query;
 use crate::app::actions::{Actions, ViewAction};
 use crate::app::state::State;
+use crate::app::theme::palette;
 use crate::app::words::{listed, visible};
 use crate::trace::GeneratedToken;
 
@@ -38,6 +39,12 @@ pub fn answer_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     }
     let answer = if trace.answer.is_empty() { "(nothing but special tokens)" } else { &trace.answer };
     ui.add(egui::Label::new(egui::RichText::new(answer).size(16.0)).wrap().selectable(true));
+    if let Some(verdict) = state.gallery.verdict(run) {
+        let palette = palette(ui.visuals());
+        let (colour, sign) =
+            if verdict.correct { (palette.right, "right") } else { (palette.warning, "wrong") };
+        ui.colored_label(colour, format!("{sign}: the sample's answer is {}", verdict.target));
+    }
     if !trace.choices.is_empty() {
         egui::Grid::new("choices").num_columns(3).show(ui, |ui| {
             for choice in &trace.choices {

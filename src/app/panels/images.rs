@@ -3,7 +3,7 @@
 use egui::{Rect, Role, Sense, Stroke, StrokeKind, Ui};
 
 use super::{name_widget, shown_style};
-use crate::app::actions::{Actions, EditAction, ImagesAction, ViewAction};
+use crate::app::actions::{Actions, EditAction, GalleryAction, ImagesAction, ViewAction};
 use crate::app::canvas::{
     CanvasView, Hovered, patch_from_point, place, rect_from_patch, sizes, visible_part, zoom_about,
 };
@@ -19,6 +19,9 @@ const IMAGE_GAP: f32 = 12.0;
 /// Draws the row of buttons above the canvas.
 pub fn image_bar_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     ui.horizontal_wrapped(|ui| {
+        if ui.button("Samples").on_hover_text(hint(ui.ctx(), does::SAMPLES)).clicked() {
+            actions.push(GalleryAction::Toggle);
+        }
         if ui
             .button("Open images…")
             .on_hover_text(format!("{}, or drop files", hint(ui.ctx(), does::OPEN_IMAGES)))
@@ -80,7 +83,11 @@ pub fn canvas_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
         painter.text(
             area.center(),
             egui::Align2::CENTER_CENTER,
-            format!("Drop images here, paste them, or open them with {}", hint(ui.ctx(), does::OPEN_IMAGES)),
+            format!(
+                "Drop images here, paste them, open them with {}, or take a sample with {}",
+                hint(ui.ctx(), does::OPEN_IMAGES),
+                hint(ui.ctx(), does::SAMPLES)
+            ),
             egui::TextStyle::Body.resolve(ui.style()),
             ui.visuals().weak_text_color(),
         );

@@ -1,6 +1,7 @@
 //! The panels, one file each. They read the state and push actions; none of them waits for anything.
 
 pub mod answer;
+pub mod gallery;
 pub mod help;
 pub mod images;
 pub mod latent_strip;

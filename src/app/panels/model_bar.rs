@@ -9,6 +9,7 @@ use crate::app::actions::{Actions, JobAction, ViewAction};
 use crate::app::keyboard::{does, hint};
 use crate::app::state::{PathKind, State};
 use crate::app::theme;
+use crate::engine::demo::DemoAdapter;
 use crate::engine::protocol::{ModelInfo, Source};
 use crate::units::human_bytes;
 
@@ -51,7 +52,10 @@ fn model_menu_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
         actions.push(ViewAction::OpenPathDialog(PathKind::Model));
     }
     if ui.button("Built-in demo").clicked() {
-        actions.push(JobAction::OpenModel { base: Source::Demo, adapter: Some(Source::Demo) });
+        actions.push(JobAction::OpenModel {
+            base: Source::Demo,
+            adapter: Some(Source::DemoAdapter(DemoAdapter::Livr)),
+        });
     }
     recent_ui(ui, &state.kept.recent_models, |path| {
         actions.push(JobAction::OpenModel { base: Source::Folder(path.to_owned()), adapter: None });
@@ -64,6 +68,15 @@ fn adapter_menu_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     }
     if ui.button("Take adapter off").clicked() {
         actions.push(JobAction::SetAdapter(None));
+    }
+    if state.models.chosen().is_some_and(|model| model.base.source == Source::Demo) {
+        ui.separator();
+        ui.weak("Of the built-in demo");
+        for adapter in DemoAdapter::ALL {
+            if ui.button(adapter.name()).clicked() {
+                actions.push(JobAction::SetAdapter(Some(Source::DemoAdapter(adapter))));
+            }
+        }
     }
     recent_ui(ui, &state.kept.recent_adapters, |path| {
         actions.push(JobAction::SetAdapter(Some(Source::Folder(path.to_owned()))));

@@ -28,6 +28,11 @@ pub(super) fn read(path: &Path) -> Result<Vec<Record>> {
     let bytes = std::fs::read(path).map_err(|e| not_read(path, e))?;
     let text = String::from_utf8(bytes)
         .map_err(|e| Error::format(path, "the data file is not UTF-8 text", e.utf8_error()))?;
+    parse(&text, path)
+}
+
+/// The records of a data file's text; `path` is for messages, and images are relative to it.
+pub fn parse(text: &str, path: &Path) -> Result<Vec<Record>> {
     let text = text.trim_start_matches('\u{feff}');
     if text.trim_start().starts_with('[') {
         let list: Vec<Value> =

@@ -10,6 +10,7 @@ use std::path::Path;
 use super::record::{ImageSource, Record};
 use crate::error::{Error, Result};
 
+pub use self::json::parse;
 pub use self::write::{line_of, write};
 
 /// Reads a data file. Which kind it is shows in its name and its fields; that every image exists is looked at here,

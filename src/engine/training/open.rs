@@ -9,7 +9,7 @@ use super::super::need::ModelNeed;
 use super::super::session::{auto_max_pixels, parameters};
 use super::super::{demo, device};
 use crate::checkpoint::adapter::Adapter;
-use crate::checkpoint::config::{ModelConfig, TextConfig as Config};
+use crate::checkpoint::config::ModelConfig;
 use crate::checkpoint::folder::Folder;
 use crate::checkpoint::livr::LivrConfig;
 use crate::checkpoint::safetensors::Safetensors;
@@ -19,7 +19,8 @@ use crate::error::{Error, Result};
 use crate::input::processor::Processor;
 use crate::memory;
 use crate::model::Model;
-use crate::model::loader::{Heads, Loader, Random, Variables};
+use crate::model::informed::{Heads, Informed};
+use crate::model::loader::{Loader, Random, Variables};
 use crate::ops::weight::Precision;
 use crate::progress::Observer;
 use crate::settings::{DeviceChoice, DtypeChoice};
@@ -85,9 +86,7 @@ impl Opened {
         }
         let selects = selects(&recipe);
         let random = recipe.random_weights.map(|seed| {
-            let Config { num_heads, num_kv_heads, head_dim, .. } = config.text;
-            let comparing = recipe.comparing_heads.then_some(Heads { num_heads, num_kv_heads, head_dim });
-            Random { seed, comparing }
+            Random { seed, informed: recipe.informed_weights.then(|| informed(&config)) }
         });
         let all: &dyn WeightSource = match (&source, &random) {
             (Some(source), _) => source,
@@ -146,6 +145,23 @@ impl Opened {
     /// Name of the base.
     pub(super) fn base_name(&self) -> String {
         self.folder.name()
+    }
+}
+
+/// The heads of a model, for weights that know of them.
+fn informed(config: &ModelConfig) -> Informed {
+    let (text, vision) = (&config.text, &config.vision);
+    Informed {
+        text: Heads {
+            num_heads: text.num_heads,
+            num_kv_heads: text.num_kv_heads,
+            head_dim: text.head_dim,
+        },
+        vision: Heads {
+            num_heads: vision.num_heads,
+            num_kv_heads: vision.num_heads,
+            head_dim: vision.hidden_size / vision.num_heads,
+        },
     }
 }
 

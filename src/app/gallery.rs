@@ -1,0 +1,80 @@
+//! The built-in samples: which was taken last, and what it should be answered with.
+
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
+
+use egui::{ColorImage, Context, TextureHandle, TextureOptions};
+
+use crate::data::record::Record;
+use crate::data::sample::Sample;
+use crate::data::score::is_correct;
+use crate::engine::demo;
+use crate::engine::protocol::Run;
+
+/// The gallery.
+#[derive(Default)]
+pub struct Gallery {
+    /// Is its window open?
+    pub open: bool,
+    /// The sample that was taken last.
+    pub taken: Option<Taken>,
+    thumbnails: OnceCell<Vec<TextureHandle>>,
+}
+
+/// A sample as it was taken.
+pub struct Taken {
+    /// Which.
+    pub index: usize,
+    /// As it went into the window.
+    pub sample: Sample,
+}
+
+/// What was expected of a run, and whether it came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// The right answer.
+    pub target: &'static str,
+    /// Was it given?
+    pub correct: bool,
+}
+
+impl Gallery {
+    /// The right answer to what a run was asked, where that is the sample taken last.
+    pub fn verdict(&self, run: &Run) -> Option<Verdict> {
+        let taken = self.taken.as_ref().filter(|taken| {
+            let asked = &run.request.sample;
+            taken.sample.images == asked.images && taken.sample.prompt == asked.prompt
+        })?;
+        let record = &demo::gallery()[taken.index];
+        Some(Verdict { target: &record.target, correct: is_correct(record, &run.trace.answer) })
+    }
+
+    /// The first image of every sample, small.
+    pub fn thumbnails(&self, ctx: &Context) -> &[TextureHandle] {
+        self.thumbnails.get_or_init(|| {
+            let one = |record: &Record| {
+                let picture = record.images.first().and_then(|image| image.read().ok());
+                let image = picture.map_or_else(ColorImage::default, |picture| {
+                    let (width, height) = picture.size();
+                    ColorImage::from_rgb([width as usize, height as usize], picture.pixels.as_raw())
+                });
+                ctx.load_texture(format!("sample {}", record.id), image, TextureOptions::LINEAR)
+            };
+            demo::gallery().iter().map(one).collect()
+        })
+    }
+}
+
+/// Samples by task, in the gallery's order.
+pub fn by_task() -> Vec<(&'static str, Vec<usize>)> {
+    let mut places: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut tasks: Vec<(&str, Vec<usize>)> = Vec::new();
+    for (i, record) in demo::gallery().iter().enumerate() {
+        let place = *places.entry(record.task.as_str()).or_insert(tasks.len());
+        if place == tasks.len() {
+            tasks.push((&record.task, Vec::new()));
+        }
+        tasks[place].1.push(i);
+    }
+    tasks
+}

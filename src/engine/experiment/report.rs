@@ -1,0 +1,114 @@
+//! What the cells say, by the way of training: over its seeds, with how sure that is.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::Cell;
+use crate::engine::evaluate::{Accuracy, Prediction};
+
+/// All seeds of a way of training under one condition.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Summary {
+    /// The way it was trained: the adapters' names before the slash.
+    pub variant: String,
+    /// How it was asked.
+    pub condition: String,
+    /// Over all samples of all seeds, which the interval takes for independent.
+    pub all: Accuracy,
+    /// Of each task.
+    pub tasks: BTreeMap<String, Accuracy>,
+    /// Accuracy of each seed.
+    pub seeds: Vec<f64>,
+    /// Attention of the answer to the latents, mean over seeds.
+    pub latent_mass: Option<f64>,
+}
+
+impl Summary {
+    /// One for each way of training and condition, in the cells' order.
+    pub fn of(cells: &[Cell]) -> Vec<Self> {
+        let mut groups: Vec<((&str, &str), Vec<&Cell>)> = Vec::new();
+        for cell in cells {
+            let variant = cell.adapter.split('/').next().unwrap_or_default();
+            let key = (variant, cell.condition.name.as_str());
+            match groups.iter_mut().find(|(other, _)| *other == key) {
+                Some((_, group)) => group.push(cell),
+                None => groups.push((key, vec![cell])),
+            }
+        }
+        let one = |((variant, condition), cells): ((&str, &str), Vec<&Cell>)| {
+            let all: Vec<Prediction> = cells.iter().flat_map(|cell| cell.predictions.clone()).collect();
+            let masses: Vec<f64> = cells.iter().filter_map(|cell| cell.latent_mass).collect();
+            Self {
+                variant: variant.to_owned(),
+                condition: condition.to_owned(),
+                all: Accuracy::of(&all),
+                tasks: Accuracy::by_task(&all),
+                seeds: cells.iter().map(|cell| cell.all.accuracy).collect(),
+                latent_mass: (!masses.is_empty()).then(|| masses.iter().sum::<f64>() / masses.len() as f64),
+            }
+        };
+        groups.into_iter().map(one).collect()
+    }
+}
+
+fn percent(accuracy: &Accuracy) -> String {
+    let [low, high] = accuracy.interval.map(|x| 100.0 * x);
+    format!("{:.1} [{low:.1}, {high:.1}]", 100.0 * accuracy.accuracy)
+}
+
+/// Names in the order they come first.
+fn firsts<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut firsts = Vec::new();
+    for name in names {
+        if !firsts.contains(&name) {
+            firsts.push(name);
+        }
+    }
+    firsts
+}
+
+/// The summaries as Markdown: all tasks by condition, then each condition by task.
+pub fn tables(summaries: &[Summary]) -> String {
+    let variants = firsts(summaries.iter().map(|s| s.variant.as_str()));
+    let conditions = firsts(summaries.iter().map(|s| s.condition.as_str()));
+    let of = |variant: &str, condition: &str| {
+        summaries.iter().find(|s| s.variant == variant && s.condition == condition)
+    };
+    let rows = variants.iter().map(|variant| {
+        let mass = of(variant, "normal").and_then(|s| s.latent_mass);
+        let mass = mass.map_or_else(String::new, |mass| format!("{mass:.4}"));
+        let cell = |condition: &&str| of(variant, condition).map_or_else(String::new, with_seeds);
+        std::iter::once((*variant).to_owned()).chain(conditions.iter().map(cell)).chain([mass]).collect()
+    });
+    let heads = [&["accuracy, %"], &conditions[..], &["attention to latents"]].concat();
+    let mut text = table(&heads, rows.collect());
+    for condition in &conditions {
+        let own = summaries.iter().filter(|s| s.condition == *condition);
+        let tasks = firsts(own.flat_map(|s| s.tasks.keys().map(String::as_str)));
+        let rows = tasks.iter().map(|task| {
+            let chance = variants.iter().find_map(|v| of(v, condition)?.tasks.get(*task)?.chance);
+            let chance = chance.map_or_else(String::new, |c| format!("{:.1}", 100.0 * c));
+            let cell = |variant: &&str| {
+                of(variant, condition).and_then(|s| s.tasks.get(*task)).map_or_else(String::new, percent)
+            };
+            [(*task).to_owned(), chance].into_iter().chain(variants.iter().map(cell)).collect()
+        });
+        let heads = [&["accuracy, %", "chance"], &variants[..]].concat();
+        text += &format!("\n### {condition}\n\n{}", table(&heads, rows.collect()));
+    }
+    text
+}
+
+fn with_seeds(summary: &Summary) -> String {
+    let seeds: Vec<String> = summary.seeds.iter().map(|a| format!("{:.1}", 100.0 * a)).collect();
+    let seeds = if seeds.len() > 1 { format!(" ({})", seeds.join(", ")) } else { String::new() };
+    percent(&summary.all) + &seeds
+}
+
+fn table(heads: &[&str], rows: Vec<Vec<String>>) -> String {
+    let head = heads.iter().map(|head| (*head).to_owned()).collect();
+    let rule = heads.iter().map(|_| "---".to_owned()).collect();
+    let lines = [head, rule].into_iter().chain(rows).map(|cells: Vec<String>| cells.join(" | "));
+    lines.fold(String::new(), |text, line| text + "| " + &line + " |\n")
+}
