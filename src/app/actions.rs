@@ -158,7 +158,7 @@ pub enum TrainAction {
 }
 
 /// Built-in samples.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GalleryAction {
     /// Open or close their window.
     Toggle,

@@ -11,8 +11,8 @@ use super::kept::Kept;
 use super::keyboard;
 use super::panels::latent_strip::STRIP_HEIGHT;
 use super::panels::{
-    answer, gallery, help, images, latent_strip, matrix, model_bar, notices, path_dialog, question, status, training,
-    view_options,
+    answer, gallery, help, images, latent_strip, matrix, model_bar, notices, path_dialog, question, status,
+    training, view_options,
 };
 use super::state::State;
 use super::theme::{self, SECTION_GAP, SIDE_WIDTH};

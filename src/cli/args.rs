@@ -1,6 +1,5 @@
 //! Options that several subcommands share.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -25,10 +24,6 @@ use crate::trace::Trace;
 #[derive(Debug, Clone)]
 pub struct AdapterChoice(Option<Source>);
 
-fn adapter_choice(text: OsString) -> std::result::Result<AdapterChoice, String> {
-    Source::adapter(&text).map(AdapterChoice)
-}
-
 /// Which model, and where.
 #[derive(Debug, Clone, Args)]
 pub struct ModelArgs {
@@ -36,7 +31,7 @@ pub struct ModelArgs {
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
     /// Adapter folder; none; or one of the demo's: demo:livr, demo:stage-1, demo:latents-only, demo:sft
-    #[arg(long, value_name = "DIR", value_parser = OsStringValueParser::new().try_map(adapter_choice))]
+    #[arg(long, value_name = "DIR", value_parser = OsStringValueParser::new().try_map(|text| Source::adapter(&text).map(AdapterChoice)))]
     pub adapter: Option<AdapterChoice>,
     /// auto, cpu or cuda:N
     #[arg(long, default_value = "auto")]

@@ -86,9 +86,8 @@ pub fn run(args: ExperimentArgs) -> anyhow::Result<()> {
     let cells = measure(&order, &args.out.join("cells"), &terminal)?;
     terminal.finish();
     let summaries = Summary::of(&cells);
-    let write = |name: &str, text: &str| {
-        atomic::write(&args.out.join(name), |out| out.write_all(text.as_bytes()))
-    };
+    let write =
+        |name: &str, text: &str| atomic::write(&args.out.join(name), |out| out.write_all(text.as_bytes()));
     write("results.json", &serde_json::to_string_pretty(&summaries)?)?;
     let text = tables(&summaries);
     write("tables.md", &text)?;

@@ -149,7 +149,8 @@ mod tests {
             after.images[0].pixels.clone()
         };
         let pixels = &before.images[0].pixels;
-        let differing = |other: &RgbImage| pixels.pixels().zip(other.pixels()).filter(|(a, b)| a != b).count();
+        let differing =
+            |other: &RgbImage| pixels.pixels().zip(other.pixels()).filter(|(a, b)| a != b).count();
         assert_eq!(differing(&changed("occlusion=0.25", "a")), 20 * 15);
         assert!(differing(&changed("noise=0.1", "a")) > 1000);
         assert_eq!(changed("noise=0.1", "a"), changed("noise=0.1", "a"));

@@ -53,7 +53,9 @@ fn draw(bars: &Bars, text: &mut String) -> std::result::Result<(), Box<dyn std::
         .build_cartesian_2d(-0.5..count as f64 - 0.5, 0.0..1.0)?;
     let label = |x: &f64| {
         let place = x.round();
-        if (x - place).abs() > 0.01 { return String::new() }
+        if (x - place).abs() > 0.01 {
+            return String::new();
+        }
         bars.groups.get(place as usize).filter(|_| place >= 0.0).cloned().unwrap_or_default()
     };
     chart

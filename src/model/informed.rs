@@ -39,7 +39,8 @@ impl Informed {
     /// The values of a tensor, where there is something to say about it.
     pub(super) fn values(self, random: &Random, name: &str, shape: &[usize]) -> Option<Vec<f32>> {
         let attention = |at: &str| name.split_once(at).filter(|_| name.ends_with(".weight"));
-        if let Some((layer, part)) = attention(".self_attn.").filter(|_| name.starts_with("language_model.")) {
+        if let Some((layer, part)) = attention(".self_attn.").filter(|_| name.starts_with("language_model."))
+        {
             let heads = HeadsOf { heads: self.text, random, layer, sign: 1.0 };
             return match part {
                 "q_norm.weight" | "k_norm.weight" => Some(vec![SHARPNESS; shape[0]]),
@@ -141,21 +142,21 @@ fn orthonormal(mut values: Vec<f32>, width: usize) -> Vec<f32> {
             own.iter_mut().zip(other).for_each(|(a, b)| *a -= share * b);
         }
         let length = own.iter().map(|v| v * v).sum::<f32>().sqrt().max(1e-6);
-        own.iter_mut().for_each(|v| *v /= length);
+        for value in own {
+            *value /= length;
+        }
     }
     values
 }
+
+/// Weights of red, green and blue, and the standard deviation of frequency 0 and of frequency 1.
+const CHANNELS: [([f32; 3], f32, f32); 3] =
+    [([0.577, 0.577, 0.577], 7.8, 1.5), ([0.707, 0.0, -0.707], 2.6, 0.7), ([0.408, -0.816, 0.408], 2.6, 0.7)];
 
 /// [D, 3, frames, P, P]: the lowest frequencies of the cosine transform of lightness and of two differences of colours,
 /// each made about as large as the others by what pictures have of it: less the higher the frequency.
 fn cosines(shape: &[usize]) -> Option<Vec<f32>> {
     let &[width, 3, frames, side, _] = shape else { return None };
-    // Weights of red, green and blue, and the standard deviation of frequency 0 and of frequency 1.
-    const CHANNELS: [([f32; 3], f32, f32); 3] = [
-        ([0.577, 0.577, 0.577], 7.8, 1.5),
-        ([0.707, 0.0, -0.707], 2.6, 0.7),
-        ([0.408, -0.816, 0.408], 2.6, 0.7),
-    ];
     let mut all: Vec<(f32, usize, usize, usize)> = Vec::new();
     for channel in 0..CHANNELS.len() {
         for v in 0..side {

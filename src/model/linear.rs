@@ -9,7 +9,8 @@ use crate::checkpoint::adapter::LoraPair;
 use crate::error::Result;
 use crate::ops::dropout::dropout;
 use crate::ops::elementwise::add;
-use crate::ops::linear::{linear, low_rank};
+use crate::ops::linear::linear;
+use crate::ops::low_rank::low_rank;
 use crate::ops::weight::Weight;
 use crate::random;
 

@@ -20,6 +20,7 @@ pub mod isa;
 mod lanes;
 pub mod layer_norm;
 pub mod linear;
+pub mod low_rank;
 pub mod matmul;
 pub mod rms_norm;
 pub mod rotary;

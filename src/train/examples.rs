@@ -176,7 +176,12 @@ impl Examples {
 
     /// These examples. Features of each are made alone, whatever batch asks for it: so they are the same after a
     /// resume.
-    pub fn get(&mut self, chosen: &[usize], model: &Model, compute: &Compute<'_>) -> Result<Vec<Arc<Example>>> {
+    pub fn get(
+        &mut self,
+        chosen: &[usize],
+        model: &Model,
+        compute: &Compute<'_>,
+    ) -> Result<Vec<Arc<Example>>> {
         let missing: Vec<usize> = chosen.iter().copied().filter(|i| !self.kept.contains_key(i)).collect();
         let prepared = missing.par_iter().map(|i| self.prepare(*i)).collect::<Result<Vec<Example>>>()?;
         let mut made: BTreeMap<usize, Arc<Example>> = BTreeMap::new();
@@ -215,8 +220,7 @@ impl Examples {
         let input = self.processor.process(&sample, self.latents, self.max_pixels, &Unobserved)?;
         let seen = if input.grids.is_empty() { Seen::Nothing } else { Seen::Pixels(input.pixel_values) };
         let (record, spans) = (&self.records[i], &input.image_spans);
-        let grounded =
-            Grounded::new(record, &sample, &input.grids, spans, &self.groups, &self.processor)?;
+        let grounded = Grounded::new(record, &sample, &input.grids, spans, &self.groups, &self.processor)?;
         let targets = self.processor.answer(&self.records[i].target)?;
         let (mut ids, mut roles, mut positions) = (input.input_ids, input.roles, input.positions);
         for (place, id) in targets[..targets.len() - 1].iter().enumerate() {

@@ -144,9 +144,12 @@ impl Grounded {
                 grounded.model.push((places[token] as u32, word_id(processor, word)?));
             }
         }
-        grounded.pairs = record.grounding.pairs.iter().map(|(from, to)| {
-            (tokens.at(from).0 as u32, tokens.at(to).0 as u32, tokens.of_image(to.0))
-        }).collect();
+        grounded.pairs = record
+            .grounding
+            .pairs
+            .iter()
+            .map(|(from, to)| (tokens.at(from).0 as u32, tokens.at(to).0 as u32, tokens.of_image(to.0)))
+            .collect();
         Ok(grounded)
     }
 }

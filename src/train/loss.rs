@@ -81,7 +81,8 @@ pub fn parts(
         }
         let count = asked.targets.len();
         if count > 0 {
-            let hidden = hidden_at(model, examples, stage.mask.rule(), features.as_ref(), &asked.places, compute)?;
+            let hidden =
+                hidden_at(model, examples, stage.mask.rule(), features.as_ref(), &asked.places, compute)?;
             let losses = model.text.losses(&hidden, &asked.targets, compute)?;
             let part = |start: usize, end: usize| -> Result<Option<Tensor>> {
                 (end > start).then(|| Ok(losses.narrow(0, start, end - start)?)).transpose()

@@ -275,6 +275,7 @@ struct Gradients {
 }
 
 /// What the parts of a batch's loss count in that of its step.
+#[derive(Clone, Copy)]
 struct Scale {
     weights: Weights,
     /// Tokens of all answers of the step.

@@ -31,6 +31,16 @@ pub fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
 }
 
+/// A tiny model with random weights and 16 latents: what it answers means nothing, but it never changes.
+pub fn tiny() -> (Source, Option<Source>) {
+    (Source::folder(fixture("tiny/model")), Some(Source::folder(fixture("tiny/adapter"))))
+}
+
+/// A photograph of a cup of coffee.
+pub fn photo() -> Picture {
+    Picture::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/photos/coffee.png")).unwrap()
+}
+
 /// One recorded run of the reference.
 pub struct Case {
     pub dir: PathBuf,

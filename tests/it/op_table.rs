@@ -9,7 +9,8 @@ use livr_explorer::ops::embedding::{self, Place, embed};
 use livr_explorer::ops::gelu::{self, Form, gelu};
 use livr_explorer::ops::isa::Isa;
 use livr_explorer::ops::layer_norm::{self, layer_norm};
-use livr_explorer::ops::linear::{self, linear, low_rank};
+use livr_explorer::ops::linear::{self, linear};
+use livr_explorer::ops::low_rank::{self, low_rank};
 use livr_explorer::ops::rms_norm::{self, rms_norm};
 use livr_explorer::ops::rotary::{self, Pairing, rotate};
 use livr_explorer::ops::swiglu::{self, swiglu};
@@ -140,7 +141,7 @@ fn linear_ops(n: usize) -> Vec<Op> {
             "low rank",
             &[&[n, 19], &[4, 19], &[n, 4]],
             |i, _| low_rank(&i[0], &i[1], &i[2], 1.5).unwrap(),
-            |i| linear::plain_low_rank(&i[0], &i[1], &i[2], 1.5).unwrap(),
+            |i| low_rank::plain_low_rank(&i[0], &i[1], &i[2], 1.5).unwrap(),
         ),
     ]
 }

@@ -20,6 +20,7 @@ use livr_explorer::progress::{Phase, Progress, Unobserved};
 use livr_explorer::settings::{DeviceChoice, DtypeChoice, MaskKind};
 use livr_explorer::trace::Trace;
 
+use crate::common::tiny;
 use crate::window::{apply, first_actions, open, state};
 
 fn fake() -> (Window, Script) {
@@ -134,7 +135,10 @@ fn an_answer_never_stands_unmarked_under_another_model() {
     assert!(shows(&mut window, "Since this answer you have changed the model"));
     assert!(shows(&mut window, "first"), "the old answer is still there to be read");
     // Back to the model it is of, it is current again.
-    apply(&mut window, JobAction::OpenModel { base: Source::Demo, adapter: Some(Source::Demo) });
+    apply(&mut window, {
+        let (base, adapter) = tiny();
+        JobAction::OpenModel { base, adapter }
+    });
     window.run_steps(2);
     let orders = script.orders();
     let [open, ask] = &orders[orders.len() - 2..] else { unreachable!() };
@@ -248,7 +252,7 @@ fn a_dead_engine_is_said_once_and_the_window_lives() {
     let sent = script.orders().len();
     apply(&mut window, JobAction::Ask);
     apply(&mut window, ViewAction::ToggleHelp);
-    apply(&mut window, JobAction::OpenModel { base: Source::Demo, adapter: None });
+    apply(&mut window, JobAction::OpenModel { base: tiny().0, adapter: None });
     assert!(shows(&mut window, "Keys") && shows(&mut window, "first"));
     assert!(state(&window).runs.asked.is_none() && state(&window).models.opening.is_none());
     assert_eq!(script.orders().len(), sent, "nothing more is sent to it");

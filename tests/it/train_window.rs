@@ -66,6 +66,7 @@ fn step(number: usize) -> Step {
         rate: 1e-4,
         tokens: 700,
         examples: 8,
+        parts: std::collections::BTreeMap::new(),
         secs: 0.5,
         ends_epoch: false,
         ends_stage: false,
@@ -177,6 +178,7 @@ fn a_whole_run_beside_questions() {
         counts: Counts([6, 2, 0]),
         seed: 3,
         side: 64,
+        grounding: false,
         images: None,
     };
     make(&tasks, &dir.path().join("data"), &Unobserved).unwrap();

@@ -78,7 +78,8 @@ impl Setup {
         });
         let max_pixels = processor.images().max_pixels;
         let mut all = Examples::new(records.collect(), &processor, &recipe, max_pixels, u64::MAX).unwrap();
-        let examples = (0..all.len()).map(|i| all.get(i, &model, &Compute::default()).unwrap()).collect();
+        let every: Vec<usize> = (0..all.len()).collect();
+        let examples = all.get(&every, &model, &Compute::default()).unwrap();
         Self { model, trained, examples }
     }
 

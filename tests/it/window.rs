@@ -13,13 +13,12 @@ use livr_explorer::app::offscreen::{Offscreen, Window};
 use livr_explorer::app::state::State;
 use livr_explorer::app::window::Startup;
 use livr_explorer::data::picture::Picture;
-use livr_explorer::engine::demo;
-use livr_explorer::engine::protocol::{ModelInfo, Run, Source};
+use livr_explorer::engine::protocol::{ModelInfo, Run};
 use livr_explorer::settings::{DeviceChoice, DtypeChoice, LatentChoice, MaskKind, PixelBudget};
 use livr_explorer::trace::Timings;
 use livr_explorer::units::{HeadIdx, LayerIdx};
 
-use crate::common::{Copy, fixture, source};
+use crate::common::{Copy, fixture, photo, source, tiny};
 
 /// Software drivers differ by one grey level on a few pixels, and fonts by hinting.
 pub fn tolerant() -> SnapshotOptions {
@@ -27,11 +26,13 @@ pub fn tolerant() -> SnapshotOptions {
     SnapshotOptions::new().threshold(1.5).max_failed_pixels(40).output_path(snapshots)
 }
 
-/// The demo, a photograph, and answers of three tokens.
+/// A tiny model, a photograph with a question, and answers of three tokens.
 pub fn first_actions() -> Vec<Action> {
+    let (base, adapter) = tiny();
     vec![
-        JobAction::OpenModel { base: Source::Demo, adapter: Some(Source::Demo) }.into(),
-        ImagesAction::Add(vec![Arc::new(demo::picture().unwrap())]).into(),
+        JobAction::OpenModel { base, adapter }.into(),
+        ImagesAction::Add(vec![Arc::new(photo())]).into(),
+        EditAction::SetQuestion("What stands next to the cup? (A) a spoon (B) a glass".to_owned()).into(),
         EditAction::SetMaxNewTokens(3).into(),
     ]
 }
@@ -278,8 +279,8 @@ fn models_and_adapters_change_hands() {
     // The question was asked anew of each.
     assert_eq!(run(&window).request.model, info(&window).id);
     assert_eq!(run(&window).trace.num_latents(), 4);
-    assert_eq!(state(&window).kept.recent_models, [fixture("qwen2_5_vl/model")]);
-    assert_eq!(state(&window).kept.recent_adapters, [fixture("qwen2_5_vl/adapter")]);
+    assert_eq!(state(&window).kept.recent_models, [fixture("qwen2_5_vl/model"), fixture("tiny/model")]);
+    assert_eq!(state(&window).kept.recent_adapters, [fixture("qwen2_5_vl/adapter"), fixture("tiny/adapter")]);
 }
 
 #[test]
@@ -289,7 +290,7 @@ fn a_deeper_model_while_the_old_run_is_in_sight() {
     while state(&window).models.opening.is_some() {
         window.step();
     }
-    // Layer 3 is there now, but not in the demo's run.
+    // Layer 3 is there now, but not in the tiny model's run.
     let selection = Selection { layer: Some(LayerIdx(3)), ..state(&window).kept.view.selection };
     apply(&mut window, ViewAction::Select(selection));
     window.step();
@@ -378,7 +379,7 @@ fn a_model_that_is_not_there_says_so() {
     assert!(window.get_by_label("Ask").accesskit_node().is_disabled());
     assert_eq!(state(&window).ui.notices.len(), 1);
     // A good one makes it good again.
-    apply(&mut window, JobAction::OpenModel { base: Source::Demo, adapter: None });
+    apply(&mut window, JobAction::OpenModel { base: tiny().0, adapter: None });
     settle(&mut window);
     assert!(!window.get_by_label("Ask").accesskit_node().is_disabled());
 }

@@ -48,9 +48,9 @@ pub fn gallery_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
 fn sample_ui(ui: &mut Ui, state: &State, index: usize, actions: &mut Actions) {
     let record = &demo::gallery()[index];
     let texture = &state.gallery.thumbnails(ui.ctx())[index];
-    let image = Image::new(texture).max_size([THUMBNAIL * 2.0, THUMBNAIL].into()).fit_to_exact_size(
-        texture.size_vec2() * (THUMBNAIL / texture.size_vec2().y.max(1.0)).min(1.0),
-    );
+    let image = Image::new(texture)
+        .max_size([THUMBNAIL * 2.0, THUMBNAIL].into())
+        .fit_to_exact_size(texture.size_vec2() * (THUMBNAIL / texture.size_vec2().y.max(1.0)).min(1.0));
     let taken = state.gallery.taken.as_ref().is_some_and(|taken| taken.index == index);
     let response = ui.add(egui::Button::image(image).selected(taken));
     name_widget(ui, &response, Role::Button, Some(taken), || format!("Sample {}", record.id));

@@ -24,17 +24,8 @@ pub(super) const EVERY_KIND: [usize; things::KINDS.len()] = {
 };
 
 /// Parts of an image, row by row.
-const REGIONS: [&str; 9] = [
-    "top left",
-    "top",
-    "top right",
-    "left",
-    "middle",
-    "right",
-    "bottom left",
-    "bottom",
-    "bottom right",
-];
+const REGIONS: [&str; 9] =
+    ["top left", "top", "top right", "left", "middle", "right", "bottom left", "bottom", "bottom right"];
 
 /// Things with their places, on a ground.
 struct Scene {
@@ -49,13 +40,7 @@ impl Scene {
     }
 
     /// The picture; what its things are is noted for image number `image`.
-    fn draw(
-        &self,
-        rng: &mut Stream,
-        side: u32,
-        image: usize,
-        grounding: &mut Grounding,
-    ) -> image::RgbImage {
+    fn draw(&self, rng: &mut Stream, side: u32, image: usize, grounding: &mut Grounding) -> image::RgbImage {
         let mut picture = Texture::any(rng).canvas(side, side);
         let light = canvas::direction(rng);
         for (kind, at) in &self.things {
@@ -139,10 +124,8 @@ pub(super) fn matching(rng: &mut Stream, answer: usize, world: &World<'_>) -> Ex
     others.shuffle(rng);
     let first = Scene::of(rng, others, side);
     let mut grounding = Grounding::default();
-    let images = vec![
-        first.draw(rng, world.side, 0, &mut grounding),
-        second.draw(rng, world.side, 1, &mut grounding),
-    ];
+    let images =
+        vec![first.draw(rng, world.side, 0, &mut grounding), second.draw(rng, world.side, 1, &mut grounding)];
     for (kind, at) in &first.things {
         let (_, other) =
             second.things.iter().find(|(other, _)| other.name == kind.name).expect("the same kinds");

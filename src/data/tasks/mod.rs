@@ -106,13 +106,12 @@ impl Task {
     /// Answers in the proportions in which they are given: `about the same` is a quarter of reflectance.
     fn answers(self) -> &'static [usize] {
         match self {
-            Self::Counting => &[0, 1, 2, 3, 4, 5, 6, 7, 8],
+            Self::Counting | Self::Locating => &[0, 1, 2, 3, 4, 5, 6, 7, 8],
             Self::VisualCorrespondence
             | Self::SemanticCorrespondence
             | Self::FunctionalCorrespondence
             | Self::Matching => &[0, 1, 2, 3],
             Self::Naming => &grounded::EVERY_KIND,
-            Self::Locating => &[0, 1, 2, 3, 4, 5, 6, 7, 8],
             Self::RelativeReflectance => &[0, 1, 0, 1, 0, 1, 2, 2],
             Self::Jigsaw
             | Self::ObjectLocalization

@@ -139,8 +139,7 @@ pub fn forward(args: &Forward) -> Result<Report> {
     };
     for choice in &args.dtypes {
         let precision = device::resolve(*choice, &device, DType::BF16)?;
-        let load =
-            || Model::load(&Loader::new(&Random::new(0), precision, &device, &Unobserved), &config);
+        let load = || Model::load(&Loader::new(&Random::new(0), precision, &device, &Unobserved), &config);
         let (model, weights_secs) = timed(load)?;
         for tokens in &args.tokens {
             measure(args, &model, *tokens, weights_secs, &mut report)?;

@@ -132,9 +132,7 @@ pub fn measure(order: &Order, folder: &Path, observer: &dyn Observer) -> Result<
             }
             let path = folder.join(format!("{}-{}.json", named.name.replace('/', "-"), condition.name));
             let held = kept(&path).filter(|held| {
-                held.condition == *condition
-                    && held.fingerprint == fingerprint
-                    && held.adapter == named.name
+                held.condition == *condition && held.fingerprint == fingerprint && held.adapter == named.name
             });
             let cell = if let Some(held) = held {
                 held
@@ -189,8 +187,7 @@ fn one(
 
 fn settings(condition: &Condition) -> Settings {
     // The longest answer of the nine tasks is a word or a number.
-    let decoding =
-        Decoding { max_new_tokens: 8, repetition_penalty: Published::Off, ..Decoding::default() };
+    let decoding = Decoding { max_new_tokens: 8, repetition_penalty: Published::Off, ..Decoding::default() };
     let capture = Capture { attention: AttentionRows::LatentsAndAnswer, ..Capture::default() };
     Settings {
         mask: condition.mask,

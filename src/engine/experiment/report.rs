@@ -95,7 +95,8 @@ pub fn tables(summaries: &[Summary]) -> String {
             [(*task).to_owned(), chance].into_iter().chain(variants.iter().map(cell)).collect()
         });
         let heads = [&["accuracy, %", "chance"], &variants[..]].concat();
-        text += &format!("\n### {condition}\n\n{}", table(&heads, rows.collect()));
+        let own = table(&heads, rows.collect());
+        text = text + "\n### " + condition + "\n\n" + &own;
     }
     text
 }

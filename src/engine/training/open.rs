@@ -85,9 +85,9 @@ impl Opened {
             check_room(&recipe, &processor, &config, &folder)?;
         }
         let selects = selects(&recipe);
-        let random = recipe.random_weights.map(|seed| {
-            Random { seed, informed: recipe.informed_weights.then(|| informed(&config)) }
-        });
+        let random = recipe
+            .random_weights
+            .map(|seed| Random { seed, informed: recipe.informed_weights.then(|| informed(&config)) });
         let all: &dyn WeightSource = match (&source, &random) {
             (Some(source), _) => source,
             (None, random) => random.as_ref().expect("weights of a checkpoint, or random ones"),
@@ -152,11 +152,7 @@ impl Opened {
 fn informed(config: &ModelConfig) -> Informed {
     let (text, vision) = (&config.text, &config.vision);
     Informed {
-        text: Heads {
-            num_heads: text.num_heads,
-            num_kv_heads: text.num_kv_heads,
-            head_dim: text.head_dim,
-        },
+        text: Heads { num_heads: text.num_heads, num_kv_heads: text.num_kv_heads, head_dim: text.head_dim },
         vision: Heads {
             num_heads: vision.num_heads,
             num_kv_heads: vision.num_heads,

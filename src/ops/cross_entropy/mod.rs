@@ -70,7 +70,9 @@ pub fn cross_entropy_in_blocks(
             let op = OfPacked { losses: op, table: packed.clone() };
             Ok(wide.apply_op2(&rows.contiguous()?, op)?)
         }
-        Weight::Dense(table) | Weight::Mixed(table) if table.device().is_cpu() && table.dtype() == DType::F32 => {
+        Weight::Dense(table) | Weight::Mixed(table)
+            if table.device().is_cpu() && table.dtype() == DType::F32 =>
+        {
             Ok(wide.apply_op3(&table.contiguous()?, &rows.contiguous()?, op)?)
         }
         Weight::Dense(table) | Weight::Mixed(table) => plain(&wide, table, rows, ids, targets),
