@@ -15,10 +15,11 @@ mod trainer;
 pub use self::adamw::{AdamW, clip};
 pub use self::examples::{Example, Examples, Seen, read_records};
 pub use self::grounded::{Grounded, Groups};
-pub use self::loss::{hidden, losses};
+pub use self::loss::{Parts, hidden, losses, parts};
 pub use self::params::{Trained, Value};
 pub use self::recipe::{
-    Data, EXAMPLE, Keep, LatentOptions, Lora, Optimizer, Recipe, Stage, Updates, Variant,
+    Data, EXAMPLE, GroundingOptions, Keep, LatentOptions, Lora, Optimizer, Recipe, Stage, Updates, Variant,
+    Weights,
 };
 pub use self::save::{mend_folder, save_adapter, save_checkpoint};
 pub use self::schedule::{Schedule, steps_per_epoch};

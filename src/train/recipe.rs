@@ -72,6 +72,9 @@ pub struct Recipe {
     /// Element type of the frozen weights.
     #[serde(default)]
     pub dtype: DtypeChoice,
+    /// Element type the result is written in: f32, or bf16 for half the bytes.
+    #[serde(default)]
+    pub store: DtypeChoice,
     /// Begin from random weights of this seed instead of the checkpoint's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub random_weights: Option<u64>,

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::recipe::{Keep, MODULES, Recipe, Stage, Updates, Variant};
 use crate::error::{Error, Result};
-use crate::settings::{MAX_LATENTS, MaskKind};
+use crate::settings::{DtypeChoice, MAX_LATENTS, MaskKind};
 
 impl Recipe {
     /// Reads a recipe; paths in it are relative to it.
@@ -92,6 +92,9 @@ impl Recipe {
         if self.random_weights.is_some() && !matches!(self.updates, Some(Updates::Full | Updates::Everything))
         {
             return wrong("random_weights", "updates = \"full\" or \"everything\" with it", &"other updates");
+        }
+        if !matches!(self.store, DtypeChoice::Auto | DtypeChoice::F32 | DtypeChoice::Bf16) {
+            return wrong("store", "f32 or bf16", &format!("{:?}", self.store).to_lowercase());
         }
         let lora = &self.lora;
         if trains_lora && !(1..=1024).contains(&lora.rank) {

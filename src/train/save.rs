@@ -19,6 +19,7 @@ use crate::checkpoint::safetensors::Safetensors;
 use crate::checkpoint::source::WeightSource;
 use crate::error::{Error, Result};
 use crate::input::processor::Processor;
+use crate::settings::DtypeChoice;
 
 /// A tensor's values on the host, as little-endian bytes.
 pub(super) struct Stored {
@@ -37,6 +38,17 @@ impl Stored {
     pub(super) fn of(name: impl Into<String>, shape: &[usize], values: &[f32]) -> Self {
         let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
         Self { name: name.into(), shape: shape.to_vec(), dtype: safetensors::Dtype::F32, bytes }
+    }
+
+    /// The same values in a type, rounded to the nearest.
+    fn stored_as(mut self, dtype: DtypeChoice) -> Self {
+        if dtype == DtypeChoice::Bf16 && self.dtype == safetensors::Dtype::F32 {
+            let (values, _) = self.bytes.as_chunks::<4>();
+            let narrow = |v: &[u8; 4]| half::bf16::from_f32(f32::from_le_bytes(*v)).to_le_bytes();
+            self.bytes = values.iter().flat_map(narrow).collect();
+            self.dtype = safetensors::Dtype::BF16;
+        }
+        self
     }
 
     fn ids(name: &str, ids: &[u32]) -> Self {
@@ -132,6 +144,7 @@ pub fn save_adapter(
                 tensors.push(Stored::floats(name, &rows.rows)?);
             }
             let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+            let tensors: Vec<Stored> = tensors.into_iter().map(|t| t.stored_as(recipe.store)).collect();
             write_tensors(&dir.join("adapter_model.safetensors"), &tensors, metadata)?;
             write_json(&dir.join("adapter_config.json"), &peft_config(recipe, within))?;
         }
@@ -192,6 +205,7 @@ pub fn save_checkpoint(
     source: Option<&Safetensors>,
     processor: &Processor,
     livr: Option<&LivrConfig>,
+    store: DtypeChoice,
 ) -> Result<()> {
     write_folder(folder, |dir| {
         let mut tensors: Vec<(String, Stored)> = Vec::new();
@@ -212,7 +226,7 @@ pub fn save_checkpoint(
             put_rows(table, &Stored::floats("rows", &rows.rows)?, &rows.token_ids);
         }
         tensors.sort_by(|a, b| a.0.cmp(&b.0));
-        let tensors: Vec<Stored> = tensors.into_iter().map(|(_, stored)| stored).collect();
+        let tensors: Vec<Stored> = tensors.into_iter().map(|(_, stored)| stored.stored_as(store)).collect();
         let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
         write_tensors(&dir.join("model.safetensors"), &tensors, metadata)?;
         copy(base, "config.json", dir)?;

@@ -1,6 +1,6 @@
 //! Products with packed weights: every format, every kernel, odd sizes, and what is lost by each.
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device, Tensor, Var};
 use half::{bf16, f16};
 use livr_explorer::ops::attention::{self, Mask, Segment};
 use livr_explorer::ops::element::Element;
@@ -177,6 +177,41 @@ fn attention_in_half_precision_is_that_of_single_but_for_rounding() {
                 let expected: Vec<f32> = expected.flatten_all().unwrap().to_vec1().unwrap();
                 let error = relative_error(&out, &expected);
                 assert!(error < 5e-3, "{queries} queries in {dtype:?} by {isa:?}: off by {error:e}");
+            }
+        }
+    }
+}
+
+/// Products in bf16 of what is trained, both ways, beside those in f32.
+#[test]
+fn mixed_products_are_near_those_of_single_precision() {
+    for (rows, inner, cols) in [(5, 40, 7), (70, 33, 65), (130, 96, 48)] {
+        let values = |n: usize, seed: usize| -> Vec<f32> {
+            (0..n).map(|i| ((i * 37 + seed * 101) % 211) as f32 / 105.0 - 1.0).collect()
+        };
+        let var = |shape: &[usize], seed| {
+            let count = shape.iter().product();
+            Var::from_tensor(&Tensor::from_vec(values(count, seed), shape, &Device::Cpu).unwrap()).unwrap()
+        };
+        let (x, w, bias) = (var(&[rows, inner], 1), var(&[cols, inner], 2), var(&[cols], 3));
+        for isa in Isa::available() {
+            let outcome = |weight: Weight, bias: Option<&Tensor>| {
+                let y = linear(x.as_tensor(), &weight, bias, isa).unwrap();
+                let grads = y.sqr().unwrap().sum_all().unwrap().backward().unwrap();
+                let mut all = vec![y];
+                all.extend([&x, &w].map(|var| grads.get(var.as_tensor()).unwrap().clone()));
+                all.extend(bias.map(|bias| grads.get(bias).unwrap().clone()));
+                all
+            };
+            for bias in [None, Some(bias.as_tensor())] {
+                let exact = outcome(Weight::Dense(w.as_tensor().clone()), bias);
+                let mixed = outcome(Weight::Mixed(w.as_tensor().clone()), bias);
+                for (i, (exact, mixed)) in exact.iter().zip(&mixed).enumerate() {
+                    let flat = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+                    let error = relative_error(&flat(mixed), &flat(exact));
+                    // Two roundings to 8 bits.
+                    assert!(error < 8e-3, "{rows} {inner} {cols} {isa:?}, {i}: {error}");
+                }
             }
         }
     }

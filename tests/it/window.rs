@@ -57,7 +57,7 @@ fn window() -> Window {
 }
 
 /// Steps until nothing is under way.
-fn settle(window: &mut Window) {
+pub fn settle(window: &mut Window) {
     let settled = livr_explorer::app::offscreen::settle(window, Duration::from_mins(2));
     assert!(settled, "it never settles");
 }
@@ -80,7 +80,7 @@ fn info(window: &Window) -> &ModelInfo {
     state(window).models.in_use.as_ref().expect("a model")
 }
 
-fn click(window: &mut Window, label: &str) {
+pub fn click(window: &mut Window, label: &str) {
     window.get_by_label(label).click();
     settle(window);
 }

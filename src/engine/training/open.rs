@@ -137,7 +137,15 @@ impl Opened {
         let livr = self.livr.clone().map(|livr| LivrConfig { stage: Some(stage.min(2) as u8), ..livr });
         if self.makes_checkpoints() {
             let source = self.source.as_ref();
-            return save_checkpoint(folder, trained, &self.folder, source, &self.processor, livr.as_ref());
+            return save_checkpoint(
+                folder,
+                trained,
+                &self.folder,
+                source,
+                &self.processor,
+                livr.as_ref(),
+                self.recipe.store,
+            );
         }
         save_adapter(folder, trained, &self.recipe, livr.as_ref(), self.processor.vocab_size())
     }

@@ -1,0 +1,119 @@
+//! `livr experiment`: each cell is what `livr eval` finds, and is measured once.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use livr_explorer::data::tasks::{Counts, Order, Task, make};
+use livr_explorer::progress::Unobserved;
+use serde_json::Value;
+
+use crate::common::fixture;
+
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let order = Order {
+            tasks: vec![Task::ObjectLocalization, Task::ArtStyle],
+            counts: Counts([6, 0, 0]),
+            seed: 3,
+            side: 64,
+            grounding: false,
+            images: None,
+        };
+        make(&order, &dir.path().join("data"), &Unobserved).unwrap();
+        Self(dir)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn livr(&self, command: &str, args: &[&str]) -> Output {
+        let mut livr = Command::new(env!("CARGO_BIN_EXE_livr"));
+        livr.arg(command).args(["--data".as_ref(), self.path("data/train.jsonl").as_os_str()]);
+        livr.arg("--model").arg(fixture("tiny/model")).args(args).output().unwrap()
+    }
+}
+
+fn read(path: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+#[test]
+fn cells_are_those_of_eval_and_are_kept() {
+    let place = Place::new();
+    let adapter = fixture("tiny/adapter").display().to_string();
+    let (named, again) = (format!("way/1={adapter}"), format!("way/2={adapter}"));
+    let out = place.path("out").display().to_string();
+    let args = ["--adapters", &named, &again, "base=none", "--out", &out, "--disturb", "noise=0.1", "--json"];
+    let output = place.livr("experiment", &args);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let summaries: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let summaries = summaries.as_array().unwrap();
+    // Five conditions of one way; the base has no latents to leave out.
+    assert_eq!(summaries.len(), 5 + 3);
+    let of = |variant: &str, condition: &str| {
+        summaries.iter().find(|s| s["variant"] == variant && s["condition"] == condition).unwrap()
+    };
+    let mass = of("way", "normal")["latent_mass"].as_f64().unwrap();
+    assert!((0.0..1.0).contains(&mass) && mass > 0.0);
+    assert!(of("base", "normal")["latent_mass"].is_null());
+    assert_eq!(of("way", "normal")["seeds"].as_array().unwrap().len(), 2);
+    assert_eq!(of("way", "normal")["all"]["samples"], 24);
+
+    for (condition, options) in [
+        ("bottleneck", ["--mask", "bottleneck", "--latents", "auto"]),
+        ("no-latents", ["--mask", "standard", "--latents", "off"]),
+    ] {
+        let file = place.path(&format!("{condition}.json")).display().to_string();
+        let rest = ["--adapter", &adapter, "--out", &file, "--max-new-tokens", "8", "--batch", "8"];
+        let output = place.livr("eval", &[&options[..], &rest].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let (alone, cell) =
+            (read(Path::new(&file)), read(&place.path(&format!("out/cells/way-1-{condition}.json"))));
+        let answers = |value: &Value| -> Vec<String> {
+            let list = value["predictions"].as_array().unwrap();
+            list.iter().map(|p| p["answer"].as_str().unwrap().to_owned()).collect()
+        };
+        assert_eq!(answers(&alone).len(), 12);
+        assert_eq!(answers(&alone), answers(&cell), "{condition}");
+    }
+    for name in ["tables.md", "battery.svg", "results.json"] {
+        assert!(place.path("out").join(name).is_file(), "{name}");
+    }
+    let tables = std::fs::read_to_string(place.path("out/tables.md")).unwrap();
+    assert!(
+        tables.contains("| way | ")
+            && tables.contains("### noise=0.1")
+            && tables.contains("| art_style | 50.0 |")
+    );
+
+    // Again: what is there is not measured; what is damaged is.
+    let cell = place.path("out/cells/way-1-bottleneck.json");
+    let stamp = |name: &str| {
+        std::fs::metadata(place.path(&format!("out/cells/{name}.json"))).unwrap().modified().unwrap()
+    };
+    let (whole, before) = (std::fs::read(&cell).unwrap(), stamp("way-1-normal"));
+    std::fs::write(&cell, "{").unwrap();
+    let output = place.livr("experiment", &args);
+    assert!(output.status.success());
+    assert_eq!((std::fs::read(&cell).unwrap(), stamp("way-1-normal")), (whole, before));
+}
+
+#[test]
+fn what_cannot_be_is_said_in_a_sentence() {
+    let place = Place::new();
+    let out = place.path("out").display().to_string();
+    for (args, status, words) in [
+        (["--adapters", "nothing", "--out", &out], 2, "NAME=DIR"),
+        (["--adapters", "a=demo:best", "--out", &out], 2, "demo:livr"),
+        (["--adapters", "a=/nowhere", "--out", &out], 1, "/nowhere"),
+    ] {
+        let output = place.livr("experiment", &args);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(status), "{said}");
+        assert!(said.contains(words), "{said}");
+    }
+}

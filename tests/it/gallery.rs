@@ -1,0 +1,86 @@
+//! The built-in samples, as one meets them in the window.
+
+use egui_kittest::kittest::Queryable;
+use livr_explorer::app::actions::{EditAction, GalleryAction, JobAction};
+use livr_explorer::app::offscreen::Window;
+use livr_explorer::app::window::Startup;
+use livr_explorer::data::score::is_correct;
+use livr_explorer::engine::demo::{self, DemoAdapter};
+use livr_explorer::engine::protocol::Source;
+use livr_explorer::settings::{DeviceChoice, DtypeChoice};
+
+use crate::window::{apply, click, open, settle, state};
+
+fn window() -> Window {
+    let actions = vec![
+        JobAction::OpenModel { base: Source::Demo, adapter: Some(Source::DemoAdapter(DemoAdapter::Livr)) }
+            .into(),
+        GalleryAction::Return.into(),
+    ];
+    let startup = Startup::new(DeviceChoice::Cpu, DtypeChoice::F32, actions);
+    let mut window = open([1200.0, 800.0], egui::Theme::Dark, startup);
+    settle(&mut window);
+    window
+}
+
+#[test]
+fn every_task_has_samples_that_can_be_read() {
+    let tasks: std::collections::BTreeSet<&str> =
+        demo::gallery().iter().map(|record| record.task.as_str()).collect();
+    assert_eq!(tasks.len(), 9);
+    for record in demo::gallery() {
+        assert!(!record.sample().unwrap().images.is_empty());
+        assert!(is_correct(record, &record.target), "{}", record.id);
+    }
+}
+
+#[test]
+fn samples_are_taken_by_click_and_by_key_and_taken_back() {
+    let mut window = window();
+    // The window begins with one of them, answered.
+    let first = &demo::gallery()[0];
+    assert_eq!(state(&window).kept.question, first.prompt);
+    assert!(state(&window).shown_run().is_some() && !state(&window).undo.can_undo());
+
+    click(&mut window, "Samples");
+    let other = &demo::gallery()[13];
+    click(&mut window, &format!("Sample {}", other.id));
+    assert_eq!(state(&window).kept.question, other.prompt);
+    assert_eq!(state(&window).images.len(), other.images.len());
+    let run = state(&window).shown_run().unwrap().clone();
+    assert_eq!(run.request.sample.prompt, other.prompt);
+    let verdict = state(&window).gallery.verdict(&run).unwrap();
+    assert_eq!((verdict.target, verdict.correct), (&*other.target, is_correct(other, &run.trace.answer)));
+    let sign = if verdict.correct { "right" } else { "wrong" };
+    window.get_by_label(&format!("{sign}: the sample's answer is {}", other.target));
+
+    window.key_press(egui::Key::PageDown);
+    settle(&mut window);
+    assert_eq!(state(&window).kept.question, demo::gallery()[14].prompt);
+    window.key_press(egui::Key::PageUp);
+    settle(&mut window);
+    assert_eq!(state(&window).kept.question, other.prompt);
+
+    apply(&mut window, EditAction::Undo);
+    settle(&mut window);
+    assert_eq!(state(&window).kept.question, demo::gallery()[14].prompt);
+    // Another question about the sample's images has no known answer.
+    apply(&mut window, EditAction::SetQuestion("What is this?".to_owned()));
+    apply(&mut window, JobAction::Ask);
+    settle(&mut window);
+    let run = state(&window).shown_run().unwrap().clone();
+    assert_eq!(state(&window).gallery.verdict(&run), None);
+}
+
+#[test]
+fn the_demos_adapters_change_hands() {
+    let mut window = window();
+    for adapter in DemoAdapter::ALL {
+        apply(&mut window, JobAction::SetAdapter(Some(Source::DemoAdapter(adapter))));
+        settle(&mut window);
+        let info = state(&window).models.in_use.clone().unwrap();
+        assert_eq!(info.adapter.as_deref(), Some(adapter.name()));
+        assert_eq!(info.trained_latents, if adapter == DemoAdapter::Sft { 0 } else { 16 });
+        assert!(state(&window).kept.recent_adapters.is_empty());
+    }
+}
