@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::output::{Terminal, print, print_json};
 use crate::atomic;
+use crate::data::draw::marks::Ink;
 use crate::data::tasks::{Counts, Order, Photos, Task, make, sheet};
 
 /// Options of `livr tasks`.
@@ -33,6 +34,9 @@ pub struct TasksArgs {
     /// Pixels on a side of an image
     #[arg(long, value_name = "N", default_value_t = 336, value_parser = clap::value_parser!(u32).range(56..=2048))]
     side: u32,
+    /// Draw each letter's marks in its own colour: for images too small to read letters in
+    #[arg(long)]
+    colours: bool,
     /// Write what is true of places of the images too: for pre-training
     #[arg(long)]
     grounding: bool,
@@ -92,6 +96,7 @@ pub fn run(args: &TasksArgs) -> anyhow::Result<()> {
         counts: args.split.unwrap_or_else(|| Counts::shared_out(args.count.unwrap_or(0) as usize)),
         seed: args.seed,
         side: args.side,
+        ink: if args.colours { Ink::ByLetter } else { Ink::Red },
         grounding: args.grounding,
         images: args.images.clone(),
     };

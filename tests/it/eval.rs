@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use livr_explorer::data::draw::marks::Ink;
 use livr_explorer::data::tasks::{Counts, Order, Task, make};
 use livr_explorer::progress::Unobserved;
 use serde_json::Value;
@@ -24,6 +25,7 @@ impl Place {
             counts: Counts([COUNT, 0, 0]),
             seed: 3,
             side: 64,
+            ink: Ink::Red,
             grounding: false,
             images: None,
         };

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use livr_explorer::data::draw::marks::Ink;
 use livr_explorer::data::tasks::{Counts, Order, Task, make};
 use livr_explorer::progress::Unobserved;
 use serde_json::Value;
@@ -19,6 +20,7 @@ impl Place {
             counts: Counts([6, 0, 0]),
             seed: 3,
             side: 64,
+            ink: Ink::Red,
             grounding: false,
             images: None,
         };

@@ -8,6 +8,7 @@ use candle_core::{DType, Device, Tensor, Var};
 use livr_explorer::checkpoint::config::{ModelConfig, RotaryAxes, VisionKind};
 use livr_explorer::checkpoint::folder::Folder;
 use livr_explorer::data::dataset;
+use livr_explorer::data::draw::marks::{Ink, Mark};
 use livr_explorer::data::grounding::{Grounding, Place};
 use livr_explorer::data::record::Record;
 use livr_explorer::data::tasks::{Counts, Order, Task, make};
@@ -27,6 +28,7 @@ fn made(tasks: &[Task], count: usize) -> (TempDir, Vec<Record>) {
         counts: Counts([count, 0, 0]),
         seed: 5,
         side: 168,
+        ink: Ink::ByLetter,
         grounding: true,
         images: None,
     };
@@ -40,9 +42,13 @@ fn words<'a>(record: &'a Record, group: &str) -> Vec<(Place, &'a str)> {
     words.map(|(place, word)| (*place, word.as_str())).collect()
 }
 
-/// The word of a group at a mark.
+/// The word of a group at a mark, of whichever image has one of that label first.
 fn word_at<'a>(record: &'a Record, group: &str, label: &str) -> &'a str {
     let mark = record.marks.iter().find(|mark| mark.label == label).unwrap();
+    word_at_mark(record, group, mark)
+}
+
+fn word_at_mark<'a>(record: &'a Record, group: &str, mark: &Mark) -> &'a str {
     let far = |place: &Place| {
         let other = if place.0 == mark.image { 0.0 } else { 1e9 };
         other + (place.1 - mark.at[0]).hypot(place.2 - mark.at[1])
@@ -51,59 +57,99 @@ fn word_at<'a>(record: &'a Record, group: &str, label: &str) -> &'a str {
     nearest.unwrap().1
 }
 
+/// Pairs of a list, as "A cup B key".
+fn listed(target: &str) -> Vec<[&str; 2]> {
+    let words: Vec<&str> = target.split(' ').collect();
+    words.chunks(2).map(|pair| [pair[0], pair[1]]).collect()
+}
+
+fn count(record: &Record, name: &str) -> String {
+    words(record, "thing").iter().filter(|(_, word)| *word == name).count().to_string()
+}
+
+/// Of tasks about one image.
+fn one_image_answers(record: &Record) {
+    let target = record.target.as_str();
+    let offered = |group: &str| words(record, group).into_iter().map(|(_, word)| word);
+    match record.task.as_str() {
+        "counting" => {
+            let name = record.object_name.as_deref().unwrap();
+            assert_eq!(count(record, name), target);
+            let of_it = words(record, "number").into_iter().zip(words(record, "thing"));
+            let numbers = of_it.filter(|(_, (_, thing))| *thing == name);
+            let most = numbers.map(|((_, number), _)| number.parse::<u32>().unwrap()).max();
+            assert_eq!(most.unwrap().to_string(), target);
+        }
+        "object_localization" => assert!(offered("fits").all(|word| word == target)),
+        "relative_reflectance" => {
+            let said = if target == "C" { "same" } else { target };
+            assert_eq!(offered("darker").collect::<Vec<_>>(), [said]);
+        }
+        "naming" => assert_eq!(word_at(record, "thing", "A"), target),
+        "comparing" => {
+            let alike = word_at(record, "thing", "A") == word_at(record, "thing", "B");
+            assert_eq!(if alike { "yes" } else { "no" }, target);
+        }
+        "locating" => {
+            let name = record.object_name.as_deref().unwrap();
+            let (place, _) = words(record, "thing").into_iter().find(|(_, word)| *word == name).unwrap();
+            let part = |v: f32| (v / 56.0) as usize;
+            let rows = ["top", "", "bottom"][part(place.2)];
+            let cols = ["left", "", "right"][part(place.1)];
+            let said = format!("{rows} {cols}").trim().to_owned();
+            assert_eq!(if said.is_empty() { "middle" } else { &said }, target);
+        }
+        "tallying" => {
+            assert!(listed(target).iter().all(|[name, number]| count(record, name) == *number));
+        }
+        "listing" => {
+            for [first, second] in listed(target) {
+                let (letter, thing) = if first.len() == 1 { (first, second) } else { (second, first) };
+                assert_eq!(word_at(record, "thing", letter), thing);
+            }
+        }
+        other => panic!("{other} is about several images"),
+    }
+}
+
+/// Of tasks about several.
+fn several_images_answer(record: &Record) {
+    let target = record.target.as_str();
+    let group = ["thing", "part"].into_iter().find(|group| !words(record, group).is_empty());
+    match record.task.as_str() {
+        "jigsaw" | "art_style" | "visual_similarity" => {
+            for (place, word) in words(record, "same") {
+                assert_eq!(word == "yes", ["A", "B"][place.0 - 1] == target, "{}", record.id);
+            }
+        }
+        "pairing" => {
+            for [first, second] in listed(target) {
+                let at = |image: usize, label: &str| {
+                    let is_it = |mark: &&Mark| mark.image == image && mark.label == label;
+                    let mark = record.marks.iter().find(is_it).unwrap();
+                    group.map(|group| word_at_mark(record, group, mark))
+                };
+                assert_eq!(at(0, first), at(1, second), "{}", record.id);
+            }
+        }
+        _ => {
+            assert_eq!(word_at(record, "same", target), "yes");
+            if let Some(group) = group {
+                assert_eq!(word_at(record, group, "REF"), word_at(record, group, target), "{}", record.id);
+            }
+        }
+    }
+}
+
 #[test]
 fn what_is_grounded_answers_the_question() {
     let all = [&Task::ALL[..], &Task::GROUNDED].concat();
     let (_dir, records) = made(&all, 12);
     for record in &records {
-        let (task, target) = (record.task.as_str(), record.target.as_str());
-        let offered = |group: &str| words(record, group).into_iter().map(|(_, word)| word);
-        match task {
-            "counting" => {
-                let name = record.object_name.as_deref().unwrap();
-                assert_eq!(offered("thing").filter(|word| *word == name).count().to_string(), target);
-                let of_it = words(record, "number").into_iter().zip(words(record, "thing"));
-                let most = of_it
-                    .filter(|(_, (_, thing))| *thing == name)
-                    .map(|((_, n), _)| n.parse::<u32>().unwrap());
-                assert_eq!(most.max().unwrap().to_string(), target);
-            }
-            "object_localization" => assert!(offered("fits").all(|word| word == target)),
-            "relative_reflectance" => {
-                let said = if target == "C" { "same" } else { target };
-                assert_eq!(offered("darker").collect::<Vec<_>>(), [said]);
-            }
-            "jigsaw" | "art_style" | "visual_similarity" => {
-                for (place, word) in words(record, "same") {
-                    assert_eq!(word == "yes", ["A", "B"][place.0 - 1] == target, "{}", record.id);
-                }
-            }
-            "naming" => assert_eq!(word_at(record, "thing", "A"), target),
-            "comparing" => {
-                let alike = word_at(record, "thing", "A") == word_at(record, "thing", "B");
-                assert_eq!(if alike { "yes" } else { "no" }, target);
-            }
-            "locating" => {
-                let name = record.object_name.as_deref().unwrap();
-                let (place, _) = words(record, "thing").into_iter().find(|(_, word)| *word == name).unwrap();
-                let part = |v: f32| (v / 56.0) as usize;
-                let rows = ["top", "", "bottom"][part(place.2)];
-                let cols = ["left", "", "right"][part(place.1)];
-                let said = format!("{rows} {cols}").trim().to_owned();
-                assert_eq!(if said.is_empty() { "middle" } else { &said }, target);
-            }
-            _ => {
-                assert_eq!(word_at(record, "same", target), "yes");
-                let group = if task == "matching" { "thing" } else { "part" };
-                if task != "visual_correspondence" {
-                    assert_eq!(
-                        word_at(record, group, "REF"),
-                        word_at(record, group, target),
-                        "{}",
-                        record.id
-                    );
-                }
-            }
+        if record.images.len() == 1 {
+            one_image_answers(record)
+        } else {
+            several_images_answer(record)
         }
         let sample = record.sample().unwrap();
         for Place(image, x, y) in record.grounding.places() {
@@ -114,7 +160,7 @@ fn what_is_grounded_answers_the_question() {
     let with_pairs = records.iter().filter(|record| !record.grounding.pairs.is_empty());
     let tasks: BTreeMap<&str, usize> =
         with_pairs.map(|record| (record.task.as_str(), record.grounding.pairs.len())).collect();
-    assert_eq!(tasks.len(), 5, "{tasks:?}");
+    assert_eq!(tasks.len(), 6, "{tasks:?}");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use livr_explorer::data::dataset;
+use livr_explorer::data::draw::marks::Ink;
 use livr_explorer::data::picture::Picture;
 use livr_explorer::data::record::{ImageSource, Record};
 use livr_explorer::data::tasks::{Counts, Order, Split, Task, make};
@@ -14,7 +15,15 @@ use tempfile::TempDir;
 use crate::common::fixture;
 
 fn order(tasks: &[Task], counts: [usize; 3], seed: u64) -> Order {
-    Order { tasks: tasks.to_vec(), counts: Counts(counts), seed, side: 56, grounding: false, images: None }
+    Order {
+        tasks: tasks.to_vec(),
+        counts: Counts(counts),
+        seed,
+        side: 56,
+        ink: Ink::Red,
+        grounding: false,
+        images: None,
+    }
 }
 
 fn made(order: &Order) -> (TempDir, Vec<Record>) {

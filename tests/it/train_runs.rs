@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
+use livr_explorer::data::draw::marks::Ink;
 use livr_explorer::data::tasks::{Counts, Order, Task, make};
 use livr_explorer::progress::Unobserved;
 use serde_json::Value;
@@ -23,6 +24,7 @@ impl Place {
             counts: Counts([10, 3, 2]),
             seed: 3,
             side: 64,
+            ink: Ink::Red,
             grounding: false,
             images: None,
         };

@@ -7,6 +7,7 @@ use egui_kittest::kittest::Queryable;
 use livr_explorer::app::actions::{JobAction, TrainAction};
 use livr_explorer::app::offscreen::{Window, settle};
 use livr_explorer::app::window::Startup;
+use livr_explorer::data::draw::marks::Ink;
 use livr_explorer::data::tasks::{Counts, Order as TaskOrder, Task, make};
 use livr_explorer::engine::evaluate::Accuracy;
 use livr_explorer::engine::fake::{Script, scripted};
@@ -178,6 +179,7 @@ fn a_whole_run_beside_questions() {
         counts: Counts([6, 2, 0]),
         seed: 3,
         side: 64,
+        ink: Ink::Red,
         grounding: false,
         images: None,
     };

@@ -34,14 +34,55 @@ impl Mark {
 const RED: Rgb = Rgb([0.93, 0.08, 0.08]);
 const BOXES: [Rgb; 2] = [RED, Rgb([0.05, 0.75, 0.15])];
 
+/// In which colours marks are drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Ink {
+    /// Points red, two boxes red and green.
+    #[default]
+    Red,
+    /// Each letter in its own, so that small images show which is which.
+    ByLetter,
+}
+
+/// Colours of A, B, C ..; REF has the last.
+const LETTERS: [Rgb; 9] = [
+    RED,
+    Rgb([0.1, 0.3, 0.95]),
+    Rgb([0.05, 0.62, 0.15]),
+    Rgb([1.0, 0.62, 0.0]),
+    Rgb([0.0, 0.75, 0.8]),
+    Rgb([0.5, 0.3, 0.1]),
+    Rgb([0.95, 0.95, 0.2]),
+    Rgb([0.05, 0.05, 0.05]),
+    Rgb([0.85, 0.1, 0.85]),
+];
+
+impl Ink {
+    fn of(self, label: &str) -> Rgb {
+        match (self, label.as_bytes()) {
+            (Self::Red, _) => RED,
+            (Self::ByLetter, [letter @ b'A'..=b'H']) => LETTERS[usize::from(letter - b'A')],
+            (Self::ByLetter, _) => LETTERS[8],
+        }
+    }
+}
+
 /// Draws the marks of image number `image` on it.
-pub fn draw(picture: &RgbImage, image: usize, marks: &[Mark]) -> RgbImage {
+pub fn draw(picture: &RgbImage, image: usize, marks: &[Mark], ink: Ink) -> RgbImage {
     let mut canvas = Canvas::from_image(picture);
     let side = picture.width().max(picture.height()) as f32;
     for (i, mark) in marks.iter().filter(|mark| mark.image == image).enumerate() {
+        let colour = ink.of(&mark.label);
         match mark.at[..] {
-            [x, y] => point(&mut canvas, [x, y], &mark.label, side),
-            [l, t, r, b] => bounding_box(&mut canvas, [l, t, r, b], &mark.label, BOXES[i % 2], side),
+            [x, y] => {
+                // A ring by its colour alone needs to be seen.
+                let radius = if ink == Ink::ByLetter { radius(side).max(5.0) } else { radius(side) };
+                point(&mut canvas, [x, y], &mark.label, side, (radius, colour));
+            }
+            [l, t, r, b] => {
+                let colour = if ink == Ink::Red { BOXES[i % 2] } else { colour };
+                bounding_box(&mut canvas, [l, t, r, b], &mark.label, colour, side);
+            }
             _ => {}
         }
     }
@@ -59,17 +100,17 @@ fn letter_height(side: f32) -> f32 {
 }
 
 /// A circle around a point, and its label beside it, on whichever side there is room.
-fn point(canvas: &mut Canvas, [x, y]: [f32; 2], label: &str, side: f32) {
-    let (radius, height) = (radius(side), letter_height(side));
+fn point(canvas: &mut Canvas, [x, y]: [f32; 2], label: &str, side: f32, (radius, colour): (f32, Rgb)) {
+    let height = letter_height(side);
     if let Some(circle) = PathBuilder::from_circle(x, y, radius) {
         canvas.stroke(&circle, radius * 0.9, Rgb::grey(1.0).with_alpha(0.9));
-        canvas.stroke(&circle, radius * 0.5, RED.opaque());
+        canvas.stroke(&circle, radius * 0.5, colour.opaque());
     }
     let width = text_width(label, height);
     let gap = radius * 1.6 + 1.0;
     let left = if x + gap + width < canvas.size().0 as f32 { x + gap } else { x - gap - width };
     let top = (y - height / 2.0).clamp(1.0, (canvas.size().1 as f32 - height - 1.0).max(1.0));
-    text(canvas, [left, top], height, label, RED);
+    text(canvas, [left, top], height, label, colour);
 }
 
 /// A picture with text on it, its capitals of this height.

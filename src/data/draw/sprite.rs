@@ -144,6 +144,17 @@ impl Sprite {
         self.points.iter().find(|(known, _)| *known == name).map(|(_, at)| *at)
     }
 
+    /// Where it covers a picture of this size: a mask, row by row.
+    pub fn coverage(&self, width: u32, height: u32) -> Vec<bool> {
+        // What is the same on white and on black is the sprite's own.
+        let drawn = [0.0, 1.0].map(|grey| {
+            let mut canvas = Canvas::new(width, height, Rgb::grey(grey));
+            self.draw(&mut canvas, None);
+            canvas.into_image()
+        });
+        drawn[0].pixels().zip(drawn[1].pixels()).map(|(a, b)| a == b).collect()
+    }
+
     /// Draws it, with a shadow beneath where asked.
     pub fn draw(&self, canvas: &mut Canvas, shadow: Option<[f32; 2]>) {
         let [l, t, r, b] = self.bounds();

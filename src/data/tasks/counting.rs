@@ -37,7 +37,11 @@ pub(super) fn example(rng: &mut Stream, answer: usize, world: &World<'_>) -> Exa
         sprite.draw(&mut picture, Some([0.07 * light.0, 0.07 * light.1]));
     }
     picture.develop(rng);
-    let grounding = ground(&mut things);
+    let mut grounding = Grounding::default();
+    ground_numbers(&mut grounding, &mut things);
+    for (kind, at) in &things {
+        grounding.word("thing", 0, *at, kind.name);
+    }
     Example {
         images: vec![picture.into_image()],
         prompt: format!("How many {} are there in this image?", kinds[0].plural),
@@ -50,37 +54,45 @@ pub(super) fn example(rng: &mut Stream, answer: usize, world: &World<'_>) -> Exa
     }
 }
 
-/// What each thing is, and which of its kind it is in the order of reading.
-fn ground(things: &mut [(things::Kind, [f32; 2])]) -> Grounding {
+/// Which of its kind each thing is, in the order of reading.
+pub(super) fn ground_numbers(grounding: &mut Grounding, things: &mut [(things::Kind, [f32; 2])]) {
     let line = |at: [f32; 2]| ((at[1] / CELL) as i32, at[0]);
     things.sort_by(|a, b| line(a.1).partial_cmp(&line(b.1)).expect("places are numbers"));
-    let mut grounding = Grounding::default();
     let mut counted = std::collections::BTreeMap::new();
     for (kind, at) in things {
         let number = counted.entry(kind.name).or_insert(0);
         *number += 1;
-        grounding.word("thing", 0, *at, kind.name);
         grounding.word("number", 0, *at, number.to_string());
     }
-    grounding
 }
 
-/// Places that may touch but not cover one another: of several tries the one farthest from those taken.
+/// Cells on a side of the grid that things are put on, and how far from the middle of its cell a thing may be.
+const CELLS: usize = 6;
+const JITTER: f32 = 0.2;
+
+/// Places that may touch but not cover one another, each in a cell of its own: of several tries the one farthest from
+/// those taken.
 pub(super) fn places(rng: &mut Stream, count: usize, side: f32) -> Vec<[f32; 2]> {
     let mut taken: Vec<[f32; 2]> = Vec::new();
     for _ in 0..count {
         let mut best = ([0.0; 2], -1.0);
         for _ in 0..24 {
-            let at = [side * rng.random_range(0.09..0.91), side * rng.random_range(0.09..0.91)];
+            let cell = [rng.random_range(0..CELLS), rng.random_range(0..CELLS)];
+            let at = in_cell(rng, cell, side);
             let nearest = taken.iter().map(|other| distance(*other, at)).fold(f32::INFINITY, f32::min);
             if nearest > best.1 {
                 best = (at, nearest);
             }
-            if nearest > side * 0.2 {
+            if nearest > side * 0.3 {
                 break;
             }
         }
         taken.push(best.0);
     }
     taken
+}
+
+/// Somewhere near the middle of a cell, given by column and row.
+pub(super) fn in_cell(rng: &mut Stream, cell: [usize; 2], side: f32) -> [f32; 2] {
+    cell.map(|i| (i as f32 + 0.5 + rng.random_range(-JITTER..JITTER)) * side / CELLS as f32)
 }

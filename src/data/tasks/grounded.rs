@@ -8,7 +8,7 @@ use rand::seq::SliceRandom;
 use super::super::draw::marks::Mark;
 use super::super::draw::texture::Texture;
 use super::super::draw::{canvas, things};
-use super::counting::places;
+use super::counting::{in_cell, places};
 use super::{Example, World, ground_marks, offered, yes};
 use crate::data::grounding::Grounding;
 
@@ -28,19 +28,25 @@ const REGIONS: [&str; 9] =
     ["top left", "top", "top right", "left", "middle", "right", "bottom left", "bottom", "bottom right"];
 
 /// Things with their places, on a ground.
-struct Scene {
-    things: Vec<(things::Kind, [f32; 2])>,
+pub(super) struct Scene {
+    pub(super) things: Vec<(things::Kind, [f32; 2])>,
 }
 
 impl Scene {
     /// These kinds at places well apart.
-    fn of(rng: &mut Stream, kinds: Vec<things::Kind>, side: f32) -> Self {
+    pub(super) fn of(rng: &mut Stream, kinds: Vec<things::Kind>, side: f32) -> Self {
         let places = places(rng, kinds.len(), side);
         Self { things: kinds.into_iter().zip(places).collect() }
     }
 
     /// The picture; what its things are is noted for image number `image`.
-    fn draw(&self, rng: &mut Stream, side: u32, image: usize, grounding: &mut Grounding) -> image::RgbImage {
+    pub(super) fn draw(
+        &self,
+        rng: &mut Stream,
+        side: u32,
+        image: usize,
+        grounding: &mut Grounding,
+    ) -> image::RgbImage {
         let mut picture = Texture::any(rng).canvas(side, side);
         let light = canvas::direction(rng);
         for (kind, at) in &self.things {
@@ -56,7 +62,7 @@ impl Scene {
 }
 
 /// An answer in words.
-fn answered(images: Vec<image::RgbImage>, prompt: String, target: &str) -> Example {
+pub(super) fn answered(images: Vec<image::RgbImage>, prompt: String, target: &str) -> Example {
     let lettered = Example::lettered(images, prompt, 0, 1);
     Example { target: target.to_owned(), num_choices: 0, source: "scene".to_owned(), ..lettered }
 }
@@ -82,8 +88,8 @@ pub(super) fn locating(rng: &mut Stream, answer: usize, world: &World<'_>) -> Ex
     let side = world.side as f32;
     let mut scene = Scene::of(rng, kinds, side);
     // The first thing goes into the part asked for, the others where it leaves room.
-    let cell = side / 3.0;
-    let at = [answer % 3, answer / 3].map(|i| cell * (i as f32 + rng.random_range(0.2..0.8)));
+    let cell = [answer % 3, answer / 3].map(|i| 2 * i + rng.random_range(0..2));
+    let at = in_cell(rng, cell, side);
     scene.things[0].1 = at;
     let asked = scene.things[0].0;
     let mut index = 0;

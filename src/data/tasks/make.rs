@@ -8,6 +8,7 @@ use rand::seq::SliceRandom;
 use rayon::prelude::*;
 
 use super::super::dataset;
+use super::super::draw::marks::Ink;
 use super::super::grounding::Grounding;
 use super::super::record::{ImageSource, Record, letters};
 use super::{Example, Photos, Split, Task, World};
@@ -38,6 +39,8 @@ pub struct Order {
     pub seed: u64,
     /// Pixels on a side of a square image.
     pub side: u32,
+    /// How marks are drawn.
+    pub ink: Ink,
     /// Write what is true of places of the images too?
     pub grounding: bool,
     /// Photographs, where the user gives some.
@@ -177,7 +180,7 @@ fn write(
     let dir = folder.join("images").join(task.name()).join(split.name());
     std::fs::create_dir_all(&dir).map_err(|e| Error::io("make the folder", &dir, e))?;
     let mut images = Vec::new();
-    for (i, image) in example.marked().iter().enumerate() {
+    for (i, image) in example.marked(order.ink).iter().enumerate() {
         let path = dir.join(format!("{index:06}-{}.png", i + 1));
         std::fs::write(&path, png(image)).map_err(|e| Error::io("write the image", &path, e))?;
         images.push(ImageSource::File(path));

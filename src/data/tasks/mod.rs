@@ -8,6 +8,7 @@ mod counting;
 mod functional;
 mod grounded;
 mod jigsaw;
+mod lists;
 mod localization;
 mod make;
 mod photos;
@@ -60,6 +61,12 @@ pub enum Task {
     Comparing,
     /// Which thing of the second image is of the same kind?
     Matching,
+    /// What is at each of several points, or where is each of several things?
+    Listing,
+    /// Which points of two images are the same, all of them?
+    Pairing,
+    /// How many are there of each kind?
+    Tallying,
 }
 
 impl Task {
@@ -77,7 +84,15 @@ impl Task {
     ];
 
     /// Simpler ones that a model can be pre-trained on.
-    pub const GROUNDED: [Self; 4] = [Self::Naming, Self::Locating, Self::Comparing, Self::Matching];
+    pub const GROUNDED: [Self; 7] = [
+        Self::Naming,
+        Self::Locating,
+        Self::Comparing,
+        Self::Matching,
+        Self::Listing,
+        Self::Pairing,
+        Self::Tallying,
+    ];
 
     /// As data files and the command line call it.
     pub fn name(self) -> &'static str {
@@ -95,6 +110,9 @@ impl Task {
             Self::Locating => "locating",
             Self::Comparing => "comparing",
             Self::Matching => "matching",
+            Self::Listing => "listing",
+            Self::Pairing => "pairing",
+            Self::Tallying => "tallying",
         }
     }
 
@@ -112,6 +130,7 @@ impl Task {
             | Self::FunctionalCorrespondence
             | Self::Matching => &[0, 1, 2, 3],
             Self::Naming => &grounded::EVERY_KIND,
+            Self::Listing | Self::Pairing | Self::Tallying => &[0],
             Self::RelativeReflectance => &[0, 1, 0, 1, 0, 1, 2, 2],
             Self::Jigsaw
             | Self::ObjectLocalization
@@ -137,6 +156,9 @@ impl Task {
             Self::Locating => Ok(grounded::locating(rng, answer, world)),
             Self::Comparing => Ok(grounded::comparing(rng, answer, world)),
             Self::Matching => Ok(grounded::matching(rng, answer, world)),
+            Self::Listing => Ok(lists::listing(rng, world)),
+            Self::Pairing => lists::pairing(rng, world),
+            Self::Tallying => Ok(lists::tallying(rng, world)),
         }
     }
 }
@@ -222,10 +244,10 @@ impl Example {
     }
 
     /// The images with the marks on.
-    fn marked(&self) -> Vec<RgbImage> {
+    fn marked(&self, ink: marks::Ink) -> Vec<RgbImage> {
         let marked = |(i, image): (usize, &RgbImage)| {
             let has_marks = self.marks.iter().any(|mark| mark.image == i);
-            if has_marks { marks::draw(image, i, &self.marks) } else { image.clone() }
+            if has_marks { marks::draw(image, i, &self.marks, ink) } else { image.clone() }
         };
         self.images.iter().enumerate().map(marked).collect()
     }

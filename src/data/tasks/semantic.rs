@@ -5,27 +5,18 @@ use rand::RngExt;
 use rand::seq::SliceRandom;
 use tiny_skia::Transform;
 
-use super::super::draw::creatures::CLASSES;
+use super::super::draw::creatures::{CLASSES, Class};
 use super::super::draw::marks::Mark;
 use super::super::draw::sprite::Sprite;
 use super::super::draw::texture::Texture;
 use super::super::draw::{canvas, things};
-use super::{Example, World, distance, ground_marks, offered};
+use super::{CELL, Example, World, distance, ground_marks, lattice, offered};
 use crate::data::grounding::Grounding;
 
 pub(super) fn example(rng: &mut Stream, answer: usize, world: &World<'_>) -> Example {
     let class = CLASSES[rng.random_range(0..CLASSES.len())];
     let side = world.side as f32;
-    let pose = |rng: &mut Stream| {
-        // What is seen from above may turn any way; what stands stays upright, but may face either side.
-        let from_above = matches!(class.name, "beetle" | "aeroplane");
-        let lean = rng.random_range(-18.0..18.0);
-        let turn = if from_above { rng.random_range(0.0..360.0) } else { lean };
-        let mirror = if !from_above && rng.random_bool(0.5) { -1.0 } else { 1.0 };
-        let sprite = class.sprite(rng);
-        place(rng, &sprite, turn, mirror, side)
-    };
-    let (first, second) = (pose(rng), pose(rng));
+    let (first, second) = (pose(rng, class, side), pose(rng, class, side));
     let (marks, images) = marked_pair(rng, answer, world.side, &first, &second);
     let prompt = format!(
         "A point of one {0} is circled on the first image, labeled REF. Which point on the second image is the same \
@@ -34,8 +25,19 @@ pub(super) fn example(rng: &mut Stream, answer: usize, world: &World<'_>) -> Exa
         offered(&["Point A", "Point B", "Point C", "Point D"])
     );
     let lettered = Example::lettered(images, prompt, answer, 4);
-    let grounding = ground(&first, &second, &marks, &lettered.target);
+    let grounding = ground([&first, &second], &marks, &lettered.target, world.side);
     Example { marks, object_name: Some(class.name), source: "scene".to_owned(), grounding, ..lettered }
+}
+
+/// One of a class in some pose.
+pub(super) fn pose(rng: &mut Stream, class: Class, side: f32) -> Sprite {
+    // What is seen from above may turn any way; what stands stays upright, but may face either side.
+    let from_above = matches!(class.name, "beetle" | "aeroplane");
+    let lean = rng.random_range(-18.0..18.0);
+    let turn = if from_above { rng.random_range(0.0..360.0) } else { lean };
+    let mirror = if !from_above && rng.random_bool(0.5) { -1.0 } else { 1.0 };
+    let sprite = class.sprite(rng);
+    place(rng, &sprite, turn, mirror, side)
 }
 
 /// A sprite turned, mirrored, and put somewhere near the middle, most of the image in size.
@@ -81,24 +83,49 @@ pub(super) fn marked_pair(
 }
 
 /// What the points of both sprites are called, and which are the same.
-pub(super) fn ground(first: &Sprite, second: &Sprite, marks: &[Mark], target: &str) -> Grounding {
+pub(super) fn ground(sprites: [&Sprite; 2], marks: &[Mark], target: &str, side: u32) -> Grounding {
     let mut grounding = Grounding::default();
     ground_marks(&mut grounding, marks, target);
-    for (name, at) in &second.points {
-        grounding.word("part", 1, *at, name.replace(' ', ""));
-    }
-    for (name, at) in &first.points {
-        grounding.word("part", 0, *at, name.replace(' ', ""));
-        if let Some(other) = second.named(name) {
-            grounding.pair((0, *at), (1, other));
-            grounding.pair((1, other), (0, *at));
-        }
-    }
+    ground_sprites(&mut grounding, sprites, side);
     grounding
 }
 
+/// The parts of both sprites: at their points, and wherever else they are the part that is nearest. Returns where the
+/// points of both are.
+pub(super) fn ground_sprites(
+    grounding: &mut Grounding,
+    sprites: [&Sprite; 2],
+    side: u32,
+) -> Vec<([f32; 2], [f32; 2])> {
+    let word = |name: &str| name.replace(' ', "");
+    for (image, sprite) in sprites.into_iter().enumerate() {
+        for (name, at) in &sprite.points {
+            grounding.word("part", image, *at, word(name));
+        }
+        let covered = sprite.coverage(side, side);
+        for at in lattice(side, side) {
+            let far = |point: [f32; 2]| distance(at, point);
+            let nearest = sprite.points.iter().min_by(|a, b| far(a.1).total_cmp(&far(b.1)));
+            let (name, point) = nearest.expect("every sprite has points");
+            let (x, y) = (at[0] as usize, at[1] as usize);
+            // Where a point is closer to the middle than this, it speaks for itself.
+            if covered[y * side as usize + x] && far(*point) > CELL * 0.7 {
+                grounding.word("part", image, at, word(name));
+            }
+        }
+    }
+    let mut pairs = Vec::new();
+    for (name, at) in &sprites[0].points {
+        let Some(other) = sprites[1].named(name) else { continue };
+        grounding.pair((0, *at), (1, other));
+        grounding.pair((1, other), (0, *at));
+        pairs.push((*at, other));
+    }
+    pairs
+}
+
 /// A sprite on a texture, with small things about.
-fn surroundings(rng: &mut Stream, sprite: &Sprite, side: u32) -> image::RgbImage {
+pub(super) fn surroundings(rng: &mut Stream, sprite: &Sprite, side: u32) -> image::RgbImage {
     let mut picture = Texture::any(rng).canvas(side, side);
     let extent = side as f32;
     for _ in 0..rng.random_range(2..6) {

@@ -18,7 +18,7 @@ const PAPER: Rgb<u8> = Rgb([245; 3]);
 pub fn sheet(order: &Order, task: Task, photos: &Photos, count: usize, columns: usize) -> Result<RgbImage> {
     let examples = order.examples(task, Split::Train, photos, 0..count)?;
     let strips: Vec<RgbImage> =
-        examples.into_iter().map(|(_, example)| strip(&example.marked(), &example.target)).collect();
+        examples.into_iter().map(|(_, example)| strip(&example.marked(order.ink), &example.target)).collect();
     let width = strips.iter().map(RgbImage::width).max().unwrap_or(1) + GAP;
     let height = strips.iter().map(RgbImage::height).max().unwrap_or(1) + GAP;
     let rows = strips.len().div_ceil(columns) as u32;

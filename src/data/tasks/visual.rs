@@ -10,44 +10,70 @@ use super::super::draw::canvas;
 use super::super::draw::marks::Mark;
 use super::super::draw::view::{Homography, Light};
 use super::{Example, World, distance, ground_marks, lattice, offered};
+use crate::data::grounding::Grounding;
 use crate::error::Result;
 
 /// Least distance of two points, as a share of the side.
 const APART: f32 = 0.22;
 
+/// Two views of one photograph.
+pub(super) struct Pair {
+    pub(super) images: Vec<RgbImage>,
+    source: String,
+    first: Homography,
+    second: Homography,
+}
+
+impl Pair {
+    pub(super) fn any(rng: &mut Stream, world: &World<'_>) -> Result<Self> {
+        let side = world.side as f32;
+        let (photo, source) = world.photos.pick(rng, world.side * 3 / 2, world.side * 3 / 2)?;
+        // A change of place with a little of light, or of light with a little of place.
+        let moved = rng.random_bool(0.5);
+        let (first, second) =
+            (window(rng, &photo, side, 0.0), window(rng, &photo, side, if moved { 0.16 } else { 0.0 }));
+        let second = if moved { second } else { first };
+        let light = light(rng, if moved { 0.35 } else { 1.0 });
+        let images = vec![
+            first.view(&photo, world.side, world.side),
+            light.on(&second.view(&photo, world.side, world.side)),
+        ];
+        Ok(Self { images, source, first, second })
+    }
+
+    /// Where a place of the second image is in the first.
+    pub(super) fn origin(&self, point: [f32; 2]) -> [f32; 2] {
+        self.first.inverse().map(self.second.map(point))
+    }
+
+    /// Places of the second image that the first shows too.
+    pub(super) fn ground(&self, grounding: &mut Grounding) {
+        let (width, height) = self.images[0].dimensions();
+        for at in lattice(width, height) {
+            let [x, y] = self.origin(at);
+            if (0.0..width as f32).contains(&x) && (0.0..height as f32).contains(&y) {
+                grounding.pair((1, at), (0, [x, y]));
+            }
+        }
+    }
+}
+
 pub(super) fn example(rng: &mut Stream, answer: usize, world: &World<'_>) -> Result<Example> {
-    let side = world.side as f32;
-    let (photo, source) = world.photos.pick(rng, world.side * 3 / 2, world.side * 3 / 2)?;
-    // A change of place with a little of light, or of light with a little of place.
-    let moved = rng.random_bool(0.5);
-    let (first, second) =
-        (window(rng, &photo, side, 0.0), window(rng, &photo, side, if moved { 0.16 } else { 0.0 }));
-    let second = if moved { second } else { first };
-    let light = light(rng, if moved { 0.35 } else { 1.0 });
-    let images = vec![
-        first.view(&photo, world.side, world.side),
-        light.on(&second.view(&photo, world.side, world.side)),
-    ];
-    let back = first.inverse();
-    let origin = |point: [f32; 2]| back.map(second.map(point));
-    let points = points(rng, &images[1], side, &origin);
-    let mut marks = vec![Mark::point(0, "REF", origin(points[answer]))];
+    let pair = Pair::any(rng, world)?;
+    let points = points(rng, &pair.images[1], world.side as f32, 4, &|at| pair.origin(at));
+    let mut marks = vec![Mark::point(0, "REF", pair.origin(points[answer]))];
     marks.extend(points.iter().zip(["A", "B", "C", "D"]).map(|(at, label)| Mark::point(1, label, *at)));
     let prompt = format!(
         "A point is circled on the first image, labeled REF. The second image shows the same from another place or in \
          another light. Which point on the second image corresponds to REF? Select from the following choices.{}",
         offered(&["Point A", "Point B", "Point C", "Point D"])
     );
-    let mut example = Example { marks, source, ..Example::lettered(images, prompt, answer, 4) };
-    ground_marks(&mut example.grounding, &example.marks, &example.target);
-    let extent = 0.0..side;
-    for at in lattice(world.side, world.side) {
-        let from = origin(at);
-        if from.iter().all(|v| extent.contains(v)) {
-            example.grounding.pair((1, at), (0, from));
-        }
-    }
-    Ok(example)
+    let mut grounding = Grounding::default();
+    pair.ground(&mut grounding);
+    let Pair { images, source, .. } = pair;
+    let lettered = Example::lettered(images, prompt, answer, 4);
+    ground_marks(&mut grounding, &marks, &lettered.target);
+    Ok(Example { marks, source, grounding, ..lettered })
 }
 
 /// A square window of the photograph, its corners displaced by a share of its side.
@@ -80,11 +106,12 @@ fn light(rng: &mut Stream, strength: f32) -> Light {
     Light { gain, gamma, cast, slope: [0.7 * strength * dx, 0.7 * strength * dy], hue: 0.0 }
 }
 
-/// Four points at something to see, far from each other, that the first image shows too.
-fn points(
+/// Points at something to see, far from each other, that the first image shows too.
+pub(super) fn points(
     rng: &mut Stream,
     image: &RgbImage,
     side: f32,
+    count: usize,
     origin: &dyn Fn([f32; 2]) -> [f32; 2],
 ) -> Vec<[f32; 2]> {
     let inside = |[x, y]: [f32; 2], margin: f32| {
@@ -100,9 +127,9 @@ fn points(
     tries.sort_by(|a, b| b.0.total_cmp(&a.0));
     let mut chosen: Vec<[f32; 2]> = Vec::new();
     let mut apart = APART * side;
-    while chosen.len() < 4 {
+    while chosen.len() < count {
         for (_, at) in &tries {
-            if chosen.len() < 4 && chosen.iter().all(|other| distance(*other, *at) > apart) {
+            if chosen.len() < count && chosen.iter().all(|other| distance(*other, *at) > apart) {
                 chosen.push(*at);
             }
         }
