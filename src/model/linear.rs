@@ -130,6 +130,24 @@ impl Linear {
         Ok(Tensor::cat(&parts, 0)?)
     }
 
+    /// x: [T, in] -> `count` outputs of [T, out / count] each, one after the other: where the weight is trained, by as
+    /// many products, since a gradient of a part of an output would be padded with zeros to all of it.
+    pub fn forward_split(&self, x: &Tensor, count: usize, compute: &Compute<'_>) -> Result<Vec<Tensor>> {
+        let each = self.dims()?.0 / count;
+        if let Some(weight) = self.weight.get().tensor().filter(|weight| weight.track_op())
+            && self.lora.is_none()
+        {
+            let part = |i: usize| -> Result<Tensor> {
+                let rows = self.weight.get().like(weight.narrow(0, i * each, each)?);
+                let bias = self.bias.as_ref().map(|bias| bias.get().narrow(0, i * each, each)).transpose()?;
+                linear(x, &rows, bias.as_ref(), compute.isa)
+            };
+            return (0..count).map(part).collect();
+        }
+        let all = self.forward(x, compute)?;
+        (0..count).map(|i| Ok(all.narrow(1, i * each, each)?)).collect()
+    }
+
     /// Rows from `start` on.
     fn forward_rows(&self, x: &Tensor, start: usize, compute: &Compute<'_>) -> Result<Tensor> {
         let (weight, bias) = (self.weight.get(), self.bias.as_ref().map(Param::get));

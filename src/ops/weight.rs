@@ -84,6 +84,20 @@ impl Weight {
         Ok(Self::Packed(Arc::new(pack()?)))
     }
 
+    /// The tensor, where it is one.
+    pub fn tensor(&self) -> Option<&Tensor> {
+        match self {
+            Self::Dense(tensor) | Self::Mixed(tensor) => Some(tensor),
+            Self::Packed(_) => None,
+        }
+    }
+
+    /// Another tensor, multiplied as this one is.
+    #[must_use]
+    pub fn like(&self, tensor: Tensor) -> Self {
+        if matches!(self, Self::Mixed(_)) { Self::Mixed(tensor) } else { Self::Dense(tensor) }
+    }
+
     /// [out, in].
     pub fn dims(&self) -> Result<(usize, usize)> {
         match self {

@@ -9,6 +9,7 @@ use super::grounded::{Grounded, Groups};
 use super::recipe::{Recipe, Updates, Variant};
 use crate::array::Array;
 use crate::data::dataset;
+use crate::data::disturb::Disturbance;
 use crate::data::record::Record;
 use crate::error::{Error, Result};
 use crate::input::processor::Processor;
@@ -109,6 +110,7 @@ pub struct Examples {
     latents: LatentChoice,
     max_pixels: usize,
     twice: bool,
+    disturbance: Option<(Disturbance, u64)>,
     trains_vision: bool,
     groups: Groups,
     /// Tokens of each answer.
@@ -140,6 +142,7 @@ impl Examples {
             processor: processor.clone(),
             latents: if recipe.latents.count > 0 { LatentChoice::Auto } else { LatentChoice::Off },
             max_pixels,
+            disturbance: recipe.data.disturb.map(|disturbance| (disturbance, recipe.seed)),
             twice: recipe.variant == Variant::ImageTwice,
             trains_vision: recipe.updates == Some(Updates::Everything),
             kept: BTreeMap::new(),
@@ -214,6 +217,9 @@ impl Examples {
 
     fn prepare_unnamed(&self, i: usize) -> Result<Example> {
         let mut sample = self.records[i].sample()?;
+        if let Some((disturbance, seed)) = self.disturbance {
+            sample = disturbance.of(&sample, &self.records[i].id, seed);
+        }
         if self.twice {
             sample.images.extend(sample.images.clone());
         }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::livr::Placement;
+use crate::data::disturb::Disturbance;
 use crate::settings::{DtypeChoice, MaskKind};
 
 /// A recipe to begin from.
@@ -130,7 +131,7 @@ fn probe_every() -> usize {
 }
 
 /// What is learned from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Data {
     /// Data files.
@@ -147,6 +148,9 @@ pub struct Data {
     /// The first so many validation samples of each task.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub validation_per_task: Option<usize>,
+    /// What is done to every sample, of training and of validation: `no-images`, say, for what the words alone teach.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disturb: Option<Disturbance>,
     /// Most pixels of an image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_pixels: Option<usize>,

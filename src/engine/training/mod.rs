@@ -407,7 +407,10 @@ impl Opened {
 
     /// A sample as this variant asks it.
     fn asked(&self, sample: &Sample) -> Sample {
-        let mut sample = sample.clone();
+        let mut sample = match self.recipe.data.disturb {
+            Some(disturbance) => disturbance.of(sample, &sample.prompt, self.recipe.seed),
+            None => sample.clone(),
+        };
         if self.recipe.variant == crate::train::Variant::ImageTwice {
             sample.images.extend(sample.images.clone());
         }

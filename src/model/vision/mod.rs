@@ -147,8 +147,9 @@ impl VisionAttention {
     ) -> Result<Tensor> {
         let (num_patches, width) = x.dims2()?;
         let head_dim = width / self.num_heads;
-        let qkv = self.qkv.forward(x, compute)?.reshape((num_patches, 3, self.num_heads, head_dim))?;
-        let part = |i: usize| -> Result<Tensor> { Ok(qkv.narrow(1, i, 1)?.squeeze(1)?) };
+        let qkv = self.qkv.forward_split(x, 3, compute)?;
+        let part =
+            |i: usize| -> Result<Tensor> { Ok(qkv[i].reshape((num_patches, self.num_heads, head_dim))?) };
         let (q, k) = (rotary.apply(&part(0)?, compute)?, rotary.apply(&part(1)?, compute)?);
         let (v, plan) = (part(2)?, compute.attention(head_dim));
         let mixed = attend_watched(&q, &k, &v, segments, plan, compute.observer)?;

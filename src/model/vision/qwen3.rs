@@ -157,6 +157,11 @@ impl Tower {
         }
         let num_patches = index.len() / 4;
         let device = self.pos_embed.device();
+        if weight.as_chunks::<4>().0.iter().all(|corners| *corners == [1.0, 0.0, 0.0, 0.0]) {
+            // A grid as large as the table: nothing is between its entries.
+            let index: Vec<u32> = index.iter().step_by(4).copied().collect();
+            return Ok(self.pos_embed.index_select(&Tensor::new(index, device)?, 0)?);
+        }
         let corners = self.pos_embed.index_select(&Tensor::new(index, device)?, 0)?;
         let corners = corners.reshape((num_patches, 4, self.config.hidden_size))?;
         let weight = Tensor::from_vec(weight, (num_patches, 4, 1), device)?.to_dtype(corners.dtype())?;
