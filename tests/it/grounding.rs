@@ -112,14 +112,37 @@ fn one_image_answers(record: &Record) {
     }
 }
 
+/// What is said at a place that an image before shows too is the name of the square it is in there.
+fn matches_are_where_pairs_lead(record: &Record) {
+    let back: Vec<_> = record.grounding.pairs.iter().filter(|(from, to)| to.0 < from.0).collect();
+    let matches = words(record, "match");
+    assert_eq!(matches.len(), back.len(), "{}", record.id);
+    for ((place, word), (from, to)) in matches.into_iter().zip(back) {
+        assert_eq!(place, *from);
+        let squares = words(record, "cell").into_iter().filter(|(square, _)| square.0 == to.0);
+        let far = squares.map(|(square, name)| ((square.1 - to.1).hypot(square.2 - to.2), name));
+        let far: Vec<_> = far.collect();
+        let nearest = far.iter().map(|(far, _)| *far).fold(f32::MAX, f32::min);
+        // Two are as near at the line between them.
+        let is_near = |(far, name): &(f32, &str)| *name == word && *far < nearest + 0.2;
+        assert!(far.iter().any(is_near), "{}: {word}", record.id);
+    }
+}
+
 /// Of tasks about several.
 fn several_images_answer(record: &Record) {
     let target = record.target.as_str();
+    matches_are_where_pairs_lead(record);
     let group = ["thing", "part"].into_iter().find(|group| !words(record, group).is_empty());
     match record.task.as_str() {
         "jigsaw" | "art_style" | "visual_similarity" => {
             for (place, word) in words(record, "same") {
                 assert_eq!(word == "yes", ["A", "B"][place.0 - 1] == target, "{}", record.id);
+            }
+            if record.task == "jigsaw" {
+                let missing = if target == "A" { 1 } else { 2 };
+                assert!(record.grounding.pairs.iter().all(|(from, to)| from.0 == missing && to.0 == 0));
+                assert!(record.grounding.pairs.len() > 2);
             }
         }
         "pairing" => {
@@ -147,9 +170,9 @@ fn what_is_grounded_answers_the_question() {
     let (_dir, records) = made(&all, 12);
     for record in &records {
         if record.images.len() == 1 {
-            one_image_answers(record)
+            one_image_answers(record);
         } else {
-            several_images_answer(record)
+            several_images_answer(record);
         }
         let sample = record.sample().unwrap();
         for Place(image, x, y) in record.grounding.places() {

@@ -5,7 +5,8 @@ use crate::random::Stream;
 use rand::seq::SliceRandom;
 
 use super::super::draw::paint::Style;
-use super::{Example, World, lattice, offered, yes};
+use super::places::lattice;
+use super::{Example, World, offered, yes};
 use crate::data::grounding::Grounding;
 use crate::error::Result;
 

@@ -7,7 +7,8 @@ use rand::seq::SliceRandom;
 
 use super::super::draw::texture::Texture;
 use super::super::draw::{canvas, things};
-use super::{CELL, Example, World, distance};
+use super::places::CELL;
+use super::{Example, World, distance};
 use crate::data::grounding::Grounding;
 
 /// Fewest and most of the thing that is asked for.

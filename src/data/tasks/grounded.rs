@@ -9,7 +9,8 @@ use super::super::draw::marks::Mark;
 use super::super::draw::texture::Texture;
 use super::super::draw::{canvas, things};
 use super::counting::{in_cell, places};
-use super::{Example, World, ground_marks, offered, yes};
+use super::places::ground_marks;
+use super::{Example, World, offered, yes};
 use crate::data::grounding::Grounding;
 
 /// Naming asks for each kind as often.

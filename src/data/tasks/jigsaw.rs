@@ -9,7 +9,8 @@ use image::RgbImage;
 use image::imageops::crop_imm;
 use rand::RngExt;
 
-use super::{CELL, Example, World, lattice, offered, yes};
+use super::places::{CELL, lattice};
+use super::{Example, World, offered, yes};
 use crate::data::grounding::Grounding;
 use crate::error::Result;
 
@@ -45,12 +46,24 @@ pub(super) fn example(rng: &mut Stream, answer: usize, world: &World<'_>) -> Res
          part? Select from the following choices.{}",
         offered(&["the second image", "the third image"])
     );
+    let grounding = ground(answer, [w, h]);
+    Ok(Example { source, grounding, ..Example::lettered(images, prompt, answer, 2) })
+}
+
+/// Along the two sides where a piece meets the rest, whether it is the missing one; and what the missing one touches.
+fn ground(answer: usize, [w, h]: [u32; 2]) -> Grounding {
+    // Pixels from the edge, on the other side.
+    const ACROSS: f32 = 3.0;
+    let (width, height) = (w as f32, h as f32);
     let mut grounding = Grounding::default();
     for (image, is_missing) in [(1, answer == 0), (2, answer == 1)] {
-        // Along the two sides where the piece meets the rest.
-        for at in lattice(w, h).filter(|[x, y]| *x < CELL || *y < CELL) {
-            grounding.word("same", image, at, yes(is_missing));
+        for [x, y] in lattice(w, h).filter(|[x, y]| *x < CELL || *y < CELL) {
+            grounding.word("same", image, [x, y], yes(is_missing));
+            if is_missing {
+                let beside = if x < CELL { [width - ACROSS, height + y] } else { [width + x, height - ACROSS] };
+                grounding.pair((image, [x, y]), (0, beside));
+            }
         }
     }
-    Ok(Example { source, grounding, ..Example::lettered(images, prompt, answer, 2) })
+    grounding
 }

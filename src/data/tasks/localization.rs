@@ -7,7 +7,8 @@ use rand::RngExt;
 use super::super::draw::marks::Mark;
 use super::super::draw::texture::Texture;
 use super::super::draw::{canvas, things};
-use super::{Example, World, lattice, offered};
+use super::places::lattice;
+use super::{Example, World, offered};
 use crate::data::grounding::Grounding;
 
 /// Share of the image a box takes.

@@ -11,6 +11,7 @@ use super::super::dataset;
 use super::super::draw::marks::Ink;
 use super::super::grounding::Grounding;
 use super::super::record::{ImageSource, Record, letters};
+use super::places::ground_squares;
 use super::{Example, Photos, Split, Task, World};
 use crate::atomic;
 use crate::error::{Error, Result};
@@ -179,6 +180,11 @@ fn write(
     let id = format!("{}-{}-{index:06}", task.name(), split.name());
     let dir = folder.join("images").join(task.name()).join(split.name());
     std::fs::create_dir_all(&dir).map_err(|e| Error::io("make the folder", &dir, e))?;
+    let mut grounding = Grounding::default();
+    if order.grounding {
+        grounding = example.grounding.clone();
+        ground_squares(&mut grounding, &example.images);
+    }
     let mut images = Vec::new();
     for (i, image) in example.marked(order.ink).iter().enumerate() {
         let path = dir.join(format!("{index:06}-{}.png", i + 1));
@@ -196,7 +202,7 @@ fn write(
         object_name: example.object_name.map(str::to_owned),
         marks: example.marks,
         source: Some(example.source),
-        grounding: if order.grounding { example.grounding } else { Grounding::default() },
+        grounding,
     })
 }
 

@@ -12,6 +12,7 @@ mod lists;
 mod localization;
 mod make;
 mod photos;
+mod places;
 mod reflectance;
 mod semantic;
 mod sheet;
@@ -256,29 +257,6 @@ impl Example {
 /// The distance of two points.
 fn distance(a: [f32; 2], b: [f32; 2]) -> f32 {
     (a[0] - b[0]).hypot(a[1] - b[1])
-}
-
-/// Side of the squares whose centres stand for areas: about that of a visual token.
-const CELL: f32 = 28.0;
-
-/// Centres of the squares of an image.
-fn lattice(width: u32, height: u32) -> impl Iterator<Item = [f32; 2]> {
-    let (cols, rows) = ((width as f32 / CELL).floor().max(1.0), (height as f32 / CELL).floor().max(1.0));
-    let (w, h) = (width as f32 / cols, height as f32 / rows);
-    (0..rows as usize).flat_map(move |row| {
-        (0..cols as usize).map(move |col| [(col as f32 + 0.5) * w, (row as f32 + 0.5) * h])
-    })
-}
-
-/// The letters of marked points, and which of the second image's is the one asked for.
-fn ground_marks(grounding: &mut Grounding, marks: &[Mark], target: &str) {
-    for mark in marks {
-        let [x, y] = mark.at[..] else { continue };
-        grounding.word("mark", mark.image, [x, y], mark.label.clone());
-        if mark.image == 1 {
-            grounding.word("same", 1, [x, y], yes(mark.label == target));
-        }
-    }
 }
 
 fn yes(is_true: bool) -> &'static str {

@@ -8,7 +8,8 @@ use super::super::draw::canvas::{Canvas, direction};
 use super::super::draw::color::{Rgb, hsv};
 use super::super::draw::marks::Mark;
 use super::super::draw::noise::Noise;
-use super::{CELL, Example, World, offered};
+use super::places::CELL;
+use super::{Example, World, offered};
 use crate::data::grounding::Grounding;
 
 /// Luminances closer than this share of the lighter are about the same.

@@ -10,7 +10,8 @@ use super::super::draw::marks::Mark;
 use super::super::draw::sprite::Sprite;
 use super::super::draw::texture::Texture;
 use super::super::draw::{canvas, things};
-use super::{CELL, Example, World, distance, ground_marks, lattice, offered};
+use super::places::{CELL, ground_marks, lattice};
+use super::{Example, World, distance, offered};
 use crate::data::grounding::Grounding;
 
 pub(super) fn example(rng: &mut Stream, answer: usize, world: &World<'_>) -> Example {

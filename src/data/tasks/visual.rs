@@ -9,7 +9,8 @@ use rand::seq::SliceRandom;
 use super::super::draw::canvas;
 use super::super::draw::marks::Mark;
 use super::super::draw::view::{Homography, Light};
-use super::{Example, World, distance, ground_marks, lattice, offered};
+use super::places::{ground_marks, lattice};
+use super::{Example, World, distance, offered};
 use crate::data::grounding::Grounding;
 use crate::error::Result;
 
