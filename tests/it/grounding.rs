@@ -183,7 +183,7 @@ fn what_is_grounded_answers_the_question() {
     let with_pairs = records.iter().filter(|record| !record.grounding.pairs.is_empty());
     let tasks: BTreeMap<&str, usize> =
         with_pairs.map(|record| (record.task.as_str(), record.grounding.pairs.len())).collect();
-    assert_eq!(tasks.len(), 6, "{tasks:?}");
+    assert_eq!(tasks.len(), 7, "{tasks:?}");
 }
 
 #[test]
