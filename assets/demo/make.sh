@@ -2,54 +2,92 @@
 # Remakes the demo from nothing: data, the base, its adapters, the gallery and the experiment. Hours on two cores; each
 # part goes on where it was stopped, and what is there is not made again.
 #
-#   sh assets/demo/make.sh [FOLDER]      # target/demo by default; recipes name their data by it
+#   sh assets/demo/make.sh        # works in target/demo, which the recipes name; fills assets/demo and docs/demo
 set -eu
 cd "$(dirname "$0")/../.."
 out=target/demo
+demo=assets/demo
 livr=target/release/livr
-cargo build --release --quiet
+nine="counting jigsaw object_localization visual_correspondence art_style semantic_correspondence
+    functional_correspondence relative_reflectance visual_similarity"
 
-# Samples of one task for training and validation, with what is true of places of the images.
+# data PART TASK TRAIN,VALIDATION,TEST SEED: samples with what is true of places of their images.
 data() {
     [ -d "$out/$1/$2" ] && return
     rm -rf "$out/$1/$2.part"
     mkdir -p "$out/$1"
-    $livr tasks "$2" --split "$3" --seed "$4" --side 168 --colours --grounding --out "$out/$1/$2.part" >&2
+    $livr tasks "$2" --split "$3" --seed "$4" --side 168 --colours --grounding --out "$out/$1/$2.part"
     mv "$out/$1/$2.part" "$out/$1/$2"
 }
 
-# A recipe into a folder.
+# train RECIPE RUN: to its end, from wherever it is.
 train() {
-    if [ -f "$2/model.safetensors" ] || [ -f "$2/adapter_model.safetensors" ]; then return; fi
-    if [ -f "$2/recipe.toml" ]; then
-        $livr train --resume --out "$2"
+    if [ -f "$out/$2/model.safetensors" ] || [ -f "$out/$2/adapter_model.safetensors" ]; then return; fi
+    if [ -f "$out/$2/state.safetensors" ]; then
+        $livr train --resume --out "$out/$2"
     else
-        rm -rf "$2"
-        $livr train --recipe "$1" --out "$2"
+        rm -rf "${out:?}/$2"
+        $livr train --recipe "$1" --out "$out/$2"
     fi
 }
 
-recipes=assets/demo/recipes
-for task in counting object_localization semantic_correspondence functional_correspondence visual_correspondence \
-    relative_reflectance jigsaw visual_similarity; do
-    data base $task 6000,60,0 101
-done
-data base art_style 2000,60,0 101
-for task in listing pairing tallying; do data base $task 10000,60,0 101; done
-for task in naming locating comparing matching; do data base $task 2500,60,0 101; done
-train $recipes/1-look.toml $out/look
-train $recipes/2-read.toml $out/read
+# tune WAY SEED: an adapter on the base, from a copy of its recipe with that seed.
+tune() {
+    recipe=$demo/recipes/.$1-$2.toml
+    sed "s/^seed = .*/seed = $2/" "$demo/recipes/$1.toml" >"$recipe"
+    train "$recipe" "$1-$2"
+    rm -f "$recipe"
+}
 
-# The nine tasks anew for the adapters, and anew for the test.
-for task in counting jigsaw object_localization visual_correspondence art_style semantic_correspondence \
-    functional_correspondence relative_reflectance visual_similarity; do
-    data tune $task 1000,50,0 202
-    [ -d "$out/test/$task" ] || data test $task 0,0,500 303
-done
-for seed in 1 2 3; do
-    for way in sft latents-only livr; do
-        sed "s/^seed = .*/seed = $seed/" $recipes/$way.toml >$recipes/.$way-$seed.toml
-        train $recipes/.$way-$seed.toml $out/$way-$seed
-        rm -f $recipes/.$way-$seed.toml
+# keep FOLDER NAME: the files of a model or adapter, not those of its training.
+keep() {
+    mkdir -p "$demo/$2"
+    for file in "$1"/*; do
+        case $(basename "$file") in
+        state.safetensors | metrics.jsonl | recipe.toml | run.json | README.md) ;;
+        *) [ -f "$file" ] && cp "$file" "$demo/$2/" ;;
+        esac
     done
+}
+
+cargo build --release --quiet
+
+# The base.
+for task in $nine; do data base "$task" 6000,60,0 101; done
+for task in listing pairing tallying; do data base "$task" 10000,60,0 101; done
+for task in naming locating comparing matching; do data base "$task" 2500,60,0 101; done
+train $demo/recipes/1-look.toml look
+train $demo/recipes/2-read.toml read
+keep $out/read model
+
+# Its adapters, on samples anew; the first seed's are the program's.
+for task in $nine; do data tune "$task" 1000,50,0 202; done
+for seed in 1 2 3; do
+    for way in sft latents-only livr; do tune $way $seed; done
 done
+tune words-only 1
+tune pictures-only 1
+for way in sft latents-only livr; do keep $out/$way-1 $way; done
+keep $out/livr-1/stage-1 stage-1
+
+# The gallery, and the questions of the paper on samples that nothing has seen.
+rm -rf $demo/gallery
+$livr tasks all --split 0,0,4 --seed 9001 --side 168 --colours --out $demo/gallery
+[ -d $out/test ] || $livr tasks all --split 0,0,500 --seed 303 --side 168 --colours --out $out/test
+$livr experiment --model $demo/model --data $out/test/test.jsonl --out $out/experiment \
+    --adapters base=none \
+    sft/1=$out/sft-1 sft/2=$out/sft-2 sft/3=$out/sft-3 \
+    latents-only/1=$out/latents-only-1 latents-only/2=$out/latents-only-2 latents-only/3=$out/latents-only-3 \
+    livr-stage-1/1=$out/livr-1/stage-1 livr-stage-1/2=$out/livr-2/stage-1 livr-stage-1/3=$out/livr-3/stage-1 \
+    livr/1=$out/livr-1 livr/2=$out/livr-2 livr/3=$out/livr-3 \
+    --disturb occlusion=0.2 noise=0.1 rotation=20
+# What words alone and pictures alone teach: chance, or the test gives answers away.
+$livr experiment --model $demo/model --data $out/test/test.jsonl --out $out/words-only \
+    --adapters words-only=$out/words-only-1 --disturb no-images
+$livr experiment --model $demo/model --data $out/test/test.jsonl --out $out/pictures-only \
+    --adapters pictures-only=$out/pictures-only-1 --disturb no-question
+mkdir -p docs/demo
+for part in experiment words-only pictures-only; do
+    for file in tables.md results.json battery.svg; do cp "$out/$part/$file" "docs/demo/$part-$file"; done
+done
+cargo build --release --quiet

@@ -35,8 +35,8 @@ const NOTHING: &str = "none";
 pub struct Grounded {
     /// Visual token, group, and which of its words.
     tower: Vec<[u32; 3]>,
-    /// Place in the sequence, and the token that is said there.
-    pub model: Vec<(u32, u32)>,
+    /// Place in the sequence, the token that is said there, and its group.
+    pub model: Vec<(u32, u32, usize)>,
     /// Visual token, the one that shows the same, and the visual tokens of that one's image.
     pairs: Vec<(u32, u32, Span)>,
 }
@@ -67,6 +67,11 @@ impl Groups {
         };
         let groups = options.tower.iter().map(words_of).collect::<Result<_>>()?;
         Ok(Self { groups, model: options.model.clone() })
+    }
+
+    /// Names of the groups that the language model says.
+    pub fn model(&self) -> &[String] {
+        &self.model
     }
 }
 
@@ -139,9 +144,10 @@ impl Grounded {
             }
         }
         let places: Vec<usize> = spans.iter().flat_map(|span| span.range()).collect();
-        for words in groups.model.iter().filter_map(|group| record.grounding.words.get(group)) {
+        for (number, group) in groups.model.iter().enumerate() {
+            let Some(words) = record.grounding.words.get(group) else { continue };
             for (token, word) in tokens.nearest(words) {
-                grounded.model.push((places[token] as u32, word_id(processor, word)?));
+                grounded.model.push((places[token] as u32, word_id(processor, word)?, number));
             }
         }
         grounded.pairs = record

@@ -33,8 +33,8 @@ pub fn losses(
 pub struct Parts {
     /// -log p of every token of every answer, [M].
     pub answers: Option<Tensor>,
-    /// -log p of the words that the language model says at visual tokens, [N].
-    pub model: Option<Tensor>,
+    /// Mean -log p of the words that the language model says at visual tokens: a number for each group.
+    pub model: Vec<(String, Tensor)>,
     /// Of the words that the tower's tokens say: a number for each group.
     pub tower: Vec<(String, Tensor)>,
     /// Of which of the tower's tokens show the same: one number.
@@ -70,24 +70,26 @@ pub fn parts(
             }
             start += example.ids.len();
         }
-        let answers = asked.targets.len();
-        let mut start = 0;
-        for example in examples {
-            for (place, id) in example.grounded.model.iter().filter(|_| weights.model > 0.0) {
-                asked.places.push(start + place);
-                asked.targets.push(*id);
-            }
-            start += example.ids.len() as u32;
+        // Where each part begins: the answers, then one group of words after the other.
+        let mut starts = vec![0, asked.targets.len()];
+        for number in (0..groups.model().len()).filter(|_| weights.model > 0.0) {
+            asked.words(examples, number);
+            starts.push(asked.targets.len());
         }
-        let count = asked.targets.len();
-        if count > 0 {
+        if !asked.targets.is_empty() {
             let hidden =
                 hidden_at(model, examples, stage.mask.rule(), features.as_ref(), &asked.places, compute)?;
             let losses = model.text.losses(&hidden, &asked.targets, compute)?;
-            let part = |start: usize, end: usize| -> Result<Option<Tensor>> {
-                (end > start).then(|| Ok(losses.narrow(0, start, end - start)?)).transpose()
-            };
-            (parts.answers, parts.model) = (part(0, answers)?, part(answers, count)?);
+            let mut found = Vec::new();
+            for bounds in starts.windows(2) {
+                let count = bounds[1] - bounds[0];
+                found.push(if count > 0 { Some(losses.narrow(0, bounds[0], count)?) } else { None });
+            }
+            parts.answers = found.remove(0);
+            for (name, losses) in groups.model().iter().zip(found) {
+                let Some(losses) = losses else { continue };
+                parts.model.push((name.clone(), losses.mean_all()?));
+            }
         }
     }
     Ok(parts)
@@ -106,6 +108,18 @@ impl Asked {
         let end = start + example.ids.len();
         self.places.extend((end - example.targets.len()..end).map(|token| token as u32));
         self.targets.extend_from_slice(&example.targets);
+    }
+
+    /// The words of a group that the language model says at the examples' visual tokens.
+    fn words(&mut self, examples: &[Arc<Example>], number: usize) {
+        let mut start = 0;
+        for example in examples {
+            for (place, id, _) in example.grounded.model.iter().filter(|(.., group)| *group == number) {
+                self.places.push(start + place);
+                self.targets.push(*id);
+            }
+            start += example.ids.len() as u32;
+        }
     }
 }
 

@@ -284,21 +284,21 @@ struct Scale {
 }
 
 /// What a batch adds to the loss of its step: the mean over the answers' tokens of the whole step, and the means of
-/// the other parts over its batches; of the tower's groups the mean. Each part is noted by name, before its weight.
+/// the other parts over its batches; of groups of words the mean. Each part is noted by name, before its weight.
 /// None where the batch has nothing to learn from.
 fn weighted(parts: Parts, scale: Scale, noted: &mut BTreeMap<String, f64>) -> Result<Option<Tensor>> {
     let Scale { weights, all_targets, num_batches } = scale;
     let share = 1.0 / num_batches as f64;
-    let groups = parts.tower.len().max(1) as f64;
     let mut each: Vec<(String, Tensor, f64)> = Vec::new();
     if let Some(losses) = parts.answers {
         each.push(("answers".to_owned(), (losses.sum_all()? / all_targets as f64)?, weights.answers));
     }
-    if let Some(losses) = parts.model {
-        each.push(("model".to_owned(), (losses.mean_all()? * share)?, weights.model));
-    }
-    for (name, loss) in parts.tower {
-        each.push((format!("tower {name}"), (loss * share)?, weights.tower / groups));
+    for (of, groups, weight) in [("model", parts.model, weights.model), ("tower", parts.tower, weights.tower)]
+    {
+        let weight = weight / groups.len().max(1) as f64;
+        for (name, loss) in groups {
+            each.push((format!("{of} {name}"), (loss * share)?, weight));
+        }
     }
     if let Some(loss) = parts.pairs {
         each.push(("pairs".to_owned(), (loss * share)?, weights.pairs));

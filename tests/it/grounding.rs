@@ -249,16 +249,17 @@ impl Small {
         let nothing = Weights { answers: 0.0, model: 0.0, tower: 0.0, pairs: 0.0 };
         let none = |losses: Option<Tensor>| losses.expect("the samples have some");
         match which {
-            "tower" => {
-                let groups = self.parts(Weights { tower: 1.0, ..nothing }).tower;
-                let losses: Vec<Tensor> = groups.into_iter().map(|(_, loss)| loss).collect();
-                Tensor::stack(&losses, 0).unwrap().mean_all().unwrap()
-            }
+            "tower" => of_groups(self.parts(Weights { tower: 1.0, ..nothing }).tower),
             "pairs" => none(self.parts(Weights { pairs: 1.0, ..nothing }).pairs),
-            "model" => none(self.parts(Weights { model: 1.0, ..nothing }).model).mean_all().unwrap(),
+            "model" => of_groups(self.parts(Weights { model: 1.0, ..nothing }).model),
             _ => none(self.parts(Weights { answers: 1.0, ..nothing }).answers).mean_all().unwrap(),
         }
     }
+}
+
+fn of_groups(groups: Vec<(String, Tensor)>) -> Tensor {
+    let losses: Vec<Tensor> = groups.into_iter().map(|(_, loss)| loss).collect();
+    Tensor::stack(&losses, 0).unwrap().mean_all().unwrap()
 }
 
 fn number(tensor: &Tensor) -> f64 {

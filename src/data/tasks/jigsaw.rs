@@ -60,7 +60,8 @@ fn ground(answer: usize, [w, h]: [u32; 2]) -> Grounding {
         for [x, y] in lattice(w, h).filter(|[x, y]| *x < CELL || *y < CELL) {
             grounding.word("same", image, [x, y], yes(is_missing));
             if is_missing {
-                let beside = if x < CELL { [width - ACROSS, height + y] } else { [width + x, height - ACROSS] };
+                let beside =
+                    if x < CELL { [width - ACROSS, height + y] } else { [width + x, height - ACROSS] };
                 grounding.pair((image, [x, y]), (0, beside));
             }
         }
