@@ -18,13 +18,36 @@ use crate::model::Model;
 use crate::model::vision::VisualFeatures;
 use crate::units::{GridThw, Span};
 
-/// The words of the groups a tower learns.
+/// The words of the groups that are learned.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Groups {
-    /// Names with the tokens of their words; the last stands for none of them.
-    groups: Vec<(String, Vec<u32>)>,
-    /// Names of the groups that the language model says.
-    model: Vec<String>,
+    /// Of the tower.
+    tower: Vec<Group>,
+    /// Of the language model.
+    model: Vec<Group>,
+}
+
+/// Words of which at most one is true of a place. They compete with each other only, so that a place can have words of
+/// several groups.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Group {
+    /// As records call it.
+    pub name: String,
+    /// The tokens of its words; the last stands for none of them.
+    ids: Vec<u32>,
+}
+
+impl Group {
+    /// Number of a word: the last where it is none of them.
+    fn number(&self, id: u32) -> u32 {
+        self.ids.iter().position(|known| *known == id).unwrap_or(self.ids.len() - 1) as u32
+    }
+
+    /// -log p of words of it, [M], by vectors [M, D] times their rows of the embedding.
+    pub fn losses(&self, model: &Model, vectors: &Tensor, words: Vec<u32>) -> Result<Tensor> {
+        let rows = model.text.embedding().forward(&self.ids)?;
+        negative_log(&vectors.to_dtype(rows.dtype())?.matmul(&rows.t()?)?, words)
+    }
 }
 
 /// The word where no word of a group is true.
@@ -35,8 +58,8 @@ const NOTHING: &str = "none";
 pub struct Grounded {
     /// Visual token, group, and which of its words.
     tower: Vec<[u32; 3]>,
-    /// Place in the sequence, the token that is said there, and its group.
-    pub model: Vec<(u32, u32, usize)>,
+    /// Place in the sequence, group, and which of its words.
+    pub model: Vec<[u32; 3]>,
     /// Visual token, the one that shows the same, and the visual tokens of that one's image.
     pairs: Vec<(u32, u32, Span)>,
 }
@@ -58,19 +81,19 @@ impl Groups {
     /// # Errors
     /// A word of more than one token.
     pub fn of(records: &[Record], options: &GroundingOptions, processor: &Processor) -> Result<Self> {
-        let words_of = |group: &String| -> Result<(String, Vec<u32>)> {
+        let group = |group: &String| -> Result<Group> {
             let words = records.iter().filter_map(|record| record.grounding.words.get(group)).flatten();
             let words: std::collections::BTreeSet<&str> = words.map(|(_, word)| word.as_str()).collect();
             let words = words.into_iter().chain([NOTHING]);
             let ids = words.map(|word| word_id(processor, word)).collect::<Result<_>>()?;
-            Ok((group.clone(), ids))
+            Ok(Group { name: group.clone(), ids })
         };
-        let groups = options.tower.iter().map(words_of).collect::<Result<_>>()?;
-        Ok(Self { groups, model: options.model.clone() })
+        let all = |names: &[String]| names.iter().map(group).collect::<Result<_>>();
+        Ok(Self { tower: all(&options.tower)?, model: all(&options.model)? })
     }
 
-    /// Names of the groups that the language model says.
-    pub fn model(&self) -> &[String] {
+    /// Those that the language model says.
+    pub fn model(&self) -> &[Group] {
         &self.model
     }
 }
@@ -128,26 +151,22 @@ impl Grounded {
         let merge_size = processor.images().merge_size;
         let tokens = Tokens { sample, grids: grids.iter().map(|grid| grid.merged(merge_size)).collect() };
         let mut grounded = Self::default();
-        for (number, (group, ids)) in groups.groups.iter().enumerate() {
-            let Some(words) = record.grounding.words.get(group) else { continue };
+        for (number, group) in groups.tower.iter().enumerate() {
+            let Some(words) = record.grounding.words.get(&group.name) else { continue };
             let nearest = tokens.nearest(words);
             let images: std::collections::BTreeSet<usize> = words.iter().map(|(place, _)| place.0).collect();
             for token in images.into_iter().flat_map(|image| tokens.of_image(image).range()) {
-                let word = match nearest.get(&token) {
-                    Some(word) => {
-                        let id = word_id(processor, word)?;
-                        ids.iter().position(|known| *known == id).unwrap_or(ids.len() - 1)
-                    }
-                    None => ids.len() - 1,
-                };
-                grounded.tower.push([token as u32, number as u32, word as u32]);
+                let word = nearest.get(&token).copied().unwrap_or(NOTHING);
+                let word = group.number(word_id(processor, word)?);
+                grounded.tower.push([token as u32, number as u32, word]);
             }
         }
         let places: Vec<usize> = spans.iter().flat_map(|span| span.range()).collect();
         for (number, group) in groups.model.iter().enumerate() {
-            let Some(words) = record.grounding.words.get(group) else { continue };
+            let Some(words) = record.grounding.words.get(&group.name) else { continue };
             for (token, word) in tokens.nearest(words) {
-                grounded.model.push((places[token] as u32, word_id(processor, word)?, number));
+                let word = group.number(word_id(processor, word)?);
+                grounded.model.push([places[token] as u32, number as u32, word]);
             }
         }
         grounded.pairs = record
@@ -180,7 +199,7 @@ pub fn tower_loss<'a>(
     groups: &Groups,
     nothing: f64,
 ) -> Result<Vec<(String, Tensor)>> {
-    let mut labels: Vec<(Vec<u32>, Vec<u32>)> = vec![Default::default(); groups.groups.len()];
+    let mut labels: Vec<(Vec<u32>, Vec<u32>)> = vec![Default::default(); groups.tower.len()];
     for (first, grounded) in numbered(examples) {
         for [token, group, word] in &grounded.tower {
             let (tokens, words) = &mut labels[*group as usize];
@@ -192,19 +211,18 @@ pub fn tower_loss<'a>(
     let square = features.tokens.sqr()?.mean_keepdim(D::Minus1)?;
     let states = features.tokens.broadcast_div(&(square + 1e-6)?.sqrt()?)?;
     let mut losses = Vec::new();
-    for ((tokens, words), (name, ids)) in labels.into_iter().zip(&groups.groups) {
+    for ((tokens, words), group) in labels.into_iter().zip(&groups.tower) {
         if tokens.is_empty() {
             continue;
         }
-        let last = ids.len() as u32 - 1;
+        let last = group.ids.len() as u32 - 1;
         let weights: Vec<f32> =
             words.iter().map(|word| if *word == last { nothing as f32 } else { 1.0 }).collect();
         let total: f32 = weights.iter().sum();
         let count = tokens.len();
         let states = states.index_select(&Tensor::from_vec(tokens, count, device)?, 0)?;
-        let scores = states.matmul(&model.text.embedding().forward(ids)?.t()?)?;
-        let each = (negative_log(&scores, words)? * Tensor::from_vec(weights, count, device)?)?;
-        losses.push((name.clone(), (each.sum_all()? / f64::from(total.max(1e-6)))?));
+        let each = (group.losses(model, &states, words)? * Tensor::from_vec(weights, count, device)?)?;
+        losses.push((group.name.clone(), (each.sum_all()? / f64::from(total.max(1e-6)))?));
     }
     Ok(losses)
 }

@@ -70,32 +70,34 @@ pub fn parts(
             }
             start += example.ids.len();
         }
-        // Where each part begins: the answers, then one group of words after the other.
-        let mut starts = vec![0, asked.targets.len()];
+        let answers = asked.targets.len();
+        // With the places of each group's words, one group after the other.
+        let mut counts = Vec::new();
         for number in (0..groups.model().len()).filter(|_| weights.model > 0.0) {
-            asked.words(examples, number);
-            starts.push(asked.targets.len());
+            counts.push(asked.words(examples, number as u32));
         }
         if !asked.targets.is_empty() {
             let hidden =
                 hidden_at(model, examples, stage.mask.rule(), features.as_ref(), &asked.places, compute)?;
-            let losses = model.text.losses(&hidden, &asked.targets, compute)?;
-            let mut found = Vec::new();
-            for bounds in starts.windows(2) {
-                let count = bounds[1] - bounds[0];
-                found.push(if count > 0 { Some(losses.narrow(0, bounds[0], count)?) } else { None });
+            if answers > 0 {
+                let hidden = hidden.narrow(0, 0, answers)?;
+                parts.answers = Some(model.text.losses(&hidden, &asked.targets[..answers], compute)?);
             }
-            parts.answers = found.remove(0);
-            for (name, losses) in groups.model().iter().zip(found) {
-                let Some(losses) = losses else { continue };
-                parts.model.push((name.clone(), losses.mean_all()?));
+            let mut start = answers;
+            for (group, count) in groups.model().iter().zip(counts) {
+                if count > 0 {
+                    let words = asked.targets[start..start + count].to_vec();
+                    let losses = group.losses(model, &hidden.narrow(0, start, count)?, words)?;
+                    parts.model.push((group.name.clone(), losses.mean_all()?));
+                }
+                start += count;
             }
         }
     }
     Ok(parts)
 }
 
-/// Places of a packed pass, and what is to be said there.
+/// Places of a packed pass, and what is to be said there: tokens of answers, numbers of words of a group.
 #[derive(Default)]
 struct Asked {
     places: Vec<u32>,
@@ -110,16 +112,17 @@ impl Asked {
         self.targets.extend_from_slice(&example.targets);
     }
 
-    /// The words of a group that the language model says at the examples' visual tokens.
-    fn words(&mut self, examples: &[Arc<Example>], number: usize) {
-        let mut start = 0;
+    /// The words of a group that the language model says at the examples' visual tokens, and how many they are.
+    fn words(&mut self, examples: &[Arc<Example>], number: u32) -> usize {
+        let (mut start, before) = (0, self.targets.len());
         for example in examples {
-            for (place, id, _) in example.grounded.model.iter().filter(|(.., group)| *group == number) {
+            for [place, _, word] in example.grounded.model.iter().filter(|[_, group, _]| *group == number) {
                 self.places.push(start + place);
-                self.targets.push(*id);
+                self.targets.push(*word);
             }
             start += example.ids.len() as u32;
         }
+        self.targets.len() - before
     }
 }
 
