@@ -60,7 +60,7 @@ pub struct Grounded {
     tower: Vec<[u32; 3]>,
     /// Place in the sequence, group, and which of its words.
     pub model: Vec<[u32; 3]>,
-    /// Visual token, the one that shows the same, and the visual tokens of that one's image.
+    /// Visual token, the one that shows the same, and the visual tokens it is to be found among.
     pairs: Vec<(u32, u32, Span)>,
 }
 
@@ -111,6 +111,15 @@ impl Tokens<'_> {
         let count = |(rows, cols): &(usize, usize)| rows * cols;
         let start = self.grids[..image].iter().map(count).sum();
         Span { start, end: start + count(&self.grids[image]) }
+    }
+
+    /// The visual tokens that one is to be found among: of its image, and of all later ones where it is later.
+    fn offered(&self, from: &Place, to: &Place) -> Span {
+        let own = self.of_image(to.0);
+        if to.0 < from.0 {
+            return own;
+        }
+        Span { start: self.of_image(from.0).end, end: self.of_image(self.grids.len() - 1).end }
     }
 
     /// The visual token at a place, and how far its centre is from it, in tokens.
@@ -173,7 +182,7 @@ impl Grounded {
             .grounding
             .pairs
             .iter()
-            .map(|(from, to)| (tokens.at(from).0 as u32, tokens.at(to).0 as u32, tokens.of_image(to.0)))
+            .map(|(from, to)| (tokens.at(from).0 as u32, tokens.at(to).0 as u32, tokens.offered(from, to)))
             .collect();
         Ok(grounded)
     }
@@ -227,8 +236,8 @@ pub fn tower_loss<'a>(
     Ok(losses)
 }
 
-/// Mean -log p of the token that shows the same among all tokens of its image, by cosines times `sharpness`. None where
-/// no example has pairs.
+/// Mean -log p of the token that shows the same among all that are offered, by cosines times `sharpness`. None where no
+/// example has pairs.
 pub fn pair_loss<'a>(
     features: &VisualFeatures,
     examples: impl IntoIterator<Item = &'a Example>,

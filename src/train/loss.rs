@@ -33,7 +33,8 @@ pub fn losses(
 pub struct Parts {
     /// -log p of every token of every answer, [M].
     pub answers: Option<Tensor>,
-    /// Mean -log p of the words that the language model says at visual tokens: a number for each group.
+    /// Mean -log p of the words that the language model says at visual tokens: a number for each group, to which each
+    /// example that has words of it adds as much.
     pub model: Vec<(String, Tensor)>,
     /// Of the words that the tower's tokens say: a number for each group.
     pub tower: Vec<(String, Tensor)>,
@@ -88,7 +89,11 @@ pub fn parts(
                 if count > 0 {
                     let words = asked.targets[start..start + count].to_vec();
                     let losses = group.losses(model, &hidden.narrow(0, start, count)?, words)?;
-                    parts.model.push((group.name.clone(), losses.mean_all()?));
+                    let shares = asked.shares[start - answers..start - answers + count].to_vec();
+                    let total: f32 = shares.iter().sum();
+                    let shares = Tensor::from_vec(shares, count, model.device())?;
+                    let sum = (losses * shares)?.sum_all()?;
+                    parts.model.push((group.name.clone(), (sum / f64::from(total))?));
                 }
                 start += count;
             }
@@ -102,6 +107,8 @@ pub fn parts(
 struct Asked {
     places: Vec<u32>,
     targets: Vec<u32>,
+    /// Of words: what each counts, so that those of an example count 1 together.
+    shares: Vec<f32>,
 }
 
 impl Asked {
@@ -116,9 +123,12 @@ impl Asked {
     fn words(&mut self, examples: &[Arc<Example>], number: u32) -> usize {
         let (mut start, before) = (0, self.targets.len());
         for example in examples {
-            for [place, _, word] in example.grounded.model.iter().filter(|[_, group, _]| *group == number) {
+            let of_it = example.grounded.model.iter().filter(|[_, group, _]| *group == number);
+            let count = of_it.clone().count();
+            for [place, _, word] in of_it {
                 self.places.push(start + place);
                 self.targets.push(*word);
+                self.shares.push(1.0 / count as f32);
             }
             start += example.ids.len() as u32;
         }

@@ -141,7 +141,7 @@ fn several_images_answer(record: &Record) {
             }
             if record.task == "jigsaw" {
                 let missing = if target == "A" { 1 } else { 2 };
-                assert!(record.grounding.pairs.iter().all(|(from, to)| from.0 == missing && to.0 == 0));
+                assert!(record.grounding.pairs.iter().all(|(from, to)| from.0 == 0 && to.0 == missing));
                 assert!(record.grounding.pairs.len() > 2);
             }
         }

@@ -50,7 +50,7 @@ pub(super) fn example(rng: &mut Stream, answer: usize, world: &World<'_>) -> Res
     Ok(Example { source, grounding, ..Example::lettered(images, prompt, answer, 2) })
 }
 
-/// Along the two sides where a piece meets the rest, whether it is the missing one; and what the missing one touches.
+/// Along the two sides where a piece meets the rest, whether it is the missing one; and what of it the canvas touches.
 fn ground(answer: usize, [w, h]: [u32; 2]) -> Grounding {
     // Pixels from the edge, on the other side.
     const ACROSS: f32 = 3.0;
@@ -62,7 +62,7 @@ fn ground(answer: usize, [w, h]: [u32; 2]) -> Grounding {
             if is_missing {
                 let beside =
                     if x < CELL { [width - ACROSS, height + y] } else { [width + x, height - ACROSS] };
-                grounding.pair((image, [x, y]), (0, beside));
+                grounding.pair((0, beside), (image, [x, y]));
             }
         }
     }
