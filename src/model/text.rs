@@ -345,6 +345,15 @@ impl TextModel {
 
     /// Runs the decoder: [T, D] embeddings -> [T, D] after the final norm. Caches then hold the tokens.
     pub fn forward(&self, pass: Pass<'_, '_>) -> Result<Tensor> {
+        self.forward_watched(pass, &mut |_, _| {})
+    }
+
+    /// The same; `watch` sees the residual stream of all sequences, [T, D], at each place.
+    pub fn forward_watched(
+        &self,
+        pass: Pass<'_, '_>,
+        watch: &mut dyn FnMut(Site, &Tensor),
+    ) -> Result<Tensor> {
         let mut x = pass.embeddings;
         let num_tokens: usize = pass.sequences.iter().map(Sequence::len).sum();
         assert_eq!(num_tokens, pass.positions.len(), "roles cover the caches and this pass");
@@ -353,6 +362,7 @@ impl TextModel {
         let mut shared =
             Shared { config: &self.config, sequences: pass.sequences, rotary, compute: pass.compute };
         x = shared.on_hidden(Site::Embedding, x)?;
+        watch(Site::Embedding, &x);
         for (i, layer) in self.layers.iter().enumerate() {
             pass.compute.check()?;
             if let Some(phase) = pass.phase {
@@ -361,6 +371,7 @@ impl TextModel {
             }
             x = layer.forward(&x, LayerIdx(i), &mut shared)?;
             x = shared.on_hidden(Site::AfterLayer(LayerIdx(i)), x)?;
+            watch(Site::AfterLayer(LayerIdx(i)), &x);
             if let Some((positions, features)) = pass.deepstack
                 && let Some(features) = features.get(i)
             {
@@ -369,6 +380,7 @@ impl TextModel {
         }
         x = self.norm.forward(&x, &pass.compute)?;
         x = shared.on_hidden(Site::FinalNorm, x)?;
+        watch(Site::FinalNorm, &x);
         for mut sequence in shared.sequences {
             let new = sequence.len();
             if let Some(cache) = &mut sequence.cache {

@@ -199,6 +199,12 @@ fn numbered<'a>(
     })
 }
 
+/// Each vector to a mean square of one.
+pub fn scaled(vectors: &Tensor) -> Result<Tensor> {
+    let square = vectors.sqr()?.mean_keepdim(D::Minus1)?;
+    Ok(vectors.broadcast_div(&(square + 1e-6)?.sqrt()?)?)
+}
+
 /// The mean -log p of the words of each group that the examples have words of, read off the tower's tokens: a token's
 /// vector, scaled to a mean square of one, times the words' rows of the embedding.
 pub fn tower_loss<'a>(
@@ -217,8 +223,7 @@ pub fn tower_loss<'a>(
         }
     }
     let device = model.device();
-    let square = features.tokens.sqr()?.mean_keepdim(D::Minus1)?;
-    let states = features.tokens.broadcast_div(&(square + 1e-6)?.sqrt()?)?;
+    let states = scaled(&features.tokens)?;
     let mut losses = Vec::new();
     for ((tokens, words), group) in labels.into_iter().zip(&groups.tower) {
         if tokens.is_empty() {

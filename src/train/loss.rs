@@ -5,16 +5,17 @@ use std::sync::Arc;
 use candle_core::Tensor;
 
 use super::examples::{Example, Seen};
-use super::grounded::{Groups, pair_loss, tower_loss};
+use super::grounded::{Groups, pair_loss, scaled, tower_loss};
 use super::recipe::{GroundingOptions, Stage};
 use crate::array::Array;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::model::compute::Compute;
+use crate::model::tap::Site;
 use crate::model::text::{Pass, Sequence};
 use crate::model::vision::VisualFeatures;
 use crate::settings::MaskRule;
-use crate::units::Span;
+use crate::units::{LayerIdx, Span};
 
 /// -log p of every token of every answer, [M], one example after the other. Examples of any lengths go through
 /// together, attention within each: nothing is padded.
@@ -62,77 +63,78 @@ pub fn parts(
             parts.pairs = pair_loss(features, each(), options.sharpness)?;
         }
     }
-    if weights.answers > 0.0 || weights.model > 0.0 {
-        let mut asked = Asked::default();
-        let mut start = 0;
-        for example in examples {
-            if weights.answers > 0.0 {
-                asked.answer(example, start);
-            }
-            start += example.ids.len();
+    let said: Vec<Said> = (0..groups.model().len())
+        .filter(|_| weights.model > 0.0)
+        .map(|number| Said::of(examples, number as u32))
+        .collect();
+    let answers = if weights.answers > 0.0 { Answers::of(examples) } else { Answers::default() };
+    if answers.places.is_empty() && said.iter().all(|said| said.places.is_empty()) {
+        return Ok(parts);
+    }
+    let rule = stage.mask.rule();
+    let [last, inner] = states(model, examples, rule, features.as_ref(), options.layer, compute)?;
+    let at = |states: &Tensor, places: &[u32]| -> Result<Tensor> {
+        Ok(states.index_select(&Tensor::new(places, model.device())?, 0)?)
+    };
+    if !answers.places.is_empty() {
+        parts.answers = Some(model.text.losses(&at(&last, &answers.places)?, &answers.targets, compute)?);
+    }
+    for (group, Said { places, words, shares }) in groups.model().iter().zip(said) {
+        if places.is_empty() {
+            continue;
         }
-        let answers = asked.targets.len();
-        // With the places of each group's words, one group after the other.
-        let mut counts = Vec::new();
-        for number in (0..groups.model().len()).filter(|_| weights.model > 0.0) {
-            counts.push(asked.words(examples, number as u32));
-        }
-        if !asked.targets.is_empty() {
-            let hidden =
-                hidden_at(model, examples, stage.mask.rule(), features.as_ref(), &asked.places, compute)?;
-            if answers > 0 {
-                let hidden = hidden.narrow(0, 0, answers)?;
-                parts.answers = Some(model.text.losses(&hidden, &asked.targets[..answers], compute)?);
-            }
-            let mut start = answers;
-            for (group, count) in groups.model().iter().zip(counts) {
-                if count > 0 {
-                    let words = asked.targets[start..start + count].to_vec();
-                    let losses = group.losses(model, &hidden.narrow(0, start, count)?, words)?;
-                    let shares = asked.shares[start - answers..start - answers + count].to_vec();
-                    let total: f32 = shares.iter().sum();
-                    let shares = Tensor::from_vec(shares, count, model.device())?;
-                    let sum = (losses * shares)?.sum_all()?;
-                    parts.model.push((group.name.clone(), (sum / f64::from(total))?));
-                }
-                start += count;
-            }
-        }
+        let losses = group.losses(model, &at(&inner, &places)?, words)?;
+        let total: f32 = shares.iter().sum();
+        let shares = Tensor::new(shares, model.device())?;
+        let sum = (losses * shares)?.sum_all()?;
+        parts.model.push((group.name.clone(), (sum / f64::from(total))?));
     }
     Ok(parts)
 }
 
-/// Places of a packed pass, and what is to be said there: tokens of answers, numbers of words of a group.
+/// Where the tokens of answers are predicted in a packed pass, and what they are.
 #[derive(Default)]
-struct Asked {
+struct Answers {
     places: Vec<u32>,
     targets: Vec<u32>,
-    /// Of words: what each counts, so that those of an example count 1 together.
+}
+
+impl Answers {
+    fn of(examples: &[Arc<Example>]) -> Self {
+        let (mut answers, mut start) = (Self::default(), 0);
+        for example in examples {
+            let end = start + example.ids.len();
+            answers.places.extend((end - example.targets.len()..end).map(|token| token as u32));
+            answers.targets.extend_from_slice(&example.targets);
+            start = end;
+        }
+        answers
+    }
+}
+
+/// Where the words of a group are said in a packed pass, and which they are.
+#[derive(Default)]
+struct Said {
+    places: Vec<u32>,
+    words: Vec<u32>,
+    /// What each counts, so that those of an example count 1 together.
     shares: Vec<f32>,
 }
 
-impl Asked {
-    /// The answer of an example that begins at a place.
-    fn answer(&mut self, example: &Example, start: usize) {
-        let end = start + example.ids.len();
-        self.places.extend((end - example.targets.len()..end).map(|token| token as u32));
-        self.targets.extend_from_slice(&example.targets);
-    }
-
-    /// The words of a group that the language model says at the examples' visual tokens, and how many they are.
-    fn words(&mut self, examples: &[Arc<Example>], number: u32) -> usize {
-        let (mut start, before) = (0, self.targets.len());
+impl Said {
+    fn of(examples: &[Arc<Example>], number: u32) -> Self {
+        let (mut said, mut start) = (Self::default(), 0);
         for example in examples {
             let of_it = example.grounded.model.iter().filter(|[_, group, _]| *group == number);
             let count = of_it.clone().count();
             for [place, _, word] in of_it {
-                self.places.push(start + place);
-                self.targets.push(*word);
-                self.shares.push(1.0 / count as f32);
+                said.places.push(start + place);
+                said.words.push(*word);
+                said.shares.push(1.0 / count as f32);
             }
             start += example.ids.len() as u32;
         }
-        self.targets.len() - before
+        said
     }
 }
 
@@ -143,25 +145,22 @@ pub fn hidden(
     rule: MaskRule,
     compute: &Compute<'_>,
 ) -> Result<(Tensor, Vec<u32>)> {
-    let (mut asked, mut start) = (Asked::default(), 0);
-    for example in examples {
-        asked.answer(example, start);
-        start += example.ids.len();
-    }
+    let Answers { places, targets } = Answers::of(examples);
     let features = features(model, examples, compute)?;
-    let hidden = hidden_at(model, examples, rule, features.as_ref(), &asked.places, compute)?;
-    Ok((hidden, asked.targets))
+    let [last, _] = states(model, examples, rule, features.as_ref(), None, compute)?;
+    Ok((last.index_select(&Tensor::new(places, model.device())?, 0)?, targets))
 }
 
-/// Hidden states after the final norm at some places of the packed pass, [M, D].
-fn hidden_at(
+/// All hidden states of the packed pass, [T, D], twice: after the final norm, and after a decoder layer, to a mean square
+/// of one; without a layer after the final norm too.
+fn states(
     model: &Model,
     examples: &[Arc<Example>],
     rule: MaskRule,
     features: Option<&VisualFeatures>,
-    asked: &[u32],
+    layer: Option<usize>,
     compute: &Compute<'_>,
-) -> Result<Tensor> {
+) -> Result<[Tensor; 2]> {
     let (mut ids, mut positions, mut spans) = (Vec::new(), Vec::new(), Vec::new());
     for example in examples {
         let start = ids.len();
@@ -185,8 +184,20 @@ fn hidden_at(
         phase: None,
         compute: *compute,
     };
-    let hidden = model.text.forward(pass)?;
-    Ok(hidden.index_select(&Tensor::new(asked, model.device())?, 0)?)
+    let wanted = layer.map_or(Site::FinalNorm, |layer| Site::AfterLayer(LayerIdx(layer)));
+    let mut inner = None;
+    let last = model.text.forward_watched(pass, &mut |site, states| {
+        if site == wanted {
+            inner = Some(states.clone());
+        }
+    })?;
+    let inner = inner.ok_or_else(|| {
+        let found = layer.unwrap_or_default();
+        let layers = model.text.num_layers();
+        Error::Request(format!("grounding.layer: expected a decoder layer below {layers}, found {found}"))
+    })?;
+    let inner = if layer.is_some() { scaled(&inner)? } else { inner };
+    Ok([last, inner])
 }
 
 /// Features of all images of all examples: those that are kept, or those that a tower in training makes now.

@@ -196,6 +196,10 @@ pub struct GroundingOptions {
     pub tower: Vec<String>,
     /// Groups of words that the language model says at the visual tokens.
     pub model: Vec<String>,
+    /// The decoder layer, from 0, after which the language model says them: those after it can read them. Without it
+    /// they are said where answers are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layer: Option<usize>,
     /// Weight of places where no word of a group is true.
     pub nothing: f64,
     /// Cosines of the tower's tokens are multiplied by this where it is asked which is the same place.
@@ -204,7 +208,7 @@ pub struct GroundingOptions {
 
 impl Default for GroundingOptions {
     fn default() -> Self {
-        Self { tower: Vec::new(), model: Vec::new(), nothing: 0.3, sharpness: 15.0 }
+        Self { tower: Vec::new(), model: Vec::new(), layer: None, nothing: 0.3, sharpness: 15.0 }
     }
 }
 

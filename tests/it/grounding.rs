@@ -210,7 +210,7 @@ struct Small {
 }
 
 const RECIPE: &str = "variant = \"sft\"\nupdates = \"everything\"\n[data]\ntrain = [\"x\"]\n[grounding]\n\
-                      tower = [\"thing\", \"mark\", \"part\"]\nmodel = [\"number\", \"same\"]\n";
+                      tower = [\"thing\", \"mark\", \"part\"]\nmodel = [\"number\", \"same\", \"match\"]\nlayer = 0\n";
 
 impl Small {
     fn new(records: Vec<Record>) -> Self {
