@@ -73,6 +73,7 @@ keep $out/livr-1/stage-1 stage-1
 # The gallery, and the questions of the paper on samples that nothing has seen.
 rm -rf $demo/gallery
 $livr tasks all --split 0,0,4 --seed 9001 --side 168 --colours --out $demo/gallery
+mv $demo/gallery/test.jsonl $demo/gallery/gallery.jsonl
 [ -d $out/test ] || $livr tasks all --split 0,0,500 --seed 303 --side 168 --colours --out $out/test
 $livr experiment --model $demo/model --data $out/test/test.jsonl --out $out/experiment \
     --adapters base=none \

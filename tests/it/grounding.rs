@@ -156,7 +156,7 @@ fn several_images_answer(record: &Record) {
             }
         }
         _ => {
-            assert_eq!(word_at(record, "same", target), "yes");
+            assert_eq!(word_at(record, "same", target), "REF");
             if let Some(group) = group {
                 assert_eq!(word_at(record, group, "REF"), word_at(record, group, target), "{}", record.id);
             }

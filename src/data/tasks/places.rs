@@ -4,7 +4,6 @@ use image::RgbImage;
 
 use super::super::draw::marks::Mark;
 use super::super::grounding::{Grounding, Place};
-use super::yes;
 
 /// Side of the squares whose centres stand for areas: about that of a visual token.
 pub(super) const CELL: f32 = 28.0;
@@ -35,7 +34,8 @@ pub(super) fn ground_marks(grounding: &mut Grounding, marks: &[Mark], target: &s
         let [x, y] = mark.at[..] else { continue };
         grounding.word("mark", mark.image, [x, y], mark.label.clone());
         if mark.image == 1 {
-            grounding.word("same", 1, [x, y], yes(mark.label == target));
+            // The question's own word, by which what is asked finds it.
+            grounding.word("same", 1, [x, y], if mark.label == target { "REF" } else { "no" });
         }
     }
 }
