@@ -28,12 +28,15 @@ pub struct Grounding {
     /// Places that show the same.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub pairs: Vec<(Place, Place)>,
+    /// By group: words that are true of what the prompt has said up to a byte of it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub prompt: BTreeMap<String, Vec<(usize, String)>>,
 }
 
 impl Grounding {
     /// True where nothing is known.
     pub fn is_empty(&self) -> bool {
-        self.words.is_empty() && self.pairs.is_empty()
+        self.words.is_empty() && self.pairs.is_empty() && self.prompt.is_empty()
     }
 
     /// A word that is true of a place.
@@ -44,6 +47,14 @@ impl Grounding {
     /// Two places that show the same.
     pub fn pair(&mut self, from: (usize, [f32; 2]), to: (usize, [f32; 2])) {
         self.pairs.push((Place::new(from.0, from.1), Place::new(to.0, to.1)));
+    }
+
+    /// The words of a group, of places and of the prompt.
+    pub fn words_of(&self, group: &str) -> impl Iterator<Item = &str> {
+        let of_places = self.words.get(group).into_iter().flatten().map(|(_, word)| word);
+        of_places
+            .chain(self.prompt.get(group).into_iter().flatten().map(|(_, word)| word))
+            .map(String::as_str)
     }
 
     /// Every place it speaks of.

@@ -224,9 +224,8 @@ impl Examples {
             sample.images.extend(sample.images.clone());
         }
         let input = self.processor.process(&sample, self.latents, self.max_pixels, &Unobserved)?;
+        let grounded = Grounded::new(&self.records[i], &sample, &input, &self.groups, &self.processor)?;
         let seen = if input.grids.is_empty() { Seen::Nothing } else { Seen::Pixels(input.pixel_values) };
-        let (record, spans) = (&self.records[i], &input.image_spans);
-        let grounded = Grounded::new(record, &sample, &input.grids, spans, &self.groups, &self.processor)?;
         let targets = self.processor.answer(&self.records[i].target)?;
         let (mut ids, mut roles, mut positions) = (input.input_ids, input.roles, input.positions);
         for (place, id) in targets[..targets.len() - 1].iter().enumerate() {

@@ -13,10 +13,11 @@ use crate::data::grounding::Place;
 use crate::data::record::Record;
 use crate::data::sample::Sample;
 use crate::error::{Error, Result};
+use crate::input::model_input::ModelInput;
 use crate::input::processor::Processor;
 use crate::model::Model;
 use crate::model::vision::VisualFeatures;
-use crate::units::{GridThw, Span};
+use crate::units::Span;
 
 /// The words of the groups that are learned.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -35,6 +36,8 @@ pub struct Group {
     pub name: String,
     /// The tokens of its words; the last stands for none of them.
     ids: Vec<u32>,
+    /// The decoder layer after which it is said; after the last norm where there is none.
+    pub layer: Option<usize>,
 }
 
 impl Group {
@@ -82,11 +85,12 @@ impl Groups {
     /// A word of more than one token.
     pub fn of(records: &[Record], options: &GroundingOptions, processor: &Processor) -> Result<Self> {
         let group = |group: &String| -> Result<Group> {
-            let words = records.iter().filter_map(|record| record.grounding.words.get(group)).flatten();
-            let words: std::collections::BTreeSet<&str> = words.map(|(_, word)| word.as_str()).collect();
+            let words = records.iter().flat_map(|record| record.grounding.words_of(group));
+            let words: std::collections::BTreeSet<&str> = words.collect();
             let words = words.into_iter().chain([NOTHING]);
             let ids = words.map(|word| word_id(processor, word)).collect::<Result<_>>()?;
-            Ok(Group { name: group.clone(), ids })
+            let layer = options.layers.get(group).copied().or(options.layer);
+            Ok(Group { name: group.clone(), ids, layer })
         };
         let all = |names: &[String]| names.iter().map(group).collect::<Result<_>>();
         Ok(Self { tower: all(&options.tower)?, model: all(&options.model)? })
@@ -147,16 +151,31 @@ impl Tokens<'_> {
     }
 }
 
+/// The last token of what the prompt says up to a byte, among all of the sample's.
+fn place_in_prompt(ids: &[u32], prompt: &str, end: usize, processor: &Processor) -> Result<usize> {
+    let whole = processor.encode(prompt)?;
+    let start = ids.windows(whole.len().max(1)).position(|window| window == whole);
+    let length = prompt.get(..end).map(|said| processor.encode(said)).transpose()?.unwrap_or_default().len();
+    match start {
+        Some(start) if length > 0 => Ok(start + length - 1),
+        _ => Err(Error::Request(format!("grounding.prompt: byte {end} is no place in the prompt's tokens"))),
+    }
+}
+
 impl Grounded {
     /// What a record knows of the visual tokens of its sample.
     pub fn new(
         record: &Record,
         sample: &Sample,
-        grids: &[GridThw],
-        spans: &[Span],
+        input: &ModelInput,
         groups: &Groups,
         processor: &Processor,
     ) -> Result<Self> {
+        // A sample whose images were taken away shows nothing of what its record knows.
+        if sample.images.len() < record.images.len() {
+            return Ok(Self::default());
+        }
+        let ModelInput { input_ids: ids, grids, image_spans: spans, .. } = input;
         let merge_size = processor.images().merge_size;
         let tokens = Tokens { sample, grids: grids.iter().map(|grid| grid.merged(merge_size)).collect() };
         let mut grounded = Self::default();
@@ -172,10 +191,19 @@ impl Grounded {
         }
         let places: Vec<usize> = spans.iter().flat_map(|span| span.range()).collect();
         for (number, group) in groups.model.iter().enumerate() {
-            let Some(words) = record.grounding.words.get(&group.name) else { continue };
-            for (token, word) in tokens.nearest(words) {
-                let word = group.number(word_id(processor, word)?);
-                grounded.model.push([places[token] as u32, number as u32, word]);
+            let mut say = |place: usize, word: &str| -> Result<()> {
+                grounded.model.push([place as u32, number as u32, group.number(word_id(processor, word)?)]);
+                Ok(())
+            };
+            if let Some(words) = record.grounding.words.get(&group.name) {
+                for (token, word) in tokens.nearest(words) {
+                    say(places[token], word)?;
+                }
+            }
+            if let Some(words) = record.grounding.prompt.get(&group.name) {
+                for (end, word) in words {
+                    say(place_in_prompt(ids, &record.prompt, *end, processor)?, word)?;
+                }
             }
         }
         grounded.pairs = record

@@ -1,5 +1,6 @@
 //! The loss: negative log-likelihood of the answers' tokens, of several examples in one pass.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use candle_core::Tensor;
@@ -72,14 +73,15 @@ pub fn parts(
         return Ok(parts);
     }
     let rule = stage.mask.rule();
-    let [last, inner] = states(model, examples, rule, features.as_ref(), options.layer, compute)?;
+    let layers: Vec<Option<usize>> = groups.model().iter().map(|group| group.layer).collect();
+    let (last, inner) = states(model, examples, rule, features.as_ref(), &layers, compute)?;
     let at = |states: &Tensor, places: &[u32]| -> Result<Tensor> {
         Ok(states.index_select(&Tensor::new(places, model.device())?, 0)?)
     };
     if !answers.places.is_empty() {
         parts.answers = Some(model.text.losses(&at(&last, &answers.places)?, &answers.targets, compute)?);
     }
-    for (group, Said { places, words, shares }) in groups.model().iter().zip(said) {
+    for ((group, inner), Said { places, words, shares }) in groups.model().iter().zip(inner).zip(said) {
         if places.is_empty() {
             continue;
         }
@@ -147,20 +149,20 @@ pub fn hidden(
 ) -> Result<(Tensor, Vec<u32>)> {
     let Answers { places, targets } = Answers::of(examples);
     let features = features(model, examples, compute)?;
-    let [last, _] = states(model, examples, rule, features.as_ref(), None, compute)?;
+    let (last, _) = states(model, examples, rule, features.as_ref(), &[], compute)?;
     Ok((last.index_select(&Tensor::new(places, model.device())?, 0)?, targets))
 }
 
-/// All hidden states of the packed pass, [T, D], twice: after the final norm, and after a decoder layer, to a mean square
-/// of one; without a layer after the final norm too.
+/// All hidden states of the packed pass, [T, D]: after the final norm; and after each of `layers`, to a mean square of
+/// one, where a layer of `None` is the final norm too.
 fn states(
     model: &Model,
     examples: &[Arc<Example>],
     rule: MaskRule,
     features: Option<&VisualFeatures>,
-    layer: Option<usize>,
+    layers: &[Option<usize>],
     compute: &Compute<'_>,
-) -> Result<[Tensor; 2]> {
+) -> Result<(Tensor, Vec<Tensor>)> {
     let (mut ids, mut positions, mut spans) = (Vec::new(), Vec::new(), Vec::new());
     for example in examples {
         let start = ids.len();
@@ -184,20 +186,26 @@ fn states(
         phase: None,
         compute: *compute,
     };
-    let wanted = layer.map_or(Site::FinalNorm, |layer| Site::AfterLayer(LayerIdx(layer)));
-    let mut inner = None;
+    let num_layers = model.text.num_layers();
+    if let Some(found) = layers.iter().flatten().find(|layer| **layer >= num_layers) {
+        return Err(Error::Request(format!(
+            "grounding.layer: expected a decoder layer below {num_layers}, found {found}"
+        )));
+    }
+    let mut inner: BTreeMap<usize, Tensor> = BTreeMap::new();
     let last = model.text.forward_watched(pass, &mut |site, states| {
-        if site == wanted {
-            inner = Some(states.clone());
+        if let Site::AfterLayer(LayerIdx(layer)) = site
+            && layers.contains(&Some(layer))
+        {
+            inner.insert(layer, states.clone());
         }
     })?;
-    let inner = inner.ok_or_else(|| {
-        let found = layer.unwrap_or_default();
-        let layers = model.text.num_layers();
-        Error::Request(format!("grounding.layer: expected a decoder layer below {layers}, found {found}"))
-    })?;
-    let inner = if layer.is_some() { scaled(&inner)? } else { inner };
-    Ok([last, inner])
+    let of_layer = |layer: &Option<usize>| match layer {
+        Some(layer) => scaled(&inner[layer]),
+        None => Ok(last.clone()),
+    };
+    let inner = layers.iter().map(of_layer).collect::<Result<_>>()?;
+    Ok((last, inner))
 }
 
 /// Features of all images of all examples: those that are kept, or those that a tower in training makes now.

@@ -1,5 +1,6 @@
 //! What a training run is made of, as a TOML file.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -194,12 +195,15 @@ impl Default for LatentOptions {
 pub struct GroundingOptions {
     /// Groups of words that the tower's tokens say, by the embedding's rows.
     pub tower: Vec<String>,
-    /// Groups of words that the language model says at the visual tokens.
+    /// Groups of words that the language model says, at the visual tokens and in the prompt.
     pub model: Vec<String>,
     /// The decoder layer, from 0, after which the language model says them: those after it can read them. Without it
     /// they are said where answers are.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub layer: Option<usize>,
+    /// Groups that are said after another layer.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub layers: BTreeMap<String, usize>,
     /// Weight of places where no word of a group is true.
     pub nothing: f64,
     /// Cosines of the tower's tokens are multiplied by this where it is asked which is the same place.
@@ -208,7 +212,14 @@ pub struct GroundingOptions {
 
 impl Default for GroundingOptions {
     fn default() -> Self {
-        Self { tower: Vec::new(), model: Vec::new(), layer: None, nothing: 0.3, sharpness: 15.0 }
+        Self {
+            tower: Vec::new(),
+            model: Vec::new(),
+            layer: None,
+            layers: BTreeMap::new(),
+            nothing: 0.3,
+            sharpness: 15.0,
+        }
     }
 }
 

@@ -112,6 +112,18 @@ fn one_image_answers(record: &Record) {
     }
 }
 
+/// The right option is told, and no other.
+fn options_are_told(record: &Record) {
+    let told = record.grounding.prompt.get("choice").map_or(&[][..], |told| told);
+    let offered = if record.prompt.contains(" (A) ") { record.choices.len() } else { 0 };
+    assert_eq!(told.len(), offered, "{}", record.id);
+    for ((end, word), letter) in told.iter().zip(&record.choices) {
+        let said = record.prompt[..*end].rsplit_once(" (").unwrap().1;
+        assert!(said.starts_with(&format!("{letter}) ")), "{}: {said}", record.id);
+        assert_eq!(word == "yes", *letter == record.target, "{}", record.id);
+    }
+}
+
 /// What is said at a place that an image before shows too is the name of the square it is in there.
 fn matches_are_where_pairs_lead(record: &Record) {
     let back: Vec<_> = record.grounding.pairs.iter().filter(|(from, to)| to.0 < from.0).collect();
@@ -169,6 +181,7 @@ fn what_is_grounded_answers_the_question() {
     let all = [&Task::ALL[..], &Task::GROUNDED].concat();
     let (_dir, records) = made(&all, 12);
     for record in &records {
+        options_are_told(record);
         if record.images.len() == 1 {
             one_image_answers(record);
         } else {
@@ -210,7 +223,7 @@ struct Small {
 }
 
 const RECIPE: &str = "variant = \"sft\"\nupdates = \"everything\"\n[data]\ntrain = [\"x\"]\n[grounding]\n\
-                      tower = [\"thing\", \"mark\", \"part\"]\nmodel = [\"number\", \"same\", \"match\"]\nlayer = 0\n";
+                      tower = [\"thing\", \"mark\", \"part\"]\nmodel = [\"number\", \"same\", \"match\", \"choice\"]\nlayer = 0\nlayers = { choice = 1 }\n";
 
 impl Small {
     fn new(records: Vec<Record>) -> Self {

@@ -11,7 +11,7 @@ use super::super::dataset;
 use super::super::draw::marks::Ink;
 use super::super::grounding::Grounding;
 use super::super::record::{ImageSource, Record, letters};
-use super::places::ground_squares;
+use super::places::{ground_options, ground_squares};
 use super::{Example, Photos, Split, Task, World};
 use crate::atomic;
 use crate::error::{Error, Result};
@@ -184,6 +184,7 @@ fn write(
     if order.grounding {
         grounding = example.grounding.clone();
         ground_squares(&mut grounding, &example.images);
+        ground_options(&mut grounding, &example.prompt, &example.target, example.num_choices);
     }
     let mut images = Vec::new();
     for (i, image) in example.marked(order.ink).iter().enumerate() {

@@ -4,6 +4,8 @@ use image::RgbImage;
 
 use super::super::draw::marks::Mark;
 use super::super::grounding::{Grounding, Place};
+use super::super::record::letters;
+use super::yes;
 
 /// Side of the squares whose centres stand for areas: about that of a visual token.
 pub(super) const CELL: f32 = 28.0;
@@ -37,6 +39,22 @@ pub(super) fn ground_marks(grounding: &mut Grounding, marks: &[Mark], target: &s
             // The question's own word, by which what is asked finds it.
             grounding.word("same", 1, [x, y], if mark.label == target { "REF" } else { "no" });
         }
+    }
+}
+
+/// At the end of each option of the prompt, whether it is the right one.
+pub(super) fn ground_options(grounding: &mut Grounding, prompt: &str, target: &str, num_options: usize) {
+    let starts = letters(num_options).into_iter().filter_map(|letter| {
+        let start = prompt.find(&format!(" ({letter}) "))?;
+        Some((start, letter))
+    });
+    for (start, letter) in starts {
+        let end = prompt[start + 1..].find(" (").map_or(prompt.len(), |length| start + 1 + length);
+        grounding
+            .prompt
+            .entry("choice".to_owned())
+            .or_default()
+            .push((end, yes(letter == target).to_owned()));
     }
 }
 
