@@ -345,15 +345,11 @@ impl TextModel {
 
     /// Runs the decoder: [T, D] embeddings -> [T, D] after the final norm. Caches then hold the tokens.
     pub fn forward(&self, pass: Pass<'_, '_>) -> Result<Tensor> {
-        self.forward_watched(pass, &mut |_, _| {})
+        self.watched(pass, &mut |_, _| {})
     }
 
     /// The same; `watch` sees the residual stream of all sequences, [T, D], at each place.
-    pub fn forward_watched(
-        &self,
-        pass: Pass<'_, '_>,
-        watch: &mut dyn FnMut(Site, &Tensor),
-    ) -> Result<Tensor> {
+    pub fn watched(&self, pass: Pass<'_, '_>, watch: &mut dyn FnMut(Site, &Tensor)) -> Result<Tensor> {
         let mut x = pass.embeddings;
         let num_tokens: usize = pass.sequences.iter().map(Sequence::len).sum();
         assert_eq!(num_tokens, pass.positions.len(), "roles cover the caches and this pass");

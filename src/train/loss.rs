@@ -193,7 +193,7 @@ fn states(
         )));
     }
     let mut inner: BTreeMap<usize, Tensor> = BTreeMap::new();
-    let last = model.text.forward_watched(pass, &mut |site, states| {
+    let last = model.text.watched(pass, &mut |site, states| {
         if let Site::AfterLayer(LayerIdx(layer)) = site
             && layers.contains(&Some(layer))
         {
