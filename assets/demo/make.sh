@@ -48,6 +48,10 @@ keep() {
         *) [ -f "$file" ] && cp "$file" "$demo/$2/" ;;
         esac
     done
+    # Where the base lay while it was tuned is nobody's business.
+    if [ -f "$demo/$2/adapter_config.json" ]; then
+        sed -i 's#"base_model_name_or_path": .*#"base_model_name_or_path": null,#' "$demo/$2/adapter_config.json"
+    fi
 }
 
 cargo build --release --quiet
