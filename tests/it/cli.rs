@@ -152,7 +152,7 @@ fn exit_status_and_sentences() {
         (vec!["ask", "--prompt", "?", "--choice", "A", ""], "choice 2"),
         (vec!["ask", "--prompt", "a <livr_3> b"], "<livr_3>"),
         (vec!["ask", "--prompt", "?", "--image", "/dev/zero"], "/dev/zero"),
-        (vec!["screenshot", "--out", "x.png", "--layer", "99", "--max-new-tokens", "1"], "3 layers"),
+        (vec!["screenshot", "--out", "x.png", "--layer", "99", "--max-new-tokens", "1"], "6 layers"),
         (vec!["screenshot", "--out", "x.png", "--model", "/tmp"], "config.json"),
         (vec!["trace", "--prompt", "?", "--out", "/nowhere/at/all.safetensors"], "/nowhere/at"),
     ] {

@@ -39,8 +39,10 @@ impl Place {
     /// Writes a recipe with these lines before and after the data.
     fn recipe(&self, head: &str, rest: &str) -> PathBuf {
         let path = self.path("recipe.toml");
+        let tiny = fixture("tiny/model");
+        let model = if head.contains("\nmodel =") { String::new() } else { format!("model = {tiny:?}\n") };
         let text = format!(
-            "{head}\n[data]\ntrain = [\"data/train.jsonl\"]\nvalidation = [\"data/validation.jsonl\"]\nmax_pixels = 4096\n{rest}\n"
+            "{model}{head}\n[data]\ntrain = [\"data/train.jsonl\"]\nvalidation = [\"data/validation.jsonl\"]\nmax_pixels = 4096\n{rest}\n"
         );
         std::fs::write(&path, text).unwrap();
         path
@@ -191,7 +193,9 @@ fn every_variant_trains_what_it_says() {
         assert_eq!(same, placement == "before_prompt", "shared rows are one row");
         // And it opens.
         let asked = Command::new(env!("CARGO_BIN_EXE_livr"))
-            .args(["ask", "--prompt", "How many?", "--json", "--adapter"])
+            .args(["ask", "--prompt", "How many?", "--json", "--model"])
+            .arg(fixture("tiny/model"))
+            .arg("--adapter")
             .arg(place.path(placement))
             .output()
             .unwrap();
@@ -200,11 +204,21 @@ fn every_variant_trains_what_it_says() {
     }
 }
 
+/// What opens the result of a run: an adapter of its base, or a model.
+fn opened(updates: &str, folder: &Path) -> Vec<std::ffi::OsString> {
+    match updates {
+        "lora" => {
+            vec!["--model".into(), fixture("tiny/model").into(), "--adapter".into(), folder.into()]
+        }
+        _ => vec!["--model".into(), folder.into()],
+    }
+}
+
 #[test]
 fn a_trained_checkpoint_answers_as_its_run_validated() {
     let place = Place::new();
     let rest = format!("{SHORT}[[stages]]\nmask = \"bottleneck\"\nepochs = 1\n[[stages]]\nepochs = 2\n");
-    for (updates, what) in [("lora", "--adapter"), ("full", "--model"), ("everything", "--model")] {
+    for updates in ["lora", "full", "everything"] {
         let head = format!("variant = \"livr\"\nupdates = \"{updates}\"\nkeep = \"final\"");
         place.done(updates, &place.recipe(&head, &rest));
         let out = place.path("eval.json");
@@ -213,8 +227,7 @@ fn a_trained_checkpoint_answers_as_its_run_validated() {
             .arg(place.path("data/validation.jsonl"))
             .arg("--out")
             .arg(&out)
-            .arg(what)
-            .arg(place.path(updates))
+            .args(opened(updates, &place.path(updates)))
             .output()
             .unwrap();
         assert!(evaluated.status.success(), "{}", String::from_utf8_lossy(&evaluated.stderr));
