@@ -90,7 +90,7 @@ pub struct RunArgs {
     /// Images, in the order the prompt speaks of them
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub image: Vec<PathBuf>,
-    /// The question; <image> marks where an image goes, without marks all come first
+    /// The question; `<image>` marks where an image goes, without marks all come first
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub prompt: String,
     /// Answers to score [default: the letters the prompt offers]

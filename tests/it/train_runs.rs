@@ -40,7 +40,11 @@ impl Place {
     fn recipe(&self, head: &str, rest: &str) -> PathBuf {
         let path = self.path("recipe.toml");
         let tiny = fixture("tiny/model");
-        let model = if head.contains("\nmodel =") { String::new() } else { format!("model = {tiny:?}\n") };
+        let model = if head.contains("\nmodel =") {
+            String::new()
+        } else {
+            format!("model = '{}'\n", tiny.display())
+        };
         let text = format!(
             "{model}{head}\n[data]\ntrain = [\"data/train.jsonl\"]\nvalidation = [\"data/validation.jsonl\"]\nmax_pixels = 4096\n{rest}\n"
         );
