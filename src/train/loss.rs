@@ -9,7 +9,7 @@ use super::examples::{Example, Seen};
 use super::grounded::{Groups, pair_loss, scaled, tower_loss};
 use super::recipe::{GroundingOptions, Stage};
 use crate::array::Array;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::Model;
 use crate::model::compute::Compute;
 use crate::model::tap::Site;
@@ -186,12 +186,6 @@ fn states(
         phase: None,
         compute: *compute,
     };
-    let num_layers = model.text.num_layers();
-    if let Some(found) = layers.iter().flatten().find(|layer| **layer >= num_layers) {
-        return Err(Error::Request(format!(
-            "grounding.layer: expected a decoder layer below {num_layers}, found {found}"
-        )));
-    }
     let mut inner: BTreeMap<usize, Tensor> = BTreeMap::new();
     let last = model.text.watched(pass, &mut |site, states| {
         if let Site::AfterLayer(LayerIdx(layer)) = site

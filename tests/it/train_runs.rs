@@ -285,6 +285,14 @@ fn what_cannot_be_trained_is_said_in_a_sentence() {
     let pixels = place.recipe("variant = \"livr\"", SHORT);
     std::fs::write(&pixels, std::fs::read_to_string(&pixels).unwrap().replace("4096", "10")).unwrap();
     assert!(place.problem("a", &pixels).contains("data.max_pixels: expected at least 1024"));
+    for (grounding, words) in [
+        ("model = [\"sane\"]", "found \"sane\""),
+        ("layer = 99", "grounding.layer: expected a decoder layer below 3, found 99"),
+    ] {
+        let recipe = place.recipe("variant = \"livr\"", &format!("[grounding]\n{grounding}\n{SHORT}"));
+        let problem = place.problem("a", &recipe);
+        assert!(problem.contains(words), "{problem}");
+    }
     assert!(!place.path("a").join("recipe.toml").exists(), "nothing is begun that cannot be");
 
     std::fs::create_dir(place.path("taken")).unwrap();

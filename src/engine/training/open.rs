@@ -65,9 +65,11 @@ impl Opened {
         let recipe = recipe.resolved(tasks.len());
         let data_hash = hash_of_data(&train, &validation, observer)?;
 
+        check_groups(&recipe, &train)?;
         let folder = recipe.model.as_ref().map_or_else(|| Ok(demo::model()), Folder::open)?;
         let begin = recipe.adapter.as_deref().map(Adapter::read).transpose()?;
         let config = ModelConfig::read(&folder)?;
+        check_layers(&recipe, &config)?;
         // A folder of random weights has none of its own.
         let source = match recipe.random_weights {
             Some(_) => None,
@@ -284,4 +286,28 @@ pub(super) fn hex(bytes: &[u8]) -> String {
         write!(text, "{byte:02x}").expect("a text takes everything");
         text
     })
+}
+
+/// Words are learned of groups that the data has.
+fn check_groups(recipe: &Recipe, train: &[Record]) -> Result<()> {
+    let groups = &recipe.grounding;
+    let has_words =
+        |group: &&String| train.iter().any(|record| record.grounding.words_of(group).next().is_some());
+    match groups.tower.iter().chain(&groups.model).find(|group| !has_words(group)) {
+        Some(group) => Err(Error::Request(format!(
+            "grounding: expected groups that the training data has words of, found {group:?}"
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// After layers that there are.
+fn check_layers(recipe: &Recipe, config: &ModelConfig) -> Result<()> {
+    let (groups, layers) = (&recipe.grounding, config.text.num_layers);
+    match groups.layers.values().chain(&groups.layer).find(|layer| **layer >= layers) {
+        Some(layer) => Err(Error::Request(format!(
+            "grounding.layer: expected a decoder layer below {layers}, found {layer}"
+        ))),
+        None => Ok(()),
+    }
 }
