@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
+use livr_explorer::data::draw::marks::Ink;
 use livr_explorer::data::picture::Picture;
 use livr_explorer::data::sample::Sample;
+use livr_explorer::data::tasks::{Counts, Order, Task, make};
 use livr_explorer::engine::models::Models;
 use livr_explorer::engine::protocol::{BaseId, ModelId, ModelInfo, Source};
 use livr_explorer::error::Result;
@@ -39,6 +41,22 @@ pub fn tiny() -> (Source, Option<Source>) {
 /// A photograph of a cup of coffee.
 pub fn photo() -> Picture {
     Picture::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/photos/coffee.png")).unwrap()
+}
+
+/// A folder with `data` of these tasks: so many samples for each split, of 64 pixels.
+pub fn drawn(tasks: &[Task], counts: [usize; 3]) -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let order = Order {
+        tasks: tasks.to_vec(),
+        counts: Counts(counts),
+        seed: 3,
+        side: 64,
+        ink: Ink::Red,
+        grounding: false,
+        images: None,
+    };
+    make(&order, &dir.path().join("data"), &Unobserved).unwrap();
+    dir
 }
 
 /// One recorded run of the reference.

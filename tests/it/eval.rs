@@ -4,12 +4,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use livr_explorer::data::draw::marks::Ink;
-use livr_explorer::data::tasks::{Counts, Order, Task, make};
-use livr_explorer::progress::Unobserved;
+use livr_explorer::data::tasks::Task;
 use serde_json::Value;
 
-use crate::common::fixture;
+use crate::common::{drawn, fixture};
 
 const COUNT: usize = 60;
 
@@ -19,17 +17,7 @@ struct Place {
 
 impl Place {
     fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let order = Order {
-            tasks: vec![Task::ObjectLocalization],
-            counts: Counts([COUNT, 0, 0]),
-            seed: 3,
-            side: 64,
-            ink: Ink::Red,
-            grounding: false,
-            images: None,
-        };
-        make(&order, &dir.path().join("data"), &Unobserved).unwrap();
+        let dir = drawn(&[Task::ObjectLocalization], [COUNT, 0, 0]);
         // Two adapters in folders of one name.
         for (place, from) in [("a", "adapter"), ("b", "adapter")] {
             let to = dir.path().join(place).join("adapter");

@@ -3,28 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use livr_explorer::data::draw::marks::Ink;
-use livr_explorer::data::tasks::{Counts, Order, Task, make};
-use livr_explorer::progress::Unobserved;
+use livr_explorer::data::tasks::Task;
 use serde_json::Value;
 
-use crate::common::fixture;
+use crate::common::{drawn, fixture};
 
 struct Place(tempfile::TempDir);
 
 impl Place {
     fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let order = Order {
-            tasks: vec![Task::ObjectLocalization, Task::ArtStyle],
-            counts: Counts([6, 0, 0]),
-            seed: 3,
-            side: 64,
-            ink: Ink::Red,
-            grounding: false,
-            images: None,
-        };
-        make(&order, &dir.path().join("data"), &Unobserved).unwrap();
+        let dir = drawn(&[Task::ObjectLocalization, Task::ArtStyle], [6, 0, 0]);
         Self(dir)
     }
 

@@ -5,30 +5,18 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use livr_explorer::data::draw::marks::Ink;
-use livr_explorer::data::tasks::{Counts, Order, Task, make};
-use livr_explorer::progress::Unobserved;
+use livr_explorer::data::tasks::Task;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::common::fixture;
+use crate::common::{drawn, fixture};
 
 /// A folder with data of two tasks and room for runs.
 struct Place(TempDir);
 
 impl Place {
     fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let order = Order {
-            tasks: vec![Task::ObjectLocalization, Task::Counting],
-            counts: Counts([10, 3, 2]),
-            seed: 3,
-            side: 64,
-            ink: Ink::Red,
-            grounding: false,
-            images: None,
-        };
-        make(&order, &dir.path().join("data"), &Unobserved).unwrap();
+        let dir = drawn(&[Task::ObjectLocalization, Task::Counting], [10, 3, 2]);
         Self(dir)
     }
 
