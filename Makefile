@@ -55,6 +55,7 @@ train-side-by-side:
 parity:
 	cargo build --release --quiet
 	python3 tests/parity/peft_parity.py
+	python3 tests/parity/demo_parity.py
 
 demo:
 	sh assets/demo/make.sh

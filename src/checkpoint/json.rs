@@ -28,6 +28,11 @@ impl Json {
         &self.path
     }
 
+    /// All of it.
+    pub fn value(&self) -> &Value {
+        &self.value
+    }
+
     /// The value of a field, unless absent or null.
     pub fn get(&self, key: &str) -> Option<&Value> {
         self.value.get(key).filter(|value| !value.is_null())

@@ -44,6 +44,11 @@ impl Grounding {
         self.words.entry(group.to_owned()).or_default().push((Place::new(image, at), word.into()));
     }
 
+    /// A word that is true of what the prompt has said up to a byte of it.
+    pub fn option(&mut self, group: &str, end: usize, word: impl Into<String>) {
+        self.prompt.entry(group.to_owned()).or_default().push((end, word.into()));
+    }
+
     /// Two places that show the same.
     pub fn pair(&mut self, from: (usize, [f32; 2]), to: (usize, [f32; 2])) {
         self.pairs.push((Place::new(from.0, from.1), Place::new(to.0, to.1)));

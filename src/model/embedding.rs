@@ -2,8 +2,10 @@
 
 use candle_core::{DType, Tensor};
 
+use super::loader::Loader;
 use super::param::{Matrix, Param, Replace};
 use crate::checkpoint::adapter::LoraPair;
+use crate::checkpoint::config::TextConfig;
 use crate::checkpoint::latent_rows::LatentRows;
 use crate::error::Result;
 use crate::ops::embedding::{Place, embed};
@@ -11,6 +13,9 @@ use crate::ops::weight::Weight;
 
 /// Canonical module name.
 pub const NAME: &str = "language_model.embed_tokens";
+
+/// Canonical module name of the output.
+pub const HEAD: &str = "lm_head";
 
 /// The rows of the latents, in their own precision.
 #[derive(Debug, Clone)]
@@ -109,4 +114,34 @@ impl Embedding {
         let update = (rows.matmul(&lora.b)? * lora.scale)?;
         Ok((found.to_dtype(update.dtype())? + update)?.to_dtype(found.dtype())?)
     }
+}
+
+/// The embedding, and the output weight where it is one of its own.
+///
+/// Tied or not by what the files hold, as transformers 5 decides: where the config ties and both are there,
+/// they stay apart if they differ; where only one is there, it serves as both.
+pub fn load_ends(loader: &Loader<'_>, config: &TextConfig) -> Result<(Embedding, Option<Weight>)> {
+    let shape = [config.vocab_size, config.hidden_size];
+    let (head_name, rows_name) = (format!("{HEAD}.weight"), format!("{}.weight", NAME));
+    let has_head = loader.has(&head_name);
+    let from_rows = |rows| -> Result<Embedding> {
+        Ok(Embedding::from_rows(loader.weight(rows)?, loader.precision.dtype))
+    };
+    let ties = config.tied.unwrap_or(!has_head);
+    if ties && has_head && !loader.has(&rows_name) {
+        return Ok((from_rows(loader.tensor(&head_name, &shape)?)?, None));
+    }
+    if ties && !has_head {
+        return Ok((from_rows(loader.tensor(&rows_name, &shape)?)?, None));
+    }
+    let head = loader.tensor(&head_name, &shape)?;
+    let rows = loader.tensor(&rows_name, &shape)?;
+    let same = ties && (!loader.reads_values() || !differ(&rows, &head)?);
+    let rows = from_rows(rows)?;
+    let head = if same { None } else { Some(loader.weight(head)?) };
+    Ok((rows, head))
+}
+
+fn differ(a: &Tensor, b: &Tensor) -> Result<bool> {
+    Ok(a.ne(b)?.flatten_all()?.max(0)?.to_scalar::<u8>()? != 0)
 }

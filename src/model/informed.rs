@@ -4,7 +4,9 @@
 //! Heads compare what they read: their keys are orthonormal projections, their queries nearly the same, and what they
 //! write is nearly the transpose of what they read (mimetic initialisation, Trockman and Kolter 2023). The patch
 //! embedding is a cosine transform of lightness and colour whose outputs are all about as large on pictures, where the
-//! mean of a patch would drown its details. Learned positions are waves.
+//! mean of a patch would drown its details. Learned positions are waves. Where the embedding is not the output, a word's
+//! row of it is that of the output, as long as what the tower shows: shorter, it is lost in what the first layer adds,
+//! and no later layer can look for the word.
 
 use super::loader::Random;
 
@@ -15,6 +17,8 @@ pub struct Informed {
     pub text: Heads,
     /// Of the vision tower.
     pub vision: Heads,
+    /// Are the embedding's rows the output's?
+    pub tied: bool,
 }
 
 /// Heads of attention.
@@ -63,6 +67,9 @@ impl Informed {
             };
         }
         match name {
+            "language_model.embed_tokens.weight" if !self.tied => {
+                Some(random.uniform("lm_head.weight", shape.iter().product(), 1.0))
+            }
             "visual.patch_embed.proj.weight" => cosines(shape),
             "visual.pos_embed.weight" => Some(waves(shape)),
             _ => None,
@@ -216,7 +223,7 @@ mod tests {
     const HEADS: Heads = Heads { num_heads: 4, num_kv_heads: 2, head_dim: 8 };
 
     fn values(name: &str, shape: &[usize]) -> Vec<f32> {
-        let informed = Informed { text: HEADS, vision: Heads { num_kv_heads: 4, ..HEADS } };
+        let informed = Informed { text: HEADS, vision: Heads { num_kv_heads: 4, ..HEADS }, tied: false };
         informed.values(&Random::new(3), name, shape).expect("something is known of it")
     }
 
@@ -259,6 +266,15 @@ mod tests {
         let largest = |values: &[f32]| values.iter().fold(0.0f32, |most, v| most.max(v.abs()));
         let (edge, even) = (largest(&outputs(&edge)), largest(&outputs(&|_, _| 0.5)));
         assert!((0.3..5.0).contains(&edge) && (0.3..5.0).contains(&even), "{edge} {even}");
+    }
+
+    #[test]
+    fn words_are_read_as_they_are_said() {
+        let rows = values("language_model.embed_tokens.weight", &[24, 16]);
+        let said = Random::new(3).uniform("lm_head.weight", 24 * 16, 0.25);
+        assert!(rows.iter().zip(said).all(|(row, said)| (row - 4.0 * said).abs() < 1e-5));
+        let tied = Informed { text: HEADS, vision: HEADS, tied: true };
+        assert!(tied.values(&Random::new(3), "language_model.embed_tokens.weight", &[24, 16]).is_none());
     }
 
     #[test]

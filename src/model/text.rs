@@ -16,7 +16,6 @@ use crate::error::Result;
 use crate::ops::attention::{Mask, Segment, attend_watched, rows};
 use crate::ops::cross_entropy::{LatentHead, cross_entropy};
 use crate::ops::elementwise::add;
-use crate::ops::weight::Weight;
 use crate::progress::{Phase, Progress};
 use crate::settings::MaskRule;
 use crate::units::{LayerIdx, Role};
@@ -293,12 +292,10 @@ pub struct TextModel {
     inverse_frequencies: Vec<f32>,
 }
 
-const HEAD: &str = "lm_head";
-
 impl TextModel {
     /// `language_model.*` and, where untied, `lm_head.weight`.
     pub fn load(loader: &Loader<'_>, config: &TextConfig) -> Result<Self> {
-        let (embed_tokens, lm_head) = load_ends(loader, config)?;
+        let (embed_tokens, lm_head) = embedding::load_ends(loader, config)?;
         let (tied, dtype) = (lm_head.is_none(), loader.precision.dtype);
         let lm_head = lm_head.unwrap_or_else(|| embed_tokens.rows().clone());
         let layers = (0..config.num_layers)
@@ -308,7 +305,7 @@ impl TextModel {
             embed_tokens,
             layers,
             norm: Norm::rms(loader, "language_model.norm", config.hidden_size, config.rms_norm_eps)?,
-            lm_head: Linear::from_parts(HEAD, lm_head, None, dtype),
+            lm_head: Linear::from_parts(embedding::HEAD, lm_head, None, dtype),
             tied,
             inverse_frequencies: inverse_frequencies(config.head_dim, config.rotary.theta),
             config: config.clone(),
@@ -323,6 +320,12 @@ impl TextModel {
     /// Are the embedding rows the output rows too?
     pub fn is_tied(&self) -> bool {
         self.tied
+    }
+
+    /// The output's rows of some tokens, [M, D]: what a hidden state is compared with to say one of them.
+    pub fn output_rows(&self, ids: &[u32]) -> Result<Tensor> {
+        let rows = self.lm_head.weight().values()?;
+        Ok(rows.index_select(&Tensor::new(ids, rows.device())?, 0)?)
     }
 
     /// The token embeddings.
@@ -415,34 +418,4 @@ impl TextModel {
         let columns = Tensor::from_vec(columns, width, hidden.device())?;
         Ok(both.index_select(&columns, 1)?)
     }
-}
-
-/// The embedding, and the output weight where it is one of its own.
-///
-/// Tied or not by what the files hold, as transformers 5 decides: where the config ties and both are there,
-/// they stay apart if they differ; where only one is there, it serves as both.
-fn load_ends(loader: &Loader<'_>, config: &TextConfig) -> Result<(Embedding, Option<Weight>)> {
-    let shape = [config.vocab_size, config.hidden_size];
-    let (head_name, rows_name) = (format!("{HEAD}.weight"), format!("{}.weight", embedding::NAME));
-    let has_head = loader.has(&head_name);
-    let from_rows = |rows| -> Result<Embedding> {
-        Ok(Embedding::from_rows(loader.weight(rows)?, loader.precision.dtype))
-    };
-    let ties = config.tied.unwrap_or(!has_head);
-    if ties && has_head && !loader.has(&rows_name) {
-        return Ok((from_rows(loader.tensor(&head_name, &shape)?)?, None));
-    }
-    if ties && !has_head {
-        return Ok((from_rows(loader.tensor(&rows_name, &shape)?)?, None));
-    }
-    let head = loader.tensor(&head_name, &shape)?;
-    let rows = loader.tensor(&rows_name, &shape)?;
-    let same = ties && (!loader.reads_values() || !differ(&rows, &head)?);
-    let rows = from_rows(rows)?;
-    let head = if same { None } else { Some(loader.weight(head)?) };
-    Ok((rows, head))
-}
-
-fn differ(a: &Tensor, b: &Tensor) -> Result<bool> {
-    Ok(a.ne(b)?.flatten_all()?.max(0)?.to_scalar::<u8>()? != 0)
 }

@@ -1,7 +1,7 @@
 //! Losses beside the answer's: what places of images are called, and which are the same.
 //!
-//! A tower's token says a word by the word's row of the embedding, so that the language model finds the words it knows
-//! in what it is given to see.
+//! A token says a word by the word's row of the output, which where tied is that of the embedding: the language model
+//! finds the words it knows in what it is given to see.
 
 use std::collections::BTreeMap;
 
@@ -46,9 +46,9 @@ impl Group {
         self.ids.iter().position(|known| *known == id).unwrap_or(self.ids.len() - 1) as u32
     }
 
-    /// -log p of words of it, [M], by vectors [M, D] times their rows of the embedding.
+    /// -log p of words of it, [M], by vectors [M, D] times their rows of the output.
     pub fn losses(&self, model: &Model, vectors: &Tensor, words: Vec<u32>) -> Result<Tensor> {
-        let rows = model.text.embedding().forward(&self.ids)?;
+        let rows = model.text.output_rows(&self.ids)?;
         negative_log(&vectors.to_dtype(rows.dtype())?.matmul(&rows.t()?)?, words)
     }
 }
@@ -234,7 +234,7 @@ pub fn scaled(vectors: &Tensor) -> Result<Tensor> {
 }
 
 /// The mean -log p of the words of each group that the examples have words of, read off the tower's tokens: a token's
-/// vector, scaled to a mean square of one, times the words' rows of the embedding.
+/// vector, scaled to a mean square of one, times the words' rows of the output.
 pub fn tower_loss<'a>(
     model: &Model,
     features: &VisualFeatures,

@@ -193,7 +193,7 @@ impl Default for LatentOptions {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GroundingOptions {
-    /// Groups of words that the tower's tokens say, by the embedding's rows.
+    /// Groups of words that the tower's tokens say, by the output's rows.
     pub tower: Vec<String>,
     /// Groups of words that the language model says, at the visual tokens and in the prompt.
     pub model: Vec<String>,

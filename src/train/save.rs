@@ -220,16 +220,25 @@ pub fn save_checkpoint(
                 tensors.push((name.to_owned(), Stored::floats(published_name(name), &tensor)?));
             }
         }
+        let mut vocabulary = 0;
         if let Some(rows) = trained.latent_rows()? {
-            let embedding = tensors.iter_mut().find(|(name, _)| name == "language_model.embed_tokens.weight");
-            let (_, table) = embedding.expect("every model has an embedding");
-            put_rows(table, &Stored::floats("rows", &rows.rows)?, &rows.token_ids);
+            let count = rows.token_ids.iter().map(|id| *id as usize + 1).max().unwrap_or(0);
+            for (name, table) in &mut tensors {
+                let is_embedding = name == "language_model.embed_tokens.weight";
+                if is_embedding || name == "lm_head.weight" {
+                    grow(table, count);
+                    vocabulary = table.shape[0];
+                }
+                if is_embedding {
+                    put_rows(table, &Stored::floats("rows", &rows.rows)?, &rows.token_ids);
+                }
+            }
         }
         tensors.sort_by(|a, b| a.0.cmp(&b.0));
         let tensors: Vec<Stored> = tensors.into_iter().map(|(_, stored)| stored.stored_as(store)).collect();
         let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
         write_tensors(&dir.join("model.safetensors"), &tensors, metadata)?;
-        copy(base, "config.json", dir)?;
+        write_json(&dir.join("config.json"), &config_of(base, vocabulary, store)?)?;
         for name in BESIDE {
             if base.has(name) {
                 copy(base, name, dir)?;
@@ -245,6 +254,48 @@ pub fn save_checkpoint(
             None => Ok(()),
         }
     })
+}
+
+/// Gives a table, [V, D], at least `count` rows: those it lacks are the mean of the rows there, as transformers adds
+/// rows to a vocabulary.
+fn grow(table: &mut Stored, count: usize) {
+    let (rows, width) = (table.shape[0], table.shape[1]);
+    if count <= rows {
+        return;
+    }
+    let mut mean = vec![0f64; width];
+    let (values, _) = table.bytes.as_chunks::<4>();
+    for (i, value) in values.iter().enumerate() {
+        mean[i % width] += f64::from(f32::from_le_bytes(*value)) / rows as f64;
+    }
+    let row: Vec<u8> = mean.iter().flat_map(|v| (*v as f32).to_le_bytes()).collect();
+    table.bytes.extend(row.repeat(count - rows));
+    table.shape[0] = count;
+}
+
+/// The base's `config.json`, of the type that the tensors are stored in and with at least so many rows of the
+/// vocabulary.
+fn config_of(base: &Folder, vocabulary: usize, store: DtypeChoice) -> Result<serde_json::Value> {
+    let mut config = base.json("config.json")?.value().clone();
+    let dtype = if store == DtypeChoice::Bf16 { "bfloat16" } else { "float32" };
+    let fit = |fields: &mut serde_json::Value| {
+        if let Some(rows) = fields.get_mut("vocab_size") {
+            *rows = json!(rows.as_u64().unwrap_or(0).max(vocabulary as u64));
+        }
+        for key in ["dtype", "torch_dtype"] {
+            if let Some(named) = fields.get_mut(key) {
+                *named = json!(dtype);
+            }
+        }
+    };
+    // Published configs have these at the top, in the parts, or in both.
+    fit(&mut config);
+    for part in ["text_config", "vision_config"] {
+        if let Some(fields) = config.get_mut(part) {
+            fit(fields);
+        }
+    }
+    Ok(config)
 }
 
 /// Overwrites rows of a table.

@@ -112,9 +112,25 @@ fn one_image_answers(record: &Record) {
     }
 }
 
-/// The right option is told, and no other.
+/// Asserts that a place is in a square of this name.
+fn is_in_square(record: &Record, Place(image, x, y): Place, name: &str) {
+    let squares = words(record, "cell").into_iter().filter(|(square, _)| square.0 == image);
+    let far: Vec<_> = squares.map(|(square, name)| ((square.1 - x).hypot(square.2 - y), name)).collect();
+    let nearest = far.iter().map(|(far, _)| *far).fold(f32::MAX, f32::min);
+    // Two are as near at the line between them.
+    assert!(far.iter().any(|(far, square)| *square == name && *far < nearest + 0.2), "{}: {name}", record.id);
+}
+
+/// The right option is told, and no other; and where the point is that an option names.
 fn options_are_told(record: &Record) {
-    let told = record.grounding.prompt.get("choice").map_or(&[][..], |told| told);
+    let told = |group: &str| record.grounding.prompt.get(group).map_or(&[][..], |told| told);
+    let marks: Vec<_> = record.marks.iter().filter(|mark| mark.image == 1).collect();
+    assert_eq!(told("spot").len(), if told("choice").is_empty() { 0 } else { marks.len() }, "{}", record.id);
+    for ((end, word), mark) in told("spot").iter().zip(marks) {
+        assert!(record.prompt[..*end].ends_with(&format!("({0}) Point {0}", mark.label)), "{}", record.id);
+        is_in_square(record, Place(1, mark.at[0], mark.at[1]), word);
+    }
+    let told = told("choice");
     let offered = if record.prompt.contains(" (A) ") { record.choices.len() } else { 0 };
     assert_eq!(told.len(), offered, "{}", record.id);
     for ((end, word), letter) in told.iter().zip(&record.choices) {
@@ -131,13 +147,7 @@ fn matches_are_where_pairs_lead(record: &Record) {
     assert_eq!(matches.len(), back.len(), "{}", record.id);
     for ((place, word), (from, to)) in matches.into_iter().zip(back) {
         assert_eq!(place, *from);
-        let squares = words(record, "cell").into_iter().filter(|(square, _)| square.0 == to.0);
-        let far = squares.map(|(square, name)| ((square.1 - to.1).hypot(square.2 - to.2), name));
-        let far: Vec<_> = far.collect();
-        let nearest = far.iter().map(|(far, _)| *far).fold(f32::MAX, f32::min);
-        // Two are as near at the line between them.
-        let is_near = |(far, name): &(f32, &str)| *name == word && *far < nearest + 0.2;
-        assert!(far.iter().any(is_near), "{}: {word}", record.id);
+        is_in_square(record, *to, word);
     }
 }
 

@@ -210,26 +210,38 @@ fn opened(updates: &str, folder: &Path) -> Vec<std::ffi::OsString> {
 fn a_trained_checkpoint_answers_as_its_run_validated() {
     let place = Place::new();
     let rest = format!("{SHORT}[[stages]]\nmask = \"bottleneck\"\nepochs = 1\n[[stages]]\nepochs = 2\n");
-    for updates in ["lora", "full", "everything"] {
+    // The last has more latents than the base has rows without a token: its vocabulary grows.
+    let many = rest.replace("count = 4", "count = 90");
+    for (name, updates, rest) in [
+        ("lora", "lora", &rest),
+        ("full", "full", &rest),
+        ("everything", "everything", &rest),
+        ("grown", "everything", &many),
+    ] {
         let head = format!("variant = \"livr\"\nupdates = \"{updates}\"\nkeep = \"final\"");
-        place.done(updates, &place.recipe(&head, &rest));
+        place.done(name, &place.recipe(&head, rest));
         let out = place.path("eval.json");
         let evaluated = Command::new(env!("CARGO_BIN_EXE_livr"))
             .args(["eval", "--max-pixels", "4096", "--json", "--data"])
             .arg(place.path("data/validation.jsonl"))
             .arg("--out")
             .arg(&out)
-            .args(opened(updates, &place.path(updates)))
+            .args(opened(updates, &place.path(name)))
             .output()
             .unwrap();
         assert!(evaluated.status.success(), "{}", String::from_utf8_lossy(&evaluated.stderr));
         let report: Value = serde_json::from_slice(&std::fs::read(&out).unwrap()).unwrap();
-        let metrics = std::fs::read_to_string(place.path(updates).join("metrics.jsonl")).unwrap();
+        let metrics = std::fs::read_to_string(place.path(name).join("metrics.jsonl")).unwrap();
         let last: Value = serde_json::from_str(metrics.lines().last().unwrap()).unwrap();
         assert_eq!(last["kind"], "validation");
-        assert_eq!(report["accuracy"], last["all"]["accuracy"], "{updates}");
+        assert_eq!(report["accuracy"], last["all"]["accuracy"], "{name}");
         assert_eq!(report["samples"], 6);
     }
+    let config = std::fs::read(place.path("grown/config.json")).unwrap();
+    let config: Value = serde_json::from_slice(&config).unwrap();
+    let tokens = config["text_config"]["vocab_size"].as_u64().unwrap();
+    assert!(tokens > 448, "{tokens} rows hold 90 latents more than there are tokens");
+    assert_eq!(config["dtype"], "float32");
 }
 
 #[test]

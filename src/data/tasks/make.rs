@@ -184,7 +184,7 @@ fn write(
     if order.grounding {
         grounding = example.grounding.clone();
         ground_squares(&mut grounding, &example.images);
-        ground_options(&mut grounding, &example.prompt, &example.target, example.num_choices);
+        ground_options(&mut grounding, &example);
     }
     let mut images = Vec::new();
     for (i, image) in example.marked(order.ink).iter().enumerate() {

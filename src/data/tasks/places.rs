@@ -5,7 +5,7 @@ use image::RgbImage;
 use super::super::draw::marks::Mark;
 use super::super::grounding::{Grounding, Place};
 use super::super::record::letters;
-use super::yes;
+use super::{Example, yes};
 
 /// Side of the squares whose centres stand for areas: about that of a visual token.
 pub(super) const CELL: f32 = 28.0;
@@ -42,19 +42,18 @@ pub(super) fn ground_marks(grounding: &mut Grounding, marks: &[Mark], target: &s
     }
 }
 
-/// At the end of each option of the prompt, whether it is the right one.
-pub(super) fn ground_options(grounding: &mut Grounding, prompt: &str, target: &str, num_options: usize) {
-    let starts = letters(num_options).into_iter().filter_map(|letter| {
-        let start = prompt.find(&format!(" ({letter}) "))?;
-        Some((start, letter))
-    });
-    for (start, letter) in starts {
+/// At the end of each option of the prompt, whether it is the right one, and where it names a point of the second image,
+/// the square that the point is in.
+pub(super) fn ground_options(grounding: &mut Grounding, example: &Example) {
+    let prompt = &example.prompt;
+    for letter in letters(example.num_choices) {
+        let Some(start) = prompt.find(&format!(" ({letter}) ")) else { continue };
         let end = prompt[start + 1..].find(" (").map_or(prompt.len(), |length| start + 1 + length);
-        grounding
-            .prompt
-            .entry("choice".to_owned())
-            .or_default()
-            .push((end, yes(letter == target).to_owned()));
+        grounding.option("choice", end, yes(letter == example.target));
+        let point = example.marks.iter().find(|mark| mark.image == 1 && mark.label == letter);
+        if let Some([x, y]) = point.map(|mark| &mark.at[..]) {
+            grounding.option("spot", end, square_name(example.images[1].dimensions(), [*x, *y]));
+        }
     }
 }
 

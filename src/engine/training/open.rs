@@ -84,7 +84,6 @@ impl Opened {
         let livr = latents(&recipe);
         if let Some(livr) = &livr {
             processor = processor.with_latents(livr)?;
-            check_room(&recipe, &processor, &config, &folder)?;
         }
         let selects = selects(&recipe);
         let random = recipe
@@ -168,6 +167,7 @@ fn informed(config: &ModelConfig) -> Informed {
             num_kv_heads: vision.num_heads,
             head_dim: vision.hidden_size / vision.num_heads,
         },
+        tied: text.tied != Some(false),
     }
 }
 
@@ -210,17 +210,6 @@ fn latents(recipe: &Recipe) -> Option<LivrConfig> {
         separator: options.separator.clone(),
         ..LivrConfig::default_for(options.count)
     })
-}
-
-/// A checkpoint holds its latents among the rows of its embedding.
-fn check_room(recipe: &Recipe, processor: &Processor, config: &ModelConfig, folder: &Folder) -> Result<()> {
-    let makes_checkpoints = matches!(recipe.updates, Some(Updates::Full | Updates::Everything));
-    let (last, rows) = (processor.largest_latent(), config.text.vocab_size);
-    if makes_checkpoints && last > rows {
-        let expected = format!("{last} rows of the embedding, the latents' among them");
-        return Err(Error::field(folder.path("config.json"), "vocab_size", expected, rows.to_string()));
-    }
-    Ok(())
 }
 
 fn selects(recipe: &Recipe) -> impl Fn(&str) -> bool + use<> {
