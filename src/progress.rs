@@ -34,6 +34,14 @@ pub enum Phase {
     Training,
     /// Samples of a data set answered.
     Evaluating,
+    /// Samples whose states are kept.
+    States,
+    /// Passes over states for their principal components.
+    Components,
+    /// Points whose nearest are found.
+    Neighbours,
+    /// Steps of a map.
+    Map,
 }
 
 impl Phase {
@@ -49,6 +57,10 @@ impl Phase {
             Self::Samples => "Making samples",
             Self::Training => "Training",
             Self::Evaluating => "Evaluating",
+            Self::States => "Keeping states",
+            Self::Components => "Principal components",
+            Self::Neighbours => "Finding neighbours",
+            Self::Map => "Making the map",
         }
     }
 }

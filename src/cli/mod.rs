@@ -7,6 +7,7 @@ pub mod check;
 pub mod eval;
 pub mod experiment;
 pub mod output;
+pub mod project;
 pub mod tasks;
 pub mod trace;
 pub mod train;
@@ -43,6 +44,8 @@ pub enum Command {
     Eval(eval::EvalArgs),
     /// Ask a data set of several adapters in the ways of the paper's test battery: tables and charts.
     Experiment(experiment::ExperimentArgs),
+    /// Map the hidden states of a data set's tokens, or any states, in two dimensions.
+    Project(Box<project::ProjectArgs>),
     /// Make data for the nine tasks.
     Tasks(tasks::TasksArgs),
     /// Train adapters or a whole model.
@@ -72,6 +75,7 @@ impl Command {
             Self::Screenshot(args) => window::screenshot(&args),
             Self::Eval(args) => eval::run(&args),
             Self::Experiment(args) => experiment::run(args),
+            Self::Project(args) => project::run(&args),
             Self::Tasks(args) => tasks::run(&args),
             Self::Train(args) => train::run(args),
             Self::Bench(command) => command.run(),

@@ -5,6 +5,7 @@ pub mod disturb;
 pub mod draw;
 pub mod grounding;
 mod jpeg;
+pub mod matrix;
 pub mod picture;
 pub mod record;
 pub mod sample;

@@ -101,7 +101,8 @@ pub fn evaluate(
     Ok(all)
 }
 
-fn predicted(record: &Record, trace: &Trace) -> Prediction {
+/// What a trace says of its record.
+pub fn predicted(record: &Record, trace: &Trace) -> Prediction {
     Prediction {
         id: record.id.clone(),
         task: record.task.clone(),

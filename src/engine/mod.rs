@@ -17,6 +17,7 @@ pub mod jobs;
 pub mod measure;
 pub mod models;
 pub mod need;
+pub mod project;
 pub mod protocol;
 pub mod run;
 pub mod sampler;

@@ -1,4 +1,5 @@
-//! What leaves the program: trace files and charts.
+//! What leaves the program: trace files, maps and charts.
 
 pub mod bars;
+pub mod layout_file;
 pub mod trace_file;

@@ -22,6 +22,7 @@ mod overlay;
 mod parity;
 mod pictures;
 mod products;
+mod project;
 mod rows;
 mod superseding;
 mod tasks;

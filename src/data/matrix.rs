@@ -1,0 +1,62 @@
+//! Matrices of anyone's states: NumPy's `.npy`, or safetensors with `x`.
+
+use std::io::Cursor;
+use std::path::Path;
+
+use half::slice::HalfFloatSliceExt;
+use half::{bf16, f16};
+use npyz::{DType, NpyFile, Order};
+use safetensors::{Dtype, SafeTensors};
+
+use crate::array::Array;
+use crate::error::{Error, Result};
+
+/// Reads a matrix, [P, D], in single precision.
+///
+/// # Errors
+/// A file of another format, something that is no matrix of floats.
+pub fn read(path: &Path) -> Result<Array> {
+    let bytes = std::fs::read(path).map_err(|e| Error::io("read the states", path, e))?;
+    let is_npy = bytes.starts_with(b"\x93NUMPY");
+    let array = if is_npy { npy(&bytes, path)? } else { safetensors(&bytes, path)? };
+    if array.shape().len() != 2 || array.shape()[1] == 0 {
+        return Err(Error::field(path, "shape", "[points, dimensions]", format!("{:?}", array.shape())));
+    }
+    Ok(array)
+}
+
+fn npy(bytes: &[u8], path: &Path) -> Result<Array> {
+    let bad = |e: std::io::Error| Error::format(path, "the states are no .npy file", e);
+    let file = NpyFile::new(Cursor::new(bytes)).map_err(bad)?;
+    let shape: Vec<usize> = file.shape().iter().map(|size| *size as usize).collect();
+    if file.order() != Order::C {
+        return Err(Error::field(path, "fortran_order", "False", "True"));
+    }
+    let DType::Plain(kind) = file.dtype() else {
+        return Err(Error::field(path, "descr", "floating-point numbers", file.dtype().descr()));
+    };
+    let values = match kind.to_string().trim_start_matches(['<', '>', '=', '|']) {
+        "f4" => file.into_vec::<f32>().map_err(bad)?,
+        "f8" => file.into_vec::<f64>().map_err(bad)?.into_iter().map(|v| v as f32).collect(),
+        _ => return Err(Error::field(path, "descr", "f4 or f8", kind.to_string())),
+    };
+    Ok(Array::new(shape, values))
+}
+
+fn safetensors(bytes: &[u8], path: &Path) -> Result<Array> {
+    let file = SafeTensors::deserialize(bytes)
+        .map_err(|e| Error::format(path, "the states are neither .npy nor safetensors", e))?;
+    let Ok(tensor) = file.tensor("x") else {
+        let names = file.names().iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
+        return Err(Error::field(path, "tensors", "one named \"x\"", names));
+    };
+    let data = tensor.data();
+    let values = match tensor.dtype() {
+        Dtype::F32 => bytemuck::pod_collect_to_vec::<u8, f32>(data),
+        Dtype::F64 => bytemuck::pod_collect_to_vec::<u8, f64>(data).into_iter().map(|v| v as f32).collect(),
+        Dtype::F16 => bytemuck::pod_collect_to_vec::<u8, f16>(data).to_f32_vec(),
+        Dtype::BF16 => bytemuck::pod_collect_to_vec::<u8, bf16>(data).to_f32_vec(),
+        other => return Err(Error::field(path, "x", "floating-point numbers", format!("{other:?}"))),
+    };
+    Ok(Array::new(tensor.shape(), values))
+}

@@ -1,0 +1,66 @@
+//! A map of each layer, turned so that one can go through layers and watch points move.
+
+use super::store::{Point, States};
+use crate::error::{Error, Result};
+use crate::progress::Observer;
+use crate::projection::align::onto;
+use crate::projection::rows::Rows;
+use crate::projection::{Options, Quality, Seconds, prepare};
+
+/// The map of a layer.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    /// 0 is the embedding, i + 1 the output of layer i, L after the final norm.
+    pub layer: usize,
+    /// What each place is of.
+    pub points: Vec<Point>,
+    /// [P].
+    pub places: Vec<[f32; 2]>,
+    /// KL(P || Q).
+    pub divergence: f64,
+    /// How much of the neighbourhoods it keeps.
+    pub quality: Quality,
+    /// By stage.
+    pub seconds: Seconds,
+}
+
+/// Maps of these layers, each begun where the one before it ended and then turned, mirrored and moved onto it
+/// (orthogonal Procrustes, Schönemann 1966): points that stay what they are stay where they are.
+///
+/// # Errors
+/// A layer without states, too few points, a stop.
+pub fn map_layers(
+    states: &States,
+    layers: &[usize],
+    is_wanted: impl Fn(&Point) -> bool,
+    options: &Options,
+    observer: &dyn Observer,
+) -> Result<Vec<Layout>> {
+    let mut layouts: Vec<Layout> = Vec::new();
+    for layer in layers {
+        let chosen = states.at_layer(*layer).filtered(&is_wanted);
+        if chosen.count() == 0 {
+            return Err(Error::Request(format!(
+                "layer: expected one of {:?} with tokens of the roles asked for, found {layer}",
+                states.layers()
+            )));
+        }
+        let prepared = prepare(&chosen, options, observer)?;
+        let before = layouts.last().map(|layout| &layout.places[..]);
+        let mut result = prepared.map(options, before, observer)?;
+        if let Some(before) = before {
+            onto(&mut result.places, before);
+        }
+        let groups: Vec<u32> = chosen.points().iter().map(|point| point.kept.role.code() as u32).collect();
+        let quality = prepared.quality(&result.places, &groups, observer)?;
+        layouts.push(Layout {
+            layer: *layer,
+            points: chosen.points().to_vec(),
+            places: result.places,
+            divergence: result.divergence,
+            quality,
+            seconds: result.seconds,
+        });
+    }
+    Ok(layouts)
+}

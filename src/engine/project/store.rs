@@ -1,0 +1,310 @@
+//! Hidden states of many samples on disk: half precision, one row after the other, with a line for each sample. Only
+//! rows whose line is there count, so that a stop at any moment loses at most the samples under way.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use half::f16;
+use half::slice::HalfFloatSliceExt;
+use memmap2::Mmap;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::super::protocol::ModelId;
+use crate::atomic;
+use crate::error::{Error, Result};
+use crate::projection::rows::Rows;
+use crate::settings::Settings;
+use crate::units::{GridThw, Role, Span};
+
+/// All that the states of a folder depend on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Whose states.
+    pub model: ModelId,
+    /// What the folders of base and adapter were like.
+    pub fingerprints: (u64, Option<u64>),
+    /// Data file, its length and last change.
+    pub data: (PathBuf, u64, Option<SystemTime>),
+    /// How samples are run; what is captured says which layers and roles.
+    pub settings: Settings,
+}
+
+/// A token whose states are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// Position in the prompt.
+    pub token: u32,
+    /// What it is for.
+    pub role: Role,
+    /// Number of the latent, or of the visual token among all of its sample's; else the position.
+    pub index: u32,
+}
+
+/// A sample whose states are kept, [l, t] rows of them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Sampled {
+    /// Of the record.
+    pub id: String,
+    /// Of the record.
+    pub task: String,
+    /// Of the record.
+    pub target: String,
+    /// What the model said.
+    pub answer: String,
+    /// Is it what the target says?
+    pub correct: bool,
+    /// [l]: 0 is the embedding, i + 1 the output of layer i, L after the final norm.
+    pub layers: Vec<usize>,
+    /// [t].
+    pub tokens: Vec<Kept>,
+    /// Of its images.
+    pub grids: Vec<GridThw>,
+    /// Where each image's tokens are.
+    pub image_spans: Vec<Span>,
+    /// Pixels on a side of a patch.
+    pub patch_size: usize,
+    /// Patches on a side of a visual token.
+    pub merge_size: usize,
+    /// D.
+    pub width: usize,
+}
+
+impl Sampled {
+    fn num_rows(&self) -> usize {
+        self.layers.len() * self.tokens.len()
+    }
+}
+
+const PLAN: &str = "plan.json";
+const SAMPLES: &str = "samples.jsonl";
+const STATES: &str = "states.f16";
+
+fn failed(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
+    move |e| Error::io(action, path, e)
+}
+
+/// A folder that states are written to.
+pub struct Writer {
+    folder: PathBuf,
+    lines: File,
+    states: File,
+    samples: Vec<Sampled>,
+}
+
+impl Writer {
+    /// A new folder, or one of the same plan that was stopped.
+    ///
+    /// # Errors
+    /// A folder of another plan, a disk that cannot be written.
+    pub fn open(folder: &Path, plan: &Plan) -> Result<Self> {
+        std::fs::create_dir_all(folder).map_err(failed("make the folder", folder))?;
+        let path = folder.join(PLAN);
+        let text = serde_json::to_string_pretty(plan).expect("plain data serialises");
+        match std::fs::read_to_string(&path) {
+            Ok(held) if serde_json::from_str::<Plan>(&held).is_ok_and(|held| held == *plan) => {}
+            Ok(_) => {
+                let expected = "states of this model, data and settings";
+                return Err(Error::field(
+                    path,
+                    "plan.json",
+                    expected,
+                    "others: name another output, or remove the folder",
+                ));
+            }
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                atomic::write(&path, |out| out.write_all(text.as_bytes()))?;
+            }
+            Err(e) => return Err(Error::io("read", path, e)),
+        }
+        let samples = read_samples(folder)?;
+        // What was cut off, at the end of either file, is written anew.
+        let kept: String = samples.iter().map(|sample| line(sample)).collect();
+        let lines = folder.join(SAMPLES);
+        atomic::write(&lines, |out| out.write_all(kept.as_bytes()))?;
+        let lines = OpenOptions::new().append(true).open(&lines).map_err(failed("write", &lines))?;
+        let path = folder.join(STATES);
+        let states =
+            OpenOptions::new().append(true).create(true).open(&path).map_err(failed("write", &path))?;
+        let whole: usize =
+            samples.iter().map(|sample| sample.num_rows() * sample.width * size_of::<f16>()).sum();
+        let length = states.metadata().map_err(failed("read", &path))?.len();
+        if length < whole as u64 {
+            return Err(Error::field(path, "length", format!("at least {whole} bytes"), length.to_string()));
+        }
+        states.set_len(whole as u64).map_err(failed("write", &path))?;
+        Ok(Self { folder: folder.to_owned(), lines, states, samples })
+    }
+
+    /// Is this sample there?
+    pub fn has(&self, id: &str) -> bool {
+        self.samples.iter().any(|sample| sample.id == id)
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.samples.len()
+    }
+
+    /// Adds a sample with its states, [l, t, D].
+    ///
+    /// # Errors
+    /// A disk that is full.
+    pub fn add(&mut self, sample: Sampled, states: &[f32]) -> Result<()> {
+        assert_eq!(states.len(), sample.num_rows() * sample.width, "states of a sample");
+        let largest = f32::from(f16::MAX);
+        let narrow: Vec<f16> = states.iter().map(|v| f16::from_f32(v.clamp(-largest, largest))).collect();
+        let path = self.folder.join(STATES);
+        self.states.write_all(bytemuck::cast_slice(&narrow)).map_err(failed("write the states", &path))?;
+        self.lines.write_all(line(&sample).as_bytes()).map_err(failed("write the states", &path))?;
+        self.samples.push(sample);
+        Ok(())
+    }
+}
+
+fn line(sample: &Sampled) -> String {
+    serde_json::to_string(sample).expect("plain data serialises") + "\n"
+}
+
+/// Every sample that has a whole line.
+fn read_samples(folder: &Path) -> Result<Vec<Sampled>> {
+    let path = folder.join(SAMPLES);
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(Error::io("read", path, e)),
+    };
+    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+    let read = |(number, line): (usize, &str)| {
+        serde_json::from_str(line)
+            .map_err(|e| Error::format(&path, format!("line {} is no sample of states", number + 1), e))
+    };
+    whole.lines().enumerate().map(read).collect()
+}
+
+/// A point: a token of a sample at a layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Point {
+    /// Number of the sample in the folder.
+    pub sample: u32,
+    /// Which of the sample's layers.
+    pub layer: u32,
+    /// The token.
+    pub kept: Kept,
+}
+
+/// The states of a folder, mapped into memory.
+pub struct States {
+    samples: Vec<Sampled>,
+    /// Of each sample, the number of its first row.
+    firsts: Vec<usize>,
+    width: usize,
+    map: Mmap,
+}
+
+impl States {
+    /// What a folder holds.
+    ///
+    /// # Errors
+    /// No states, samples of different widths, files that are cut off.
+    #[expect(unsafe_code, reason = "memory maps")]
+    pub fn open(folder: &Path) -> Result<Self> {
+        let samples = read_samples(folder)?;
+        let path = folder.join(STATES);
+        let Some(width) = samples.first().map(|sample| sample.width) else {
+            return Err(Error::Missing { what: "states of a sample".to_owned(), path });
+        };
+        if let Some(other) = samples.iter().find(|sample| sample.width != width) {
+            let expected = format!("{width} in all samples");
+            return Err(Error::field(folder.join(SAMPLES), "width", expected, other.width.to_string()));
+        }
+        let (mut firsts, mut total) = (Vec::with_capacity(samples.len()), 0);
+        for sample in &samples {
+            firsts.push(total);
+            total += sample.num_rows();
+        }
+        let file = File::open(&path).map_err(failed("read", &path))?;
+        // SAFETY: the file is this program's own, and only grows; a reader that it is cut off under sees zeros or is
+        // ended by the system, as with every map of a file.
+        let map = unsafe { Mmap::map(&file) }.map_err(failed("read", &path))?;
+        let bytes = total * width * size_of::<f16>();
+        if map.len() < bytes {
+            return Err(Error::field(path, "length", format!("{bytes} bytes"), map.len().to_string()));
+        }
+        Ok(Self { samples, firsts, width, map })
+    }
+
+    /// In their order.
+    pub fn samples(&self) -> &[Sampled] {
+        &self.samples
+    }
+
+    /// Every layer that any sample has, ascending.
+    pub fn layers(&self) -> Vec<usize> {
+        let mut layers: Vec<usize> = self.samples.iter().flat_map(|sample| sample.layers.clone()).collect();
+        layers.sort_unstable();
+        layers.dedup();
+        layers
+    }
+
+    /// The points of a layer, sample by sample.
+    pub fn at_layer(&self, layer: usize) -> Chosen<'_> {
+        let (mut points, mut rows) = (Vec::new(), Vec::new());
+        for (number, sample) in self.samples.iter().enumerate() {
+            let Some(place) = sample.layers.iter().position(|own| *own == layer) else { continue };
+            let first = self.firsts[number] + place * sample.tokens.len();
+            for (i, kept) in sample.tokens.iter().enumerate() {
+                points.push(Point { sample: number as u32, layer: layer as u32, kept: *kept });
+                rows.push((first + i) as u64);
+            }
+        }
+        Chosen { states: self, points, rows }
+    }
+
+    fn row(&self, number: u64) -> &[f16] {
+        let bytes = self.width * size_of::<f16>();
+        bytemuck::cast_slice(&self.map[number as usize * bytes..][..bytes])
+    }
+}
+
+/// Some of the states of a folder.
+pub struct Chosen<'a> {
+    states: &'a States,
+    points: Vec<Point>,
+    rows: Vec<u64>,
+}
+
+impl Chosen<'_> {
+    /// What each row is of.
+    pub fn points(&self) -> &[Point] {
+        &self.points
+    }
+
+    /// Only those that `is_wanted` says.
+    #[must_use]
+    pub fn filtered(self, is_wanted: impl Fn(&Point) -> bool) -> Self {
+        let both = self.points.into_iter().zip(self.rows).filter(|(point, _)| is_wanted(point));
+        let (points, rows) = both.unzip();
+        Self { states: self.states, points, rows }
+    }
+}
+
+impl Rows for Chosen<'_> {
+    fn count(&self) -> usize {
+        self.rows.len()
+    }
+
+    fn width(&self) -> usize {
+        self.states.width
+    }
+
+    fn read(&self, first: usize, values: &mut [f32]) -> Result<()> {
+        let width = self.states.width;
+        values.par_chunks_exact_mut(width).zip(&self.rows[first..]).for_each(|(values, row)| {
+            self.states.row(*row).convert_to_f32_slice(values);
+        });
+        Ok(())
+    }
+}

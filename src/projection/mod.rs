@@ -1,0 +1,346 @@
+//! From states of thousands of dimensions to a map of two: principal components, neighbours, affinities, t-SNE.
+
+pub mod affinities;
+pub mod align;
+pub mod gpu;
+pub mod gradient;
+pub mod neighbours;
+pub mod pca;
+pub mod products;
+pub mod quality;
+pub mod repulsion;
+pub mod rows;
+pub mod tsne;
+
+use std::time::Instant;
+
+use rand::RngExt;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use self::affinities::Affinities;
+use self::gpu::Gpu;
+use self::gradient::{Gradient, Host, Point};
+use self::neighbours::Neighbours;
+use self::pca::Components;
+use self::repulsion::{Plain, Spline};
+use self::rows::Rows;
+use self::tsne::{Schedule, Tsne};
+use crate::error::{Error, Result};
+use crate::progress::Observer;
+use crate::random::stream;
+
+/// What makes the map.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Engine {
+    /// On the processor: all pairs of few points, of many at a cost that grows with their number.
+    #[default]
+    Cpu,
+    /// On a graphics card, or where there is none that can, on the processor.
+    Wgpu,
+    /// On the processor, all pairs.
+    Exact,
+}
+
+/// Where the points of a map begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Init {
+    /// Along the first two principal components.
+    #[default]
+    Pca,
+    /// Anywhere.
+    Random,
+}
+
+/// How states become a map.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Options {
+    /// How many neighbours count, about.
+    pub perplexity: f64,
+    /// Principal components that distances are taken in; all dimensions where none are asked for.
+    pub components: Option<usize>,
+    /// Where points begin.
+    pub init: Init,
+    /// What makes the map.
+    pub engine: Engine,
+    /// One seed, one map.
+    pub seed: u64,
+    /// How the map is moved.
+    pub schedule: Schedule,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let schedule = Schedule::default();
+        Self {
+            perplexity: 30.0,
+            components: Some(50),
+            init: Init::Pca,
+            engine: Engine::Cpu,
+            seed: 0,
+            schedule,
+        }
+    }
+}
+
+/// Seconds by stage.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+pub struct Seconds {
+    /// Principal components.
+    pub components: f64,
+    /// Neighbours.
+    pub neighbours: f64,
+    /// Affinities.
+    pub affinities: f64,
+    /// All steps of the map.
+    pub map: f64,
+}
+
+/// A map that is made.
+#[derive(Debug, Clone)]
+pub struct Mapped {
+    /// [N].
+    pub places: Vec<[f32; 2]>,
+    /// KL(P || Q).
+    pub divergence: f64,
+    /// By stage.
+    pub seconds: Seconds,
+}
+
+/// How much of the states' neighbourhoods a map keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Quality {
+    /// Neighbours that were compared.
+    pub neighbours: usize,
+    /// Share of each point's nearest states that are among its nearest on the map.
+    pub recall: f64,
+    /// 1 where no stranger is near on the map.
+    pub trustworthiness: f64,
+    /// Of groups, from -1 to 1; None where there is only one.
+    pub silhouette: Option<f64>,
+}
+
+/// What a map is made of: done once, whatever map is made of it.
+pub struct Prepared {
+    /// The states along their components, [N, C].
+    pub points: Components,
+    /// Of each state.
+    pub neighbours: Neighbours,
+    /// Who is near whom.
+    pub affinities: Affinities,
+    /// Seconds so far.
+    pub seconds: Seconds,
+}
+
+/// Fewer have no neighbourhoods to speak of.
+const FEWEST: usize = 5;
+/// Neighbours of a point for each of the perplexity.
+const NEIGHBOURS: f64 = 3.0;
+
+/// Components, neighbours and affinities of states.
+///
+/// # Errors
+/// Too few states, a perplexity that so many cannot have, states that are no numbers, a stop.
+pub fn prepare(states: &dyn Rows, options: &Options, observer: &dyn Observer) -> Result<Prepared> {
+    let count = states.count();
+    if count < FEWEST {
+        return Err(Error::Request(format!("a map: expected at least {FEWEST} points, found {count}")));
+    }
+    if !(options.perplexity >= 1.0 && options.perplexity < count as f64) {
+        return Err(Error::Request(format!(
+            "perplexity: expected a number from 1 to less than the {count} points, found {}",
+            options.perplexity
+        )));
+    }
+    let mut seconds = Seconds::default();
+    let clock = Instant::now();
+    let wanted = options.components.unwrap_or(states.width()).max(2);
+    let points = pca::principal(states, wanted, options.seed, observer)?;
+    seconds.components = clock.elapsed().as_secs_f64();
+    let clock = Instant::now();
+    let k = ((NEIGHBOURS * options.perplexity).ceil() as usize).min(count - 1);
+    let neighbours = neighbours::exact(&points.scores, points.count, k, observer)?;
+    seconds.neighbours = clock.elapsed().as_secs_f64();
+    let clock = Instant::now();
+    let affinities = Affinities::new(&neighbours, options.perplexity)?;
+    seconds.affinities = clock.elapsed().as_secs_f64();
+    Ok(Prepared { points, neighbours, affinities, seconds })
+}
+
+impl Prepared {
+    /// A whole map, begun where the options say, or at the places of another of the same points, which it then is a
+    /// variation of: nothing is exaggerated at its beginning.
+    ///
+    /// # Errors
+    /// A stop, a device that is lost.
+    pub fn map(
+        &self,
+        options: &Options,
+        before: Option<&[[f32; 2]]>,
+        observer: &dyn Observer,
+    ) -> Result<Mapped> {
+        let clock = Instant::now();
+        let mut tsne = match before {
+            Some(places) => {
+                let first = places.iter().map(|place| place.map(f64::from)).collect();
+                let schedule = Schedule { steps: [0, options.schedule.steps[1]], ..options.schedule };
+                Tsne::new(self.gradient(options), first, schedule)
+            }
+            None => self.begin(options),
+        };
+        tsne.run(observer)?;
+        let divergence = tsne.divergence()?;
+        let places = tsne.map().iter().map(|point| point.map(|v| v as f32)).collect();
+        let seconds = Seconds { map: clock.elapsed().as_secs_f64(), ..self.seconds };
+        Ok(Mapped { places, divergence, seconds })
+    }
+
+    /// How good a map is; points are asked on behalf of all where there are many.
+    ///
+    /// # Errors
+    /// A stop.
+    pub fn quality(&self, places: &[[f32; 2]], groups: &[u32], observer: &dyn Observer) -> Result<Quality> {
+        const COMPARED: usize = 10;
+        const ASKED: usize = 2000;
+        let count = places.len();
+        let k = COMPARED.min(self.neighbours.k).min(count.saturating_sub(1) / 2).max(1);
+        let flat: Vec<f32> = places.iter().flatten().copied().collect();
+        let near = neighbours::exact(&flat, 2, k, observer)?;
+        let asked: Vec<usize> = (0..count).step_by(count.div_ceil(ASKED)).collect();
+        let ranks: Vec<Vec<usize>> = asked
+            .par_iter()
+            .map(|i| quality::ranks(&self.points.scores, self.points.count, *i, near.of(*i)))
+            .collect();
+        let wide: Vec<Point> = places.iter().map(|place| place.map(f64::from)).collect();
+        Ok(Quality {
+            neighbours: k,
+            recall: quality::recall(&self.neighbours, &near),
+            trustworthiness: quality::trustworthiness(ranks.into_iter(), count, k),
+            silhouette: quality::silhouette(&wide, groups, &asked),
+        })
+    }
+
+    /// A map at its beginning.
+    pub fn begin(&self, options: &Options) -> Tsne<'_> {
+        Tsne::new(self.gradient(options), self.first(options), options.schedule)
+    }
+
+    fn gradient(&self, options: &Options) -> Box<dyn Gradient + '_> {
+        // Below this all pairs take less time than a grid.
+        const FEW: usize = 2500;
+        if options.engine == Engine::Wgpu {
+            return Box::new(Gpu::new(&self.affinities));
+        }
+        if options.engine == Engine::Exact || self.affinities.count() < FEW {
+            return Box::new(Host::new(&self.affinities, Plain));
+        }
+        Box::new(Host::new(&self.affinities, Spline::default()))
+    }
+
+    /// Where points begin: close together, for a map unfolds from its middle.
+    fn first(&self, options: &Options) -> Vec<Point> {
+        const SPREAD: f64 = 1e-4;
+        /// Points on one another could never part.
+        const JITTER: f64 = 0.01;
+        let mut rng = stream(options.seed, &[1]);
+        let mut noise = move || [0, 1].map(|_| rng.random_range(-1.0..1.0) * 3f64.sqrt());
+        let rows = self.points.scores.chunks_exact(self.points.count);
+        let squares: f64 = rows.clone().map(|row| f64::from(row[0]).powi(2)).sum();
+        let deviation = (squares / rows.len() as f64).sqrt();
+        if options.init == Init::Random || deviation == 0.0 {
+            return rows.map(|_| noise().map(|v| SPREAD * v)).collect();
+        }
+        let scale = SPREAD / deviation;
+        let at = |row: &[f32]| {
+            let noise = noise();
+            [0, 1].map(|axis| {
+                let along = row.get(axis).map_or(0.0, |v| scale * f64::from(*v));
+                along + JITTER * SPREAD * noise[axis]
+            })
+        };
+        rows.map(at).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::rows::InMemory;
+    use super::*;
+    use crate::progress::Unobserved;
+
+    /// Groups of points around corners of a cube.
+    fn groups(count: usize, width: usize) -> Vec<f32> {
+        let mut rng = stream(9, &[]);
+        let mut row = |i: usize| -> Vec<f32> {
+            (0..width).map(|axis| f32::from(i % 4 == axis % 4) * 6.0 + rng.random_range(-1.0..1.0)).collect()
+        };
+        (0..count).flat_map(&mut row).collect()
+    }
+
+    fn short(engine: Engine) -> Options {
+        let schedule = Schedule { steps: [100, 150], ..Schedule::default() };
+        Options { perplexity: 10.0, components: Some(8), engine, schedule, ..Options::default() }
+    }
+
+    fn mapped(x: &[f32], width: usize, options: &Options) -> (Vec<Point>, f64) {
+        let prepared = prepare(&InMemory::new(x, width), options, &Unobserved).unwrap();
+        let mut map = prepared.begin(options);
+        map.run(&Unobserved).unwrap();
+        (map.map().to_vec(), map.divergence().unwrap())
+    }
+
+    #[test]
+    fn groups_stay_together_by_either_engine_and_begin() {
+        let x = groups(300, 12);
+        let of = |i: usize| (i % 4) as u32;
+        let (labels, asked): (Vec<u32>, Vec<usize>) = ((0..300).map(of).collect(), (0..300).collect());
+        let mut divergences = Vec::new();
+        for engine in [Engine::Cpu, Engine::Exact] {
+            for init in [Init::Pca, Init::Random] {
+                let (map, divergence) = mapped(&x, 12, &Options { init, ..short(engine) });
+                assert!(quality::silhouette(&map, &labels, &asked).unwrap() > 0.6);
+                divergences.push(divergence);
+            }
+        }
+        assert!((divergences[0] / divergences[2] - 1.0).abs() < 0.02, "{divergences:?}");
+    }
+
+    #[test]
+    fn a_seed_is_a_map_on_any_number_of_threads() {
+        let x = groups(200, 12);
+        let on = |threads, seed| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| mapped(&x, 12, &Options { seed, ..short(Engine::Cpu) }).0)
+        };
+        assert_eq!(on(1, 4), on(3, 4));
+        assert_ne!(on(1, 4), on(1, 5));
+    }
+
+    #[test]
+    fn points_on_one_another_still_make_a_map() {
+        let (map, divergence) = mapped(&[1.0; 60], 3, &Options { perplexity: 4.0, ..short(Engine::Cpu) });
+        assert!(divergence.is_finite() && map.iter().flatten().all(|v| v.is_finite()));
+    }
+
+    #[test]
+    fn what_cannot_be_mapped_is_said_in_a_sentence() {
+        let said = |x: &[f32], perplexity| {
+            let options = Options { perplexity, ..Options::default() };
+            prepare(&InMemory::new(x, 2), &options, &Unobserved).err().map(|e| e.to_string())
+        };
+        assert_eq!(said(&[1.0; 6], 1.0).unwrap(), "a map: expected at least 5 points, found 3");
+        assert_eq!(
+            said(&[1.0; 40], 20.0).unwrap(),
+            "perplexity: expected a number from 1 to less than the 20 points, found 20"
+        );
+        assert!(said(&[1.0; 40], f64::NAN).unwrap().starts_with("perplexity"));
+        let mut x = [1.0; 40];
+        x[15] = f32::NAN;
+        assert_eq!(said(&x, 5.0).unwrap(), "states: expected finite numbers, found NaN in row 7");
+        x[15] = f32::NEG_INFINITY;
+        assert_eq!(said(&x, 5.0).unwrap(), "states: expected finite numbers, found -inf in row 7");
+    }
+}

@@ -1,0 +1,192 @@
+//! Each point's nearest others.
+
+use rayon::prelude::*;
+
+use super::products::{Matrix, multiply_into};
+use crate::error::Result;
+use crate::progress::{Observer, Phase, Progress};
+
+/// The k nearest others of N points, nearest first; of equal ones the lower number first.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Neighbours {
+    /// How many each has.
+    pub k: usize,
+    /// [N, k].
+    pub indices: Vec<u32>,
+    /// Squared distances, [N, k].
+    pub squares: Vec<f32>,
+}
+
+impl Neighbours {
+    /// N.
+    pub fn count(&self) -> usize {
+        if self.k == 0 { 0 } else { self.indices.len() / self.k }
+    }
+
+    /// The nearest of a point.
+    pub fn of(&self, i: usize) -> &[u32] {
+        &self.indices[i * self.k..][..self.k]
+    }
+}
+
+/// Rows of queries whose distances are made at once.
+const QUERIES: usize = 64;
+/// Points they are held against at once: with the queries' block what stays in the cache.
+const POINTS: usize = 2048;
+
+/// Blocks of queries between two looks at whether to stop.
+const ABREAST: usize = 64;
+
+/// The nearest of each among all, x [N, width], by products of blocks.
+///
+/// # Errors
+/// A stop.
+pub fn exact(x: &[f32], width: usize, k: usize, observer: &dyn Observer) -> Result<Neighbours> {
+    let count = x.len() / width.max(1);
+    let k = k.min(count.saturating_sub(1));
+    // Half of |x|²: nearest by distance is largest by x·y - |y|²/2.
+    let halves: Vec<f32> =
+        x.par_chunks(width).map(|row| row.iter().map(|v| v * v).sum::<f32>() / 2.0).collect();
+    let mut indices = vec![0u32; count * k];
+    let mut squares = vec![0f32; count * k];
+    let rows = (QUERIES * k).max(1);
+    let blocks = indices.chunks_mut(ABREAST * rows).zip(squares.chunks_mut(ABREAST * rows));
+    for (group, (indices, squares)) in blocks.enumerate() {
+        let start = group * ABREAST * QUERIES;
+        observer.progress(Progress { phase: Phase::Neighbours, done: start, total: count })?;
+        let both = indices.par_chunks_mut(rows).zip(squares.par_chunks_mut(rows));
+        both.enumerate().for_each(|(block, (indices, squares))| {
+            search(x, width, &halves, start + block * QUERIES, k, indices, squares);
+        });
+    }
+    Ok(Neighbours { k, indices, squares })
+}
+
+/// The nearest of as many points from `first` on as there is room for.
+fn search(
+    x: &[f32],
+    width: usize,
+    halves: &[f32],
+    first: usize,
+    k: usize,
+    indices: &mut [u32],
+    squares: &mut [f32],
+) {
+    let (count, own) = (halves.len(), indices.len() / k);
+    let mut nearest: Vec<Nearest> = (0..own).map(|_| Nearest::new(k)).collect();
+    let mut products = vec![0f32; QUERIES * POINTS];
+    for start in (0..count).step_by(POINTS) {
+        let points = POINTS.min(count - start);
+        let queries = Matrix::of(&x[first * width..][..own * width], width);
+        let others = Matrix::of(&x[start * width..][..points * width], width);
+        multiply_into(queries, others.turned(), &mut products);
+        for (row, nearest) in nearest.iter_mut().enumerate() {
+            let products = &products[row * points..][..points];
+            nearest.offer(products, &halves[start..][..points], start as u32, (first + row) as u32);
+        }
+    }
+    for (row, nearest) in nearest.into_iter().enumerate() {
+        let query = &x[(first + row) * width..][..width];
+        let found = nearest.sorted(|j| distance(query, &x[j as usize * width..][..width]));
+        for (place, (square, index)) in found.into_iter().enumerate() {
+            indices[row * k + place] = index;
+            squares[row * k + place] = square;
+        }
+    }
+}
+
+/// |a - b|².
+fn distance(a: &[f32], b: &[f32]) -> f32 {
+    a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum()
+}
+
+/// The best so far of one query.
+struct Nearest {
+    k: usize,
+    /// What a candidate has to exceed.
+    least: f32,
+    /// Scores and numbers; more than k until it is thinned.
+    held: Vec<(f32, u32)>,
+}
+
+impl Nearest {
+    fn new(k: usize) -> Self {
+        Self { k, least: f32::NEG_INFINITY, held: Vec::with_capacity(4 * k + POINTS.min(256)) }
+    }
+
+    /// Takes what is near of points from `start` on: their products with the query, and half their squares.
+    fn offer(&mut self, products: &[f32], halves: &[f32], start: u32, own: u32) {
+        const LANES: usize = 16;
+        for (chunk, (products, halves)) in products.chunks(LANES).zip(halves.chunks(LANES)).enumerate() {
+            // Most blocks have nothing near: one comparison for all of it.
+            let mut any = false;
+            for (product, half) in products.iter().zip(halves) {
+                any |= product - half >= self.least;
+            }
+            if any {
+                for (lane, (product, half)) in products.iter().zip(halves).enumerate() {
+                    let (score, index) = (product - half, start + (chunk * LANES + lane) as u32);
+                    if score >= self.least && index != own {
+                        self.held.push((score, index));
+                    }
+                }
+                if self.held.len() >= 4 * self.k + 64 {
+                    self.thin();
+                }
+            }
+        }
+    }
+
+    /// Keeps a few more than the best k: scores are rounded, distances decide.
+    fn thin(&mut self) {
+        let keep = self.k + self.k / 8 + 2;
+        if self.held.len() > keep {
+            self.held.select_nth_unstable_by(keep - 1, |a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+            self.held.truncate(keep);
+            self.least = self.held[keep - 1].0;
+        }
+    }
+
+    fn sorted(mut self, square: impl Fn(u32) -> f32) -> Vec<(f32, u32)> {
+        self.thin();
+        let mut found: Vec<(f32, u32)> =
+            self.held.iter().map(|(_, index)| (square(*index), *index)).collect();
+        found.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        found.truncate(self.k);
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::RngExt;
+
+    use super::*;
+    use crate::progress::Unobserved;
+
+    #[test]
+    fn the_nearest_are_those_a_sort_finds() {
+        let (count, width, k) = (2500, 7, 12);
+        let mut rng = crate::random::stream(5, &[]);
+        let mut x: Vec<f32> = (0..count * width).map(|_| rng.random_range(-1.0..1.0)).collect();
+        // Far from nothing, where squares are large and differences small; and some of them twice.
+        x.iter_mut().for_each(|v| *v += 3.0);
+        x.copy_within(0..30 * width, 1000 * width);
+        let found = exact(&x, width, k, &Unobserved).unwrap();
+        for i in (0..count).step_by(83) {
+            let row = |i: usize| &x[i * width..][..width];
+            let mut all: Vec<(f32, u32)> =
+                (0..count).filter(|j| *j != i).map(|j| (distance(row(i), row(j)), j as u32)).collect();
+            all.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+            let nearest: Vec<u32> = all[..k].iter().map(|(_, j)| *j).collect();
+            assert_eq!(found.of(i), nearest, "of {i}");
+            assert_eq!(found.squares[i * k], all[0].0);
+        }
+    }
+
+    #[test]
+    fn few_points_have_all_others() {
+        let found = exact(&[0.0, 1.0, 5.0], 1, 10, &Unobserved).unwrap();
+        assert_eq!((found.k, found.indices), (2, vec![1, 2, 0, 2, 1, 0]));
+    }
+}
