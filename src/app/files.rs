@@ -166,9 +166,13 @@ impl Files {
                     }
                 });
             }
-            PathKind::Recipe => {
-                let picking =
-                    dialog.set_title("Choose a recipe").add_filter("Recipes", &["toml"]).pick_file();
+            PathKind::Recipe | PathKind::MapData => {
+                let (title, filter, extensions): (_, _, &[&str]) = if kind == PathKind::Recipe {
+                    ("Choose a recipe", "Recipes", &["toml"])
+                } else {
+                    ("Choose a data file", "Data files", &["jsonl", "json", "parquet"])
+                };
+                let picking = dialog.set_title(title).add_filter(filter, extensions).pick_file();
                 self.spawn(move |tell| {
                     if let Some(file) = pollster::block_on(picking) {
                         tell(FileEvent::Picked(kind, vec![file.path().to_owned()]));

@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::projection::MapForm;
 use crate::analysis::maps::{Scalar, Selection};
 use crate::analysis::normalise::Normalisation;
 use crate::atomic;
@@ -20,6 +21,8 @@ use crate::settings::{
 const MAX_RECENT: usize = 8;
 /// Longest answer the window asks for.
 pub const MAX_NEW_TOKENS: usize = 512;
+/// Most steps of a map.
+pub const MAX_STEPS: usize = 20_000;
 /// Questions remembered.
 const MAX_HISTORY: usize = 50;
 
@@ -69,6 +72,8 @@ pub struct Kept {
     pub view: View,
     /// What training was last asked for.
     pub training: TrainForm,
+    /// What a map was last asked for.
+    pub map: MapForm,
 }
 
 impl Default for Kept {
@@ -85,6 +90,7 @@ impl Default for Kept {
             settings: Settings { decoding, capture, ..Settings::default() },
             view: View::default(),
             training: TrainForm::default(),
+            map: MapForm::default(),
         }
     }
 }
@@ -123,6 +129,12 @@ impl Kept {
         if matches!(self.settings.latents, LatentChoice::Count(k) if !(1..=MAX_LATENTS).contains(&k)) {
             self.settings.latents = LatentChoice::default();
         }
+        let map = MapForm::default();
+        if !(self.map.perplexity >= 1.0 && self.map.perplexity.is_finite()) {
+            self.map.perplexity = map.perplexity;
+        }
+        self.map.samples = self.map.samples.max(1);
+        self.map.steps = self.map.steps.clamp(1, MAX_STEPS);
         if self.settings.max_pixels == PixelBudget::Pixels(0) {
             self.settings.max_pixels = PixelBudget::default();
         }

@@ -2,7 +2,7 @@
 
 use egui::{Key, KeyboardShortcut, ModifierNames, Modifiers};
 
-use super::actions::{Action, EditAction, GalleryAction, JobAction, TrainAction, ViewAction};
+use super::actions::{Action, EditAction, GalleryAction, JobAction, MapAction, TrainAction, ViewAction};
 use super::canvas::{CanvasView, MAX_ZOOM, MIN_ZOOM};
 use super::state::{PathKind, State};
 use crate::analysis::maps::Selection;
@@ -65,6 +65,7 @@ pub mod does {
     pub const OPEN_MODEL: &str = "Open model…";
     pub const OPEN_IMAGES: &str = "Open images…";
     pub const TRAIN: &str = "Training window";
+    pub const MAP: &str = "Map of hidden states";
     pub const SAMPLES: &str = "Samples to begin with";
     pub const NEXT_SAMPLE: &str = "Ask the next sample";
     pub const PREVIOUS_SAMPLE: &str = "Ask the sample before";
@@ -76,13 +77,14 @@ pub mod does {
     pub const SMOOTH: &str = "Smooth or sharp patches";
     pub const FIT: &str = "Fit the images";
     /// All of them.
-    pub const ALL: [&str; 16] = [
+    pub const ALL: [&str; 17] = [
         ASK,
         STOP,
         OPEN_ADAPTER,
         OPEN_MODEL,
         OPEN_IMAGES,
         TRAIN,
+        MAP,
         SAMPLES,
         NEXT_SAMPLE,
         PREVIOUS_SAMPLE,
@@ -119,6 +121,7 @@ pub const BINDINGS: &[Binding] = &[
         ViewAction::OpenPathDialog(PathKind::Images).into()
     }),
     bind(does::TRAIN, ctrl(Key::T), When::Always, |_| TrainAction::Toggle.into()),
+    bind(does::MAP, ctrl(Key::P), When::Always, |_| MapAction::Toggle.into()),
     bind(does::SAMPLES, ctrl(Key::G), When::Always, |_| GalleryAction::Toggle.into()),
     bind(does::NEXT_SAMPLE, plain(Key::PageDown), When::Always, |_| GalleryAction::Step(1).into()),
     bind(does::PREVIOUS_SAMPLE, plain(Key::PageUp), When::Always, |_| GalleryAction::Step(-1).into()),

@@ -14,6 +14,7 @@ pub mod maps;
 pub mod memo;
 pub mod offscreen;
 pub mod panels;
+pub mod projection;
 pub mod state;
 pub mod theme;
 pub mod training;

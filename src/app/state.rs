@@ -7,6 +7,7 @@ use super::canvas::CanvasView;
 use super::gallery::Gallery;
 use super::kept::Kept;
 use super::map_pane::MapPane;
+use super::projection::Projection;
 use super::training::Training;
 use super::undo::{Draft, Undo};
 use crate::data::picture::Picture;
@@ -99,6 +100,8 @@ pub enum PathKind {
     Recipe,
     /// The folder of a training run.
     RunFolder,
+    /// A data file to map.
+    MapData,
 }
 
 /// The dialog that takes a path by hand, for machines without a file dialog.
@@ -133,6 +136,8 @@ pub struct State {
     pub training: Training,
     /// The built-in samples.
     pub gallery: Gallery,
+    /// Maps of hidden states.
+    pub projection: Projection,
     /// Panes.
     pub panes: Panes,
     /// The rest.
@@ -150,6 +155,7 @@ impl State {
             runs: Runs::default(),
             training: Training::default(),
             gallery: Gallery::default(),
+            projection: Projection::default(),
             panes: Panes::default(),
             ui: Ui {
                 progress: None,

@@ -1,6 +1,6 @@
 //! The window as eframe runs it, and the way it starts.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use egui::{CentralPanel, Panel, ScrollArea};
@@ -11,8 +11,8 @@ use super::kept::Kept;
 use super::keyboard;
 use super::panels::latent_strip::STRIP_HEIGHT;
 use super::panels::{
-    answer, gallery, help, images, latent_strip, matrix, model_bar, notices, path_dialog, question, status,
-    training, view_options,
+    answer, gallery, help, images, latent_strip, matrix, model_bar, notices, path_dialog, projection,
+    question, status, training, view_options,
 };
 use super::state::State;
 use super::theme::{self, SECTION_GAP, SIDE_WIDTH};
@@ -20,6 +20,7 @@ use crate::data::picture::Picture;
 use crate::engine::Engine;
 use crate::engine::desk::Desk;
 use crate::render::overlay::OverlayRenderer;
+use crate::render::points::PointsRenderer;
 use crate::settings::{DeviceChoice, DtypeChoice};
 
 /// The name eframe and the system know the program by.
@@ -70,7 +71,10 @@ impl LivrApp {
         theme::install(&cc.egui_ctx);
         if let Some(render) = &cc.wgpu_render_state {
             let renderer = OverlayRenderer::new(&render.device, render.target_format);
-            render.renderer.write().callback_resources.insert(renderer);
+            let points = PointsRenderer::new(&render.device, render.target_format);
+            let resources = &mut render.renderer.write().callback_resources;
+            resources.insert(renderer);
+            resources.insert(points);
         }
         let kept = startup.kept_in.as_deref().map(Kept::read).unwrap_or_default();
         cc.egui_ctx.set_theme(kept.theme);
@@ -78,7 +82,8 @@ impl LivrApp {
         let wake = move || ctx.request_repaint();
         let engine = (startup.engine)(Box::new(wake.clone()));
         let written = kept.clone();
-        let mut controller = Controller::new(kept, engine, startup.device, startup.dtype, wake);
+        let states_in = startup.kept_in.as_deref().and_then(Path::parent).map(|dir| dir.join("states"));
+        let mut controller = Controller::new(kept, engine, startup.device, startup.dtype, states_in, wake);
         controller.begin(startup.actions, &cc.egui_ctx);
         Self { controller, kept_in: startup.kept_in, written }
     }
@@ -199,6 +204,7 @@ fn draw(ui: &mut egui::Ui, state: &State, actions: &mut Actions) {
     path_dialog::path_dialog_ui(ui, state, actions);
     training::training_ui(ui, state, actions);
     gallery::gallery_ui(ui, state, actions);
+    projection::projection_ui(ui, state, actions);
     help::help_ui(ui, state, actions);
 }
 

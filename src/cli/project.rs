@@ -11,12 +11,14 @@ use super::output::{Terminal, print, print_json};
 use crate::data::sample::Sample;
 use crate::data::{dataset, matrix};
 use crate::engine::models::Models;
-use crate::engine::project::{Layout, Plan, Point, Sampled, States, collect, map_layers};
+use crate::engine::project::{Layout, Measures, Plan, Point, Sampled, States, collect, map_layers};
 use crate::error::{Error, Result};
 use crate::export::layout_file::{self, Mark};
 use crate::memory;
 use crate::model::compute::Compute;
 use crate::progress::Observer;
+use crate::projection::geometry::Collapse;
+use crate::projection::probe::Readout;
 use crate::projection::rows::InMemory;
 use crate::projection::tsne::Schedule;
 use crate::projection::{Engine, Init, Options, Quality, Seconds, prepare};
@@ -160,6 +162,8 @@ struct Said {
     kl: f64,
     #[serde(flatten)]
     quality: Quality,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    measures: Option<Measures>,
     seconds: Seconds,
 }
 
@@ -181,6 +185,7 @@ pub fn run(args: &ProjectArgs) -> anyhow::Result<()> {
     } else {
         for map in &said {
             print(&line(map));
+            map.measures.iter().flat_map(told).for_each(|line| print(&line));
         }
     }
     Ok(())
@@ -199,6 +204,37 @@ fn line(said: &Said) -> String {
         said.kl,
         100.0 * recall
     )
+}
+
+/// What measures say, a line each.
+fn told(measures: &Measures) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (role, near) in &measures.near {
+        let shares: Vec<String> =
+            near.iter().map(|(other, share)| format!("{:.1} % {other}", 100.0 * share)).collect();
+        lines.push(format!("  nearest to {role}: {}", shares.join(", ")));
+    }
+    if let Some(collapse) = &measures.collapse {
+        let Collapse { within, across, rank, with_image, with_text, to_image, .. } = collapse;
+        lines.push(format!(
+            "  latents: cosine {within:.3} within a sample, {across:.3} with themselves in others, {with_image:.3} with \
+             image, {with_text:.3} with text; {rank:.1} directions; {to_image:.2} times as long as image"
+        ));
+    }
+    for of in ["task", "answer"] {
+        let own = measures.probes.iter().filter(|probe| probe.of == of);
+        if let Some(best) = own.max_by(|a, b| a.readout.right.total_cmp(&b.readout.right)) {
+            let Readout { right, shuffled, commonest, .. } = best.readout;
+            lines.push(format!(
+                "  {of} read off latent {}: {:.1} % (shuffled {:.1} %, commonest {:.1} %)",
+                best.latent,
+                100.0 * right,
+                100.0 * shuffled,
+                100.0 * commonest
+            ));
+        }
+    }
+    lines
 }
 
 impl ProjectArgs {
@@ -230,6 +266,7 @@ impl ProjectArgs {
             ("kl".to_owned(), one_or_all(&|said| said.kl.to_string())),
             ("seconds".to_owned(), one_or_all(&|said| json(&said.seconds))),
             ("quality".to_owned(), one_or_all(&|said| json(&said.quality))),
+            ("measures".to_owned(), one_or_all(&|said| json(&said.measures))),
             ("perplexity".to_owned(), self.perplexity.to_string()),
             ("iterations".to_owned(), self.iterations.to_string()),
             ("engine".to_owned(), json(&self.engine).trim_matches('"').to_owned()),
@@ -246,10 +283,10 @@ fn alone(args: &ProjectArgs, path: &std::path::Path, observer: &dyn Observer) ->
     let states = matrix::read(path)?;
     let (options, width) = (args.options(), states.shape()[1]);
     let prepared = prepare(&InMemory::new(states.data(), width), &options, observer)?;
-    let map = prepared.map(&options, None, observer)?;
+    let map = prepared.map(&options, None, observer, &mut |_| ())?;
     let quality = prepared.quality(&map.places, &vec![0; map.places.len()], observer)?;
     let (points, kl, seconds) = (map.places.len(), map.divergence, map.seconds);
-    let said = vec![Said { layer: None, points, kl, quality, seconds }];
+    let said = vec![Said { layer: None, points, kl, quality, measures: None, seconds }];
     args.write(&map.places, &[], &said, &[])?;
     Ok(said)
 }
@@ -259,7 +296,7 @@ fn of_data(args: &ProjectArgs, observer: &dyn Observer) -> Result<Vec<Said>> {
     let states = collected(args, &roles, observer)?;
     let layers = states.layers();
     let wanted = |point: &Point| roles.contains(&point.kept.role);
-    let layouts = map_layers(&states, &layers, wanted, &args.options(), observer)?;
+    let layouts = map_layers(&states, &layers, wanted, &args.options(), observer, &mut |_| ())?;
     let said: Vec<Said> = layouts
         .iter()
         .map(|layout| Said {
@@ -267,6 +304,7 @@ fn of_data(args: &ProjectArgs, observer: &dyn Observer) -> Result<Vec<Said>> {
             points: layout.places.len(),
             kl: layout.divergence,
             quality: layout.quality,
+            measures: Some(layout.measures.clone()),
             seconds: layout.seconds,
         })
         .collect();

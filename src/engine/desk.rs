@@ -1,9 +1,11 @@
-//! Two threads of work: models that answer, and a training run beside them, so that one can ask while it learns.
+//! Three threads of work: models that answer, a training run and maps beside them, so that one can ask meanwhile.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::models::Models;
-use super::protocol::{Command, JobId, ModelId, News, Order, Purpose, Request, Run, RunId, Source};
+use super::project::Happening;
+use super::protocol::{Command, JobId, ModelId, News, Order, Request, Run, RunId, Source};
 use super::training::{Begun, Probe, TrainOrder, TrainWatch, Validation, train};
 use super::worker::{Backend, Watch, Worker};
 use super::{Engine, Polled};
@@ -16,33 +18,44 @@ use crate::train::Step;
 pub struct Desk {
     answering: Worker,
     training: Worker,
+    mapping: Worker,
 }
 
 impl Desk {
-    /// Starts both; `wake` is called after each event.
+    /// Starts all; `wake` is called after each event.
     pub fn start(wake: impl Fn() + Send + Sync + 'static) -> Self {
         let wake = Arc::new(wake);
-        let other = wake.clone();
+        let wakes = || {
+            let wake = wake.clone();
+            move || wake()
+        };
         Self {
-            answering: Worker::start("engine", Models::default(), move || wake()),
-            training: Worker::start("training", Training, move || other()),
+            answering: Worker::start("engine", Models::default(), wakes()),
+            training: Worker::start("training", Training, wakes()),
+            mapping: Worker::start("maps", Mapping, wakes()),
         }
     }
 }
 
 impl Engine for Desk {
     fn submit(&mut self, order: Order) {
-        match order.command.purpose() {
-            Purpose::Training => self.training.submit(order),
-            Purpose::Model | Purpose::Answer => self.answering.submit(order),
+        match &order.command {
+            Command::Train(_) => self.training.submit(order),
+            Command::MakeMaps(_) => self.mapping.submit(order),
+            Command::OpenModel(_) | Command::CaptureTrace(_) | Command::KeepStates(_) => {
+                self.answering.submit(order);
+            }
         }
     }
 
     fn poll(&mut self) -> Polled {
-        match self.answering.poll() {
-            Polled::Nothing => self.training.poll(),
-            other => other,
+        for worker in [&mut self.answering, &mut self.training, &mut self.mapping] {
+            let polled = worker.poll();
+            if !matches!(polled, Polled::Nothing) {
+                return polled;
+            }
         }
+        Polled::Nothing
     }
 }
 
@@ -56,6 +69,32 @@ impl Backend for Training {
         };
         let telling = Telling { watch, job, order: &order };
         Ok(News::Trained(Box::new(train(&order, &telling)?)))
+    }
+}
+
+/// Makes maps.
+struct Mapping;
+
+impl Backend for Mapping {
+    fn perform(&mut self, _job: JobId, command: Command, watch: &Watch<'_>) -> Result<News> {
+        /// Between two looks at a map that moves.
+        const FRAME: Duration = Duration::from_millis(60);
+        let Command::MakeMaps(order) = command else {
+            return Err(Error::Request("expected maps to make, found another command".to_owned()));
+        };
+        let mut last: Option<Instant> = None;
+        let mut told = |happening: Happening<'_>| match happening {
+            Happening::Moved(layer, map) => {
+                if last.is_none_or(|last| last.elapsed() >= FRAME) {
+                    last = Some(Instant::now());
+                    let places = Arc::new(map.iter().map(|place| place.map(|v| v as f32)).collect());
+                    watch.tell(News::MapMoved { layer, places });
+                }
+            }
+            Happening::Made(layout) => watch.tell(News::MapMade(Arc::new(layout.clone()))),
+        };
+        order.make(watch, &mut told)?;
+        Ok(News::MapsMade)
     }
 }
 

@@ -72,6 +72,10 @@ impl Jobs {
             | News::TrainingValidated(_)
             | News::TrainingProbed { .. }
             | News::Trained(_)
+            | News::StatesKept(_)
+            | News::MapMoved { .. }
+            | News::MapMade(_)
+            | News::MapsMade
             | News::Failed(_)
             | News::Cancelled => !job.superseded,
         };

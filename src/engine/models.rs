@@ -198,8 +198,9 @@ impl Backend for Models {
                 let trace = Arc::new(self.run(&request, watch)?);
                 Ok(News::TraceCaptured(Arc::new(Run { id: RunId(job.0), request: *request, trace })))
             }
-            Command::Train(_) => {
-                Err(Error::Request("expected a question or a model, found a training run".to_owned()))
+            Command::KeepStates(order) => Ok(News::StatesKept(Arc::new(order.collect(self, watch)?))),
+            Command::Train(_) | Command::MakeMaps(_) => {
+                Err(Error::Request("expected work for a model, found another command".to_owned()))
             }
         }
     }

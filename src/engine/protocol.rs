@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::demo::{self, DemoAdapter};
 use super::need::RunShape;
+use super::project::{Collected, Layout, MapOrder, StatesOrder};
 use super::training::{Begun, TrainOrder, Trained, Validation};
 use crate::checkpoint::folder::Folder;
 use crate::data::sample::Sample;
@@ -147,6 +148,10 @@ pub enum Command {
     CaptureTrace(Box<Request>),
     /// Train.
     Train(Box<TrainOrder>),
+    /// Keep hidden states of many samples.
+    KeepStates(Box<StatesOrder>),
+    /// Make maps of states that are kept.
+    MakeMaps(Box<MapOrder>),
 }
 
 /// What work is for: new work for the same thing supersedes the old.
@@ -158,6 +163,8 @@ pub enum Purpose {
     Answer,
     /// The training run.
     Training,
+    /// The map of hidden states.
+    Map,
 }
 
 impl Command {
@@ -167,6 +174,7 @@ impl Command {
             Self::OpenModel(_) => Purpose::Model,
             Self::CaptureTrace(_) => Purpose::Answer,
             Self::Train(_) => Purpose::Training,
+            Self::KeepStates(_) | Self::MakeMaps(_) => Purpose::Map,
         }
     }
 
@@ -175,7 +183,8 @@ impl Command {
         match self {
             Self::OpenModel(model) => Some(model),
             Self::CaptureTrace(request) => Some(&request.model),
-            Self::Train(_) => None,
+            Self::KeepStates(order) => Some(&order.model),
+            Self::Train(_) | Self::MakeMaps(_) => None,
         }
     }
 }
@@ -283,6 +292,19 @@ pub enum News {
     },
     /// It came to its end.
     Trained(Box<Trained>),
+    /// States are kept.
+    StatesKept(Arc<Collected>),
+    /// A layer's map has moved.
+    MapMoved {
+        /// Which layer's.
+        layer: usize,
+        /// Where its points are now.
+        places: Arc<Vec<[f32; 2]>>,
+    },
+    /// A layer's map is there.
+    MapMade(Arc<Layout>),
+    /// All maps are there.
+    MapsMade,
     /// It came to nothing, for a reason in one sentence; what was in use still is.
     Failed(String),
     /// It was stopped.
@@ -301,6 +323,8 @@ impl News {
                 | Self::TrainingStepped(_)
                 | Self::TrainingValidated(_)
                 | Self::TrainingProbed { .. }
+                | Self::MapMoved { .. }
+                | Self::MapMade(_)
         )
     }
 }

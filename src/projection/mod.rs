@@ -2,10 +2,13 @@
 
 pub mod affinities;
 pub mod align;
+pub mod geometry;
 pub mod gpu;
 pub mod gradient;
 pub mod neighbours;
 pub mod pca;
+pub mod pick;
+pub mod probe;
 pub mod products;
 pub mod quality;
 pub mod repulsion;
@@ -172,7 +175,7 @@ pub fn prepare(states: &dyn Rows, options: &Options, observer: &dyn Observer) ->
 
 impl Prepared {
     /// A whole map, begun where the options say, or at the places of another of the same points, which it then is a
-    /// variation of: nothing is exaggerated at its beginning.
+    /// variation of: nothing is exaggerated at its beginning. `moved` sees it after each step.
     ///
     /// # Errors
     /// A stop, a device that is lost.
@@ -181,6 +184,7 @@ impl Prepared {
         options: &Options,
         before: Option<&[[f32; 2]]>,
         observer: &dyn Observer,
+        moved: &mut dyn FnMut(&[Point]),
     ) -> Result<Mapped> {
         let clock = Instant::now();
         let mut tsne = match before {
@@ -191,7 +195,7 @@ impl Prepared {
             }
             None => self.begin(options),
         };
-        tsne.run(observer)?;
+        tsne.run(observer, moved)?;
         let divergence = tsne.divergence()?;
         let places = tsne.map().iter().map(|point| point.map(|v| v as f32)).collect();
         let seconds = Seconds { map: clock.elapsed().as_secs_f64(), ..self.seconds };
@@ -288,7 +292,7 @@ mod tests {
     fn mapped(x: &[f32], width: usize, options: &Options) -> (Vec<Point>, f64) {
         let prepared = prepare(&InMemory::new(x, width), options, &Unobserved).unwrap();
         let mut map = prepared.begin(options);
-        map.run(&Unobserved).unwrap();
+        map.run(&Unobserved, &mut |_| ()).unwrap();
         (map.map().to_vec(), map.divergence().unwrap())
     }
 

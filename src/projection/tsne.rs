@@ -63,17 +63,18 @@ impl<'a> Tsne<'a> {
         self.schedule.steps.iter().sum()
     }
 
-    /// All steps to the end, told of each.
+    /// All steps to the end; `moved` sees the map after each.
     ///
     /// # Errors
     /// A stop, a device that is lost.
-    pub fn run(&mut self, observer: &dyn Observer) -> Result<()> {
+    pub fn run(&mut self, observer: &dyn Observer, moved: &mut dyn FnMut(&[Point])) -> Result<()> {
         while self.step < self.num_steps() {
             observer.progress(Progress { phase: Phase::Map, done: self.step, total: self.num_steps() })?;
             if let Some(note) = self.gradient.note() {
                 observer.note(&note);
             }
             self.advance()?;
+            moved(&self.map);
         }
         Ok(())
     }

@@ -2,3 +2,4 @@
 
 pub mod blend;
 pub mod overlay;
+pub mod points;

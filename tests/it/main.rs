@@ -15,6 +15,7 @@ mod half;
 mod kernels;
 mod layering;
 mod layouts;
+mod map_window;
 mod models;
 mod op_table;
 mod ops;

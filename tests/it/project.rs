@@ -85,7 +85,7 @@ fn every_layer_of_a_data_set_is_mapped_and_a_stopped_run_goes_on() {
     let numbers = |role: i64| -> Vec<i64> {
         of_first.iter().filter(|i| roles[**i] == role).map(|i| indices[*i]).collect()
     };
-    assert_eq!(numbers(2), (0..4).collect::<Vec<_>>());
+    assert_eq!(numbers(2), (0..16).collect::<Vec<_>>());
     let visual = numbers(1);
     assert!(!visual.is_empty() && visual == (0..visual.len() as i64).collect::<Vec<_>>());
     // The same points at every layer, in the same order.
@@ -123,11 +123,17 @@ fn every_layer_of_a_data_set_is_mapped_and_a_stopped_run_goes_on() {
 fn a_layer_of_some_tokens() {
     let place = Place::new();
     let maps = json(&place.of_data("latents.safetensors", &["--layer", "1", "--role", "latent", "--json"]));
-    assert_eq!((&maps[0]["layer"], &maps[0]["points"]), (&1.into(), &32.into()));
+    assert_eq!((&maps[0]["layer"], &maps[0]["points"]), (&1.into(), &128.into()));
+    let measures = &maps[0]["measures"];
+    assert_eq!(measures["collapse"]["samples"], 8);
+    assert_eq!(measures["near"]["latent"]["latent"], 1.0);
+    let probes = measures["probes"].as_array().unwrap();
+    assert_eq!(probes.len(), 32, "each of sixteen latents for task and answer");
+    assert!(probes.iter().all(|probe| probe["rows"] == 8 && probe["right"].as_f64().unwrap() <= 1.0));
     // One role has no silhouette.
     assert!(maps[0]["silhouette"].is_null());
     let deep = said(&place.of_data("deep.safetensors", &["--layer", "99"]));
-    assert!(deep.starts_with("layer: expected last, all or a number from 0 to"), "{deep}");
+    assert!(deep.contains("layer: expected last, all or a number from 0 to 3, found 99"), "{deep}");
 }
 
 /// A `.npy` file as NumPy writes it.

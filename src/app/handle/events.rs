@@ -36,11 +36,11 @@ fn hear(controller: &mut Controller, heard: &Heard, news: News) {
     let command = &heard.command;
     let state = &mut controller.state;
     match news {
-        News::Progressed(progress) => {
-            if command.purpose() != Purpose::Training {
-                state.ui.progress = Some(progress);
-            }
-        }
+        News::Progressed(progress) => match command.purpose() {
+            Purpose::Model | Purpose::Answer => state.ui.progress = Some(progress),
+            Purpose::Map => super::projection::hear(controller, News::Progressed(progress)),
+            Purpose::Training => {}
+        },
         News::AnswerGrew(answer) => {
             if let Some(asked) = &mut state.runs.asked {
                 asked.partial_answer = answer;
@@ -51,12 +51,21 @@ fn hear(controller: &mut Controller, heard: &Heard, news: News) {
         News::TraceCaptured(run) => captured(controller, run),
         News::Failed(problem) => {
             over(controller, command, Some(&problem));
-            // The training window says itself what failed there.
-            if command.purpose() != Purpose::Training || !controller.state.training.open {
-                controller.state.notify(problem);
+            // The windows of training and of maps say themselves what failed there.
+            let state = &mut controller.state;
+            let is_said = match command.purpose() {
+                Purpose::Training => state.training.open,
+                Purpose::Map => state.projection.open,
+                Purpose::Model | Purpose::Answer => false,
+            };
+            if !is_said {
+                state.notify(problem);
             }
         }
         News::Cancelled => over(controller, command, None),
+        News::StatesKept(_) | News::MapMoved { .. } | News::MapMade(_) | News::MapsMade => {
+            super::projection::hear(controller, news);
+        }
         training => super::training::hear(controller, training),
     }
 }
@@ -109,6 +118,7 @@ fn over(controller: &mut Controller, command: &Command, problem: Option<&str>) {
             }
         }
         Purpose::Training => super::training::over(controller, problem),
+        Purpose::Map => super::projection::over(controller, problem),
     }
 }
 
@@ -130,6 +140,7 @@ fn died(controller: &mut Controller) {
     state.models.opening = None;
     state.runs.asked = None;
     state.training.under = Under::Nothing;
+    state.projection.under = crate::app::projection::Under::Nothing;
     state.notify(
         "The engine has stopped and nothing can be asked any more: start the program again, question and \
          settings are kept",

@@ -24,6 +24,9 @@ pub(super) fn drain(controller: &mut Controller) {
             FileEvent::Picked(kind @ (PathKind::Recipe | PathKind::RunFolder), paths) => {
                 training::take_paths(controller, kind, &paths);
             }
+            FileEvent::Picked(kind @ PathKind::MapData, paths) => {
+                jobs::take_paths_as(controller, kind, paths)
+            }
             FileEvent::Picked(kind, paths) => {
                 controller.state.ui.path_dialog = None;
                 jobs::take_paths_as(controller, kind, paths);

@@ -6,6 +6,7 @@ mod files;
 mod gallery;
 mod images;
 mod jobs;
+pub mod projection;
 mod training;
 mod view;
 
@@ -22,6 +23,7 @@ impl Controller {
             Action::Images(action) => images::apply(self, action, ctx),
             Action::Train(action) => training::apply(self, action),
             Action::Gallery(action) => gallery::apply(self, action),
+            Action::Map(action) => projection::apply(self, action),
         }
     }
 

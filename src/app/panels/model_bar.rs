@@ -5,7 +5,7 @@ use std::path::Path;
 use egui::Ui;
 
 use super::training::training_button_ui;
-use crate::app::actions::{Actions, JobAction, ViewAction};
+use crate::app::actions::{Actions, JobAction, MapAction, ViewAction};
 use crate::app::keyboard::{does, hint};
 use crate::app::state::{PathKind, State};
 use crate::app::theme;
@@ -36,6 +36,9 @@ pub fn model_bar_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
                 actions.push(ViewAction::ToggleHelp);
             }
             training_button_ui(ui, state, actions);
+            if ui.button("States").on_hover_text(hint(ui.ctx(), does::MAP)).clicked() {
+                actions.push(MapAction::Toggle);
+            }
             let (label, next) = match state.kept.theme {
                 egui::ThemePreference::Dark => ("Light theme", egui::ThemePreference::Light),
                 _ => ("Dark theme", egui::ThemePreference::Dark),

@@ -13,6 +13,7 @@ pub fn path_dialog_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
         PathKind::Adapter => ("Open adapter", "Folder with adapter_config.json"),
         PathKind::Images => ("Open images", "PNG, JPEG, WebP, BMP, GIF or TIFF file"),
         PathKind::Recipe => ("Choose a recipe", "TOML file"),
+        PathKind::MapData => ("Choose a data file", "JSONL or parquet file"),
         PathKind::RunFolder => ("Choose a folder for the run", "New folder, or that of a run"),
     };
     let modal = Modal::new(Id::unique("path dialog")).show(ui.ctx(), |ui| {

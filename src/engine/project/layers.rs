@@ -1,5 +1,8 @@
 //! A map of each layer, turned so that one can go through layers and watch points move.
 
+use std::sync::Arc;
+
+use super::measures::Measures;
 use super::store::{Point, States};
 use crate::error::{Error, Result};
 use crate::progress::Observer;
@@ -15,13 +18,23 @@ pub struct Layout {
     /// What each place is of.
     pub points: Vec<Point>,
     /// [P].
-    pub places: Vec<[f32; 2]>,
+    pub places: Arc<Vec<[f32; 2]>>,
     /// KL(P || Q).
     pub divergence: f64,
     /// How much of the neighbourhoods it keeps.
     pub quality: Quality,
+    /// What the states say besides.
+    pub measures: Measures,
     /// By stage.
     pub seconds: Seconds,
+}
+
+/// What happens while maps are made.
+pub enum Happening<'a> {
+    /// The map of this layer has moved.
+    Moved(usize, &'a [[f64; 2]]),
+    /// The map of a layer is there.
+    Made(&'a Layout),
 }
 
 /// Maps of these layers, each begun where the one before it ended and then turned, mirrored and moved onto it
@@ -35,6 +48,7 @@ pub fn map_layers(
     is_wanted: impl Fn(&Point) -> bool,
     options: &Options,
     observer: &dyn Observer,
+    told: &mut dyn FnMut(Happening<'_>),
 ) -> Result<Vec<Layout>> {
     let mut layouts: Vec<Layout> = Vec::new();
     for layer in layers {
@@ -47,20 +61,25 @@ pub fn map_layers(
         }
         let prepared = prepare(&chosen, options, observer)?;
         let before = layouts.last().map(|layout| &layout.places[..]);
-        let mut result = prepared.map(options, before, observer)?;
+        let mut result =
+            prepared.map(options, before, observer, &mut |map| told(Happening::Moved(*layer, map)))?;
         if let Some(before) = before {
             onto(&mut result.places, before);
         }
         let groups: Vec<u32> = chosen.points().iter().map(|point| point.kept.role.code() as u32).collect();
         let quality = prepared.quality(&result.places, &groups, observer)?;
-        layouts.push(Layout {
+        let measures = Measures::new(states, &chosen, &prepared, options.seed)?;
+        let layout = Layout {
             layer: *layer,
             points: chosen.points().to_vec(),
-            places: result.places,
+            places: Arc::new(result.places),
             divergence: result.divergence,
             quality,
+            measures,
             seconds: result.seconds,
-        });
+        };
+        told(Happening::Made(&layout));
+        layouts.push(layout);
     }
     Ok(layouts)
 }

@@ -2,8 +2,12 @@
 
 pub mod collect;
 pub mod layers;
+pub mod measures;
+pub mod order;
 pub mod store;
 
 pub use self::collect::collect;
-pub use self::layers::{Layout, map_layers};
+pub use self::layers::{Happening, Layout, map_layers};
+pub use self::measures::Measures;
+pub use self::order::{Collected, DataChoice, MapOrder, StatesOrder};
 pub use self::store::{Chosen, Kept, Plan, Point, Sampled, States};

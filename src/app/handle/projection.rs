@@ -1,0 +1,149 @@
+//! Maps of hidden states: what is wished of them, and what the engine says.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::jobs;
+use crate::analysis::maps::Query;
+use crate::app::actions::{JobAction, MapAction};
+use crate::app::controller::Controller;
+use crate::app::projection::{Under, patch};
+use crate::app::state::PathKind;
+use crate::engine::project::{Collected, MapOrder, StatesOrder};
+use crate::engine::protocol::{Command, News, Purpose};
+use crate::projection::tsne::Schedule;
+use crate::projection::{Engine, Options};
+use crate::random::key_of_name;
+use crate::settings::{Capture, Decoding, Settings};
+use crate::units::Role;
+
+pub(super) fn apply(controller: &mut Controller, action: MapAction) {
+    let (projection, kept) = (&mut controller.state.projection, &mut controller.state.kept.map);
+    match action {
+        MapAction::Toggle => projection.open = !projection.open,
+        MapAction::Edit(form) => *kept = *form,
+        MapAction::Browse => controller.files.browse(PathKind::MapData, PathBuf::from(&kept.data).parent()),
+        MapAction::Start => start(controller),
+        MapAction::Stop => controller.jobs.cancel(Purpose::Map),
+        MapAction::StepLayer(step) => {
+            let last = projection.layouts.len().saturating_sub(1) as isize;
+            projection.shown = (projection.shown as isize + step).clamp(0, last) as usize;
+        }
+        MapAction::ShowLayer(place) => {
+            projection.shown = place.min(projection.layouts.len().saturating_sub(1))
+        }
+        MapAction::SetTool(tool) => projection.tool = tool,
+        MapAction::SetView(view) => projection.view = view,
+        MapAction::Hover(point) => projection.hovered = point,
+        MapAction::Draw(line) => projection.line = line,
+        MapAction::Select(points) => {
+            projection.line.clear();
+            projection.select(points);
+        }
+        MapAction::Open(point) => open(controller, point),
+    }
+}
+
+/// A path that the system's dialog gave.
+pub(super) fn take_path(controller: &mut Controller, path: &std::path::Path) {
+    controller.state.kept.map.data = path.display().to_string();
+}
+
+fn start(controller: &mut Controller) {
+    let state = &mut controller.state;
+    if state.projection.is_running() || state.ui.engine_died {
+        return;
+    }
+    let Some(model) = state.models.chosen().cloned() else {
+        state.projection.problem = Some("Open a model first".to_owned());
+        return;
+    };
+    let form = &state.kept.map;
+    // As runs are made, but for what only the answer in sight needs.
+    let decoding = Decoding { max_new_tokens: 16, ..Decoding::default() };
+    let settings = Settings { decoding, capture: Capture::default(), ..state.kept.settings.clone() };
+    let data = form.choice();
+    let key = key_of_name(0, &format!("{model:?} {data:?} {} {settings:?}", form.samples));
+    let folder = controller.states_in.join(format!("{key:016x}"));
+    let order = StatesOrder { model, data, limit: form.samples, settings, folder };
+    let projection = &mut state.projection;
+    projection.problem = None;
+    let held = projection.collected.as_ref().filter(|collected| collected.order == order);
+    match held.cloned() {
+        Some(collected) => make_maps(controller, collected),
+        None => {
+            projection.under = Under::States;
+            controller.send(Command::KeepStates(Box::new(order)));
+        }
+    }
+}
+
+fn make_maps(controller: &mut Controller, collected: Arc<Collected>) {
+    let form = &controller.state.kept.map;
+    let layers = collected.states.layers();
+    // The embedding knows nothing of other tokens yet.
+    let layers = if form.all_layers { layers } else { layers.last().copied().into_iter().collect() };
+    let exaggerated = (form.steps / 3).min(250);
+    let options = Options {
+        perplexity: form.perplexity,
+        engine: Engine::Cpu,
+        seed: form.seed,
+        schedule: Schedule { steps: [exaggerated, form.steps - exaggerated], ..Schedule::default() },
+        ..Options::default()
+    };
+    let order = MapOrder { collected: collected.clone(), layers, roles: form.roles(), options };
+    controller.state.projection.begins(order.clone());
+    controller.send(Command::MakeMaps(Box::new(order)));
+}
+
+/// Puts a point's sample in the window, and asks it; its latent or its patch is what is shown.
+fn open(controller: &mut Controller, point: u32) {
+    let state = &mut controller.state;
+    let (Some((number, point)), Some(collected)) =
+        (state.projection.sample_of(point), state.projection.collected.clone())
+    else {
+        return;
+    };
+    let Some(record) = collected.records.get(number) else { return };
+    match record.sample() {
+        Ok(sample) => {
+            state.keep_draft(false);
+            state.kept.question.clone_from(&sample.prompt);
+            state.set_images(sample.images);
+            jobs::apply(controller, JobAction::Ask);
+            let pane = &mut controller.state.panes.map;
+            match point.kept.role {
+                Role::Latent => pane.query = Query::Latent(point.kept.index as usize),
+                Role::Image => pane.hovered = patch(&collected.states.samples()[number], point.kept.index),
+                Role::Prompt | Role::Answer => {}
+            }
+        }
+        Err(problem) => state.notify(problem.to_string()),
+    }
+}
+
+/// News of states and maps.
+pub(super) fn hear(controller: &mut Controller, news: News) {
+    let projection = &mut controller.state.projection;
+    match news {
+        News::Progressed(progress) => projection.progress = Some(progress),
+        News::StatesKept(collected) => make_maps(controller, collected),
+        News::MapMoved { layer, places } => projection.moving = Some((layer, places)),
+        News::MapMade(layout) => {
+            projection.moving = None;
+            projection.shown = projection.layouts.len();
+            projection.layouts.push(layout);
+        }
+        News::MapsMade => over(controller, None),
+        _ => {}
+    }
+}
+
+/// It came to its end, to nothing, or was stopped.
+pub(super) fn over(controller: &mut Controller, problem: Option<&str>) {
+    let projection = &mut controller.state.projection;
+    projection.under = Under::Nothing;
+    projection.progress = None;
+    projection.moving = None;
+    projection.problem = problem.map(str::to_owned);
+}

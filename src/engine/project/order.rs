@@ -1,0 +1,140 @@
+//! What the window asks for: states of samples by a model, then maps of them, which need no model.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::super::demo;
+use super::super::models::Models;
+use super::super::protocol::ModelId;
+use super::collect::collect;
+use super::layers::{Happening, Layout, map_layers};
+use super::store::{Plan, Point, States};
+use crate::data::dataset;
+use crate::data::record::Record;
+use crate::data::sample::Sample;
+use crate::error::{Error, Result};
+use crate::memory;
+use crate::model::compute::Compute;
+use crate::progress::Observer;
+use crate::projection::Options;
+use crate::settings::{Capture, HiddenLayers, HiddenRows, Settings};
+use crate::units::Role;
+
+/// Whose samples.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DataChoice {
+    /// The built-in samples.
+    Gallery,
+    /// Those of a data file.
+    File(PathBuf),
+}
+
+impl DataChoice {
+    fn records(&self) -> Result<Vec<Record>> {
+        match self {
+            Self::Gallery => Ok(demo::gallery().to_vec()),
+            Self::File(path) => dataset::read(path),
+        }
+    }
+}
+
+/// States to keep: of all roles at all layers, so that maps of any of them need no model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StatesOrder {
+    /// Whose.
+    pub model: ModelId,
+    /// Of which samples.
+    pub data: DataChoice,
+    /// The first so many.
+    pub limit: usize,
+    /// How samples are run; what is captured is added.
+    pub settings: Settings,
+    /// Where states are kept: a folder of its own for each order.
+    pub folder: PathBuf,
+}
+
+/// States that are there.
+pub struct Collected {
+    /// What was asked for.
+    pub order: StatesOrder,
+    /// The states.
+    pub states: States,
+    /// The samples, in the order of the states'.
+    pub records: Vec<Record>,
+}
+
+impl std::fmt::Debug for Collected {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Collected").field("order", &self.order).finish_non_exhaustive()
+    }
+}
+
+/// Samples that go through the model together.
+const BATCH: usize = 4;
+
+impl StatesOrder {
+    /// Runs what is not kept yet.
+    ///
+    /// # Errors
+    /// A model or data that cannot be read, a full disk, a stop.
+    pub fn collect(self, models: &mut Models, observer: &dyn Observer) -> Result<Collected> {
+        let mut records = self.data.records()?;
+        records.truncate(self.limit);
+        models.open(&self.model, observer)?;
+        let hidden = HiddenRows { layers: HiddenLayers::All, roles: Role::ALL.to_vec() };
+        let capture = Capture { hidden: Some(hidden), ..Capture::default() };
+        let settings = Settings { capture, ..self.settings.clone() };
+        let session = models.session(&self.model).expect("opened above");
+        let data = match &self.data {
+            DataChoice::Gallery => (PathBuf::new(), 0, None),
+            DataChoice::File(path) => {
+                let file = std::fs::metadata(path).map_err(|e| Error::io("read the data file", path, e))?;
+                (path.clone(), file.len(), file.modified().ok())
+            }
+        };
+        let plan = Plan {
+            model: self.model.clone(),
+            fingerprints: (session.base().fingerprint(), session.adapter_fingerprint()),
+            data,
+            settings: settings.clone(),
+        };
+        let compute = Compute::observed(observer);
+        let mut answering =
+            |samples: &[&Sample]| session.run_many(samples, &settings, memory::free_bytes(), &compute);
+        let states = collect(&self.folder, &plan, &records, BATCH, &mut answering, observer)?;
+        // As the states have them, in case more were kept before.
+        let place = |id: &str| records.iter().find(|record| record.id == id).cloned().unwrap_or_default();
+        let records = states.samples().iter().map(|sample| place(&sample.id)).collect();
+        Ok(Collected { order: self, states, records })
+    }
+}
+
+/// Maps to make.
+#[derive(Debug, Clone)]
+pub struct MapOrder {
+    /// Of these.
+    pub collected: Arc<Collected>,
+    /// A map of each.
+    pub layers: Vec<usize>,
+    /// Of tokens of these roles.
+    pub roles: Vec<Role>,
+    /// How.
+    pub options: Options,
+}
+
+impl MapOrder {
+    /// The points of a layer's map, in its order.
+    pub fn points(&self, layer: usize) -> Vec<Point> {
+        let chosen = self.collected.states.at_layer(layer);
+        chosen.filtered(|point| self.roles.contains(&point.kept.role)).points().to_vec()
+    }
+
+    /// Makes them.
+    ///
+    /// # Errors
+    /// Too few points, a stop.
+    pub fn make(&self, observer: &dyn Observer, told: &mut dyn FnMut(Happening<'_>)) -> Result<Vec<Layout>> {
+        let wanted = |point: &Point| self.roles.contains(&point.kept.role);
+        map_layers(&self.collected.states, &self.layers, wanted, &self.options, observer, told)
+    }
+}

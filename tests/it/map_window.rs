@@ -1,0 +1,232 @@
+//! Maps of hidden states in the window: from one button to a map, looked at, chosen from, and opened.
+
+use std::time::Duration;
+
+use egui_kittest::kittest::Queryable;
+use livr_explorer::analysis::maps::Query;
+use livr_explorer::app::actions::MapAction;
+use livr_explorer::app::offscreen::{Window, settle};
+use livr_explorer::app::projection::{ColourBy, MapForm, Tool, Under};
+use livr_explorer::app::window::Startup;
+use livr_explorer::data::tasks::Task;
+use livr_explorer::engine::fake::scripted;
+use livr_explorer::engine::protocol::{Command, News};
+use livr_explorer::render::points::{Instance, PointSet, PointsPaint, PointsRenderer};
+use livr_explorer::settings::{DeviceChoice, DtypeChoice};
+use livr_explorer::units::Role;
+
+use crate::common::drawn;
+use crate::window::{apply, first_actions, open, state};
+
+fn edit(window: &mut Window, change: impl FnOnce(&mut MapForm)) {
+    let mut form = state(window).kept.map.clone();
+    change(&mut form);
+    apply(window, MapAction::Edit(Box::new(form)));
+    window.run_steps(2);
+}
+
+fn click(window: &mut Window, label: &str) {
+    window.get_by_label(label).click();
+    window.run_steps(3);
+}
+
+#[test]
+fn from_samples_to_a_map_and_back_to_a_sample() {
+    let data = drawn(&[Task::Counting, Task::Jigsaw], [3, 0, 0]);
+    let startup = Startup::new(DeviceChoice::Cpu, DtypeChoice::F32, first_actions());
+    let mut window = open([1300.0, 820.0], egui::Theme::Dark, startup);
+    assert!(settle(&mut window, Duration::from_mins(1)));
+    click(&mut window, "States");
+    edit(&mut window, |form| {
+        form.data = data.path().join("data/train.jsonl").display().to_string();
+        form.all_layers = true;
+        form.perplexity = 5.0;
+        form.steps = 45;
+    });
+    click(&mut window, "Make map");
+    assert!(settle(&mut window, Duration::from_mins(2)));
+    let projection = &state(&window).projection;
+    assert_eq!((projection.problem.as_ref(), projection.under), (None, Under::Nothing));
+    let collected = projection.collected.clone().unwrap();
+    assert_eq!(collected.records.len(), 6);
+    assert_eq!(projection.layouts.len(), collected.states.layers().len());
+    let scene = projection.scene().unwrap();
+    assert_eq!(scene.points.len(), scene.places.len());
+    assert_eq!(scene.set.instances.len(), scene.points.len());
+    let count = |role: Role| scene.points.iter().filter(|point| point.kept.role == role).count();
+    let (latents, visual) = (count(Role::Latent), count(Role::Image));
+    assert!(latents == 6 * 16 && visual > 0);
+    window.get_by_label(&format!("Map of {} points, 0 chosen", scene.points.len()));
+
+    // What is not shown is not drawn, and cannot be chosen.
+    edit(&mut window, |form| form.shown = [true, false, false]);
+    assert_eq!(state(&window).projection.scene().unwrap().set.instances.len(), latents);
+    edit(&mut window, |form| {
+        form.shown = [true; 3];
+        form.task = "counting".to_owned();
+        form.colour = ColourBy::Task;
+    });
+    let scene = state(&window).projection.scene().unwrap();
+    assert!(scene.set.instances.len() < scene.points.len());
+    edit(&mut window, |form| form.task.clear());
+
+    // A box around everything, drawn with the pointer.
+    apply(&mut window, MapAction::SetTool(Tool::Box));
+    window.run_steps(2);
+    let total = state(&window).projection.scene().unwrap().points.len();
+    let rect = window.get_by_label(&format!("Map of {total} points, 0 chosen")).rect();
+    window.drag_at(rect.left_top() + egui::vec2(3.0, 3.0));
+    window.run_steps(2);
+    window.hover_at(rect.center());
+    window.run_steps(2);
+    window.hover_at(rect.right_bottom() - egui::vec2(3.0, 3.0));
+    window.run_steps(2);
+    window.drop_at(rect.right_bottom() - egui::vec2(3.0, 3.0));
+    window.run_steps(3);
+    assert_eq!(state(&window).projection.selected.1.len(), total);
+    window.get_by_label(&format!("{total} points chosen"));
+    click(&mut window, "Clear");
+    assert!(state(&window).projection.selected.1.is_empty());
+
+    // Another layer is the same points elsewhere.
+    let last = state(&window).projection.scene().unwrap().places.clone();
+    apply(&mut window, MapAction::ShowLayer(0));
+    window.run_steps(2);
+    let scene = state(&window).projection.scene().unwrap();
+    assert!(scene.layer == 0 && *scene.places != *last && scene.places.len() == last.len());
+
+    // A click on a latent asks its sample, with that latent's attention shown.
+    let is_latent = |point: &u32| {
+        let kept = state(&window).projection.scene().unwrap().points[*point as usize].kept;
+        kept.role == Role::Latent && kept.index == 2
+    };
+    let latent = (0..total as u32).rfind(is_latent).unwrap();
+    apply(&mut window, MapAction::Hover(Some(latent)));
+    window.run_steps(2);
+    window.get_by_label("Latent 2");
+    apply(&mut window, MapAction::Open(latent));
+    assert!(settle(&mut window, Duration::from_mins(1)));
+    assert_eq!(state(&window).kept.question, collected.records[5].prompt);
+    assert_eq!(state(&window).panes.map.query, Query::Latent(2));
+    assert_eq!(state(&window).shown_run().unwrap().request.sample.prompt, collected.records[5].prompt);
+
+    // States are not kept twice: another seed is another map of the same.
+    edit(&mut window, |form| form.seed = 7);
+    apply(&mut window, MapAction::Start);
+    assert!(settle(&mut window, Duration::from_mins(1)));
+    assert!(std::sync::Arc::ptr_eq(state(&window).projection.collected.as_ref().unwrap(), &collected));
+}
+
+#[test]
+fn what_fails_is_said_and_what_was_there_stays() {
+    let (engine, script) = scripted();
+    let startup = Startup::new(DeviceChoice::Cpu, DtypeChoice::F32, Vec::new());
+    let startup = Startup { engine: Box::new(move |_wake| Box::new(engine)), ..startup };
+    let mut window = open([900.0, 600.0], egui::Theme::Light, startup);
+    window.run_steps(2);
+    click(&mut window, "States");
+    apply(&mut window, MapAction::Start);
+    window.run_steps(2);
+    window.get_by_label("Open a model first");
+    apply(&mut window, first_actions().remove(0));
+    edit(&mut window, |form| form.data = "nowhere.jsonl".to_owned());
+    apply(&mut window, MapAction::Start);
+    window.run_steps(2);
+    let order = script.orders().last().unwrap().clone();
+    assert!(matches!(order.command, Command::KeepStates(_)));
+    assert_eq!(state(&window).projection.under, Under::States);
+    script.say(order.job, News::Failed("nowhere.jsonl is missing".to_owned()));
+    window.run_steps(3);
+    window.get_by_label("nowhere.jsonl is missing");
+    // Its own window says so, and no notice does.
+    assert!(state(&window).ui.notices.is_empty());
+    assert!(!state(&window).projection.is_running());
+    apply(&mut window, MapAction::Start);
+    window.run_steps(2);
+    click(&mut window, "Stop");
+    assert!(script.orders().last().unwrap().is_cancelled());
+}
+
+/// Draws points into pixels.
+fn pixels(paint: &PointsPaint) -> Vec<[u8; 4]> {
+    let (width, height) = (paint.size[0] as u32, paint.size[1] as u32);
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
+    let adapter =
+        pollster::block_on(instance.request_adapter(&wgpu::RequestAdapterOptions::default())).unwrap();
+    let (device, queue) =
+        pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor::default())).unwrap();
+    let format = wgpu::TextureFormat::Rgba8Unorm;
+    let texture = device.create_texture(&wgpu::TextureDescriptor {
+        label: None,
+        size: wgpu::Extent3d { width, height, depth_or_array_layers: 1 },
+        mip_level_count: 1,
+        sample_count: 1,
+        dimension: wgpu::TextureDimension::D2,
+        format,
+        usage: wgpu::TextureUsages::RENDER_ATTACHMENT | wgpu::TextureUsages::COPY_SRC,
+        view_formats: &[],
+    });
+    let mut renderer = PointsRenderer::new(&device, format);
+    renderer.prepare(&device, &queue, paint);
+    let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+    {
+        let view = texture.create_view(&wgpu::TextureViewDescriptor::default());
+        let mut pass = encoder.begin_render_pass(&wgpu::RenderPassDescriptor {
+            color_attachments: &[Some(wgpu::RenderPassColorAttachment {
+                view: &view,
+                depth_slice: None,
+                resolve_target: None,
+                ops: wgpu::Operations {
+                    load: wgpu::LoadOp::Clear(wgpu::Color::BLACK),
+                    store: wgpu::StoreOp::Store,
+                },
+            })],
+            ..wgpu::RenderPassDescriptor::default()
+        });
+        renderer.draw(&mut pass, &paint.points);
+    }
+    let row = width * 4;
+    assert!(row.is_multiple_of(256), "rows of a copy begin at multiples of 256 bytes");
+    let buffer = device.create_buffer(&wgpu::BufferDescriptor {
+        label: None,
+        size: u64::from(row * height),
+        usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+        mapped_at_creation: false,
+    });
+    let layout = wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(row), rows_per_image: None };
+    encoder.copy_texture_to_buffer(
+        texture.as_image_copy(),
+        wgpu::TexelCopyBufferInfo { buffer: &buffer, layout },
+        wgpu::Extent3d { width, height, depth_or_array_layers: 1 },
+    );
+    queue.submit([encoder.finish()]);
+    buffer.map_async(wgpu::MapMode::Read, .., |mapped| mapped.unwrap());
+    device.poll(wgpu::PollType::wait_indefinitely()).unwrap();
+    let bytes = buffer.get_mapped_range(..).unwrap();
+    bytemuck::pod_collect_to_vec(&bytes)
+}
+
+#[test]
+fn points_are_discs_of_their_colour_in_their_place() {
+    let red = Instance { place: [1.0, 2.0], colour: [255, 0, 0, 255] };
+    let faint = Instance { place: [-1.0, 2.0], colour: [0, 255, 0, 128] };
+    let paint = PointsPaint {
+        points: PointSet::new(vec![red, faint]),
+        centre: [0.0, 1.0],
+        scale: 10.0,
+        radius: 4.0,
+        opacity: 1.0,
+        size: [64.0, 64.0],
+    };
+    let found = pixels(&paint);
+    // Up on the map is up on the screen: ten pixels above the middle, ten to either side.
+    let at = |x: i32, y: i32| found[((32 + y) * 64 + 32 + x) as usize];
+    assert_eq!(at(10, -10), [255, 0, 0, 255]);
+    let green = at(-10, -10);
+    assert!(green[0] == 0 && (126..=130).contains(&green[1]), "{green:?}");
+    assert_eq!((at(10, 10), at(16, -10), at(10, -17)), ([0, 0, 0, 255], [0, 0, 0, 255], [0, 0, 0, 255]));
+    // As many pixels as a disc of that radius has, edges in part.
+    let area: f32 = found.iter().map(|pixel| f32::from(pixel[0]) / 255.0).sum();
+    assert!((area - std::f32::consts::PI * 16.0).abs() < 2.0, "{area}");
+    assert!(pixels(&PointsPaint { points: PointSet::new(Vec::new()), ..paint }).iter().all(|p| p[0] == 0));
+}
