@@ -6,6 +6,7 @@ use egui_kittest::kittest::Queryable;
 use livr_explorer::analysis::maps::Query;
 use livr_explorer::app::actions::MapAction;
 use livr_explorer::app::offscreen::{Window, settle};
+use livr_explorer::app::panels::scatter::fit;
 use livr_explorer::app::projection::{ColourBy, MapForm, Tool, Under};
 use livr_explorer::app::window::Startup;
 use livr_explorer::data::tasks::Task;
@@ -101,9 +102,16 @@ fn from_samples_to_a_map_and_back_to_a_sample() {
         kept.role == Role::Latent && kept.index == 2
     };
     let latent = (0..total as u32).rfind(is_latent).unwrap();
-    apply(&mut window, MapAction::Hover(Some(latent)));
-    window.run_steps(2);
-    window.get_by_label("Latent 2");
+    let at = {
+        let places = &state(&window).projection.scene().unwrap().places;
+        let (view, [x, y]) = (fit(places, rect.size()), places[latent as usize]);
+        rect.center() + egui::vec2(x - view.centre[0], view.centre[1] - y) * view.scale
+    };
+    window.hover_at(at);
+    window.run_steps(3);
+    // Another may lie on it.
+    assert!(state(&window).projection.hovered.is_some());
+    window.get_by_label("Click to ask it");
     apply(&mut window, MapAction::Open(latent));
     assert!(settle(&mut window, Duration::from_mins(1)));
     assert_eq!(state(&window).kept.question, collected.records[5].prompt);

@@ -1,13 +1,13 @@
 //! Maps of hidden states: what is mapped, the map, and what the states say besides.
 
-use egui::{ComboBox, DragValue, ProgressBar, ScrollArea, Slider, TextEdit, Ui, vec2};
+use egui::{Align, ComboBox, DragValue, Layout, ProgressBar, ScrollArea, Slider, TextEdit, Ui, vec2};
 
 use super::scatter::scatter_ui;
 use crate::app::actions::{Actions, MapAction};
 use crate::app::projection::{Answered, ColourBy, Colours, MapForm, Projection, ROLES, Tool, patch, tasks};
 use crate::app::state::State;
 use crate::app::theme::{GAP, SECTION_GAP, palette};
-use crate::engine::project::{Layout, Point};
+use crate::engine::project::{self, Point};
 use crate::projection::geometry::Collapse;
 use crate::units::Role;
 
@@ -166,11 +166,17 @@ fn task_ui(ui: &mut Ui, projection: &Projection, form: &mut MapForm) {
 fn body_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     let room = ui.available_size();
     let beside = if room.x > 2.2 * BESIDE { BESIDE } else { 0.0 };
+    let height = room.y.max(160.0);
     ui.horizontal_top(|ui| {
         let width = (room.x - beside - GAP).max(120.0);
-        ui.allocate_ui(vec2(width, room.y.max(160.0)), |ui| scatter_ui(ui, state, actions));
+        ui.allocate_ui(vec2(width, height), |ui| scatter_ui(ui, state, actions));
         if beside > 0.0 && state.projection.scene().is_some() {
-            ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| beside_ui(ui, state, actions));
+            ui.allocate_ui_with_layout(vec2(beside, height), Layout::top_down(Align::Min), |ui| {
+                ui.set_width(beside);
+                ScrollArea::vertical()
+                    .auto_shrink([false, false])
+                    .show(ui, |ui| beside_ui(ui, state, actions));
+            });
         }
     });
 }
@@ -260,7 +266,7 @@ fn chosen_ui(ui: &mut Ui, projection: &Projection, actions: &mut Actions) {
 }
 
 /// What a layer's states say.
-fn layout_ui(ui: &mut Ui, layout: &Layout) {
+fn layout_ui(ui: &mut Ui, layout: &project::Layout) {
     ui.strong(format!("Layer {}, {} points", layer_name(layout.layer), layout.places.len()));
     let quality = layout.quality;
     ui.label(format!("KL {:.3}", layout.divergence))
