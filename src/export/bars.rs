@@ -4,6 +4,7 @@ use std::path::Path;
 
 use plotters::prelude::*;
 
+use super::font;
 use crate::atomic;
 use crate::error::{Error, Result};
 
@@ -41,6 +42,7 @@ pub fn write_svg(bars: &Bars, path: &Path) -> Result<()> {
 }
 
 fn draw(bars: &Bars, text: &mut String) -> std::result::Result<(), Box<dyn std::error::Error>> {
+    font::register();
     let width = 160 + 150 * bars.groups.len().max(3) as u32;
     let root = SVGBackend::with_string(text, (width, 420)).into_drawing_area();
     root.fill(&WHITE)?;

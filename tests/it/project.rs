@@ -122,7 +122,15 @@ fn every_layer_of_a_data_set_is_mapped_and_a_stopped_run_goes_on() {
 #[test]
 fn a_layer_of_some_tokens() {
     let place = Place::new();
-    let maps = json(&place.of_data("latents.safetensors", &["--layer", "1", "--role", "latent", "--json"]));
+    let (picture, table) = (place.path("map.png"), place.path("map.csv"));
+    let more = ["--picture", text(&picture), "--colour", "latent", "--table", text(&table)];
+    let asked = ["--layer", "1", "--role", "latent", "--json"];
+    let maps = json(&place.of_data("latents.safetensors", &[&asked[..], &more].concat()));
+    assert!(std::fs::read(&picture).unwrap().starts_with(b"\x89PNG"));
+    let lines = std::fs::read_to_string(&table).unwrap();
+    let lines: Vec<&str> = lines.lines().collect();
+    assert_eq!((lines.len(), lines[0]), (129, "x,y,layer,role,index,sample,task,correct"));
+    assert!(lines[17].contains(",1,latent,0,\"") && lines[17].contains("\"counting\","), "{}", lines[17]);
     assert_eq!((&maps[0]["layer"], &maps[0]["points"]), (&1.into(), &128.into()));
     let measures = &maps[0]["measures"];
     assert_eq!(measures["collapse"]["samples"], 8);
@@ -201,5 +209,7 @@ fn wrong_states_are_said_in_a_sentence() {
     std::fs::write(&strange, "hello").unwrap();
     assert!(place.problem(&["--states", text(&strange)]).contains("neither .npy nor safetensors"));
     assert!(place.problem(&["--states", text(&place.path("none.npy"))]).contains("none.npy"));
+    let jpeg = place.problem(&["--states", text(&ten), "--picture", text(&place.path("map.jpeg"))]);
+    assert!(jpeg.contains("expected an ending of .svg or .png"), "{jpeg}");
     assert!(!place.path("never.safetensors").exists());
 }

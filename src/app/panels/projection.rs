@@ -155,7 +155,7 @@ fn task_ui(ui: &mut Ui, projection: &Projection, form: &mut MapForm) {
     let Some(collected) = &projection.collected else { return };
     let name = |task: &str| if task.is_empty() { "All tasks".to_owned() } else { task.replace('_', " ") };
     ComboBox::from_id_salt("task").selected_text(name(&form.task)).show_ui(ui, |ui| {
-        for task in std::iter::once(String::new()).chain(tasks(collected)) {
+        for task in std::iter::once(String::new()).chain(tasks(&collected.states)) {
             let label = name(&task);
             ui.selectable_value(&mut form.task, task, label);
         }
@@ -184,7 +184,8 @@ fn body_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
 fn beside_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     let projection = &state.projection;
     let (Some(scene), Some(collected)) = (projection.scene(), &projection.collected) else { return };
-    let colours = Colours::new(state.kept.map.colour, collected, &scene.points, ui.visuals().dark_mode);
+    let colours =
+        Colours::new(state.kept.map.colour, &collected.states, &scene.points, ui.visuals().dark_mode);
     for (name, [r, g, b]) in colours.legend() {
         ui.horizontal(|ui| {
             let (rect, _) = ui.allocate_exact_size(vec2(12.0, 12.0), egui::Sense::hover());
@@ -256,7 +257,7 @@ fn chosen_ui(ui: &mut Ui, projection: &Projection, actions: &mut Actions) {
     samples.dedup();
     let right = samples.iter().filter(|sample| collected.states.samples()[**sample as usize].correct).count();
     ui.label(format!("Of {} samples, {right} answered right", samples.len()));
-    for task in tasks(collected) {
+    for task in tasks(&collected.states) {
         let is_own = |point: &&&Point| collected.states.samples()[point.sample as usize].task == task;
         let count = chosen.iter().filter(is_own).count();
         if count > 0 {

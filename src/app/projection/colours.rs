@@ -1,13 +1,13 @@
 //! What points are coloured by.
 
 use super::{ColourBy, ROLES};
-use crate::engine::project::{Collected, Point};
+use crate::engine::project::{Point, States};
 use crate::units::Role;
 
 /// Colours of points.
 pub struct Colours<'a> {
     by: ColourBy,
-    collected: &'a Collected,
+    states: &'a States,
     tasks: Vec<String>,
     most: u32,
     dark: bool,
@@ -15,7 +15,7 @@ pub struct Colours<'a> {
 
 impl<'a> Colours<'a> {
     /// For these points.
-    pub fn new(by: ColourBy, collected: &'a Collected, points: &[Point], dark: bool) -> Self {
+    pub fn new(by: ColourBy, states: &'a States, points: &[Point], dark: bool) -> Self {
         let most = match by {
             ColourBy::Latent => {
                 let latents = points.iter().filter(|point| point.kept.role == Role::Latent);
@@ -24,12 +24,12 @@ impl<'a> Colours<'a> {
             ColourBy::Position => points.iter().map(|point| point.kept.index).max(),
             _ => None,
         };
-        Self { by, collected, tasks: tasks(collected), most: most.unwrap_or(0).max(1), dark }
+        Self { by, states, tasks: tasks(states), most: most.unwrap_or(0).max(1), dark }
     }
 
     /// Of a point.
     pub fn of(&self, point: &Point) -> [u8; 3] {
-        let sample = &self.collected.states.samples()[point.sample as usize];
+        let sample = &self.states.samples()[point.sample as usize];
         match self.by {
             ColourBy::Role => of_role(point.kept.role, false),
             ColourBy::RoleAsPublished => of_role(point.kept.role, true),
@@ -89,9 +89,9 @@ impl<'a> Colours<'a> {
 }
 
 /// Every task of the samples, in the order they come.
-pub fn tasks(collected: &Collected) -> Vec<String> {
+pub fn tasks(states: &States) -> Vec<String> {
     let mut tasks: Vec<String> = Vec::new();
-    for sample in collected.states.samples() {
+    for sample in states.samples() {
         if !tasks.contains(&sample.task) {
             tasks.push(sample.task.clone());
         }

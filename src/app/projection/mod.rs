@@ -17,7 +17,7 @@ use crate::render::points::{Instance, PointSet};
 use crate::units::Role;
 
 /// What points are coloured by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum ColourBy {
     /// Latent, image or text, in colours that the colour-blind tell apart.
@@ -310,7 +310,7 @@ impl Projection {
             return;
         }
         let shown: Vec<bool> = points.iter().map(|point| is_shown(form, collected, point)).collect();
-        let colours = Colours::new(form.colour, collected, &points, dark);
+        let colours = Colours::new(form.colour, &collected.states, &points, dark);
         let mut instances: Vec<Instance> = Vec::with_capacity(points.len());
         let chosen = &self.selected.1;
         for (i, (point, place)) in points.iter().zip(places.iter()).enumerate() {

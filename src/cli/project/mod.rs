@@ -1,27 +1,31 @@
 //! `livr project`: hidden states of a data set's tokens, or anyone's, as a map of two dimensions.
 
+mod said;
+
 use std::collections::HashMap;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
+use self::said::{Said, line, samples, told};
 use super::args::ModelArgs;
 use super::output::{Terminal, print, print_json};
+use crate::app::projection::{ColourBy, Colours};
+use crate::atomic;
 use crate::data::sample::Sample;
 use crate::data::{dataset, matrix};
 use crate::engine::models::Models;
-use crate::engine::project::{Layout, Measures, Plan, Point, Sampled, States, collect, map_layers};
+use crate::engine::project::{Layout, Plan, Point, States, collect, map_layers};
 use crate::error::{Error, Result};
 use crate::export::layout_file::{self, Mark};
+use crate::export::scatter::{self, Scatter};
 use crate::memory;
 use crate::model::compute::Compute;
 use crate::progress::Observer;
-use crate::projection::geometry::Collapse;
-use crate::projection::probe::Readout;
 use crate::projection::rows::InMemory;
 use crate::projection::tsne::Schedule;
-use crate::projection::{Engine, Init, Options, Quality, Seconds, prepare};
+use crate::projection::{Engine, Init, Options, prepare};
 use crate::settings::{
     Capture, Decoding, HiddenLayers, HiddenRows, LatentChoice, MaskKind, PixelBudget, Settings,
 };
@@ -84,6 +88,15 @@ pub struct ProjectArgs {
     /// Only the first so many samples
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
+    /// A picture too: .svg or .png; of several layers the last
+    #[arg(long, value_name = "FILE")]
+    picture: Option<PathBuf>,
+    /// What its points are coloured by
+    #[arg(long, value_enum, default_value_t)]
+    colour: ColourBy,
+    /// A table too: x, y and what each point is of, as CSV
+    #[arg(long, value_name = "FILE")]
+    table: Option<PathBuf>,
     /// Machine-readable output
     #[arg(long)]
     json: bool,
@@ -153,24 +166,14 @@ fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("plain data serialises")
 }
 
-/// What is said of a map.
-#[derive(Debug, Serialize)]
-struct Said {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    layer: Option<usize>,
-    points: usize,
-    kl: f64,
-    #[serde(flatten)]
-    quality: Quality,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    measures: Option<Measures>,
-    seconds: Seconds,
-}
-
 /// Runs it.
 pub fn run(args: &ProjectArgs) -> anyhow::Result<()> {
     let inputs: Vec<PathBuf> = args.data.iter().chain(&args.states).cloned().collect();
     args.model.check_output(&args.out, &inputs)?;
+    for more in args.picture.iter().chain(&args.table) {
+        args.model.check_output(more, &inputs)?;
+    }
+    args.picture.as_deref().map(scatter::ending).transpose()?;
     if let Some(threads) = args.threads {
         rayon::ThreadPoolBuilder::new().num_threads(threads as usize).build_global()?;
     }
@@ -189,52 +192,6 @@ pub fn run(args: &ProjectArgs) -> anyhow::Result<()> {
         }
     }
     Ok(())
-}
-
-fn line(said: &Said) -> String {
-    let layer = said.layer.map_or_else(String::new, |layer| format!("layer {layer}: "));
-    let silhouette =
-        said.quality.silhouette.map_or_else(String::new, |s| format!(", silhouette by role {s:.3}"));
-    let Quality { neighbours, recall, trustworthiness, .. } = said.quality;
-    let Seconds { components, neighbours: near, affinities, map } = said.seconds;
-    format!(
-        "{layer}{} points, KL {:.4}, {:.1} % of {neighbours} neighbours kept, trustworthiness {trustworthiness:.3}\
-         {silhouette}; components {components:.2} s, neighbours {near:.2} s, affinities {affinities:.2} s, map {map:.2} s",
-        said.points,
-        said.kl,
-        100.0 * recall
-    )
-}
-
-/// What measures say, a line each.
-fn told(measures: &Measures) -> Vec<String> {
-    let mut lines = Vec::new();
-    for (role, near) in &measures.near {
-        let shares: Vec<String> =
-            near.iter().map(|(other, share)| format!("{:.1} % {other}", 100.0 * share)).collect();
-        lines.push(format!("  nearest to {role}: {}", shares.join(", ")));
-    }
-    if let Some(collapse) = &measures.collapse {
-        let Collapse { within, across, rank, with_image, with_text, to_image, .. } = collapse;
-        lines.push(format!(
-            "  latents: cosine {within:.3} within a sample, {across:.3} with themselves in others, {with_image:.3} with \
-             image, {with_text:.3} with text; {rank:.1} directions; {to_image:.2} times as long as image"
-        ));
-    }
-    for of in ["task", "answer"] {
-        let own = measures.probes.iter().filter(|probe| probe.of == of);
-        if let Some(best) = own.max_by(|a, b| a.readout.right.total_cmp(&b.readout.right)) {
-            let Readout { right, shuffled, commonest, .. } = best.readout;
-            lines.push(format!(
-                "  {of} read off latent {}: {:.1} % (shuffled {:.1} %, commonest {:.1} %)",
-                best.latent,
-                100.0 * right,
-                100.0 * shuffled,
-                100.0 * commonest
-            ));
-        }
-    }
-    lines
 }
 
 impl ProjectArgs {
@@ -288,6 +245,15 @@ fn alone(args: &ProjectArgs, path: &std::path::Path, observer: &dyn Observer) ->
     let (points, kl, seconds) = (map.places.len(), map.divergence, map.seconds);
     let said = vec![Said { layer: None, points, kl, quality, measures: None, seconds }];
     args.write(&map.places, &[], &said, &[])?;
+    if let Some(picture) = &args.picture {
+        let points = map.places.iter().map(|place| (*place, [0, 114, 178])).collect();
+        let title = format!("{points_said} points", points_said = map.places.len());
+        scatter::write(&Scatter { title, points, legend: Vec::new() }, picture)?;
+    }
+    if let Some(table) = &args.table {
+        let rows: String = map.places.iter().map(|[x, y]| format!("{x},{y}\n")).collect();
+        atomic::write(table, |out| out.write_all(format!("x,y\n{rows}").as_bytes()))?;
+    }
     Ok(said)
 }
 
@@ -312,7 +278,46 @@ fn of_data(args: &ProjectArgs, observer: &dyn Observer) -> Result<Vec<Said>> {
     let marks: Vec<Mark> = layouts.iter().flat_map(marks).collect();
     let samples = json(&samples(&states));
     args.write(&places, &marks, &said, &[("samples", samples)])?;
+    if let (Some(picture), Some(layout)) = (&args.picture, layouts.last()) {
+        scatter::write(&pictured(args.colour, &states, layout), picture)?;
+    }
+    if let Some(table) = &args.table {
+        let text = tabled(&states, &layouts);
+        atomic::write(table, |out| out.write_all(text.as_bytes()))?;
+    }
     Ok(said)
+}
+
+fn pictured(colour: ColourBy, states: &States, layout: &Layout) -> Scatter {
+    let colours = Colours::new(colour, states, &layout.points, false);
+    let points =
+        layout.places.iter().zip(&layout.points).map(|(place, point)| (*place, colours.of(point))).collect();
+    let title = format!("Layer {}, {} points", layout.layer, layout.places.len());
+    Scatter { title, points, legend: colours.legend() }
+}
+
+/// A line for each point of each layer.
+fn tabled(states: &States, layouts: &[Layout]) -> String {
+    let mut text = "x,y,layer,role,index,sample,task,correct\n".to_owned();
+    for layout in layouts {
+        for ([x, y], point) in layout.places.iter().zip(&layout.points) {
+            let sample = &states.samples()[point.sample as usize];
+            let role = match point.kept.role {
+                Role::Prompt => "text",
+                Role::Image => "image",
+                Role::Latent => "latent",
+                Role::Answer => "answer",
+            };
+            // Ids and tasks are whatever a data file says.
+            let [id, task] =
+                [&sample.id, &sample.task].map(|text| format!("\"{}\"", text.replace('"', "\"\"")));
+            text += &format!(
+                "{x},{y},{},{role},{},{id},{task},{}\n",
+                layout.layer, point.kept.index, sample.correct
+            );
+        }
+    }
+    text
 }
 
 fn marks(layout: &Layout) -> impl Iterator<Item = Mark> + '_ {
@@ -322,25 +327,6 @@ fn marks(layout: &Layout) -> impl Iterator<Item = Mark> + '_ {
         index: i64::from(point.kept.index),
         layer: i64::from(point.layer),
     })
-}
-
-/// What `sample` counts.
-#[derive(Serialize)]
-struct SampleSaid<'a> {
-    id: &'a str,
-    task: &'a str,
-    answer: &'a str,
-    correct: bool,
-}
-
-impl<'a> SampleSaid<'a> {
-    fn of(sample: &'a Sampled) -> Self {
-        Self { id: &sample.id, task: &sample.task, answer: &sample.answer, correct: sample.correct }
-    }
-}
-
-fn samples(states: &States) -> Vec<SampleSaid<'_>> {
-    states.samples().iter().map(SampleSaid::of).collect()
 }
 
 fn collected(args: &ProjectArgs, roles: &[Role], observer: &dyn Observer) -> Result<States> {

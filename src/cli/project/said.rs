@@ -1,0 +1,89 @@
+//! What is said of maps: on lines, and in the metadata of their files.
+
+use serde::Serialize;
+
+use crate::engine::project::{Measures, Sampled, States};
+use crate::projection::geometry::Collapse;
+use crate::projection::probe::Readout;
+use crate::projection::{Quality, Seconds};
+
+/// What is said of a map.
+#[derive(Debug, Serialize)]
+pub struct Said {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layer: Option<usize>,
+    pub points: usize,
+    pub kl: f64,
+    #[serde(flatten)]
+    pub quality: Quality,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub measures: Option<Measures>,
+    pub seconds: Seconds,
+}
+
+/// On one line.
+pub fn line(said: &Said) -> String {
+    let layer = said.layer.map_or_else(String::new, |layer| format!("layer {layer}: "));
+    let silhouette =
+        said.quality.silhouette.map_or_else(String::new, |s| format!(", silhouette by role {s:.3}"));
+    let Quality { neighbours, recall, trustworthiness, .. } = said.quality;
+    let Seconds { components, neighbours: near, affinities, map } = said.seconds;
+    format!(
+        "{layer}{} points, KL {:.4}, {:.1} % of {neighbours} neighbours kept, trustworthiness {trustworthiness:.3}\
+         {silhouette}; components {components:.2} s, neighbours {near:.2} s, affinities {affinities:.2} s, map {map:.2} s",
+        said.points,
+        said.kl,
+        100.0 * recall
+    )
+}
+
+/// What measures say, a line each.
+pub fn told(measures: &Measures) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (role, near) in &measures.near {
+        let shares: Vec<String> =
+            near.iter().map(|(other, share)| format!("{:.1} % {other}", 100.0 * share)).collect();
+        lines.push(format!("  nearest to {role}: {}", shares.join(", ")));
+    }
+    if let Some(collapse) = &measures.collapse {
+        let Collapse { within, across, rank, with_image, with_text, to_image, .. } = collapse;
+        lines.push(format!(
+            "  latents: cosine {within:.3} within a sample, {across:.3} with themselves in others, {with_image:.3} with \
+             image, {with_text:.3} with text; {rank:.1} directions; {to_image:.2} times as long as image"
+        ));
+    }
+    for of in ["task", "answer"] {
+        let own = measures.probes.iter().filter(|probe| probe.of == of);
+        if let Some(best) = own.max_by(|a, b| a.readout.right.total_cmp(&b.readout.right)) {
+            let Readout { right, shuffled, commonest, .. } = best.readout;
+            lines.push(format!(
+                "  {of} read off latent {}: {:.1} % (shuffled {:.1} %, commonest {:.1} %)",
+                best.latent,
+                100.0 * right,
+                100.0 * shuffled,
+                100.0 * commonest
+            ));
+        }
+    }
+    lines
+}
+
+/// What `sample` counts.
+#[derive(Serialize)]
+pub struct SampleSaid<'a> {
+    id: &'a str,
+    task: &'a str,
+    answer: &'a str,
+    correct: bool,
+}
+
+impl<'a> SampleSaid<'a> {
+    fn of(sample: &'a Sampled) -> Self {
+        Self { id: &sample.id, task: &sample.task, answer: &sample.answer, correct: sample.correct }
+    }
+}
+
+/// Of all samples.
+pub fn samples(states: &States) -> Vec<SampleSaid<'_>> {
+    states.samples().iter().map(SampleSaid::of).collect()
+}
