@@ -1,4 +1,4 @@
-//! Matrices of anyone's states: NumPy's `.npy`, or safetensors with `x`.
+//! Matrices of anyone's states: `.npy`, or safetensors with `x`.
 
 use std::io::Cursor;
 use std::path::Path;

@@ -36,13 +36,13 @@ const COLOURS: [RGBColor; 6] = [
 
 /// Writes the chart.
 pub fn write_svg(bars: &Bars, path: &Path) -> Result<()> {
+    font::register();
     let mut text = String::new();
     draw(bars, &mut text).map_err(|e| Error::format(path, "cannot draw the chart", e))?;
     atomic::write(path, |out| out.write_all(text.as_bytes()))
 }
 
 fn draw(bars: &Bars, text: &mut String) -> std::result::Result<(), Box<dyn std::error::Error>> {
-    font::register();
     let width = 160 + 150 * bars.groups.len().max(3) as u32;
     let root = SVGBackend::with_string(text, (width, 420)).into_drawing_area();
     root.fill(&WHITE)?;

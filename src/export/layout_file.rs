@@ -26,23 +26,15 @@ pub struct Mark {
 ///
 /// # Errors
 /// A disk that cannot be written.
-pub fn write(
-    path: &Path,
-    places: &[[f32; 2]],
-    marks: &[Mark],
-    metadata: HashMap<String, String>,
-) -> Result<()> {
-    let columns: [(&str, fn(&Mark) -> i64); 4] = [
-        ("role", |mark| mark.role),
-        ("sample", |mark| mark.sample),
-        ("index", |mark| mark.index),
-        ("layer", |mark| mark.layer),
+pub fn write(path: &Path, places: &[[f32; 2]], marks: &[Mark], metadata: &[(&str, String)]) -> Result<()> {
+    let column = |of: fn(&Mark) -> i64| marks.iter().map(of).collect::<Vec<i64>>();
+    let mut columns = vec![
+        ("role", column(|mark| mark.role)),
+        ("sample", column(|mark| mark.sample)),
+        ("index", column(|mark| mark.index)),
+        ("layer", column(|mark| mark.layer)),
     ];
-    let columns: Vec<(&str, Vec<i64>)> = columns
-        .into_iter()
-        .filter(|_| !marks.is_empty())
-        .map(|(name, of)| (name, marks.iter().map(of).collect()))
-        .collect();
+    columns.retain(|_| !marks.is_empty());
     let view = |dtype, shape: &[usize], bytes| {
         TensorView::new(dtype, shape.to_vec(), bytes).expect("as many bytes as the shape says")
     };
@@ -50,6 +42,8 @@ pub fn write(
     for (name, values) in &columns {
         tensors.push((name, view(Dtype::I64, &[values.len()], bytemuck::cast_slice(values))));
     }
+    let metadata: HashMap<String, String> =
+        metadata.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
     let bytes = safetensors::serialize(tensors, Some(metadata))
         .map_err(|e| Error::format(path, "the map cannot be written", e))?;
     atomic::write(path, |out| out.write_all(&bytes))

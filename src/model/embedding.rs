@@ -122,7 +122,7 @@ impl Embedding {
 /// they stay apart if they differ; where only one is there, it serves as both.
 pub fn load_ends(loader: &Loader<'_>, config: &TextConfig) -> Result<(Embedding, Option<Weight>)> {
     let shape = [config.vocab_size, config.hidden_size];
-    let (head_name, rows_name) = (format!("{HEAD}.weight"), format!("{}.weight", NAME));
+    let (head_name, rows_name) = (format!("{HEAD}.weight"), format!("{NAME}.weight"));
     let has_head = loader.has(&head_name);
     let from_rows = |rows| -> Result<Embedding> {
         Ok(Embedding::from_rows(loader.weight(rows)?, loader.precision.dtype))

@@ -13,7 +13,7 @@ pub struct Affinities {
     pub starts: Vec<usize>,
     /// Columns of what is not zero, in order within a row.
     pub columns: Vec<u32>,
-    /// P_ij.
+    /// `P_ij`.
     pub values: Vec<f32>,
 }
 

@@ -12,7 +12,7 @@ pub type Point = [f64; 2];
 /// The divergence of maps of some affinities, and its slopes.
 pub trait Gradient {
     /// Writes dKL/dy to `slopes`, attraction multiplied by `exaggeration`:
-    /// 4 (exaggeration Σ_j p_ij (1 + d²)⁻¹ (y_i - y_j) - Σ_j (1 + d²)⁻² (y_i - y_j) / Z)
+    /// `4 (exaggeration Σ_j p_ij (1 + d²)⁻¹ (y_i - y_j) - Σ_j (1 + d²)⁻² (y_i - y_j) / Z)`
     /// (van der Maaten and Hinton 2008, JMLR 9).
     ///
     /// # Errors
@@ -118,9 +118,9 @@ mod tests {
             Host::new(&affinities, Plain).divergence(&moved).unwrap()
         };
         for i in (0..60).step_by(7) {
-            for axis in 0..2 {
+            for (axis, found) in slopes[i].iter().enumerate() {
                 let slope = (at(i, axis, 1e-4) - at(i, axis, -1e-4)) / 2e-4;
-                assert!((slope - slopes[i][axis]).abs() < 1e-7, "{slope} {}", slopes[i][axis]);
+                assert!((slope - found).abs() < 1e-7, "{slope} {found}");
             }
         }
     }

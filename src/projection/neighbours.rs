@@ -20,7 +20,7 @@ pub struct Neighbours {
 impl Neighbours {
     /// N.
     pub fn count(&self) -> usize {
-        if self.k == 0 { 0 } else { self.indices.len() / self.k }
+        self.indices.len().checked_div(self.k).unwrap_or(0)
     }
 
     /// The nearest of a point.
@@ -170,7 +170,9 @@ mod tests {
         let mut rng = crate::random::stream(5, &[]);
         let mut x: Vec<f32> = (0..count * width).map(|_| rng.random_range(-1.0..1.0)).collect();
         // Far from nothing, where squares are large and differences small; and some of them twice.
-        x.iter_mut().for_each(|v| *v += 3.0);
+        for v in &mut x {
+            *v += 3.0;
+        }
         x.copy_within(0..30 * width, 1000 * width);
         let found = exact(&x, width, k, &Unobserved).unwrap();
         for i in (0..count).step_by(83) {

@@ -185,10 +185,10 @@ mod tests {
         order.sort_by(|a, b| decomposed.singular_values[*b].total_cmp(&decomposed.singular_values[*a]));
         let total: f64 = decomposed.singular_values.iter().map(|s| s * s).sum();
         let left = decomposed.u.unwrap();
-        for component in 0..wanted {
-            let value = decomposed.singular_values[order[component]];
+        for (component, place) in order.iter().take(wanted).enumerate() {
+            let value = decomposed.singular_values[*place];
             assert!((found.shares[component] - value * value / total).abs() < 1e-4);
-            let column = left.column(order[component]);
+            let column = left.column(*place);
             let dot: f64 =
                 (0..count).map(|i| column[i] * f64::from(found.scores[i * wanted + component])).sum();
             assert!((dot.abs() / value - 1.0).abs() < 1e-4, "component {component}: {dot} of {value}");

@@ -140,7 +140,7 @@ mod tests {
             [([50.0, 20.0], 3.0), ([-1.0, -1.0], 2.0), ([99.0, 55.0], 30.0), ([200.0, 3.0], 1.0)]
         {
             let square = |p: &[f32; 2]| (p[0] - at[0]).powi(2) + (p[1] - at[1]).powi(2);
-            let shown = |i: u32| i % 3 != 0;
+            let shown = |i: u32| !i.is_multiple_of(3);
             let all = (0..5000u32).filter(|i| shown(*i) && square(&places[*i as usize]) <= reach * reach);
             let best =
                 all.min_by(|a, b| square(&places[*a as usize]).total_cmp(&square(&places[*b as usize])));
@@ -156,7 +156,7 @@ mod tests {
         let expected: Vec<u32> = (0..5000)
             .filter(|i| {
                 let [x, y] = places[*i as usize];
-                x >= 20.0 && x < 70.0 && y >= 10.0 && y < 30.0
+                (20.0..70.0).contains(&x) && (10.0..30.0).contains(&y)
             })
             .collect();
         assert!(in_box == expected && in_box.len() > 100);

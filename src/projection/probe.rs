@@ -111,7 +111,7 @@ impl Scale {
     }
 }
 
-/// (XᵀX + λ)⁻¹ XᵀY, [width + 1, labels].
+/// `(XᵀX + λ)⁻¹ XᵀY`, [width + 1, labels].
 fn fit(states: &[f32], scale: &Scale, labels: &[u32], rows: &[usize], num_labels: usize) -> DMatrix<f64> {
     let size = scale.width + 1;
     let (mut gram, mut answers) =

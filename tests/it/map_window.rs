@@ -16,6 +16,8 @@ use livr_explorer::render::points::{Instance, PointSet, PointsPaint, PointsRende
 use livr_explorer::settings::{DeviceChoice, DtypeChoice};
 use livr_explorer::units::Role;
 
+use tempfile::TempDir;
+
 use crate::common::drawn;
 use crate::window::{apply, first_actions, open, state};
 
@@ -31,8 +33,8 @@ fn click(window: &mut Window, label: &str) {
     window.run_steps(3);
 }
 
-#[test]
-fn from_samples_to_a_map_and_back_to_a_sample() {
+/// A window with a map of every layer.
+fn mapped() -> (TempDir, Window) {
     let data = drawn(&[Task::Counting, Task::Jigsaw], [3, 0, 0]);
     let startup = Startup::new(DeviceChoice::Cpu, DtypeChoice::F32, first_actions());
     let mut window = open([1300.0, 820.0], egui::Theme::Dark, startup);
@@ -48,6 +50,18 @@ fn from_samples_to_a_map_and_back_to_a_sample() {
     assert!(settle(&mut window, Duration::from_mins(2)));
     let projection = &state(&window).projection;
     assert_eq!((projection.problem.as_ref(), projection.under), (None, Under::Nothing));
+    (data, window)
+}
+
+/// Points of the map that is shown.
+fn count(window: &Window) -> usize {
+    state(window).projection.scene().unwrap().points.len()
+}
+
+#[test]
+fn from_samples_to_a_map_of_what_is_asked_for() {
+    let (_data, mut window) = mapped();
+    let projection = &state(&window).projection;
     let collected = projection.collected.clone().unwrap();
     assert_eq!(collected.records.len(), 6);
     assert_eq!(projection.layouts.len(), collected.states.layers().len());
@@ -71,10 +85,22 @@ fn from_samples_to_a_map_and_back_to_a_sample() {
     assert!(scene.set.instances.len() < scene.points.len());
     edit(&mut window, |form| form.task.clear());
 
+    // Another layer is the same points elsewhere.
+    let last = state(&window).projection.scene().unwrap().places.clone();
+    apply(&mut window, MapAction::ShowLayer(0));
+    window.run_steps(2);
+    let scene = state(&window).projection.scene().unwrap();
+    assert!(scene.layer == 0 && *scene.places != *last && scene.places.len() == last.len());
+}
+
+#[test]
+fn points_are_chosen_by_a_box_and_opened_by_a_click() {
+    let (_data, mut window) = mapped();
+    let collected = state(&window).projection.collected.clone().unwrap();
     // A box around everything, drawn with the pointer.
     apply(&mut window, MapAction::SetTool(Tool::Box));
     window.run_steps(2);
-    let total = state(&window).projection.scene().unwrap().points.len();
+    let total = count(&window);
     let rect = window.get_by_label(&format!("Map of {total} points, 0 chosen")).rect();
     window.drag_at(rect.left_top() + egui::vec2(3.0, 3.0));
     window.run_steps(2);
@@ -88,13 +114,6 @@ fn from_samples_to_a_map_and_back_to_a_sample() {
     window.get_by_label(&format!("{total} points chosen"));
     click(&mut window, "Clear");
     assert!(state(&window).projection.selected.1.is_empty());
-
-    // Another layer is the same points elsewhere.
-    let last = state(&window).projection.scene().unwrap().places.clone();
-    apply(&mut window, MapAction::ShowLayer(0));
-    window.run_steps(2);
-    let scene = state(&window).projection.scene().unwrap();
-    assert!(scene.layer == 0 && *scene.places != *last && scene.places.len() == last.len());
 
     // A click on a latent asks its sample, with that latent's attention shown.
     let is_latent = |point: &u32| {

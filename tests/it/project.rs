@@ -144,7 +144,7 @@ fn a_layer_of_some_tokens() {
     assert!(deep.contains("layer: expected last, all or a number from 0 to 3, found 99"), "{deep}");
 }
 
-/// A `.npy` file as NumPy writes it.
+/// A `.npy` file.
 fn npy(path: &Path, shape: &str, values: &[f32]) {
     let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}");
     while (header.len() + 11) % 64 != 0 {

@@ -25,7 +25,7 @@ pub(super) fn drain(controller: &mut Controller) {
                 training::take_paths(controller, kind, &paths);
             }
             FileEvent::Picked(kind @ PathKind::MapData, paths) => {
-                jobs::take_paths_as(controller, kind, paths)
+                jobs::take_paths_as(controller, kind, paths);
             }
             FileEvent::Picked(kind, paths) => {
                 controller.state.ui.path_dialog = None;

@@ -30,7 +30,7 @@ pub(super) fn apply(controller: &mut Controller, action: MapAction) {
             projection.shown = (projection.shown as isize + step).clamp(0, last) as usize;
         }
         MapAction::ShowLayer(place) => {
-            projection.shown = place.min(projection.layouts.len().saturating_sub(1))
+            projection.shown = place.min(projection.layouts.len().saturating_sub(1));
         }
         MapAction::SetTool(tool) => projection.tool = tool,
         MapAction::SetView(view) => projection.view = view,
@@ -69,16 +69,15 @@ fn start(controller: &mut Controller) {
     let projection = &mut state.projection;
     projection.problem = None;
     let held = projection.collected.as_ref().filter(|collected| collected.order == order);
-    match held.cloned() {
-        Some(collected) => make_maps(controller, collected),
-        None => {
-            projection.under = Under::States;
-            controller.send(Command::KeepStates(Box::new(order)));
-        }
+    if let Some(collected) = held.cloned() {
+        make_maps(controller, &collected);
+    } else {
+        projection.under = Under::States;
+        controller.send(Command::KeepStates(Box::new(order)));
     }
 }
 
-fn make_maps(controller: &mut Controller, collected: Arc<Collected>) {
+fn make_maps(controller: &mut Controller, collected: &Arc<Collected>) {
     let form = &controller.state.kept.map;
     let layers = collected.states.layers();
     // The embedding knows nothing of other tokens yet.
@@ -127,7 +126,7 @@ pub(super) fn hear(controller: &mut Controller, news: News) {
     let projection = &mut controller.state.projection;
     match news {
         News::Progressed(progress) => projection.progress = Some(progress),
-        News::StatesKept(collected) => make_maps(controller, collected),
+        News::StatesKept(collected) => make_maps(controller, &collected),
         News::MapMoved { layer, places } => projection.moving = Some((layer, places)),
         News::MapMade(layout) => {
             projection.moving = None;

@@ -2,8 +2,7 @@
 
 mod said;
 
-use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
@@ -219,24 +218,24 @@ impl ProjectArgs {
             [one] => of(one),
             all => format!("[{}]", all.iter().map(of).collect::<Vec<_>>().join(", ")),
         };
-        let mut metadata = HashMap::from([
-            ("kl".to_owned(), one_or_all(&|said| said.kl.to_string())),
-            ("seconds".to_owned(), one_or_all(&|said| json(&said.seconds))),
-            ("quality".to_owned(), one_or_all(&|said| json(&said.quality))),
-            ("measures".to_owned(), one_or_all(&|said| json(&said.measures))),
-            ("perplexity".to_owned(), self.perplexity.to_string()),
-            ("iterations".to_owned(), self.iterations.to_string()),
-            ("engine".to_owned(), json(&self.engine).trim_matches('"').to_owned()),
-            ("seed".to_owned(), self.seed.to_string()),
-            ("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
-        ]);
-        metadata.extend(more.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
-        layout_file::write(&self.out, places, marks, metadata)
+        let mut metadata = vec![
+            ("kl", one_or_all(&|said| said.kl.to_string())),
+            ("seconds", one_or_all(&|said| json(&said.seconds))),
+            ("quality", one_or_all(&|said| json(&said.quality))),
+            ("measures", one_or_all(&|said| json(&said.measures))),
+            ("perplexity", self.perplexity.to_string()),
+            ("iterations", self.iterations.to_string()),
+            ("engine", json(&self.engine).trim_matches('"').to_owned()),
+            ("seed", self.seed.to_string()),
+            ("version", env!("CARGO_PKG_VERSION").to_owned()),
+        ];
+        metadata.extend(more.iter().cloned());
+        layout_file::write(&self.out, places, marks, &metadata)
     }
 }
 
 /// A map of states that are nobody's tokens.
-fn alone(args: &ProjectArgs, path: &std::path::Path, observer: &dyn Observer) -> Result<Vec<Said>> {
+fn alone(args: &ProjectArgs, path: &Path, observer: &dyn Observer) -> Result<Vec<Said>> {
     let states = matrix::read(path)?;
     let (options, width) = (args.options(), states.shape()[1]);
     let prepared = prepare(&InMemory::new(states.data(), width), &options, observer)?;
@@ -251,8 +250,10 @@ fn alone(args: &ProjectArgs, path: &std::path::Path, observer: &dyn Observer) ->
         scatter::write(&Scatter { title, points, legend: Vec::new() }, picture)?;
     }
     if let Some(table) = &args.table {
-        let rows: String = map.places.iter().map(|[x, y]| format!("{x},{y}\n")).collect();
-        atomic::write(table, |out| out.write_all(format!("x,y\n{rows}").as_bytes()))?;
+        atomic::write(table, |out| {
+            writeln!(out, "x,y")?;
+            map.places.iter().try_for_each(|[x, y]| writeln!(out, "{x},{y}"))
+        })?;
     }
     Ok(said)
 }
@@ -282,8 +283,7 @@ fn of_data(args: &ProjectArgs, observer: &dyn Observer) -> Result<Vec<Said>> {
         scatter::write(&pictured(args.colour, &states, layout), picture)?;
     }
     if let Some(table) = &args.table {
-        let text = tabled(&states, &layouts);
-        atomic::write(table, |out| out.write_all(text.as_bytes()))?;
+        write_table(table, &states, &layouts)?;
     }
     Ok(said)
 }
@@ -297,27 +297,27 @@ fn pictured(colour: ColourBy, states: &States, layout: &Layout) -> Scatter {
 }
 
 /// A line for each point of each layer.
-fn tabled(states: &States, layouts: &[Layout]) -> String {
-    let mut text = "x,y,layer,role,index,sample,task,correct\n".to_owned();
-    for layout in layouts {
-        for ([x, y], point) in layout.places.iter().zip(&layout.points) {
-            let sample = &states.samples()[point.sample as usize];
-            let role = match point.kept.role {
-                Role::Prompt => "text",
-                Role::Image => "image",
-                Role::Latent => "latent",
-                Role::Answer => "answer",
-            };
-            // Ids and tasks are whatever a data file says.
-            let [id, task] =
-                [&sample.id, &sample.task].map(|text| format!("\"{}\"", text.replace('"', "\"\"")));
-            text += &format!(
-                "{x},{y},{},{role},{},{id},{task},{}\n",
-                layout.layer, point.kept.index, sample.correct
-            );
+fn write_table(path: &Path, states: &States, layouts: &[Layout]) -> Result<()> {
+    atomic::write(path, |out| {
+        writeln!(out, "x,y,layer,role,index,sample,task,correct")?;
+        for layout in layouts {
+            for ([x, y], point) in layout.places.iter().zip(&layout.points) {
+                let sample = &states.samples()[point.sample as usize];
+                let role = match point.kept.role {
+                    Role::Prompt => "text",
+                    Role::Image => "image",
+                    Role::Latent => "latent",
+                    Role::Answer => "answer",
+                };
+                let (layer, index) = (layout.layer, point.kept.index);
+                // Ids and tasks are whatever a data file says.
+                let [id, task] =
+                    [&sample.id, &sample.task].map(|text| format!("\"{}\"", text.replace('"', "\"\"")));
+                writeln!(out, "{x},{y},{layer},{role},{index},{id},{task},{}", sample.correct)?;
+            }
         }
-    }
-    text
+        Ok(())
+    })
 }
 
 fn marks(layout: &Layout) -> impl Iterator<Item = Mark> + '_ {

@@ -91,7 +91,9 @@ fn near(points: &[Point], prepared: &Prepared) -> BTreeMap<&'static str, BTreeMa
     }
     for own in counts.values_mut() {
         let total: f64 = own.values().sum();
-        own.values_mut().for_each(|count| *count /= total);
+        for count in own.values_mut() {
+            *count /= total;
+        }
     }
     counts
 }

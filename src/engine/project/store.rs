@@ -121,7 +121,7 @@ impl Writer {
         }
         let samples = read_samples(folder)?;
         // What was cut off, at the end of either file, is written anew.
-        let kept: String = samples.iter().map(|sample| line(sample)).collect();
+        let kept: String = samples.iter().map(line).collect();
         let lines = folder.join(SAMPLES);
         atomic::write(&lines, |out| out.write_all(kept.as_bytes()))?;
         let lines = OpenOptions::new().append(true).open(&lines).map_err(failed("write", &lines))?;

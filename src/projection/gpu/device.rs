@@ -266,9 +266,7 @@ impl Card {
 /// What a device's limits lack, in a clause.
 fn lacks(limits: &wgpu::Limits, need: Need) -> Option<String> {
     let bytes = |bytes: u64| crate::units::human_bytes(bytes);
-    let storage = u64::from(limits.max_storage_buffer_binding_size as u32)
-        .max(limits.max_storage_buffer_binding_size as u64);
-    let most = storage.min(limits.max_buffer_size);
+    let most = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
     if limits.max_compute_invocations_per_workgroup < GROUP {
         return Some(format!("runs fewer than {GROUP} threads together"));
     }

@@ -5,6 +5,7 @@ mod field;
 
 use rayon::prelude::*;
 
+use self::device::Forces;
 pub use self::device::{Card, Need};
 use self::field::Field;
 use super::affinities::Affinities;
@@ -54,7 +55,7 @@ impl<'a> Gpu<'a> {
     }
 
     /// Pulls and pushes of all points, or None once the card has failed.
-    fn forces(&mut self, map: &[Point]) -> Option<(Vec<[f32; 2]>, Vec<[f32; 4]>)> {
+    fn forces(&mut self, map: &[Point]) -> Option<Forces> {
         let card = self.card.as_ref()?;
         let (middle, extent) = bounds(map);
         let places: Vec<[f32; 2]> =

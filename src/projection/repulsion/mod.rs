@@ -10,7 +10,7 @@ use super::gradient::Point;
 
 /// Forces of all points on each, not yet normalised.
 pub trait Repulsion {
-    /// Writes Σ_j (1 + |y_i - y_j|²)⁻² (y_i - y_j) for each i to `forces`, and returns
-    /// Z = Σ_{i≠j} (1 + |y_i - y_j|²)⁻¹ (van der Maaten and Hinton 2008, JMLR 9).
+    /// Writes `Σ_j (1 + |y_i - y_j|²)⁻² (y_i - y_j)` for each i to `forces`, and returns
+    /// `Z = Σ_{i≠j} (1 + |y_i - y_j|²)⁻¹` (van der Maaten and Hinton 2008, JMLR 9).
     fn repel(&mut self, map: &[Point], forces: &mut [Point]) -> f64;
 }

@@ -168,7 +168,7 @@ impl Grid {
         }
     }
 
-    /// What the grids say at a point: Σ_j of k(d) (x, y), of k(d), and of the wider kernel.
+    /// What the grids say at a point: the sums of k(d) (x, y), of k(d), and of the wider kernel.
     fn read(&self, stencil: &Stencil) -> (Complex64, Complex64) {
         let (mut places, mut counts) = (Complex64::default(), Complex64::default());
         for (dy, wy) in stencil.weights[1].iter().enumerate() {
