@@ -95,7 +95,7 @@ fn from_samples_to_a_map_of_what_is_asked_for() {
 
 #[test]
 fn points_are_chosen_by_a_box_and_opened_by_a_click() {
-    let (_data, mut window) = mapped();
+    let (data, mut window) = mapped();
     let collected = state(&window).projection.collected.clone().unwrap();
     // A box around everything, drawn with the pointer.
     apply(&mut window, MapAction::SetTool(Tool::Box));
@@ -138,10 +138,21 @@ fn points_are_chosen_by_a_box_and_opened_by_a_click() {
     assert_eq!(state(&window).shown_run().unwrap().request.sample.prompt, collected.records[5].prompt);
 
     // States are not kept twice: another seed is another map of the same.
+    let states = std::fs::metadata(collected.order.folder.join("states.f16")).unwrap();
     edit(&mut window, |form| form.seed = 7);
     apply(&mut window, MapAction::Start);
     assert!(settle(&mut window, Duration::from_mins(1)));
-    assert!(std::sync::Arc::ptr_eq(state(&window).projection.collected.as_ref().unwrap(), &collected));
+    let now = std::fs::metadata(collected.order.folder.join("states.f16")).unwrap();
+    assert_eq!((now.len(), now.modified().unwrap()), (states.len(), states.modified().unwrap()));
+    assert_eq!(count(&window), total);
+    // Other data of the same name is other data.
+    let path = data.path().join("data/train.jsonl");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let four: Vec<&str> = text.lines().take(4).collect();
+    std::fs::write(&path, four.join("\n")).unwrap();
+    apply(&mut window, MapAction::Start);
+    assert!(settle(&mut window, Duration::from_mins(1)));
+    assert_eq!(state(&window).projection.collected.as_ref().unwrap().records.len(), 4);
 }
 
 #[test]

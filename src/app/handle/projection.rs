@@ -68,13 +68,9 @@ fn start(controller: &mut Controller) {
     let order = StatesOrder { model, data, limit: form.samples, settings, folder };
     let projection = &mut state.projection;
     projection.problem = None;
-    let held = projection.collected.as_ref().filter(|collected| collected.order == order);
-    if let Some(collected) = held.cloned() {
-        make_maps(controller, &collected);
-    } else {
-        projection.under = Under::States;
-        controller.send(Command::KeepStates(Box::new(order)));
-    }
+    projection.under = Under::States;
+    // What is kept already is not run again.
+    controller.send(Command::KeepStates(Box::new(order)));
 }
 
 fn make_maps(controller: &mut Controller, collected: &Arc<Collected>) {

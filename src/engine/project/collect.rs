@@ -27,10 +27,11 @@ pub fn collect(
     observer: &dyn Observer,
 ) -> Result<States> {
     let mut writer = Writer::open(folder, plan)?;
-    if writer.count() > 0 {
-        observer.note(&format!("going on after {} samples ({})", writer.count(), folder.display()));
+    let there = writer.ids();
+    let left: Vec<&Record> = records.iter().filter(|record| !there.contains(&record.id)).collect();
+    if !there.is_empty() && !left.is_empty() {
+        observer.note(&format!("going on after {} samples ({})", there.len(), folder.display()));
     }
-    let left: Vec<&Record> = records.iter().filter(|record| !writer.has(&record.id)).collect();
     let total = writer.count() + left.len();
     for records in left.chunks(batch.max(1)) {
         observer.progress(Progress { phase: Phase::States, done: writer.count(), total })?;

@@ -1,7 +1,8 @@
 //! What the window asks for: states of samples by a model, then maps of them, which need no model.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use super::super::demo;
 use super::super::models::Models;
@@ -98,6 +99,12 @@ impl StatesOrder {
             data,
             settings: settings.clone(),
         };
+        // The folder is this order's own: what it holds of a model or of data that were others then is of no use.
+        if Plan::of(&self.folder).is_some_and(|held| held != plan) {
+            std::fs::remove_dir_all(&self.folder)
+                .map_err(|e| Error::io("remove old states from", &self.folder, e))?;
+        }
+        tidy(&self.folder);
         let compute = Compute::observed(observer);
         let mut answering =
             |samples: &[&Sample]| session.run_many(samples, &settings, memory::free_bytes(), &compute);
@@ -106,6 +113,26 @@ impl StatesOrder {
         let place = |id: &str| records.iter().find(|record| record.id == id).cloned().unwrap_or_default();
         let records = states.samples().iter().map(|sample| place(&sample.id)).collect();
         Ok(Collected { order: self, states, records })
+    }
+}
+
+/// Lets go of the states of earlier orders, but for those of the latest.
+fn tidy(folder: &Path) {
+    const KEPT: usize = 3;
+    let entries = folder.parent().and_then(|parent| std::fs::read_dir(parent).ok());
+    let mut others: Vec<(SystemTime, PathBuf)> = entries
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path != folder && Plan::of(path).is_some())
+        .filter_map(|path| Some((path.metadata().ok()?.modified().ok()?, path)))
+        .collect();
+    others.sort();
+    for (_, path) in others.iter().rev().skip(KEPT) {
+        if let Err(problem) = std::fs::remove_dir_all(path) {
+            log::warn!("old states stay: {problem}");
+        }
     }
 }
 

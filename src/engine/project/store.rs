@@ -1,6 +1,7 @@
 //! Hidden states of many samples on disk: half precision, one row after the other, with a line for each sample. Only
 //! rows whose line is there count, so that a stop at any moment loses at most the samples under way.
 
+use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -30,6 +31,13 @@ pub struct Plan {
     pub data: (PathBuf, u64, Option<SystemTime>),
     /// How samples are run; what is captured says which layers and roles.
     pub settings: Settings,
+}
+
+impl Plan {
+    /// That of a folder, where it has one.
+    pub fn of(folder: &Path) -> Option<Self> {
+        serde_json::from_slice(&std::fs::read(folder.join(PLAN)).ok()?).ok()
+    }
 }
 
 /// A token whose states are kept.
@@ -134,13 +142,15 @@ impl Writer {
         if length < whole as u64 {
             return Err(Error::field(path, "length", format!("at least {whole} bytes"), length.to_string()));
         }
-        states.set_len(whole as u64).map_err(failed("write", &path))?;
+        if length > whole as u64 {
+            states.set_len(whole as u64).map_err(failed("write", &path))?;
+        }
         Ok(Self { folder: folder.to_owned(), lines, states, samples })
     }
 
-    /// Is this sample there?
-    pub fn has(&self, id: &str) -> bool {
-        self.samples.iter().any(|sample| sample.id == id)
+    /// The samples that are there.
+    pub fn ids(&self) -> HashSet<String> {
+        self.samples.iter().map(|sample| sample.id.clone()).collect()
     }
 
     /// How many there are.
