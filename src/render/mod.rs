@@ -1,5 +1,6 @@
 //! Drawing on the GPU, each picture beside a plain CPU version it is tested against.
 
 pub mod blend;
+pub mod frames;
 pub mod overlay;
 pub mod points;

@@ -12,7 +12,8 @@ use livr_explorer::app::window::Startup;
 use livr_explorer::data::tasks::Task;
 use livr_explorer::engine::fake::scripted;
 use livr_explorer::engine::protocol::{Command, News};
-use livr_explorer::render::points::{Instance, PointSet, PointsPaint, PointsRenderer};
+use livr_explorer::render::frames::Frames;
+use livr_explorer::render::points::{Instance, PointSet, PointsPaint};
 use livr_explorer::settings::{DeviceChoice, DtypeChoice};
 use livr_explorer::units::Role;
 
@@ -185,65 +186,6 @@ fn what_fails_is_said_and_what_was_there_stays() {
     assert!(script.orders().last().unwrap().is_cancelled());
 }
 
-/// Draws points into pixels.
-fn pixels(paint: &PointsPaint) -> Vec<[u8; 4]> {
-    let (width, height) = (paint.size[0] as u32, paint.size[1] as u32);
-    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
-    let adapter =
-        pollster::block_on(instance.request_adapter(&wgpu::RequestAdapterOptions::default())).unwrap();
-    let (device, queue) =
-        pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor::default())).unwrap();
-    let format = wgpu::TextureFormat::Rgba8Unorm;
-    let texture = device.create_texture(&wgpu::TextureDescriptor {
-        label: None,
-        size: wgpu::Extent3d { width, height, depth_or_array_layers: 1 },
-        mip_level_count: 1,
-        sample_count: 1,
-        dimension: wgpu::TextureDimension::D2,
-        format,
-        usage: wgpu::TextureUsages::RENDER_ATTACHMENT | wgpu::TextureUsages::COPY_SRC,
-        view_formats: &[],
-    });
-    let mut renderer = PointsRenderer::new(&device, format);
-    renderer.prepare(&device, &queue, paint);
-    let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-    {
-        let view = texture.create_view(&wgpu::TextureViewDescriptor::default());
-        let mut pass = encoder.begin_render_pass(&wgpu::RenderPassDescriptor {
-            color_attachments: &[Some(wgpu::RenderPassColorAttachment {
-                view: &view,
-                depth_slice: None,
-                resolve_target: None,
-                ops: wgpu::Operations {
-                    load: wgpu::LoadOp::Clear(wgpu::Color::BLACK),
-                    store: wgpu::StoreOp::Store,
-                },
-            })],
-            ..wgpu::RenderPassDescriptor::default()
-        });
-        renderer.draw(&mut pass, &paint.points);
-    }
-    let row = width * 4;
-    assert!(row.is_multiple_of(256), "rows of a copy begin at multiples of 256 bytes");
-    let buffer = device.create_buffer(&wgpu::BufferDescriptor {
-        label: None,
-        size: u64::from(row * height),
-        usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
-        mapped_at_creation: false,
-    });
-    let layout = wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(row), rows_per_image: None };
-    encoder.copy_texture_to_buffer(
-        texture.as_image_copy(),
-        wgpu::TexelCopyBufferInfo { buffer: &buffer, layout },
-        wgpu::Extent3d { width, height, depth_or_array_layers: 1 },
-    );
-    queue.submit([encoder.finish()]);
-    buffer.map_async(wgpu::MapMode::Read, .., |mapped| mapped.unwrap());
-    device.poll(wgpu::PollType::wait_indefinitely()).unwrap();
-    let bytes = buffer.get_mapped_range(..).unwrap();
-    bytemuck::pod_collect_to_vec(&bytes)
-}
-
 #[test]
 fn points_are_discs_of_their_colour_in_their_place() {
     let red = Instance { place: [1.0, 2.0], colour: [255, 0, 0, 255] };
@@ -256,7 +198,8 @@ fn points_are_discs_of_their_colour_in_their_place() {
         opacity: 1.0,
         size: [64.0, 64.0],
     };
-    let found = pixels(&paint);
+    let mut frames = Frames::open([64, 64]).unwrap();
+    let found = frames.pixels(&paint).unwrap();
     // Up on the map is up on the screen: ten pixels above the middle, ten to either side.
     let at = |x: i32, y: i32| found[((32 + y) * 64 + 32 + x) as usize];
     assert_eq!(at(10, -10), [255, 0, 0, 255]);
@@ -266,5 +209,6 @@ fn points_are_discs_of_their_colour_in_their_place() {
     // As many pixels as a disc of that radius has, edges in part.
     let area: f32 = found.iter().map(|pixel| f32::from(pixel[0]) / 255.0).sum();
     assert!((area - std::f32::consts::PI * 16.0).abs() < 2.0, "{area}");
-    assert!(pixels(&PointsPaint { points: PointSet::new(Vec::new()), ..paint }).iter().all(|p| p[0] == 0));
+    let nothing = PointsPaint { points: PointSet::new(Vec::new()), ..paint };
+    assert!(frames.pixels(&nothing).unwrap().iter().all(|p| p[0] == 0));
 }

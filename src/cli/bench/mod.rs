@@ -1,10 +1,13 @@
 //! `livr bench`: the project's own measurements.
 
+mod points;
+
 use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand, value_parser};
 
+use self::points::PointsArgs;
 use super::output::{print, print_json};
 use crate::engine::bench::forward::{Forward, Kept, Report, forward};
 use crate::engine::bench::load::{Load, LoadReport, load};
@@ -25,6 +28,8 @@ pub enum BenchCommand {
     Load(LoadArgs),
     /// Steps of training a small model on packed batches.
     Train(TrainArgs),
+    /// Frames of a map of many points, beside frames of a thousand.
+    Points(PointsArgs),
 }
 
 impl BenchCommand {
@@ -35,6 +40,7 @@ impl BenchCommand {
             Self::Ops(args) => run_ops(&args),
             Self::Load(args) => run_load(args),
             Self::Train(args) => run_train(&args),
+            Self::Points(args) => points::run(&args),
         }
     }
 }
