@@ -128,8 +128,10 @@ pub struct Quality {
 
 /// What a map is made of: done once, whatever map is made of it.
 pub struct Prepared {
-    /// The states along their components, [N, C].
+    /// The states along their components, [N, C], or as they are.
     pub points: Components,
+    /// Along the first two, where they are as they are.
+    axes: Option<Components>,
     /// Of each state.
     pub neighbours: Neighbours,
     /// Who is near whom.
@@ -160,8 +162,10 @@ pub fn prepare(states: &dyn Rows, options: &Options, observer: &dyn Observer) ->
     }
     let mut seconds = Seconds::default();
     let clock = Instant::now();
-    let wanted = options.components.unwrap_or(states.width()).max(2);
-    let points = pca::principal(states, wanted, options.seed, observer)?;
+    let (points, axes) = match options.components {
+        Some(count) => (pca::principal(states, count.max(2), options.seed, observer)?, None),
+        None => (pca::whole(states)?, Some(pca::principal(states, 2, options.seed, observer)?)),
+    };
     seconds.components = clock.elapsed().as_secs_f64();
     let clock = Instant::now();
     let k = ((NEIGHBOURS * options.perplexity).ceil() as usize).min(count - 1);
@@ -170,7 +174,7 @@ pub fn prepare(states: &dyn Rows, options: &Options, observer: &dyn Observer) ->
     let clock = Instant::now();
     let affinities = Affinities::new(&neighbours, options.perplexity)?;
     seconds.affinities = clock.elapsed().as_secs_f64();
-    Ok(Prepared { points, neighbours, affinities, seconds })
+    Ok(Prepared { points, axes, neighbours, affinities, seconds })
 }
 
 impl Prepared {
@@ -251,7 +255,8 @@ impl Prepared {
         const JITTER: f64 = 0.01;
         let mut rng = stream(options.seed, &[1]);
         let mut noise = move || [0, 1].map(|_| rng.random_range(-1.0..1.0) * 3f64.sqrt());
-        let rows = self.points.scores.chunks_exact(self.points.count);
+        let axes = self.axes.as_ref().unwrap_or(&self.points);
+        let rows = axes.scores.chunks_exact(axes.count);
         let squares: f64 = rows.clone().map(|row| f64::from(row[0]).powi(2)).sum();
         let deviation = (squares / rows.len() as f64).sqrt();
         if options.init == Init::Random || deviation == 0.0 {

@@ -18,7 +18,7 @@ pub struct Components {
     pub scores: Vec<f32>,
     /// C.
     pub count: usize,
-    /// Share of the variance that each has, largest first.
+    /// Share of the variance that each component has, largest first; none of rows as they are.
     pub shares: Vec<f64>,
 }
 
@@ -41,10 +41,7 @@ pub fn principal(rows: &dyn Rows, count: usize, seed: u64, observer: &dyn Observ
     let total = PASSES + 2;
     let tell = |done| observer.progress(Progress { phase: Phase::Components, done, total });
     tell(0)?;
-    let mean = mean(rows)?;
-    if let Some(column) = mean.iter().position(|v| !v.is_finite()) {
-        return Err(not_finite(rows, column));
-    }
+    let mean = checked_mean(rows)?;
     let wide = (count + EXTRA).min(width);
     let mut rng = stream(seed, &[0]);
     let mut basis = DMatrix::<f64>::from_fn(width, wide, |_, _| rng.random_range(-1.0..1.0)).qr().q();
@@ -98,6 +95,23 @@ fn not_finite(rows: &dyn Rows, column: usize) -> Error {
             Error::Request(format!("states: expected finite numbers, found {} in row {i}", row[column]))
         }
         None => Error::Request("states: expected numbers whose mean is finite, found larger ones".to_owned()),
+    }
+}
+
+/// All rows as they are, about their mean.
+///
+/// # Errors
+/// Rows that cannot be read.
+pub fn whole(rows: &dyn Rows) -> Result<Components> {
+    let scores = centred(rows, &checked_mean(rows)?, 0, rows.count())?;
+    Ok(Components { scores, count: rows.width(), shares: Vec::new() })
+}
+
+fn checked_mean(rows: &dyn Rows) -> Result<Vec<f32>> {
+    let mean = mean(rows)?;
+    match mean.iter().position(|v| !v.is_finite()) {
+        Some(column) => Err(not_finite(rows, column)),
+        None => Ok(mean),
     }
 }
 

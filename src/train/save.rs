@@ -130,21 +130,23 @@ pub fn save_adapter(
 ) -> Result<()> {
     let rows = trained.latent_rows()?;
     write_folder(folder, |dir| {
-        let mut tensors = Vec::new();
+        let mut tensors: Vec<Stored> = Vec::new();
         for (module, a, b) in trained.lora() {
             let name = format!("base_model.model.{}", published_name(module));
-            tensors.push(Stored::floats(format!("{name}.lora_A.weight"), a)?);
-            tensors.push(Stored::floats(format!("{name}.lora_B.weight"), b)?);
+            for (half, values) in [("lora_A", a), ("lora_B", b)] {
+                let stored = Stored::floats(format!("{name}.{half}.weight"), values)?;
+                tensors.push(stored.stored_as(recipe.store));
+            }
         }
         let within = rows.as_ref().filter(|rows| rows.token_ids.iter().all(|id| (*id as usize) < vocab_size));
         if !tensors.is_empty() {
             if let Some(rows) = within {
                 let name =
                     "base_model.model.model.language_model.embed_tokens.token_adapter.trainable_tokens_delta";
+                // As exact as beside, where this program reads them.
                 tensors.push(Stored::floats(name, &rows.rows)?);
             }
             let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-            let tensors: Vec<Stored> = tensors.into_iter().map(|t| t.stored_as(recipe.store)).collect();
             write_tensors(&dir.join("adapter_model.safetensors"), &tensors, metadata)?;
             write_json(&dir.join("adapter_config.json"), &peft_config(recipe, within))?;
         }

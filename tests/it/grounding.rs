@@ -79,6 +79,11 @@ fn one_image_answers(record: &Record) {
             let numbers = of_it.filter(|(_, (_, thing))| *thing == name);
             let most = numbers.map(|((_, number), _)| number.parse::<u32>().unwrap()).max();
             assert_eq!(most.unwrap().to_string(), target);
+            let [(end, kind), (_, total)] = ["kind", "total"].map(|group| &record.grounding.prompt[group][0]);
+            assert!(
+                record.prompt[..*end].starts_with("How many ") && record.prompt[*end..].starts_with(" are")
+            );
+            assert_eq!((&**kind, &**total), (name, target));
         }
         "object_localization" => assert!(offered("fits").all(|word| word == target)),
         "relative_reflectance" => {

@@ -7,6 +7,7 @@ mod bad_input;
 mod cli;
 mod common;
 mod datasets;
+mod demo_scores;
 mod eval;
 mod experiment;
 mod gallery;

@@ -43,9 +43,12 @@ pub(super) fn example(rng: &mut Stream, answer: usize, world: &World<'_>) -> Exa
     for (kind, at) in &things {
         grounding.word("thing", 0, *at, kind.name);
     }
+    let asked = format!("How many {}", kinds[0].plural);
+    grounding.option("kind", asked.len(), kinds[0].name);
+    grounding.option("total", asked.len(), count.to_string());
     Example {
         images: vec![picture.into_image()],
-        prompt: format!("How many {} are there in this image?", kinds[0].plural),
+        prompt: format!("{asked} are there in this image?"),
         target: count.to_string(),
         num_choices: 0,
         object_name: Some(kinds[0].name),
