@@ -69,6 +69,9 @@ fn form_ui(ui: &mut Ui, state: &State, form: &mut MapForm, actions: &mut Actions
                 .on_hover_text("How many neighbours of each point count, about");
             ui.add(DragValue::new(&mut form.seed).prefix("seed ")).on_hover_text("One seed, one map");
         });
+    });
+    // A row of its own: what comes and goes with the work moves nothing else.
+    ui.horizontal(|ui| {
         if projection.is_running() {
             if ui.button("Stop").on_hover_text("States that are kept stay").clicked() {
                 actions.push(MapAction::Stop);
