@@ -83,6 +83,16 @@ impl Role {
     /// All roles, in the order of their codes.
     pub const ALL: [Self; 4] = [Self::Prompt, Self::Image, Self::Latent, Self::Answer];
 
+    /// As figures call it: what is neither image, latent nor answer is text.
+    pub fn in_figures(self) -> &'static str {
+        match self {
+            Self::Prompt => "text",
+            Self::Image => "image",
+            Self::Latent => "latent",
+            Self::Answer => "answer",
+        }
+    }
+
     /// The number the trace file stores.
     pub fn code(self) -> i64 {
         match self {

@@ -146,6 +146,14 @@ fn points_are_chosen_by_a_box_and_opened_by_a_click() {
     let now = std::fs::metadata(collected.order.folder.join("states.f16")).unwrap();
     assert_eq!((now.len(), now.modified().unwrap()), (states.len(), states.modified().unwrap()));
     assert_eq!(count(&window), total);
+    // Only what is asked for is kept: a large model's states of all layers are gigabytes.
+    edit(&mut window, |form| (form.all_layers, form.tokens) = (false, [true, true, false]));
+    apply(&mut window, MapAction::Start);
+    assert!(settle(&mut window, Duration::from_mins(1)));
+    let last = state(&window).projection.collected.clone().unwrap();
+    assert_eq!(last.states.layers(), [*collected.states.layers().last().unwrap()]);
+    let kept = last.states.samples().iter().flat_map(|sample| &sample.tokens);
+    assert!(kept.clone().count() > 0 && kept.into_iter().all(|kept| kept.role != Role::Prompt));
     // Other data of the same name is other data.
     let path = data.path().join("data/train.jsonl");
     let text = std::fs::read_to_string(&path).unwrap();

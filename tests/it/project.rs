@@ -113,6 +113,14 @@ fn every_layer_of_a_data_set_is_mapped_and_a_stopped_run_goes_on() {
     assert!(std::fs::read(&lines).unwrap() == whole.0 && std::fs::read(&states).unwrap() == whole.1);
     assert!(integers(&std::fs::read(place.path("map.safetensors")).unwrap(), "index") == indices);
 
+    // Fewer samples than are kept are mapped alone.
+    let fewer = json(&place.of_data("map.safetensors", &["--layer", "all", "--limit", "3", "--json"]));
+    let bytes = std::fs::read(place.path("map.safetensors")).unwrap();
+    let of_three = roles[..points].iter().zip(&samples).filter(|(_, sample)| **sample < 3).count();
+    assert_eq!(fewer[0]["points"], of_three);
+    assert_eq!(integers(&bytes, "sample").into_iter().max(), Some(2));
+    assert!(std::fs::read(&states).unwrap() == whole.1);
+
     // States of other settings are not thrown away.
     let other = said(&place.of_data("map.safetensors", &["--layer", "0"]));
     assert!(other.contains("plan.json") && other.contains("name another output"), "{other}");

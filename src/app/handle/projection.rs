@@ -63,9 +63,11 @@ fn start(controller: &mut Controller) {
     let decoding = Decoding { max_new_tokens: 16, ..Decoding::default() };
     let settings = Settings { decoding, capture: Capture::default(), ..state.kept.settings.clone() };
     let data = form.choice();
-    let key = key_of_name(0, &format!("{model:?} {data:?} {} {settings:?}", form.samples));
+    let (roles, all_layers) = (form.roles(), form.all_layers);
+    let key = format!("{model:?} {data:?} {} {roles:?} {all_layers} {settings:?}", form.samples);
+    let key = key_of_name(0, &key);
     let folder = controller.states_in.join(format!("{key:016x}"));
-    let order = StatesOrder { model, data, limit: form.samples, settings, folder };
+    let order = StatesOrder { model, data, limit: form.samples, all_layers, roles, settings, folder };
     let projection = &mut state.projection;
     projection.problem = None;
     projection.under = Under::States;
@@ -75,9 +77,6 @@ fn start(controller: &mut Controller) {
 
 fn make_maps(controller: &mut Controller, collected: &Arc<Collected>) {
     let form = &controller.state.kept.map;
-    let layers = collected.states.layers();
-    // The embedding knows nothing of other tokens yet.
-    let layers = if form.all_layers { layers } else { layers.last().copied().into_iter().collect() };
     let exaggerated = (form.steps / 3).min(250);
     let options = Options {
         perplexity: form.perplexity,
@@ -86,7 +85,7 @@ fn make_maps(controller: &mut Controller, collected: &Arc<Collected>) {
         schedule: Schedule { steps: [exaggerated, form.steps - exaggerated], ..Schedule::default() },
         ..Options::default()
     };
-    let order = MapOrder { collected: collected.clone(), layers, roles: form.roles(), options };
+    let order = MapOrder { collected: collected.clone(), options };
     controller.state.projection.begins(order.clone());
     controller.send(Command::MakeMaps(Box::new(order)));
 }

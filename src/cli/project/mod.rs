@@ -15,7 +15,7 @@ use crate::atomic;
 use crate::data::sample::Sample;
 use crate::data::{dataset, matrix};
 use crate::engine::models::Models;
-use crate::engine::project::{Layout, Plan, Point, States, collect, map_layers};
+use crate::engine::project::{Layout, Plan, States, collect, map_layers};
 use crate::error::{Error, Result};
 use crate::export::layout_file::{self, Mark};
 use crate::export::scatter::{self, Scatter};
@@ -262,8 +262,7 @@ fn of_data(args: &ProjectArgs, observer: &dyn Observer) -> Result<Vec<Said>> {
     let roles: Vec<Role> = args.role.iter().map(|tokens| tokens.role()).collect();
     let states = collected(args, &roles, observer)?;
     let layers = states.layers();
-    let wanted = |point: &Point| roles.contains(&point.kept.role);
-    let layouts = map_layers(&states, &layers, wanted, &args.options(), observer, &mut |_| ())?;
+    let layouts = map_layers(&states, &layers, &args.options(), observer, &mut |_| ())?;
     let said: Vec<Said> = layouts
         .iter()
         .map(|layout| Said {
@@ -303,12 +302,7 @@ fn write_table(path: &Path, states: &States, layouts: &[Layout]) -> Result<()> {
         for layout in layouts {
             for ([x, y], point) in layout.places.iter().zip(&layout.points) {
                 let sample = &states.samples()[point.sample as usize];
-                let role = match point.kept.role {
-                    Role::Prompt => "text",
-                    Role::Image => "image",
-                    Role::Latent => "latent",
-                    Role::Answer => "answer",
-                };
+                let role = point.kept.role.in_figures();
                 let (layer, index) = (layout.layer, point.kept.index);
                 // Ids and tasks are whatever a data file says.
                 let [id, task] =

@@ -1,18 +1,15 @@
 //! Runs samples and keeps their states.
 
+use std::collections::HashSet;
 use std::path::Path;
 
-use super::super::evaluate::predicted;
+use super::super::evaluate::{Answering, predicted};
 use super::store::{Kept, Plan, Sampled, States, Writer};
 use crate::data::record::Record;
-use crate::data::sample::Sample;
 use crate::error::Result;
 use crate::progress::{Observer, Phase, Progress};
-use crate::trace::Trace;
+use crate::trace::{HiddenStates, Trace};
 use crate::units::Role;
-
-/// Answers samples, those of one call together.
-pub type Answering<'a> = dyn FnMut(&[&Sample]) -> Result<Vec<Trace>> + 'a;
 
 /// Runs those records whose states are not in the folder yet, `batch` at a time.
 ///
@@ -38,17 +35,18 @@ pub fn collect(
         let samples = records.iter().map(|record| record.sample()).collect::<Result<Vec<_>>>()?;
         let traces = answering(&samples.iter().collect::<Vec<_>>())?;
         for (record, trace) in records.iter().zip(traces) {
-            let Some(states) = &trace.hidden_states else { continue };
-            writer.add(sampled(record, &trace), states.values.data())?;
+            let states = trace.hidden_states.as_ref().expect("asked for");
+            writer.add(sampled(record, &trace, states), states.values.data())?;
         }
     }
     drop(writer);
-    States::open(folder)
+    // More may have been kept before.
+    let wanted: HashSet<&str> = records.iter().map(|record| record.id.as_str()).collect();
+    Ok(States::open(folder)?.filtered(|sample| wanted.contains(sample.id.as_str())))
 }
 
-fn sampled(record: &Record, trace: &Trace) -> Sampled {
+fn sampled(record: &Record, trace: &Trace, states: &HiddenStates) -> Sampled {
     let prediction = predicted(record, trace);
-    let states = trace.hidden_states.as_ref().expect("asked for");
     let latents: Vec<usize> = trace.positions_of(Role::Latent).collect();
     let kept = |token: &usize| {
         let role = trace.roles[*token];

@@ -45,14 +45,13 @@ pub enum Happening<'a> {
 pub fn map_layers(
     states: &States,
     layers: &[usize],
-    is_wanted: impl Fn(&Point) -> bool,
     options: &Options,
     observer: &dyn Observer,
     told: &mut dyn FnMut(Happening<'_>),
 ) -> Result<Vec<Layout>> {
     let mut layouts: Vec<Layout> = Vec::new();
     for layer in layers {
-        let chosen = states.at_layer(*layer).filtered(&is_wanted);
+        let chosen = states.at_layer(*layer);
         if chosen.count() == 0 {
             return Err(Error::Request(format!(
                 "layer: expected one of {:?} with tokens of the roles asked for, found {layer}",

@@ -38,15 +38,6 @@ pub struct Probe {
 /// Nearest others that count.
 const NEAR: usize = 10;
 
-fn name(role: Role) -> &'static str {
-    match role {
-        Role::Prompt => "text",
-        Role::Image => "image",
-        Role::Latent => "latent",
-        Role::Answer => "answer",
-    }
-}
-
 impl Measures {
     /// Of the states that a map was made of.
     ///
@@ -84,9 +75,9 @@ fn near(points: &[Point], prepared: &Prepared) -> BTreeMap<&'static str, BTreeMa
     let mut counts: BTreeMap<&str, BTreeMap<&str, f64>> = BTreeMap::new();
     for (i, point) in points.iter().enumerate() {
         let near = prepared.neighbours.of(i);
-        let own = counts.entry(name(point.kept.role)).or_default();
+        let own = counts.entry(point.kept.role.in_figures()).or_default();
         for other in &near[..NEAR.min(near.len())] {
-            *own.entry(name(points[*other as usize].kept.role)).or_default() += 1.0;
+            *own.entry(points[*other as usize].kept.role.in_figures()).or_default() += 1.0;
         }
     }
     for own in counts.values_mut() {

@@ -39,7 +39,7 @@ impl DataChoice {
     }
 }
 
-/// States to keep: of all roles at all layers, so that maps of any of them need no model.
+/// States to keep, so that maps of them need no model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StatesOrder {
     /// Whose.
@@ -48,6 +48,10 @@ pub struct StatesOrder {
     pub data: DataChoice,
     /// The first so many.
     pub limit: usize,
+    /// Of every layer, or of the last: all of a large model's are gigabytes.
+    pub all_layers: bool,
+    /// Of tokens of these roles.
+    pub roles: Vec<Role>,
     /// How samples are run; what is captured is added.
     pub settings: Settings,
     /// Where states are kept: a folder of its own for each order.
@@ -81,8 +85,10 @@ impl StatesOrder {
     pub fn collect(self, models: &mut Models, observer: &dyn Observer) -> Result<Collected> {
         let mut records = self.data.records()?;
         records.truncate(self.limit);
-        models.open(&self.model, observer)?;
-        let hidden = HiddenRows { layers: HiddenLayers::All, roles: Role::ALL.to_vec() };
+        let info = models.open(&self.model, observer)?;
+        let layers =
+            if self.all_layers { HiddenLayers::All } else { HiddenLayers::Only(vec![info.num_layers]) };
+        let hidden = HiddenRows { layers, roles: self.roles.clone() };
         let capture = Capture { hidden: Some(hidden), ..Capture::default() };
         let settings = Settings { capture, ..self.settings.clone() };
         let session = models.session(&self.model).expect("opened above");
@@ -109,7 +115,7 @@ impl StatesOrder {
         let mut answering =
             |samples: &[&Sample]| session.run_many(samples, &settings, memory::free_bytes(), &compute);
         let states = collect(&self.folder, &plan, &records, BATCH, &mut answering, observer)?;
-        // As the states have them, in case more were kept before.
+        // In the order of the states, which may have been kept in another.
         let place = |id: &str| records.iter().find(|record| record.id == id).cloned().unwrap_or_default();
         let records = states.samples().iter().map(|sample| place(&sample.id)).collect();
         Ok(Collected { order: self, states, records })
@@ -136,15 +142,11 @@ fn tidy(folder: &Path) {
     }
 }
 
-/// Maps to make.
+/// Maps to make, one of each layer whose states there are.
 #[derive(Debug, Clone)]
 pub struct MapOrder {
     /// Of these.
     pub collected: Arc<Collected>,
-    /// A map of each.
-    pub layers: Vec<usize>,
-    /// Of tokens of these roles.
-    pub roles: Vec<Role>,
     /// How.
     pub options: Options,
 }
@@ -152,8 +154,7 @@ pub struct MapOrder {
 impl MapOrder {
     /// The points of a layer's map, in its order.
     pub fn points(&self, layer: usize) -> Vec<Point> {
-        let chosen = self.collected.states.at_layer(layer);
-        chosen.filtered(|point| self.roles.contains(&point.kept.role)).points().to_vec()
+        self.collected.states.at_layer(layer).points().to_vec()
     }
 
     /// Makes them.
@@ -161,7 +162,7 @@ impl MapOrder {
     /// # Errors
     /// Too few points, a stop.
     pub fn make(&self, observer: &dyn Observer, told: &mut dyn FnMut(Happening<'_>)) -> Result<Vec<Layout>> {
-        let wanted = |point: &Point| self.roles.contains(&point.kept.role);
-        map_layers(&self.collected.states, &self.layers, wanted, &self.options, observer, told)
+        let states = &self.collected.states;
+        map_layers(states, &states.layers(), &self.options, observer, told)
     }
 }

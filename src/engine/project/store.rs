@@ -246,6 +246,14 @@ impl States {
         Ok(Self { samples, firsts, width, map })
     }
 
+    /// Only the samples that `is_wanted` says.
+    #[must_use]
+    pub fn filtered(mut self, is_wanted: impl Fn(&Sampled) -> bool) -> Self {
+        let both = self.samples.into_iter().zip(self.firsts).filter(|(sample, _)| is_wanted(sample));
+        (self.samples, self.firsts) = both.unzip();
+        self
+    }
+
     /// In their order.
     pub fn samples(&self) -> &[Sampled] {
         &self.samples
@@ -290,14 +298,6 @@ impl Chosen<'_> {
     /// What each row is of.
     pub fn points(&self) -> &[Point] {
         &self.points
-    }
-
-    /// Only those that `is_wanted` says.
-    #[must_use]
-    pub fn filtered(self, is_wanted: impl Fn(&Point) -> bool) -> Self {
-        let both = self.points.into_iter().zip(self.rows).filter(|(point, _)| is_wanted(point));
-        let (points, rows) = both.unzip();
-        Self { states: self.states, points, rows }
     }
 }
 

@@ -14,7 +14,7 @@ use super::repulsion::Spline;
 use super::repulsion::spline::bounds;
 use crate::error::Result;
 
-/// Points from which a grid is faster than all pairs.
+/// Points from which a grid is taken rather than all pairs.
 const MANY: usize = 20_000;
 
 /// On a graphics card; on the processor from where the card fails.
