@@ -40,6 +40,8 @@ pub enum Phase {
     Components,
     /// Points whose nearest are found.
     Neighbours,
+    /// What states would say.
+    Words,
     /// Steps of a map.
     Map,
 }
@@ -60,6 +62,7 @@ impl Phase {
             Self::States => "Keeping states",
             Self::Components => "Principal components",
             Self::Neighbours => "Finding neighbours",
+            Self::Words => "Reading words",
             Self::Map => "Making the map",
         }
     }

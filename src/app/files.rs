@@ -27,6 +27,8 @@ pub enum FileEvent {
     Sorted(Sorted),
     /// A folder of the kind the user said, or why there is none.
     Found(PathKind, Result<Source, String>),
+    /// A file is written, or why it is not.
+    Saved(Result<PathBuf, String>),
 }
 
 /// Paths by what lies there.
@@ -139,6 +141,18 @@ impl Files {
         });
     }
 
+    /// Writes a file.
+    pub fn save(&self, path: PathBuf, write: impl FnOnce(&Path) -> Result<()> + Send + 'static) {
+        self.count(move |tell| {
+            let written = std::panic::catch_unwind(AssertUnwindSafe(|| write(&path)));
+            tell(FileEvent::Saved(match written {
+                Ok(Ok(())) => Ok(path),
+                Ok(Err(problem)) => Err(problem.to_string()),
+                Err(_) => Err(format!("{} could not be written: the program has a fault", path.display())),
+            }));
+        });
+    }
+
     /// Work that ends by itself, and counts as being busy until then.
     fn count(&self, work: impl FnOnce(&dyn Fn(FileEvent)) + Send + 'static) {
         let working = self.working.clone();
@@ -173,6 +187,21 @@ impl Files {
                     ("Choose a data file", "Data files", &["jsonl", "json", "parquet"])
                 };
                 let picking = dialog.set_title(title).add_filter(filter, extensions).pick_file();
+                self.spawn(move |tell| {
+                    if let Some(file) = pollster::block_on(picking) {
+                        tell(FileEvent::Picked(kind, vec![file.path().to_owned()]));
+                    }
+                });
+            }
+            PathKind::MapPicture | PathKind::MapTable => {
+                let (title, filter, extensions): (_, _, &[&str]) = if kind == PathKind::MapPicture {
+                    ("Save the map as a picture", "Pictures", &["png", "svg"])
+                } else {
+                    ("Save the map as a table", "Tables", &["csv"])
+                };
+                let name = format!("map.{}", extensions[0]);
+                let picking =
+                    dialog.set_title(title).add_filter(filter, extensions).set_file_name(name).save_file();
                 self.spawn(move |tell| {
                     if let Some(file) = pollster::block_on(picking) {
                         tell(FileEvent::Picked(kind, vec![file.path().to_owned()]));

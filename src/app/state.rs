@@ -102,6 +102,17 @@ pub enum PathKind {
     RunFolder,
     /// A data file to map.
     MapData,
+    /// The picture of a map, to be written.
+    MapPicture,
+    /// The table of a map, to be written.
+    MapTable,
+}
+
+impl PathKind {
+    /// Is something written there?
+    pub fn is_written(self) -> bool {
+        matches!(self, Self::MapPicture | Self::MapTable)
+    }
 }
 
 /// The dialog that takes a path by hand, for machines without a file dialog.

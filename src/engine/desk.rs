@@ -42,9 +42,10 @@ impl Engine for Desk {
         match &order.command {
             Command::Train(_) => self.training.submit(order),
             Command::MakeMaps(_) => self.mapping.submit(order),
-            Command::OpenModel(_) | Command::CaptureTrace(_) | Command::KeepStates(_) => {
-                self.answering.submit(order);
-            }
+            Command::OpenModel(_)
+            | Command::CaptureTrace(_)
+            | Command::KeepStates(_)
+            | Command::ReadStates(_) => self.answering.submit(order),
         }
     }
 

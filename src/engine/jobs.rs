@@ -76,6 +76,7 @@ impl Jobs {
             | News::MapMoved { .. }
             | News::MapMade(_)
             | News::MapsMade
+            | News::StatesRead(_)
             | News::Failed(_)
             | News::Cancelled => !job.superseded,
         };

@@ -199,6 +199,7 @@ impl Backend for Models {
                 Ok(News::TraceCaptured(Arc::new(Run { id: RunId(job.0), request: *request, trace })))
             }
             Command::KeepStates(order) => Ok(News::StatesKept(Arc::new(order.collect(self, watch)?))),
+            Command::ReadStates(order) => Ok(News::StatesRead(Arc::new(order.read(self, watch)?))),
             Command::Train(_) | Command::MakeMaps(_) => {
                 Err(Error::Request("expected work for a model, found another command".to_owned()))
             }

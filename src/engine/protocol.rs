@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::demo::{self, DemoAdapter};
 use super::need::RunShape;
-use super::project::{Collected, Layout, MapOrder, StatesOrder};
+use super::project::{Collected, Layout, MapOrder, Reading, ReadingOrder, StatesOrder};
 use super::training::{Begun, TrainOrder, Trained, Validation};
 use crate::checkpoint::folder::Folder;
 use crate::data::sample::Sample;
@@ -152,6 +152,8 @@ pub enum Command {
     KeepStates(Box<StatesOrder>),
     /// Make maps of states that are kept.
     MakeMaps(Box<MapOrder>),
+    /// Say what some of them say.
+    ReadStates(Box<ReadingOrder>),
 }
 
 /// What work is for: new work for the same thing supersedes the old.
@@ -165,6 +167,8 @@ pub enum Purpose {
     Training,
     /// The map of hidden states.
     Map,
+    /// What points that are chosen on it say.
+    Reading,
 }
 
 impl Command {
@@ -175,6 +179,7 @@ impl Command {
             Self::CaptureTrace(_) => Purpose::Answer,
             Self::Train(_) => Purpose::Training,
             Self::KeepStates(_) | Self::MakeMaps(_) => Purpose::Map,
+            Self::ReadStates(_) => Purpose::Reading,
         }
     }
 
@@ -184,6 +189,7 @@ impl Command {
             Self::OpenModel(model) => Some(model),
             Self::CaptureTrace(request) => Some(&request.model),
             Self::KeepStates(order) => Some(&order.model),
+            Self::ReadStates(order) => Some(&order.collected.order.model),
             Self::Train(_) | Self::MakeMaps(_) => None,
         }
     }
@@ -305,6 +311,8 @@ pub enum News {
     MapMade(Arc<Layout>),
     /// All maps are there.
     MapsMade,
+    /// What chosen points say.
+    StatesRead(Arc<Reading>),
     /// It came to nothing, for a reason in one sentence; what was in use still is.
     Failed(String),
     /// It was stopped.

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use safetensors::Dtype;
 use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
 
 use crate::atomic;
 use crate::error::{Error, Result};
@@ -47,4 +47,83 @@ pub fn write(path: &Path, places: &[[f32; 2]], marks: &[Mark], metadata: &[(&str
     let bytes = safetensors::serialize(tensors, Some(metadata))
         .map_err(|e| Error::format(path, "the map cannot be written", e))?;
     atomic::write(path, |out| out.write_all(&bytes))
+}
+
+/// A map that was written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LayoutFile {
+    /// [P].
+    pub places: Vec<[f32; 2]>,
+    /// [P]; none where nothing is known of them.
+    pub marks: Vec<Mark>,
+}
+
+impl LayoutFile {
+    /// That it has so many points.
+    ///
+    /// # Errors
+    /// Others.
+    pub fn is_of(&self, points: usize, path: &Path) -> Result<()> {
+        if self.places.len() == points {
+            return Ok(());
+        }
+        Err(Error::field(path, "layout", format!("{points} points"), format!("{} points", self.places.len())))
+    }
+}
+
+/// Reads what [`write`] wrote.
+///
+/// # Errors
+/// No such file, a file of another kind.
+pub fn read(path: &Path) -> Result<LayoutFile> {
+    let bytes = std::fs::read(path).map_err(|e| Error::io("read the map", path, e))?;
+    let file =
+        SafeTensors::deserialize(&bytes).map_err(|e| Error::format(path, "the map is no safetensors", e))?;
+    let layout = file.tensor("layout").ok();
+    let layout =
+        layout.filter(|own| own.dtype() == Dtype::F32 && own.shape().len() == 2 && own.shape()[1] == 2);
+    let Some(layout) = layout else {
+        let found = format!("{:?}", file.names());
+        return Err(Error::field(path, "tensors", "layout, F32 of [points, 2], of a map", found));
+    };
+    let places: Vec<[f32; 2]> = bytemuck::pod_collect_to_vec(layout.data());
+    if places.iter().flatten().any(|v| !v.is_finite()) {
+        return Err(Error::field(path, "layout", "finite numbers", "others"));
+    }
+    let column = |name: &str| -> Option<Vec<i64>> {
+        let own = file.tensor(name).ok()?;
+        let fits = own.dtype() == Dtype::I64 && own.shape() == [places.len()];
+        fits.then(|| bytemuck::pod_collect_to_vec(own.data()))
+    };
+    let columns = ["role", "sample", "index", "layer"].map(column);
+    let marks = match columns {
+        [Some(role), Some(sample), Some(index), Some(layer)] => (0..places.len())
+            .map(|i| Mark { role: role[i], sample: sample[i], index: index[i], layer: layer[i] })
+            .collect(),
+        _ => Vec::new(),
+    };
+    Ok(LayoutFile { places, marks })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("map.safetensors");
+        let places = vec![[1.0, 2.0], [3.0, -4.0]];
+        let marks = vec![
+            Mark { role: 2, sample: 0, index: 3, layer: 1 },
+            Mark { role: 1, sample: 5, index: 9, layer: 1 },
+        ];
+        write(&path, &places, &marks, &[("kl", "1.0".to_owned())]).unwrap();
+        let file = read(&path).unwrap();
+        assert_eq!((&file.places, &file.marks), (&places, &marks));
+        file.is_of(2, &path).unwrap();
+        assert!(file.is_of(3, &path).unwrap_err().to_string().contains("expected 3 points, found 2 points"));
+        std::fs::write(&path, b"no map").unwrap();
+        assert!(read(&path).unwrap_err().to_string().contains("the map is no safetensors"));
+    }
 }

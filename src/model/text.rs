@@ -397,6 +397,11 @@ impl TextModel {
         cross_entropy(hidden, self.lm_head.weight(), latents, targets, compute.isa)
     }
 
+    /// What residual streams would say were no layer to follow, [M, D] -> [M, V]: the logit lens (nostalgebraist 2020).
+    pub fn lens(&self, hidden: &Tensor, compute: &Compute<'_>) -> Result<Tensor> {
+        self.logits(&self.norm.forward(hidden, compute)?, compute)
+    }
+
     /// Output scores: [T, D] after the final norm -> [T, V], V grown by latents past the vocabulary.
     pub fn logits(&self, hidden: &Tensor, compute: &Compute<'_>) -> Result<Tensor> {
         let logits = self.lm_head.forward(hidden, compute)?;

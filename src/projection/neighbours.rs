@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use super::products::{Matrix, multiply_into};
+use super::rows::Rows;
 use crate::error::Result;
 use crate::progress::{Observer, Phase, Progress};
 
@@ -60,6 +61,48 @@ pub fn exact(x: &[f32], width: usize, k: usize, observer: &dyn Observer) -> Resu
         });
     }
     Ok(Neighbours { k, indices, squares })
+}
+
+/// The k nearest of a few states among all of them but themselves, nearest first: read block by block.
+///
+/// # Errors
+/// States that cannot be read, a stop.
+pub fn among(
+    states: &dyn Rows,
+    queries: &[usize],
+    k: usize,
+    observer: &dyn Observer,
+) -> Result<Vec<Vec<u32>>> {
+    let (count, width) = (states.count(), states.width());
+    let mut own = vec![0f32; queries.len() * width];
+    for (query, row) in queries.iter().zip(own.chunks_exact_mut(width)) {
+        states.read(*query, row)?;
+    }
+    let mut nearest: Vec<Nearest> = queries.iter().map(|_| Nearest::new(k)).collect();
+    let (mut block, mut products) =
+        (vec![0f32; POINTS.min(count) * width], vec![0f32; queries.len() * POINTS]);
+    for start in (0..count).step_by(POINTS) {
+        observer.progress(Progress { phase: Phase::Neighbours, done: start, total: count })?;
+        let points = POINTS.min(count - start);
+        let block = &mut block[..points * width];
+        states.read(start, block)?;
+        let halves: Vec<f32> =
+            block.par_chunks(width).map(|row| row.iter().map(|v| v * v).sum::<f32>() / 2.0).collect();
+        multiply_into(Matrix::of(&own, width), Matrix::of(block, width).turned(), &mut products);
+        for ((nearest, query), products) in nearest.iter_mut().zip(queries).zip(products.chunks(points)) {
+            nearest.offer(products, &halves, start as u32, *query as u32);
+        }
+    }
+    let mut row = vec![0f32; width];
+    let sorted = |(nearest, query): (Nearest, &[f32])| {
+        let mut problem = None;
+        let found = nearest.sorted(|j| {
+            problem = states.read(j as usize, &mut row).err().or(problem.take());
+            distance(query, &row)
+        });
+        problem.map_or(Ok(found.into_iter().map(|(_, j)| j).collect()), Err)
+    };
+    nearest.into_iter().zip(own.chunks_exact(width)).map(sorted).collect()
 }
 
 /// The nearest of as many points from `first` on as there is room for.
@@ -147,7 +190,7 @@ impl Nearest {
         }
     }
 
-    fn sorted(mut self, square: impl Fn(u32) -> f32) -> Vec<(f32, u32)> {
+    fn sorted(mut self, mut square: impl FnMut(u32) -> f32) -> Vec<(f32, u32)> {
         self.thin();
         let mut found: Vec<(f32, u32)> =
             self.held.iter().map(|(_, index)| (square(*index), *index)).collect();
@@ -161,6 +204,7 @@ impl Nearest {
 mod tests {
     use rand::RngExt;
 
+    use super::super::rows::InMemory;
     use super::*;
     use crate::progress::Unobserved;
 
@@ -183,6 +227,19 @@ mod tests {
             let nearest: Vec<u32> = all[..k].iter().map(|(_, j)| *j).collect();
             assert_eq!(found.of(i), nearest, "of {i}");
             assert_eq!(found.squares[i * k], all[0].0);
+        }
+    }
+
+    #[test]
+    fn the_nearest_of_a_few_are_those_of_all() {
+        let (count, width, k) = (3000, 5, 7);
+        let mut rng = crate::random::stream(6, &[]);
+        let x: Vec<f32> = (0..count * width).map(|_| rng.random_range(-1.0..1.0)).collect();
+        let all = exact(&x, width, k, &Unobserved).unwrap();
+        let few = [2999, 0, 2048, 17];
+        let found = among(&InMemory::new(&x, width), &few, k, &Unobserved).unwrap();
+        for (query, found) in few.iter().zip(found) {
+            assert_eq!(found, all.of(*query), "of {query}");
         }
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use egui_kittest::kittest::Queryable;
 use livr_explorer::analysis::maps::Query;
-use livr_explorer::app::actions::MapAction;
+use livr_explorer::app::actions::{MapAction, ViewAction};
 use livr_explorer::app::offscreen::{Window, settle};
 use livr_explorer::app::panels::scatter::fit;
 use livr_explorer::app::projection::{ColourBy, MapForm, Tool, Under};
@@ -20,7 +20,7 @@ use livr_explorer::units::Role;
 use tempfile::TempDir;
 
 use crate::common::drawn;
-use crate::window::{apply, first_actions, open, state};
+use crate::window::{apply, first_actions, open, state, tolerant};
 
 fn edit(window: &mut Window, change: impl FnOnce(&mut MapForm)) {
     let mut form = state(window).kept.map.clone();
@@ -96,7 +96,7 @@ fn from_samples_to_a_map_of_what_is_asked_for() {
 
 #[test]
 fn points_are_chosen_by_a_box_and_opened_by_a_click() {
-    let (data, mut window) = mapped();
+    let (_data, mut window) = mapped();
     let collected = state(&window).projection.collected.clone().unwrap();
     // A box around everything, drawn with the pointer.
     apply(&mut window, MapAction::SetTool(Tool::Box));
@@ -113,6 +113,15 @@ fn points_are_chosen_by_a_box_and_opened_by_a_click() {
     window.run_steps(3);
     assert_eq!(state(&window).projection.selected.1.len(), total);
     window.get_by_label(&format!("{total} points chosen"));
+    // What they say at each layer, and whom they are near.
+    assert!(settle(&mut window, Duration::from_mins(1)));
+    let reading = state(&window).projection.reading.clone().unwrap().unwrap();
+    let layers: Vec<usize> = reading.words.iter().map(|at| at.layer).collect();
+    assert_eq!(layers, collected.states.layers());
+    assert!(reading.words.iter().all(|at| at.words.len() == 5));
+    assert!((reading.near.iter().map(|near| near.share).sum::<f64>() - 1.0).abs() < 1e-9);
+    window.run_steps(2);
+    window.get_by_label("Would say");
     click(&mut window, "Clear");
     assert!(state(&window).projection.selected.1.is_empty());
 
@@ -137,8 +146,13 @@ fn points_are_chosen_by_a_box_and_opened_by_a_click() {
     assert_eq!(state(&window).kept.question, collected.records[5].prompt);
     assert_eq!(state(&window).panes.map.query, Query::Latent(2));
     assert_eq!(state(&window).shown_run().unwrap().request.sample.prompt, collected.records[5].prompt);
+}
 
-    // States are not kept twice: another seed is another map of the same.
+#[test]
+fn states_are_kept_once_and_only_those_that_are_asked_for() {
+    let (data, mut window) = mapped();
+    let (collected, total) = (state(&window).projection.collected.clone().unwrap(), count(&window));
+    // Another seed is another map of the same.
     let states = std::fs::metadata(collected.order.folder.join("states.f16")).unwrap();
     edit(&mut window, |form| form.seed = 7);
     apply(&mut window, MapAction::Start);
@@ -162,6 +176,49 @@ fn points_are_chosen_by_a_box_and_opened_by_a_click() {
     apply(&mut window, MapAction::Start);
     assert!(settle(&mut window, Duration::from_mins(1)));
     assert_eq!(state(&window).projection.collected.as_ref().unwrap().records.len(), 4);
+}
+
+#[test]
+fn a_map_is_narrowed_down_saved_and_drawn() {
+    let (data, mut window) = mapped();
+    edit(&mut window, |form| {
+        form.shown = [true, false, false];
+        form.latent = Some(3);
+        form.sample = "counting-train".to_owned();
+    });
+    let scene = state(&window).projection.scene().unwrap();
+    assert_eq!((scene.num_latents, scene.set.instances.len()), (16, 3));
+    let save = |window: &mut Window, button: &str, name: &str| {
+        let path = data.path().join(name);
+        click(window, button);
+        apply(window, ViewAction::EditPath(path.display().to_string()));
+        window.run_steps(2);
+        click(window, "Save");
+        assert!(settle(window, Duration::from_mins(1)));
+        path
+    };
+    let table = save(&mut window, "Save table…", "map.csv");
+    let text = std::fs::read_to_string(&table).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 4);
+    assert!(lines[1..].iter().all(|line| line.contains(",latent,3,\"counting-train")), "{text}");
+    window.get_by_label(&format!("Saved in {}", table.display()));
+    let picture = save(&mut window, "Save picture…", "map.svg");
+    assert!(std::fs::read_to_string(picture).unwrap().contains("3 points"));
+    save(&mut window, "Save picture…", "map.gif");
+    window.get_by_label_contains("expected an ending of .svg or .png");
+
+    while !state(&window).ui.notices.is_empty() {
+        apply(&mut window, ViewAction::DismissNotice(0));
+        window.run_steps(1);
+    }
+    edit(&mut window, |form| {
+        (form.shown, form.latent) = ([true; 3], None);
+        form.sample.clear();
+        // A path that differs from run to run.
+        form.data.clear();
+    });
+    window.snapshot_options("map_of_states", &tolerant());
 }
 
 #[test]

@@ -387,3 +387,51 @@ fn taps_chain_and_reach_hidden_states_masks_heads_and_rows() {
         assert_eq!(keep.1.len(), 3);
     }
 }
+
+#[test]
+fn the_lens_is_the_output_behind_the_final_norm() {
+    let dir = fixture("qwen3_vl");
+    let mut loaded = crate::common::load(&dir.join("model"), None).unwrap();
+    let case = Case::named("qwen3_vl", "plain");
+    let trace = loaded.run(&case.sample(), &case.settings(crate::common::everything()), &Unobserved).unwrap();
+    let hidden = trace.hidden_states.as_ref().unwrap();
+    let [layers, tokens, width] = *hidden.values.shape() else { panic!("[l, t, D]") };
+    let mut models = Models::default();
+    let id = id("qwen3_vl", false);
+    models.open(&id, &Unobserved).unwrap();
+    let text = &models.session(&id).unwrap().model().text;
+    let compute = Compute::observed(&Unobserved);
+    let at = |layer: usize| {
+        let values = hidden.values.at(&[layer]).to_vec();
+        Tensor::from_vec(values, (tokens, width), &candle_core::Device::Cpu).unwrap()
+    };
+    // What the trace has of the last place of all is the model's own output.
+    let said = to_host(&text.logits(&at(layers - 1), &compute).unwrap()).unwrap();
+    let own = trace.logits.as_ref().unwrap().data();
+    assert!(relative_error(&said.data()[said.data().len() - own.len()..], own) < 1e-5);
+    // Before it, the norm by its formula, with the checkpoint's weight.
+    let bytes = std::fs::read(dir.join("model/model.safetensors")).unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let name = file.names().into_iter().find(|name| name.ends_with("language_model.norm.weight")).unwrap();
+    let tensor = file.tensor(name).unwrap();
+    let weight: Vec<f32> = match tensor.dtype() {
+        safetensors::Dtype::F32 => bytemuck::pod_collect_to_vec(tensor.data()),
+        other => panic!("{other:?}"),
+    };
+    for layer in 0..layers - 1 {
+        let rows = at(layer);
+        let normed: Vec<f32> = to_host(&rows)
+            .unwrap()
+            .data()
+            .chunks(width)
+            .flat_map(|row| {
+                let mean = row.iter().map(|v| v * v).sum::<f32>() / width as f32;
+                row.iter().zip(&weight).map(move |(v, w)| v / (mean + 1e-6).sqrt() * w)
+            })
+            .collect();
+        let normed = Tensor::from_vec(normed, (tokens, width), rows.device()).unwrap();
+        let expected = to_host(&text.logits(&normed, &compute).unwrap()).unwrap();
+        let found = to_host(&text.lens(&rows, &compute).unwrap()).unwrap();
+        assert!(relative_error(found.data(), expected.data()) < 1e-5, "layer {layer}");
+    }
+}

@@ -144,12 +144,60 @@ fn a_layer_of_some_tokens() {
     assert_eq!(measures["collapse"]["samples"], 8);
     assert_eq!(measures["near"]["latent"]["latent"], 1.0);
     let probes = measures["probes"].as_array().unwrap();
-    assert_eq!(probes.len(), 32, "each of sixteen latents for task and answer");
+    let of = |what: &str| probes.iter().filter(|probe| probe["of"] == what).count();
+    assert_eq!((of("task"), of("answer")), (16, 16), "each of sixteen latents");
+    assert!(of("place") > 0, "some look at more places than one");
     assert!(probes.iter().all(|probe| probe["rows"] == 8 && probe["right"].as_f64().unwrap() <= 1.0));
     // One role has no silhouette.
     assert!(maps[0]["silhouette"].is_null());
     let deep = said(&place.of_data("deep.safetensors", &["--layer", "99"]));
     assert!(deep.contains("layer: expected last, all or a number from 0 to 3, found 99"), "{deep}");
+}
+
+#[test]
+fn words_by_layer_and_a_map_begun_at_anothers() {
+    let place = Place::new();
+    let asked = ["--layer", "all", "--role", "latent", "--json"];
+    let first = json(&place.of_data("first.safetensors", &[&asked[..], &["--words"]].concat()));
+    for map in first.as_array().unwrap() {
+        let words = map["words"].as_array().unwrap();
+        assert_eq!((words.len(), &words[0][0]), (1, &"latent".into()));
+        let shares: Vec<f64> =
+            words[0][1].as_array().unwrap().iter().map(|w| w[1].as_f64().unwrap()).collect();
+        assert!(shares.len() == 5 && shares.is_sorted_by(|a, b| a >= b) && shares[0] > 0.0, "{shares:?}");
+        assert!(shares.iter().sum::<f64>() <= 1.0 + 1e-6);
+    }
+    assert_ne!(first[0]["words"], first[3]["words"]);
+
+    // The same states without the bottleneck: of their maps the one begun at the first is the nearer to it.
+    let layout = |name: &str| {
+        let bytes = std::fs::read(place.path(name)).unwrap();
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        bytemuck::pod_collect_to_vec::<u8, [f32; 2]>(file.tensor("layout").unwrap().data())
+    };
+    let first_at = place.path("first.safetensors");
+    let masked = [&asked[..], &["--mask", "bottleneck", "--seed", "9"]].concat();
+    json(&place.of_data("free.safetensors", &masked));
+    json(&place.of_data("onto.safetensors", &[&masked[..], &["--onto", text(&first_at)]].concat()));
+    let apart = |name: &str| -> f32 {
+        let both = layout(name).into_iter().zip(layout("first.safetensors"));
+        both.map(|(a, b)| (a[0] - b[0]).hypot(a[1] - b[1])).sum()
+    };
+    assert!(apart("onto.safetensors") < 0.5 * apart("free.safetensors"));
+
+    let fewer =
+        said(&place.of_data(
+            "fewer.safetensors",
+            &[&asked[..], &["--limit", "4", "--onto", text(&first_at)]].concat(),
+        ));
+    assert!(fewer.contains("expected the 64 points of layer 0, found 128 points that are others"), "{fewer}");
+    let none = said(&place.of_data(
+        "none.safetensors",
+        &[&asked[..], &["--onto", text(&place.path("data/train.jsonl"))]].concat(),
+    ));
+    assert!(none.contains("the map is no safetensors"), "{none}");
+    let table = said(&place.of_data("t.safetensors", &["--table", text(&place.path("map.txt"))]));
+    assert!(table.contains("expected an ending of .csv"), "{table}");
 }
 
 /// A `.npy` file.

@@ -39,7 +39,7 @@ fn hear(controller: &mut Controller, heard: &Heard, news: News) {
         News::Progressed(progress) => match command.purpose() {
             Purpose::Model | Purpose::Answer => state.ui.progress = Some(progress),
             Purpose::Map => super::projection::hear(controller, News::Progressed(progress)),
-            Purpose::Training => {}
+            Purpose::Training | Purpose::Reading => {}
         },
         News::AnswerGrew(answer) => {
             if let Some(asked) = &mut state.runs.asked {
@@ -55,7 +55,7 @@ fn hear(controller: &mut Controller, heard: &Heard, news: News) {
             let state = &mut controller.state;
             let is_said = match command.purpose() {
                 Purpose::Training => state.training.open,
-                Purpose::Map => state.projection.open,
+                Purpose::Map | Purpose::Reading => state.projection.open,
                 Purpose::Model | Purpose::Answer => false,
             };
             if !is_said {
@@ -63,9 +63,11 @@ fn hear(controller: &mut Controller, heard: &Heard, news: News) {
             }
         }
         News::Cancelled => over(controller, command, None),
-        News::StatesKept(_) | News::MapMoved { .. } | News::MapMade(_) | News::MapsMade => {
-            super::projection::hear(controller, news);
-        }
+        News::StatesKept(_)
+        | News::MapMoved { .. }
+        | News::MapMade(_)
+        | News::MapsMade
+        | News::StatesRead(_) => super::projection::hear(controller, news),
         training => super::training::hear(controller, training),
     }
 }
@@ -119,6 +121,7 @@ fn over(controller: &mut Controller, command: &Command, problem: Option<&str>) {
         }
         Purpose::Training => super::training::over(controller, problem),
         Purpose::Map => super::projection::over(controller, problem),
+        Purpose::Reading => super::projection::unread(controller, problem),
     }
 }
 

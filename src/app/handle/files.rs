@@ -16,7 +16,9 @@ pub(super) fn drain(controller: &mut Controller) {
                 let images = [controller.state.images.as_slice(), &[picture]].concat();
                 controller.state.set_images(images);
             }
-            FileEvent::ImageRead { read: Err(problem), .. } | FileEvent::Found(_, Err(problem)) => {
+            FileEvent::ImageRead { read: Err(problem), .. }
+            | FileEvent::Found(_, Err(problem))
+            | FileEvent::Saved(Err(problem)) => {
                 controller.state.notify(problem);
             }
             FileEvent::Sorted(sorted) => jobs::take_sorted(controller, sorted),
@@ -27,6 +29,7 @@ pub(super) fn drain(controller: &mut Controller) {
             FileEvent::Picked(kind @ PathKind::MapData, paths) => {
                 jobs::take_paths_as(controller, kind, paths);
             }
+            FileEvent::Saved(Ok(path)) => controller.state.notify(format!("Saved in {}", path.display())),
             FileEvent::Picked(kind, paths) => {
                 controller.state.ui.path_dialog = None;
                 jobs::take_paths_as(controller, kind, paths);

@@ -33,7 +33,12 @@ pub(super) fn apply(controller: &mut Controller, action: JobAction) {
             let recent = match kind {
                 PathKind::Model => state.kept.recent_models.first(),
                 PathKind::Adapter => state.kept.recent_adapters.first(),
-                PathKind::Images | PathKind::Recipe | PathKind::RunFolder | PathKind::MapData => None,
+                PathKind::Images
+                | PathKind::Recipe
+                | PathKind::RunFolder
+                | PathKind::MapData
+                | PathKind::MapPicture
+                | PathKind::MapTable => None,
             };
             controller.files.browse(kind, recent.and_then(|path| path.parent()));
         }
@@ -68,9 +73,9 @@ pub(super) fn take_paths_as(controller: &mut Controller, kind: PathKind, paths: 
         PathKind::Images => controller.files.read_images(paths),
         PathKind::Model | PathKind::Adapter => controller.files.find(kind, paths),
         PathKind::Recipe | PathKind::RunFolder => super::training::take_paths(controller, kind, &paths),
-        PathKind::MapData => {
-            if let Some(path) = paths.first() {
-                super::projection::take_path(controller, path);
+        PathKind::MapData | PathKind::MapPicture | PathKind::MapTable => {
+            if let Some(path) = paths.into_iter().next() {
+                super::projection::take_path(controller, kind, path);
             }
         }
     }

@@ -7,10 +7,12 @@ use super::jobs;
 use crate::analysis::maps::Query;
 use crate::app::actions::{JobAction, MapAction};
 use crate::app::controller::Controller;
+use crate::app::projection::saving::{Map, pictured, write_table};
 use crate::app::projection::{Under, patch};
 use crate::app::state::PathKind;
-use crate::engine::project::{Collected, MapOrder, StatesOrder};
+use crate::engine::project::{Collected, MapOrder, ReadingOrder, StatesOrder};
 use crate::engine::protocol::{Command, News, Purpose};
+use crate::export::scatter;
 use crate::projection::tsne::Schedule;
 use crate::projection::{Engine, Options};
 use crate::random::key_of_name;
@@ -39,14 +41,37 @@ pub(super) fn apply(controller: &mut Controller, action: MapAction) {
         MapAction::Select(points) => {
             projection.line.clear();
             projection.select(points);
+            read(controller);
         }
         MapAction::Open(point) => open(controller, point),
     }
 }
 
-/// A path that the system's dialog gave.
-pub(super) fn take_path(controller: &mut Controller, path: &std::path::Path) {
-    controller.state.kept.map.data = path.display().to_string();
+/// A path that was typed, or that the system's dialog gave.
+pub(super) fn take_path(controller: &mut Controller, kind: PathKind, path: PathBuf) {
+    if kind == PathKind::MapData {
+        controller.state.kept.map.data = path.display().to_string();
+    } else {
+        save(controller, kind, path);
+    }
+}
+
+/// Writes the map as it is seen.
+fn save(controller: &mut Controller, kind: PathKind, path: PathBuf) {
+    let (state, files) = (&controller.state, &controller.files);
+    let (Some(scene), Some(collected)) = (state.projection.scene(), &state.projection.collected) else {
+        controller.state.notify("Make a map first");
+        return;
+    };
+    let (layer, colour, shown) = (scene.layer, state.kept.map.colour, scene.shown.clone());
+    let (points, places, collected) = (scene.points.clone(), scene.places.clone(), collected.clone());
+    files.save(path, move |path| {
+        let map = Map { layer, points: &points, places: &places, shown: Some(&shown) };
+        match kind {
+            PathKind::MapPicture => scatter::write(&pictured(map, colour, &collected.states), path),
+            _ => write_table(path, &collected.states, &[map]),
+        }
+    });
 }
 
 fn start(controller: &mut Controller) {
@@ -116,6 +141,26 @@ fn open(controller: &mut Controller, point: u32) {
     }
 }
 
+/// Has what is chosen read.
+fn read(controller: &mut Controller) {
+    let projection = &controller.state.projection;
+    let (choice, points) = projection.selected.clone();
+    let (Some(scene), Some(collected)) = (projection.scene(), &projection.collected) else { return };
+    if points.is_empty() || controller.state.ui.engine_died {
+        controller.jobs.cancel(Purpose::Reading);
+        return;
+    }
+    let order = ReadingOrder { collected: collected.clone(), layer: scene.layer, points, choice };
+    controller.send(Command::ReadStates(Box::new(order)));
+}
+
+/// What is chosen could not be read.
+pub(super) fn unread(controller: &mut Controller, problem: Option<&str>) {
+    if let Some(problem) = problem {
+        controller.state.projection.reading = Some(Err(problem.to_owned()));
+    }
+}
+
 /// News of states and maps.
 pub(super) fn hear(controller: &mut Controller, news: News) {
     let projection = &mut controller.state.projection;
@@ -129,6 +174,9 @@ pub(super) fn hear(controller: &mut Controller, news: News) {
             projection.layouts.push(layout);
         }
         News::MapsMade => over(controller, None),
+        News::StatesRead(reading) if reading.choice == projection.selected.0 => {
+            projection.reading = Some(Ok(reading));
+        }
         _ => {}
     }
 }

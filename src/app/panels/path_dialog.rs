@@ -14,6 +14,8 @@ pub fn path_dialog_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
         PathKind::Images => ("Open images", "PNG, JPEG, WebP, BMP, GIF or TIFF file"),
         PathKind::Recipe => ("Choose a recipe", "TOML file"),
         PathKind::MapData => ("Choose a data file", "JSONL or parquet file"),
+        PathKind::MapPicture => ("Save the map as a picture", "PNG or SVG file"),
+        PathKind::MapTable => ("Save the map as a table", "CSV file"),
         PathKind::RunFolder => ("Choose a folder for the run", "New folder, or that of a run"),
     };
     let modal = Modal::new(Id::unique("path dialog")).show(ui.ctx(), |ui| {
@@ -31,7 +33,14 @@ pub fn path_dialog_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
         }
         ui.horizontal(|ui| {
             let filled = !text.trim().is_empty();
-            if ui.add_enabled(filled, egui::Button::new("Open")).clicked() || (enter && filled) {
+            if ui
+                .add_enabled(
+                    filled,
+                    egui::Button::new(if dialog.kind.is_written() { "Save" } else { "Open" }),
+                )
+                .clicked()
+                || (enter && filled)
+            {
                 actions.push(JobAction::TakePath);
             }
             if ui.button("Browse…").clicked() {

@@ -3,11 +3,11 @@
 use egui::{Align, ComboBox, DragValue, Layout, ProgressBar, ScrollArea, Slider, TextEdit, Ui, vec2};
 
 use super::scatter::scatter_ui;
-use crate::app::actions::{Actions, MapAction};
+use crate::app::actions::{Actions, MapAction, ViewAction};
 use crate::app::projection::{Answered, ColourBy, Colours, MapForm, Projection, ROLES, Tool, patch, tasks};
-use crate::app::state::State;
+use crate::app::state::{PathKind, State};
 use crate::app::theme::{GAP, SECTION_GAP, palette};
-use crate::engine::project::{self, Point};
+use crate::engine::project::{self, Point, Reading, SPOKEN};
 use crate::projection::geometry::Collapse;
 use crate::units::Role;
 
@@ -123,18 +123,11 @@ fn view_ui(ui: &mut Ui, state: &State, form: &mut MapForm, actions: &mut Actions
             }
         });
         task_ui(ui, projection, form);
-        for (tool, name, what) in [
-            (Tool::Pan, "Move", "Drags move the map; the wheel zooms, a double click shows all"),
-            (Tool::Box, "Box", "Drags choose what is in a box"),
-            (Tool::Lasso, "Lasso", "Drags choose what is inside a line"),
-        ] {
-            if ui.selectable_label(projection.tool == tool, name).on_hover_text(what).clicked() {
-                actions.push(MapAction::SetTool(tool));
-            }
-        }
-        if ui.button("Show all").clicked() {
-            actions.push(MapAction::SetView(None));
-        }
+        latent_ui(ui, projection, form);
+        let label = ui.label("Sample");
+        let edit = TextEdit::singleline(&mut form.sample).hint_text("All").desired_width(90.0);
+        ui.add(edit).labelled_by(label.id).on_hover_text("Part of the name of the samples that are shown");
+        tools_ui(ui, projection, actions);
     });
     if projection.layouts.len() > 1 {
         let mut shown = projection.shown;
@@ -146,6 +139,27 @@ fn view_ui(ui: &mut Ui, state: &State, form: &mut MapForm, actions: &mut Actions
             Slider::new(&mut shown, 0..=last).text("Layer").custom_formatter(move |v, _| name(v as usize));
         if ui.add(slider).changed() {
             actions.push(MapAction::ShowLayer(shown));
+        }
+    }
+}
+
+/// What drags do, and what can be done with the map.
+fn tools_ui(ui: &mut Ui, projection: &Projection, actions: &mut Actions) {
+    for (tool, name, what) in [
+        (Tool::Pan, "Move", "Drags move the map; the wheel zooms, a double click shows all"),
+        (Tool::Box, "Box", "Drags choose what is in a box"),
+        (Tool::Lasso, "Lasso", "Drags choose what is inside a line"),
+    ] {
+        if ui.selectable_label(projection.tool == tool, name).on_hover_text(what).clicked() {
+            actions.push(MapAction::SetTool(tool));
+        }
+    }
+    if ui.button("Show all").clicked() {
+        actions.push(MapAction::SetView(None));
+    }
+    for (name, kind) in [("Save picture…", PathKind::MapPicture), ("Save table…", PathKind::MapTable)] {
+        if ui.button(name).on_hover_text("The points that are shown").clicked() {
+            actions.push(ViewAction::OpenPathDialog(kind));
         }
     }
 }
@@ -165,15 +179,26 @@ fn task_ui(ui: &mut Ui, projection: &Projection, form: &mut MapForm) {
     });
 }
 
+fn latent_ui(ui: &mut Ui, projection: &Projection, form: &mut MapForm) {
+    let latents = projection.scene().map_or(0, |scene| scene.num_latents);
+    let name =
+        |latent: Option<u32>| latent.map_or("All latents".to_owned(), |latent| format!("Latent {latent}"));
+    ComboBox::from_id_salt("latent").selected_text(name(form.latent)).show_ui(ui, |ui| {
+        for latent in std::iter::once(None).chain((0..latents).map(Some)) {
+            ui.selectable_value(&mut form.latent, latent, name(latent));
+        }
+    });
+}
+
 /// The map, and beside it what it shows.
 fn body_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     let room = ui.available_size();
-    let beside = if room.x > 2.2 * BESIDE { BESIDE } else { 0.0 };
+    let beside = if room.x > 2.2 * BESIDE && state.projection.scene().is_some() { BESIDE } else { 0.0 };
     let height = room.y.max(160.0);
     ui.horizontal_top(|ui| {
         let width = (room.x - beside - GAP).max(120.0);
         ui.allocate_ui(vec2(width, height), |ui| scatter_ui(ui, state, actions));
-        if beside > 0.0 && state.projection.scene().is_some() {
+        if beside > 0.0 {
             ui.allocate_ui_with_layout(vec2(beside, height), Layout::top_down(Align::Min), |ui| {
                 ui.set_width(beside);
                 ScrollArea::vertical()
@@ -267,6 +292,46 @@ fn chosen_ui(ui: &mut Ui, projection: &Projection, actions: &mut Actions) {
             ui.label(format!("{}: {:.0} %", task.replace('_', " "), share(count)));
         }
     }
+    ui.add_space(GAP);
+    match &projection.reading {
+        Some(Ok(reading)) => reading_ui(ui, reading),
+        Some(Err(problem)) => {
+            ui.label(problem);
+        }
+        None => {
+            ui.weak("Reading what they say");
+        }
+    }
+}
+
+/// Whom the chosen are near, and the words they would say.
+fn reading_ui(ui: &mut Ui, reading: &Reading) {
+    for near in &reading.near {
+        let name = near.role.in_figures();
+        let cosine = if near.cosine.is_nan() { "-".to_owned() } else { format!("{:.2}", near.cosine) };
+        ui.label(format!("To {name}: cosine {cosine}, {:.0} % of the nearest", 100.0 * near.share)).on_hover_text(
+            "Mean cosine with such tokens of the same sample, and their share among the ten nearest of all samples",
+        );
+    }
+    ui.add_space(GAP);
+    ui.strong("Would say").on_hover_text(format!(
+        "The likeliest words were no layer to follow (logit lens, nostalgebraist 2020), on average over {} of the \
+         points; behind the final norm, what the model says",
+        reading.points.min(SPOKEN)
+    ));
+    egui::Grid::new("words").num_columns(2).spacing([GAP, 2.0]).show(ui, |ui| {
+        for at in &reading.words {
+            ui.label(layer_name(at.layer));
+            let words: Vec<String> = at
+                .words
+                .iter()
+                .take(3)
+                .map(|(word, share)| format!("{} {:.0} %", word.trim(), 100.0 * share))
+                .collect();
+            ui.label(words.join(", "));
+            ui.end_row();
+        }
+    });
 }
 
 /// What a layer's states say.
@@ -292,10 +357,11 @@ fn layout_ui(ui: &mut Ui, layout: &project::Layout) {
         collapse_ui(ui, collapse);
     }
     ui.add_space(GAP);
-    for of in ["task", "answer"] {
+    for of in project::measures::READ {
         let own = measures.probes.iter().filter(|probe| probe.of == of);
         if let Some(best) = own.max_by(|a, b| a.readout.right.total_cmp(&b.readout.right)) {
-            ui.label(format!("The {of} can be read off latent {}: {:.0} %", best.latent, 100.0 * best.readout.right))
+            let what = if of == "place" { "place it looks at" } else { of };
+            ui.label(format!("The {what} can be read off latent {}: {:.0} %", best.latent, 100.0 * best.readout.right))
                 .on_hover_text(format!(
                     "By a linear probe of samples it was not fitted on; {:.0} % with labels shuffled, {:.0} % by the \
                      commonest",

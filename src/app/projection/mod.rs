@@ -1,6 +1,7 @@
 //! What the window knows of maps of hidden states: what is being made, what is there, how it is looked at.
 
 mod colours;
+pub mod saving;
 mod thumbnail;
 
 use std::path::PathBuf;
@@ -10,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::colours::{Colours, tasks};
 pub use self::thumbnail::{Thumbnail, patch};
-use crate::engine::project::{Collected, DataChoice, Layout, MapOrder, Point};
+use crate::engine::project::{Collected, DataChoice, Layout, MapOrder, Point, Reading};
 use crate::progress::Progress;
 use crate::projection::pick::Picker;
 use crate::render::points::{Instance, PointSet};
@@ -102,6 +103,10 @@ pub struct MapForm {
     pub answered: Answered,
     /// The task that is shown; nothing for all.
     pub task: String,
+    /// The latent that is shown of the latents; nothing for all.
+    pub latent: Option<u32>,
+    /// Part of the names of samples that are shown.
+    pub sample: String,
 }
 
 impl Default for MapForm {
@@ -118,6 +123,8 @@ impl Default for MapForm {
             shown: [true; 3],
             answered: Answered::default(),
             task: String::new(),
+            latent: None,
+            sample: String::new(),
         }
     }
 }
@@ -191,6 +198,8 @@ pub struct Scene {
     pub set: PointSet,
     /// Finds points.
     pub picker: Picker,
+    /// K.
+    pub num_latents: u32,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -202,6 +211,8 @@ struct SceneKey {
     shown: [bool; 3],
     answered: Answered,
     task: String,
+    latent: Option<u32>,
+    sample: String,
     selected: u64,
     dark: bool,
 }
@@ -233,6 +244,8 @@ pub struct Projection {
     pub view: Option<MapView>,
     /// Points that are chosen, ascending, with a number for each choice.
     pub selected: (u64, Vec<u32>),
+    /// What they say, or why that is not known; nothing until it is.
+    pub reading: Option<Result<Arc<Reading>, String>>,
     /// The point under the pointer.
     pub hovered: Option<u32>,
     /// The line or the box being drawn.
@@ -269,6 +282,7 @@ impl Projection {
     /// Other points are chosen.
     pub fn select(&mut self, points: Vec<u32>) {
         self.selected = (self.selected.0 + 1, points);
+        self.reading = None;
     }
 
     /// The sample of a point, and its number among the records.
@@ -294,6 +308,8 @@ impl Projection {
             shown: form.shown,
             answered: form.answered,
             task: form.task.clone(),
+            latent: form.latent,
+            sample: form.sample.clone(),
             selected: self.selected.0,
             dark,
         };
@@ -323,7 +339,9 @@ impl Projection {
         }
         let picker = Picker::new(&places);
         let set = PointSet::new(instances);
-        self.scene = Some(Scene { key, layer, moving, points, places, shown, set, picker });
+        let latents = points.iter().filter(|point| point.kept.role == Role::Latent);
+        let num_latents = latents.map(|point| point.kept.index + 1).max().unwrap_or(0);
+        self.scene = Some(Scene { key, layer, moving, points, places, shown, set, picker, num_latents });
     }
 }
 
@@ -335,5 +353,11 @@ fn is_shown(form: &MapForm, collected: &Collected, point: &Point) -> bool {
         Answered::Right => sample.correct,
         Answered::Wrong => !sample.correct,
     };
-    answered && role.is_none_or(|role| form.shown[role]) && (form.task.is_empty() || form.task == sample.task)
+    let latent =
+        form.latent.is_none_or(|latent| point.kept.role != Role::Latent || point.kept.index == latent);
+    answered
+        && latent
+        && role.is_none_or(|role| form.shown[role])
+        && (form.task.is_empty() || form.task == sample.task)
+        && (form.sample.trim().is_empty() || sample.id.contains(form.sample.trim()))
 }

@@ -49,14 +49,6 @@ impl Thumbnail {
 
 /// Where a visual token is, by its number among all of its sample's.
 pub fn patch(sample: &Sampled, index: u32) -> Option<Hovered> {
-    let mut left = index as usize;
-    for (image, grid) in sample.grids.iter().enumerate() {
-        let (_, cols) = grid.merged(sample.merge_size);
-        let count = grid.num_visual_tokens(sample.merge_size);
-        if left < count {
-            return Some(Hovered { image, row: left / cols, col: left % cols });
-        }
-        left -= count;
-    }
-    None
+    let place = sample.place(index)?;
+    Some(Hovered { image: place.image, row: place.row, col: place.column })
 }

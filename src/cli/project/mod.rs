@@ -1,5 +1,6 @@
 //! `livr project`: hidden states of a data set's tokens, or anyone's, as a map of two dimensions.
 
+mod data;
 mod said;
 
 use std::path::{Path, PathBuf};
@@ -7,27 +8,22 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-use self::said::{Said, line, samples, told};
+use self::said::{Said, line, spoken, told};
 use super::args::ModelArgs;
 use super::output::{Terminal, print, print_json};
-use crate::app::projection::{ColourBy, Colours};
+use crate::app::projection::ColourBy;
+use crate::app::projection::saving::table_ending;
 use crate::atomic;
-use crate::data::sample::Sample;
-use crate::data::{dataset, matrix};
-use crate::engine::models::Models;
-use crate::engine::project::{Layout, Plan, States, collect, map_layers};
-use crate::error::{Error, Result};
+use crate::data::matrix;
+use crate::error::Result;
 use crate::export::layout_file::{self, Mark};
 use crate::export::scatter::{self, Scatter};
-use crate::memory;
-use crate::model::compute::Compute;
 use crate::progress::Observer;
+use crate::projection::align::onto;
 use crate::projection::rows::InMemory;
 use crate::projection::tsne::Schedule;
 use crate::projection::{Engine, Init, Options, prepare};
-use crate::settings::{
-    Capture, Decoding, HiddenLayers, HiddenRows, LatentChoice, MaskKind, PixelBudget, Settings,
-};
+use crate::settings::{LatentChoice, MaskKind, PixelBudget};
 use crate::units::Role;
 
 /// Options of `livr project`.
@@ -66,6 +62,12 @@ pub struct ProjectArgs {
     /// What makes the map
     #[arg(long, value_enum, default_value_t)]
     engine: Engine,
+    /// Begin at the map of the same points in this file, of another checkpoint say, and turn the result onto it
+    #[arg(long, value_name = "FILE")]
+    onto: Option<PathBuf>,
+    /// Print the words that tokens of each role would say at each layer, were no layer to follow (logit lens)
+    #[arg(long, conflicts_with = "states")]
+    words: bool,
     /// One seed, one map
     #[arg(long, default_value_t = 42)]
     seed: u64,
@@ -167,19 +169,20 @@ fn json(value: &impl Serialize) -> String {
 
 /// Runs it.
 pub fn run(args: &ProjectArgs) -> anyhow::Result<()> {
-    let inputs: Vec<PathBuf> = args.data.iter().chain(&args.states).cloned().collect();
+    let inputs: Vec<PathBuf> = args.data.iter().chain(&args.states).chain(&args.onto).cloned().collect();
     args.model.check_output(&args.out, &inputs)?;
     for more in args.picture.iter().chain(&args.table) {
         args.model.check_output(more, &inputs)?;
     }
     args.picture.as_deref().map(scatter::ending).transpose()?;
+    args.table.as_deref().map(table_ending).transpose()?;
     if let Some(threads) = args.threads {
         rayon::ThreadPoolBuilder::new().num_threads(threads as usize).build_global()?;
     }
     let terminal = Terminal::new();
     let said = match &args.states {
         Some(states) => alone(args, states, &terminal),
-        None => of_data(args, &terminal),
+        None => data::of_data(args, &terminal),
     }?;
     terminal.finish();
     if args.json {
@@ -188,6 +191,7 @@ pub fn run(args: &ProjectArgs) -> anyhow::Result<()> {
         for map in &said {
             print(&line(map));
             map.measures.iter().flat_map(told).for_each(|line| print(&line));
+            map.words.iter().map(spoken).for_each(|line| print(&line));
         }
     }
     Ok(())
@@ -239,10 +243,18 @@ fn alone(args: &ProjectArgs, path: &Path, observer: &dyn Observer) -> Result<Vec
     let states = matrix::read(path)?;
     let (options, width) = (args.options(), states.shape()[1]);
     let prepared = prepare(&InMemory::new(states.data(), width), &options, observer)?;
-    let map = prepared.map(&options, None, observer, &mut |_| ())?;
+    let other = args.onto.as_deref().map(layout_file::read).transpose()?;
+    if let (Some(other), Some(path)) = (&other, &args.onto) {
+        other.is_of(states.shape()[0], path)?;
+    }
+    let before = other.as_ref().map(|other| &other.places[..]);
+    let mut map = prepared.map(&options, before, observer, &mut |_| ())?;
+    if let Some(before) = before {
+        onto(&mut map.places, before);
+    }
     let quality = prepared.quality(&map.places, &vec![0; map.places.len()], observer)?;
     let (points, kl, seconds) = (map.places.len(), map.divergence, map.seconds);
-    let said = vec![Said { layer: None, points, kl, quality, measures: None, seconds }];
+    let said = vec![Said { layer: None, points, kl, quality, measures: None, words: Vec::new(), seconds }];
     args.write(&map.places, &[], &said, &[])?;
     if let Some(picture) = &args.picture {
         let points = map.places.iter().map(|place| (*place, [0, 114, 178])).collect();
@@ -256,111 +268,4 @@ fn alone(args: &ProjectArgs, path: &Path, observer: &dyn Observer) -> Result<Vec
         })?;
     }
     Ok(said)
-}
-
-fn of_data(args: &ProjectArgs, observer: &dyn Observer) -> Result<Vec<Said>> {
-    let roles: Vec<Role> = args.role.iter().map(|tokens| tokens.role()).collect();
-    let states = collected(args, &roles, observer)?;
-    let layers = states.layers();
-    let layouts = map_layers(&states, &layers, &args.options(), observer, &mut |_| ())?;
-    let said: Vec<Said> = layouts
-        .iter()
-        .map(|layout| Said {
-            layer: Some(layout.layer),
-            points: layout.places.len(),
-            kl: layout.divergence,
-            quality: layout.quality,
-            measures: Some(layout.measures.clone()),
-            seconds: layout.seconds,
-        })
-        .collect();
-    let places: Vec<[f32; 2]> = layouts.iter().flat_map(|layout| layout.places.iter().copied()).collect();
-    let marks: Vec<Mark> = layouts.iter().flat_map(marks).collect();
-    let samples = json(&samples(&states));
-    args.write(&places, &marks, &said, &[("samples", samples)])?;
-    if let (Some(picture), Some(layout)) = (&args.picture, layouts.last()) {
-        scatter::write(&pictured(args.colour, &states, layout), picture)?;
-    }
-    if let Some(table) = &args.table {
-        write_table(table, &states, &layouts)?;
-    }
-    Ok(said)
-}
-
-fn pictured(colour: ColourBy, states: &States, layout: &Layout) -> Scatter {
-    let colours = Colours::new(colour, states, &layout.points, false);
-    let points =
-        layout.places.iter().zip(&layout.points).map(|(place, point)| (*place, colours.of(point))).collect();
-    let title = format!("Layer {}, {} points", layout.layer, layout.places.len());
-    Scatter { title, points, legend: colours.legend() }
-}
-
-/// A line for each point of each layer.
-fn write_table(path: &Path, states: &States, layouts: &[Layout]) -> Result<()> {
-    atomic::write(path, |out| {
-        writeln!(out, "x,y,layer,role,index,sample,task,correct")?;
-        for layout in layouts {
-            for ([x, y], point) in layout.places.iter().zip(&layout.points) {
-                let sample = &states.samples()[point.sample as usize];
-                let role = point.kept.role.in_figures();
-                let (layer, index) = (layout.layer, point.kept.index);
-                // Ids and tasks are whatever a data file says.
-                let [id, task] =
-                    [&sample.id, &sample.task].map(|text| format!("\"{}\"", text.replace('"', "\"\"")));
-                writeln!(out, "{x},{y},{layer},{role},{index},{id},{task},{}", sample.correct)?;
-            }
-        }
-        Ok(())
-    })
-}
-
-fn marks(layout: &Layout) -> impl Iterator<Item = Mark> + '_ {
-    layout.points.iter().map(|point| Mark {
-        role: point.kept.role.code(),
-        sample: i64::from(point.sample),
-        index: i64::from(point.kept.index),
-        layer: i64::from(point.layer),
-    })
-}
-
-fn collected(args: &ProjectArgs, roles: &[Role], observer: &dyn Observer) -> Result<States> {
-    let data = args.data.as_ref().expect("there is one where no states are named");
-    let mut records = dataset::read(data)?;
-    records.truncate(args.limit.map_or(usize::MAX, |limit| limit as usize));
-    let mut models = Models::default();
-    let id = args.model.id();
-    let info = models.open(&id, observer)?;
-    let layers = match args.layer {
-        Layers::All => HiddenLayers::All,
-        Layers::Last => HiddenLayers::Only(vec![info.num_layers]),
-        Layers::One(layer) if layer <= info.num_layers => HiddenLayers::Only(vec![layer]),
-        Layers::One(layer) => {
-            return Err(Error::Request(format!(
-                "layer: expected last, all or a number from 0 to {}, found {layer}",
-                info.num_layers
-            )));
-        }
-    };
-    let hidden = HiddenRows { layers, roles: roles.to_vec() };
-    let settings = Settings {
-        mask: args.mask,
-        latents: args.latents,
-        max_pixels: args.max_pixels,
-        decoding: Decoding { max_new_tokens: 16, ..Decoding::default() },
-        capture: Capture { hidden: Some(hidden), ..Capture::default() },
-    };
-    let session = models.session(&id).expect("opened above");
-    let file = std::fs::metadata(data).map_err(|e| Error::io("read the data file", data, e))?;
-    let place = std::path::absolute(data).map_err(|e| Error::io("find the data file", data, e))?;
-    let plan = Plan {
-        model: id,
-        fingerprints: (session.base().fingerprint(), session.adapter_fingerprint()),
-        data: (place, file.len(), file.modified().ok()),
-        settings: settings.clone(),
-    };
-    let compute = Compute::observed(observer);
-    let mut answering =
-        |samples: &[&Sample]| session.run_many(samples, &settings, memory::free_bytes(), &compute);
-    let folder = args.out.with_extension("states");
-    collect(&folder, &plan, &records, args.batch as usize, &mut answering, observer)
 }

@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use crate::engine::project::{Measures, Sampled, States};
+use crate::engine::project::measures::READ;
+use crate::engine::project::{Layout, Measures, Sampled, States};
 use crate::projection::geometry::Collapse;
 use crate::projection::probe::Readout;
 use crate::projection::{Quality, Seconds};
@@ -18,7 +19,32 @@ pub struct Said {
     pub quality: Quality,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub measures: Option<Measures>,
+    /// By role, the likeliest.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub words: Vec<(&'static str, Vec<(String, f32)>)>,
     pub seconds: Seconds,
+}
+
+impl Said {
+    /// Of a map of a data set's states.
+    pub fn of(layout: &Layout) -> Self {
+        Self {
+            layer: Some(layout.layer),
+            points: layout.places.len(),
+            kl: layout.divergence,
+            quality: layout.quality,
+            measures: Some(layout.measures.clone()),
+            words: Vec::new(),
+            seconds: layout.seconds,
+        }
+    }
+}
+
+/// The words of a role, on a line.
+pub fn spoken((role, words): &(&'static str, Vec<(String, f32)>)) -> String {
+    let words: Vec<String> =
+        words.iter().map(|(word, share)| format!("{word:?} {:.1} %", 100.0 * share)).collect();
+    format!("  {role} would say {}", words.join(", "))
 }
 
 /// On one line.
@@ -52,7 +78,7 @@ pub fn told(measures: &Measures) -> Vec<String> {
              image, {with_text:.3} with text; {rank:.1} directions; {to_image:.2} times as long as image"
         ));
     }
-    for of in ["task", "answer"] {
+    for of in READ {
         let own = measures.probes.iter().filter(|probe| probe.of == of);
         if let Some(best) = own.max_by(|a, b| a.readout.right.total_cmp(&b.readout.right)) {
             let Readout { right, shuffled, commonest, .. } = best.readout;

@@ -9,7 +9,7 @@ use crate::data::record::Record;
 use crate::error::Result;
 use crate::progress::{Observer, Phase, Progress};
 use crate::trace::{HiddenStates, Trace};
-use crate::units::Role;
+use crate::units::{HeadIdx, LayerIdx, Role};
 
 /// Runs those records whose states are not in the folder yet, `batch` at a time.
 ///
@@ -67,10 +67,28 @@ fn sampled(record: &Record, trace: &Trace, states: &HiddenStates) -> Sampled {
         correct: prediction.correct,
         layers: states.layers.clone(),
         tokens: states.tokens.iter().map(kept).collect(),
+        looks: states.layers.iter().map(|layer| looks(trace, *layer)).collect(),
         grids: trace.grids.clone(),
         image_spans: trace.image_spans.clone(),
         patch_size: trace.patch_size,
         merge_size: trace.merge_size,
         width: states.values.shape().last().copied().unwrap_or(0),
     }
+}
+
+/// The visual token that each latent looks at most in the layer that makes a place of the residual stream.
+fn looks(trace: &Trace, layer: usize) -> Vec<u32> {
+    let (num_layers, num_heads) = trace.attention_dims();
+    let Some(layer) = layer.checked_sub(1).filter(|layer| *layer < num_layers) else { return Vec::new() };
+    let visual: Vec<usize> = trace.image_spans.iter().flat_map(|span| span.range()).collect();
+    let most = |latent: usize| {
+        let mut sums = vec![0f32; visual.len()];
+        for head in 0..num_heads {
+            let row = trace.latent_row(LayerIdx(layer), HeadIdx(head), latent)?;
+            sums.iter_mut().zip(&visual).for_each(|(sum, token)| *sum += row[*token]);
+        }
+        let most = (0..sums.len()).max_by(|a, b| sums[*a].total_cmp(&sums[*b]).then(b.cmp(a)))?;
+        Some(most as u32)
+    };
+    (0..trace.num_latents()).map_while(most).collect()
 }

@@ -1,5 +1,6 @@
 //! A map of each layer, turned so that one can go through layers and watch points move.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::measures::Measures;
@@ -37,14 +38,16 @@ pub enum Happening<'a> {
     Made(&'a Layout),
 }
 
-/// Maps of these layers, each begun where the one before it ended and then turned, mirrored and moved onto it
-/// (orthogonal Procrustes, Schönemann 1966): points that stay what they are stay where they are.
+/// Maps of these layers, each begun where the one before it ended, or at the other map of the same layer where there is
+/// one, and then turned, mirrored and moved onto it (orthogonal Procrustes, Schönemann 1966): points that stay what they
+/// are stay where they are.
 ///
 /// # Errors
 /// A layer without states, too few points, a stop.
 pub fn map_layers(
     states: &States,
     layers: &[usize],
+    others: &BTreeMap<usize, Vec<[f32; 2]>>,
     options: &Options,
     observer: &dyn Observer,
     told: &mut dyn FnMut(Happening<'_>),
@@ -59,7 +62,8 @@ pub fn map_layers(
             )));
         }
         let prepared = prepare(&chosen, options, observer)?;
-        let before = layouts.last().map(|layout| &layout.places[..]);
+        let other = others.get(layer).map(Vec::as_slice);
+        let before = other.or_else(|| layouts.last().map(|layout| &layout.places[..]));
         let mut result =
             prepared.map(options, before, observer, &mut |map| told(Happening::Moved(*layer, map)))?;
         if let Some(before) = before {

@@ -19,7 +19,7 @@ pub struct Measures {
     pub collapse: Option<Collapse>,
     /// By role: the shares of its tokens' nearest that are of each role.
     pub near: BTreeMap<&'static str, BTreeMap<&'static str, f64>>,
-    /// What each latent says of the sample's task and of its answer.
+    /// What each latent says of the sample's task, of its answer, and of where in the images it looks most.
     pub probes: Vec<Probe>,
 }
 
@@ -28,12 +28,15 @@ pub struct Measures {
 pub struct Probe {
     /// Number of the latent.
     pub latent: u32,
-    /// task or answer.
+    /// task, answer, or place: which image, and which ninth of it.
     pub of: &'static str,
     /// What came of it.
     #[serde(flatten)]
     pub readout: Readout,
 }
+
+/// What is read off latents.
+pub const READ: [&str; 3] = ["task", "answer", "place"];
 
 /// Nearest others that count.
 const NEAR: usize = 10;
@@ -100,19 +103,33 @@ fn probes(states: &States, points: &[Point], prepared: &Prepared, seed: u64) -> 
         let features: Vec<f32> =
             rows.iter().flat_map(|i| prepared.points.scores[i * width..][..width].iter().copied()).collect();
         let samples: Vec<u32> = rows.iter().map(|i| points[*i].sample).collect();
-        for of in ["task", "answer"] {
-            let said = |sample: &u32| {
-                let sample = &states.samples()[*sample as usize];
-                if of == "task" { &sample.task } else { &sample.target }
-            };
-            let mut names: Vec<&String> = samples.iter().map(said).collect();
+        for of in READ {
+            let labels: Option<Vec<String>> = rows.iter().map(|i| label(states, &points[*i], of)).collect();
+            let Some(labels) = labels else { continue };
+            let mut names: Vec<&String> = labels.iter().collect();
             names.sort_unstable();
             names.dedup();
-            let label = |sample| names.binary_search(&said(sample)).map_or(0, |place| place as u32);
-            let labels: Vec<u32> = samples.iter().map(label).collect();
+            let place = |label: &String| names.binary_search(&label).map_or(0, |place| place as u32);
+            let labels: Vec<u32> = labels.iter().map(place).collect();
             let found = readout(&features, width, &labels, &samples, seed);
             probes.extend(found.map(|readout| Probe { latent, of, readout }));
         }
     }
     probes
+}
+
+/// What is true of a latent's sample, or of the latent; nothing where that is not known.
+fn label(states: &States, point: &Point, of: &str) -> Option<String> {
+    let sample = &states.samples()[point.sample as usize];
+    match of {
+        "task" => Some(sample.task.clone()),
+        "answer" => Some(sample.target.clone()),
+        _ => {
+            let layer = sample.layers.iter().position(|layer| *layer == point.layer as usize)?;
+            let patch = sample.place(*sample.looks.get(layer)?.get(point.kept.index as usize)?)?;
+            let third = |place: usize, count: usize| place * 3 / count.max(1);
+            let (row, column) = (third(patch.row, patch.size.0), third(patch.column, patch.size.1));
+            Some(format!("{} {row} {column}", patch.image))
+        }
+    }
 }

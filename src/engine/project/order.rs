@@ -1,5 +1,6 @@
 //! What the window asks for: states of samples by a model, then maps of them, which need no model.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -18,7 +19,7 @@ use crate::memory;
 use crate::model::compute::Compute;
 use crate::progress::Observer;
 use crate::projection::Options;
-use crate::settings::{Capture, HiddenLayers, HiddenRows, Settings};
+use crate::settings::{AttentionRows, Capture, HiddenLayers, HiddenRows, Settings};
 use crate::units::Role;
 
 /// Whose samples.
@@ -89,7 +90,11 @@ impl StatesOrder {
         let layers =
             if self.all_layers { HiddenLayers::All } else { HiddenLayers::Only(vec![info.num_layers]) };
         let hidden = HiddenRows { layers, roles: self.roles.clone() };
-        let capture = Capture { hidden: Some(hidden), ..Capture::default() };
+        let capture = Capture {
+            attention: AttentionRows::LatentsAndAnswer,
+            hidden: Some(hidden),
+            ..Capture::default()
+        };
         let settings = Settings { capture, ..self.settings.clone() };
         let session = models.session(&self.model).expect("opened above");
         let data = match &self.data {
@@ -163,6 +168,6 @@ impl MapOrder {
     /// Too few points, a stop.
     pub fn make(&self, observer: &dyn Observer, told: &mut dyn FnMut(Happening<'_>)) -> Result<Vec<Layout>> {
         let states = &self.collected.states;
-        map_layers(states, &states.layers(), &self.options, observer, told)
+        map_layers(states, &states.layers(), &BTreeMap::new(), &self.options, observer, told)
     }
 }

@@ -68,6 +68,10 @@ pub struct Sampled {
     pub layers: Vec<usize>,
     /// [t].
     pub tokens: Vec<Kept>,
+    /// [l][K]: the visual token, among all of its sample's, that the latent looks at most in the layer that made its
+    /// state, all heads taken together; nothing where there is none.
+    #[serde(default)]
+    pub looks: Vec<Vec<u32>>,
     /// Of its images.
     pub grids: Vec<GridThw>,
     /// Where each image's tokens are.
@@ -81,9 +85,36 @@ pub struct Sampled {
 }
 
 impl Sampled {
+    /// Where a visual token is, by its number among all of the sample's.
+    pub fn place(&self, index: u32) -> Option<Patch> {
+        let mut left = index as usize;
+        for (image, grid) in self.grids.iter().enumerate() {
+            let size @ (_, columns) = grid.merged(self.merge_size);
+            let count = grid.num_visual_tokens(self.merge_size);
+            if left < count {
+                return Some(Patch { image, row: left / columns, column: left % columns, size });
+            }
+            left -= count;
+        }
+        None
+    }
+
     fn num_rows(&self) -> usize {
         self.layers.len() * self.tokens.len()
     }
+}
+
+/// Where a visual token is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patch {
+    /// Of the sample's.
+    pub image: usize,
+    /// From the top.
+    pub row: usize,
+    /// From the left.
+    pub column: usize,
+    /// Rows and columns of the grid.
+    pub size: (usize, usize),
 }
 
 const PLAN: &str = "plan.json";
@@ -298,6 +329,35 @@ impl Chosen<'_> {
     /// What each row is of.
     pub fn points(&self) -> &[Point] {
         &self.points
+    }
+
+    /// Only the rows of points that `is_wanted` says.
+    #[must_use]
+    pub fn filtered(mut self, is_wanted: impl Fn(&Point) -> bool) -> Self {
+        let both = self.points.into_iter().zip(self.rows).filter(|(point, _)| is_wanted(point));
+        (self.points, self.rows) = both.unzip();
+        self
+    }
+
+    /// At most so many of the rows, evenly among them.
+    #[must_use]
+    pub fn thinned(mut self, most: usize) -> Self {
+        let count = self.rows.len();
+        if count > most {
+            let places = (0..most).map(|i| i * count / most);
+            (self.points, self.rows) = places.map(|place| (self.points[place], self.rows[place])).unzip();
+        }
+        self
+    }
+
+    /// All of them, [P, D].
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn values(&self) -> Result<Vec<f32>> {
+        let mut values = vec![0f32; self.rows.len() * self.states.width];
+        self.read(0, &mut values)?;
+        Ok(values)
     }
 }
 

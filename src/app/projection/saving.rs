@@ -1,0 +1,76 @@
+//! A map as a picture and as a table, from the command line and from the window.
+
+use std::path::Path;
+
+use super::{ColourBy, Colours};
+use crate::atomic;
+use crate::engine::project::{Point, States};
+use crate::error::{Error, Result};
+use crate::export::scatter::Scatter;
+
+/// A map, or those points of one that are to be seen.
+#[derive(Clone, Copy)]
+pub struct Map<'a> {
+    /// Which layer's.
+    pub layer: usize,
+    /// What each place is of.
+    pub points: &'a [Point],
+    /// Where points are.
+    pub places: &'a [[f32; 2]],
+    /// Which are seen; all where nothing is said.
+    pub shown: Option<&'a [bool]>,
+}
+
+impl Map<'_> {
+    fn seen(&self) -> impl Iterator<Item = (&Point, [f32; 2])> {
+        let is_seen = |i: &usize| self.shown.is_none_or(|shown| shown[*i]);
+        (0..self.points.len()).filter(is_seen).map(|i| (&self.points[i], self.places[i]))
+    }
+}
+
+/// As a picture.
+pub fn pictured(map: Map<'_>, colour: ColourBy, states: &States) -> Scatter {
+    let colours = Colours::new(colour, states, map.points, false);
+    let points: Vec<_> = map.seen().map(|(point, place)| (place, colours.of(point))).collect();
+    Scatter {
+        title: format!("Layer {}, {} points", map.layer, points.len()),
+        points,
+        legend: colours.legend(),
+    }
+}
+
+/// As a table: a line for each point of each map.
+///
+/// # Errors
+/// Another ending than .csv, a disk that cannot be written.
+pub fn write_table(path: &Path, states: &States, maps: &[Map<'_>]) -> Result<()> {
+    table_ending(path)?;
+    atomic::write(path, |out| {
+        writeln!(out, "x,y,layer,role,index,sample,task,correct")?;
+        for map in maps {
+            for (point, [x, y]) in map.seen() {
+                let sample = &states.samples()[point.sample as usize];
+                let role = point.kept.role.in_figures();
+                let (layer, index) = (map.layer, point.kept.index);
+                // Ids and tasks are whatever a data file says.
+                let [id, task] =
+                    [&sample.id, &sample.task].map(|text| format!("\"{}\"", text.replace('"', "\"\"")));
+                writeln!(out, "{x},{y},{layer},{role},{index},{id},{task},{}", sample.correct)?;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// That a table can have this name.
+///
+/// # Errors
+/// Another ending than .csv.
+pub fn table_ending(path: &Path) -> Result<()> {
+    let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+    if ending.eq_ignore_ascii_case("csv") {
+        Ok(())
+    } else {
+        Err(Error::field(path, "the table's name", "an ending of .csv", format!("{ending:?}")))
+    }
+}

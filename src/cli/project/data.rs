@@ -1,0 +1,143 @@
+//! Maps of a data set's hidden states: its samples are run, or were.
+
+use std::collections::BTreeMap;
+
+use super::said::{Said, samples};
+use super::{Layers, ProjectArgs, json};
+use crate::app::projection::saving::{Map, pictured, write_table};
+use crate::data::dataset;
+use crate::data::sample::Sample;
+use crate::engine::models::Models;
+use crate::engine::project::{Layout, Plan, Point, States, collect, map_layers, words_by_role};
+use crate::error::{Error, Result};
+use crate::export::layout_file::{self, Mark};
+use crate::export::scatter;
+use crate::memory;
+use crate::model::compute::Compute;
+use crate::progress::Observer;
+use crate::settings::{AttentionRows, Capture, Decoding, HiddenLayers, HiddenRows, Settings};
+use crate::units::Role;
+
+/// Makes them.
+pub fn of_data(args: &ProjectArgs, observer: &dyn Observer) -> Result<Vec<Said>> {
+    let roles: Vec<Role> = args.role.iter().map(|tokens| tokens.role()).collect();
+    let mut models = Models::default();
+    let states = collected(args, &roles, &mut models, observer)?;
+    let layers = states.layers();
+    let others = others(args, &states)?;
+    let layouts = map_layers(&states, &layers, &others, &args.options(), observer, &mut |_| ())?;
+    let mut said: Vec<Said> = layouts.iter().map(Said::of).collect();
+    if args.words {
+        let session = models.session(&args.model.id()).expect("opened to run the samples");
+        let num_layers = session.info().num_layers;
+        for (role, words) in
+            words_by_role(&states, &roles, num_layers, session, &Compute::observed(observer))?
+        {
+            for (said, at) in said.iter_mut().zip(words) {
+                said.words.push((role.in_figures(), at.words));
+            }
+        }
+    }
+    let places: Vec<[f32; 2]> = layouts.iter().flat_map(|layout| layout.places.iter().copied()).collect();
+    let marks: Vec<Mark> = layouts.iter().flat_map(marks).collect();
+    let samples = json(&samples(&states));
+    args.write(&places, &marks, &said, &[("samples", samples)])?;
+    if let (Some(picture), Some(layout)) = (&args.picture, layouts.last()) {
+        scatter::write(&pictured(map_of(layout), args.colour, &states), picture)?;
+    }
+    if let Some(table) = &args.table {
+        write_table(table, &states, &layouts.iter().map(map_of).collect::<Vec<_>>())?;
+    }
+    Ok(said)
+}
+
+fn map_of(layout: &Layout) -> Map<'_> {
+    Map { layer: layout.layer, points: &layout.points, places: &layout.places, shown: None }
+}
+
+fn marks(layout: &Layout) -> impl Iterator<Item = Mark> + '_ {
+    layout.points.iter().map(mark)
+}
+
+fn mark(point: &Point) -> Mark {
+    Mark {
+        role: point.kept.role.code(),
+        sample: i64::from(point.sample),
+        index: i64::from(point.kept.index),
+        layer: i64::from(point.layer),
+    }
+}
+
+/// By layer, the places of the map that is named to begin at.
+fn others(args: &ProjectArgs, states: &States) -> Result<BTreeMap<usize, Vec<[f32; 2]>>> {
+    let Some(path) = &args.onto else { return Ok(BTreeMap::new()) };
+    let file = layout_file::read(path)?;
+    let of = |layer: usize| {
+        let own: Vec<Mark> = states.at_layer(layer).points().iter().map(mark).collect();
+        let is_own = |mark: &&Mark| mark.layer == layer as i64;
+        let places: Vec<[f32; 2]> = file
+            .marks
+            .iter()
+            .zip(&file.places)
+            .filter(|(mark, _)| is_own(mark))
+            .map(|(_, place)| *place)
+            .collect();
+        if file.marks.iter().filter(is_own).eq(&own) {
+            Ok((layer, places))
+        } else {
+            let found = format!("{} points that are others", places.len());
+            Err(Error::field(path, "layer", format!("the {} points of layer {layer}", own.len()), found))
+        }
+    };
+    states.layers().into_iter().map(of).collect()
+}
+
+fn collected(
+    args: &ProjectArgs,
+    roles: &[Role],
+    models: &mut Models,
+    observer: &dyn Observer,
+) -> Result<States> {
+    let data = args.data.as_ref().expect("there is one where no states are named");
+    let mut records = dataset::read(data)?;
+    records.truncate(args.limit.map_or(usize::MAX, |limit| limit as usize));
+    let id = args.model.id();
+    let info = models.open(&id, observer)?;
+    let layers = match args.layer {
+        Layers::All => HiddenLayers::All,
+        Layers::Last => HiddenLayers::Only(vec![info.num_layers]),
+        Layers::One(layer) if layer <= info.num_layers => HiddenLayers::Only(vec![layer]),
+        Layers::One(layer) => {
+            return Err(Error::Request(format!(
+                "layer: expected last, all or a number from 0 to {}, found {layer}",
+                info.num_layers
+            )));
+        }
+    };
+    let hidden = HiddenRows { layers, roles: roles.to_vec() };
+    let settings = Settings {
+        mask: args.mask,
+        latents: args.latents,
+        max_pixels: args.max_pixels,
+        decoding: Decoding { max_new_tokens: 16, ..Decoding::default() },
+        capture: Capture {
+            attention: AttentionRows::LatentsAndAnswer,
+            hidden: Some(hidden),
+            ..Capture::default()
+        },
+    };
+    let session = models.session(&id).expect("opened above");
+    let file = std::fs::metadata(data).map_err(|e| Error::io("read the data file", data, e))?;
+    let place = std::path::absolute(data).map_err(|e| Error::io("find the data file", data, e))?;
+    let plan = Plan {
+        model: id,
+        fingerprints: (session.base().fingerprint(), session.adapter_fingerprint()),
+        data: (place, file.len(), file.modified().ok()),
+        settings: settings.clone(),
+    };
+    let compute = Compute::observed(observer);
+    let mut answering =
+        |samples: &[&Sample]| session.run_many(samples, &settings, memory::free_bytes(), &compute);
+    let folder = args.out.with_extension("states");
+    collect(&folder, &plan, &records, args.batch as usize, &mut answering, observer)
+}
