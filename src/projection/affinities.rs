@@ -161,7 +161,7 @@ mod tests {
     fn neighbours(squares: &[[f32; 3]]) -> Neighbours {
         let count = squares.len();
         let others = (0..count).flat_map(|i| (1..=3).map(move |step| ((i + step) % count) as u32));
-        Neighbours { k: 3, indices: others.collect(), squares: squares.concat() }
+        Neighbours { k: 3, indices: others.collect(), squares: squares.concat(), found: None }
     }
 
     #[test]

@@ -124,6 +124,8 @@ pub struct Quality {
     pub trustworthiness: f64,
     /// Of groups, from -1 to 1; None where there is only one.
     pub silhouette: Option<f64>,
+    /// Share of the states' nearest that the map was made with; None where all were compared with all.
+    pub found: Option<f64>,
 }
 
 /// What a map is made of: done once, whatever map is made of it.
@@ -169,7 +171,7 @@ pub fn prepare(states: &dyn Rows, options: &Options, observer: &dyn Observer) ->
     seconds.components = clock.elapsed().as_secs_f64();
     let clock = Instant::now();
     let k = ((NEIGHBOURS * options.perplexity).ceil() as usize).min(count - 1);
-    let neighbours = neighbours::exact(&points.scores, points.count, k, observer)?;
+    let neighbours = neighbours::nearest(&points.scores, points.count, k, options.seed, observer)?;
     seconds.neighbours = clock.elapsed().as_secs_f64();
     let clock = Instant::now();
     let affinities = Affinities::new(&neighbours, options.perplexity)?;
@@ -216,7 +218,7 @@ impl Prepared {
         let count = places.len();
         let k = COMPARED.min(self.neighbours.k).min(count.saturating_sub(1) / 2).max(1);
         let flat: Vec<f32> = places.iter().flatten().copied().collect();
-        let near = neighbours::exact(&flat, 2, k, observer)?;
+        let near = neighbours::nearest(&flat, 2, k, 0, observer)?;
         let asked: Vec<usize> = (0..count).step_by(count.div_ceil(ASKED)).collect();
         let ranks: Vec<Vec<usize>> = asked
             .par_iter()
@@ -228,6 +230,7 @@ impl Prepared {
             recall: quality::recall(&self.neighbours, &near),
             trustworthiness: quality::trustworthiness(ranks.into_iter(), count, k),
             silhouette: quality::silhouette(&wide, groups, &asked),
+            found: self.neighbours.found,
         })
     }
 

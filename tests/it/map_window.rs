@@ -219,6 +219,17 @@ fn a_map_is_narrowed_down_saved_and_drawn() {
         form.data.clear();
     });
     window.snapshot_options("map_of_states", &tolerant());
+
+    // By numbers: between ends that are said, in colours that differ.
+    for colour in [ColourBy::Length, ColourBy::Attended, ColourBy::Certainty] {
+        edit(&mut window, |form| form.colour = colour);
+        let legend = &state(&window).projection.scene().unwrap().legend;
+        let ends: Vec<f32> =
+            legend[..2].iter().map(|(name, _)| name.split(' ').next().unwrap().parse().unwrap()).collect();
+        assert!(ends[0] < ends[1], "{colour:?}: {ends:?}");
+        let instances = &state(&window).projection.scene().unwrap().set.instances;
+        assert!(instances.iter().any(|own| own.colour != instances[0].colour), "{colour:?}");
+    }
 }
 
 #[test]

@@ -137,9 +137,20 @@ fn a_layer_of_some_tokens() {
     assert!(std::fs::read(&picture).unwrap().starts_with(b"\x89PNG"));
     let lines = std::fs::read_to_string(&table).unwrap();
     let lines: Vec<&str> = lines.lines().collect();
-    assert_eq!((lines.len(), lines[0]), (129, "x,y,layer,role,index,sample,task,correct"));
+    assert_eq!(
+        (lines.len(), lines[0]),
+        (129, "x,y,layer,role,index,sample,task,correct,length,attended,certainty")
+    );
     assert!(lines[17].contains(",1,latent,0,\"") && lines[17].contains("\"counting\","), "{}", lines[17]);
     assert_eq!((&maps[0]["layer"], &maps[0]["points"]), (&1.into(), &128.into()));
+    // Numbers of a point: of the first latent, from its half-precision state; attention is a share, as is certainty.
+    let states = std::fs::read(place.path("latents.states/states.f16")).unwrap();
+    let first: Vec<u8> = states[..states.len() / 128].to_vec();
+    let squares = first.chunks_exact(2).map(|v| half::f16::from_le_bytes([v[0], v[1]]).to_f32().powi(2));
+    let numbers: Vec<f32> = lines[1].rsplit(',').take(3).map(|v| v.parse().unwrap()).collect();
+    let [certainty, attended, length] = numbers[..] else { panic!("{numbers:?}") };
+    assert!((length / squares.sum::<f32>().sqrt() - 1.0).abs() < 1e-3, "{length}");
+    assert!((0.0..1.0).contains(&attended) && attended > 0.0 && (0.0..=1.0).contains(&certainty));
     let measures = &maps[0]["measures"];
     assert_eq!(measures["collapse"]["samples"], 8);
     assert_eq!(measures["near"]["latent"]["latent"], 1.0);

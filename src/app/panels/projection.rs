@@ -4,7 +4,7 @@ use egui::{Align, ComboBox, DragValue, Layout, ProgressBar, ScrollArea, Slider, 
 
 use super::scatter::scatter_ui;
 use crate::app::actions::{Actions, MapAction, ViewAction};
-use crate::app::projection::{Answered, ColourBy, Colours, MapForm, Projection, ROLES, Tool, patch, tasks};
+use crate::app::projection::{Answered, ColourBy, MapForm, Projection, ROLES, Tool, patch, tasks};
 use crate::app::state::{PathKind, State};
 use crate::app::theme::{GAP, SECTION_GAP, palette};
 use crate::engine::project::{self, Point, Reading, SPOKEN};
@@ -211,13 +211,11 @@ fn body_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
 
 fn beside_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     let projection = &state.projection;
-    let (Some(scene), Some(collected)) = (projection.scene(), &projection.collected) else { return };
-    let colours =
-        Colours::new(state.kept.map.colour, &collected.states, &scene.points, ui.visuals().dark_mode);
-    for (name, [r, g, b]) in colours.legend() {
+    let Some(scene) = projection.scene() else { return };
+    for (name, [r, g, b]) in &scene.legend {
         ui.horizontal(|ui| {
             let (rect, _) = ui.allocate_exact_size(vec2(12.0, 12.0), egui::Sense::hover());
-            ui.painter().circle_filled(rect.center(), 5.0, egui::Color32::from_rgb(r, g, b));
+            ui.painter().circle_filled(rect.center(), 5.0, egui::Color32::from_rgb(*r, *g, *b));
             ui.label(name);
         });
     }
@@ -341,6 +339,10 @@ fn layout_ui(ui: &mut Ui, layout: &project::Layout) {
     ui.label(format!("KL {:.3}", layout.divergence))
         .on_hover_text("How far the map's neighbourhoods are from the states'");
     ui.label(format!("{:.0} % of {} neighbours kept", 100.0 * quality.recall, quality.neighbours));
+    if let Some(found) = quality.found {
+        ui.label(format!("Made with {:.1} % of the nearest states", 100.0 * found))
+            .on_hover_text("Of so many points only those in cells near by were compared");
+    }
     ui.label(format!("Trustworthiness {:.3}", quality.trustworthiness))
         .on_hover_text("1 where no stranger is near on the map (Venna and Kaski 2001)");
     if let Some(silhouette) = quality.silhouette {

@@ -1,7 +1,7 @@
 //! What points are coloured by.
 
 use super::{ColourBy, ROLES};
-use crate::engine::project::{Point, States};
+use crate::engine::project::{Point, Scalar, States};
 use crate::units::Role;
 
 /// Colours of points.
@@ -10,6 +10,8 @@ pub struct Colours<'a> {
     states: &'a States,
     tasks: Vec<String>,
     most: u32,
+    /// Between which values a number's colours run.
+    ends: [f32; 2],
     dark: bool,
 }
 
@@ -24,7 +26,8 @@ impl<'a> Colours<'a> {
             ColourBy::Position => points.iter().map(|point| point.kept.index).max(),
             _ => None,
         };
-        Self { by, states, tasks: tasks(states), most: most.unwrap_or(0).max(1), dark }
+        let ends = by.scalar().map_or([0.0, 1.0], |scalar| ends(states, points, scalar));
+        Self { by, states, tasks: tasks(states), most: most.unwrap_or(0).max(1), ends, dark }
     }
 
     /// Of a point.
@@ -44,15 +47,19 @@ impl<'a> Colours<'a> {
                 [colour.r, colour.g, colour.b]
             }
             ColourBy::Position => self.ramp(point.kept.index),
+            ColourBy::Length | ColourBy::Attended | ColourBy::Certainty => {
+                let value = self.by.scalar().and_then(|scalar| value(self.states, point, scalar));
+                value.map_or(self.grey(), |value| {
+                    let [low, high] = self.ends;
+                    of_share(f64::from((value - low) / (high - low)))
+                })
+            }
         }
     }
 
     /// From the first to the last.
     pub fn ramp(&self, index: u32) -> [u8; 3] {
-        // The ends of the ramp are lost on backgrounds as dark or as light.
-        let share = 0.1 + 0.85 * f64::from(index) / f64::from(self.most);
-        let colour = colorous::VIRIDIS.eval_continuous(share.min(0.95));
-        [colour.r, colour.g, colour.b]
+        of_share(f64::from(index) / f64::from(self.most))
     }
 
     fn grey(&self) -> [u8; 3] {
@@ -83,9 +90,35 @@ impl<'a> Colours<'a> {
             ColourBy::Position => {
                 [("First", 0), ("Last", self.most)].map(|(name, i)| (name.to_owned(), self.ramp(i))).to_vec()
             }
+            ColourBy::Length | ColourBy::Attended | ColourBy::Certainty => {
+                let [low, high] = self.ends;
+                let ends = [(low, "or less"), (high, "or more")].into_iter().zip([0.0, 1.0]);
+                let ends =
+                    ends.map(|((value, beyond), share)| (format!("{value:.3} {beyond}"), of_share(share)));
+                ends.chain([("Unknown".to_owned(), self.grey())]).collect()
+            }
             ColourBy::Sample => Vec::new(),
         }
     }
+}
+
+fn value(states: &States, point: &Point, scalar: Scalar) -> Option<f32> {
+    states.samples()[point.sample as usize].scalar(scalar, point.layer, point.kept.token)
+}
+
+/// All but the farthest hundredth at either end: one long state would leave all others one colour.
+fn ends(states: &States, points: &[Point], scalar: Scalar) -> [f32; 2] {
+    let mut values: Vec<f32> = points.iter().filter_map(|point| value(states, point, scalar)).collect();
+    values.sort_by(f32::total_cmp);
+    let Some(last) = values.len().checked_sub(1) else { return [0.0, 1.0] };
+    let [low, high] = [last / 100, last - last / 100].map(|place| values[place]);
+    [low, high.max(low + f32::EPSILON * low.abs().max(1e-3))]
+}
+
+/// From 0 to 1, on a ramp whose ends are not lost on backgrounds as dark or as light.
+fn of_share(share: f64) -> [u8; 3] {
+    let colour = colorous::VIRIDIS.eval_continuous(0.1 + 0.85 * share.clamp(0.0, 1.0));
+    [colour.r, colour.g, colour.b]
 }
 
 /// Every task of the samples, in the order they come.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::colours::{Colours, tasks};
 pub use self::thumbnail::{Thumbnail, patch};
-use crate::engine::project::{Collected, DataChoice, Layout, MapOrder, Point, Reading};
+use crate::engine::project::{Collected, DataChoice, Layout, MapOrder, Point, Reading, Scalar};
 use crate::progress::Progress;
 use crate::projection::pick::Picker;
 use crate::render::points::{Instance, PointSet};
@@ -36,11 +36,17 @@ pub enum ColourBy {
     Sample,
     /// The place among the visual tokens, or in the prompt.
     Position,
+    /// How long the state is.
+    Length,
+    /// How much the latents look at the token, in the layer that made its state.
+    Attended,
+    /// How likely the sample's answer was to the model.
+    Certainty,
 }
 
 impl ColourBy {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::Role,
         Self::RoleAsPublished,
         Self::Latent,
@@ -48,7 +54,20 @@ impl ColourBy {
         Self::Correct,
         Self::Sample,
         Self::Position,
+        Self::Length,
+        Self::Attended,
+        Self::Certainty,
     ];
+
+    /// The number of a point that it is, where it is one.
+    pub fn scalar(self) -> Option<Scalar> {
+        match self {
+            Self::Length => Some(Scalar::Length),
+            Self::Attended => Some(Scalar::Attended),
+            Self::Certainty => Some(Scalar::Certainty),
+            _ => None,
+        }
+    }
 
     /// As controls call it.
     pub fn label(self) -> &'static str {
@@ -60,6 +79,9 @@ impl ColourBy {
             Self::Correct => "Right or wrong",
             Self::Sample => "Sample",
             Self::Position => "Position",
+            Self::Length => "Length of the state",
+            Self::Attended => "Attention from latents",
+            Self::Certainty => "Probability of the answer",
         }
     }
 }
@@ -200,6 +222,8 @@ pub struct Scene {
     pub picker: Picker,
     /// K.
     pub num_latents: u32,
+    /// What colours mean.
+    pub legend: Vec<(String, [u8; 3])>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -341,7 +365,9 @@ impl Projection {
         let set = PointSet::new(instances);
         let latents = points.iter().filter(|point| point.kept.role == Role::Latent);
         let num_latents = latents.map(|point| point.kept.index + 1).max().unwrap_or(0);
-        self.scene = Some(Scene { key, layer, moving, points, places, shown, set, picker, num_latents });
+        let legend = colours.legend();
+        self.scene =
+            Some(Scene { key, layer, moving, points, places, shown, set, picker, num_latents, legend });
     }
 }
 

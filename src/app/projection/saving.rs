@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{ColourBy, Colours};
 use crate::atomic;
-use crate::engine::project::{Point, States};
+use crate::engine::project::{Point, Scalar, States};
 use crate::error::{Error, Result};
 use crate::export::scatter::Scatter;
 
@@ -46,7 +46,7 @@ pub fn pictured(map: Map<'_>, colour: ColourBy, states: &States) -> Scatter {
 pub fn write_table(path: &Path, states: &States, maps: &[Map<'_>]) -> Result<()> {
     table_ending(path)?;
     atomic::write(path, |out| {
-        writeln!(out, "x,y,layer,role,index,sample,task,correct")?;
+        writeln!(out, "x,y,layer,role,index,sample,task,correct,length,attended,certainty")?;
         for map in maps {
             for (point, [x, y]) in map.seen() {
                 let sample = &states.samples()[point.sample as usize];
@@ -55,7 +55,16 @@ pub fn write_table(path: &Path, states: &States, maps: &[Map<'_>]) -> Result<()>
                 // Ids and tasks are whatever a data file says.
                 let [id, task] =
                     [&sample.id, &sample.task].map(|text| format!("\"{}\"", text.replace('"', "\"\"")));
-                writeln!(out, "{x},{y},{layer},{role},{index},{id},{task},{}", sample.correct)?;
+                let [length, attended, certainty] = [Scalar::Length, Scalar::Attended, Scalar::Certainty]
+                    .map(|scalar| {
+                        let value = sample.scalar(scalar, point.layer, point.kept.token);
+                        value.map_or_else(String::new, |value| value.to_string())
+                    });
+                let correct = sample.correct;
+                writeln!(
+                    out,
+                    "{x},{y},{layer},{role},{index},{id},{task},{correct},{length},{attended},{certainty}"
+                )?;
             }
         }
         Ok(())

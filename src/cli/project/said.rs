@@ -52,11 +52,13 @@ pub fn line(said: &Said) -> String {
     let layer = said.layer.map_or_else(String::new, |layer| format!("layer {layer}: "));
     let silhouette =
         said.quality.silhouette.map_or_else(String::new, |s| format!(", silhouette by role {s:.3}"));
+    let found =
+        said.quality.found.map_or_else(String::new, |share| format!(" ({:.1} % found)", 100.0 * share));
     let Quality { neighbours, recall, trustworthiness, .. } = said.quality;
     let Seconds { components, neighbours: near, affinities, map } = said.seconds;
     format!(
         "{layer}{} points, KL {:.4}, {:.1} % of {neighbours} neighbours kept, trustworthiness {trustworthiness:.3}\
-         {silhouette}; components {components:.2} s, neighbours {near:.2} s, affinities {affinities:.2} s, map {map:.2} s",
+         {silhouette}; components {components:.2} s, neighbours {near:.2} s{found}, affinities {affinities:.2} s, map {map:.2} s",
         said.points,
         said.kl,
         100.0 * recall

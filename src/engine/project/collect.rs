@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use super::super::evaluate::{Answering, predicted};
+use super::scalars::Scalars;
 use super::store::{Kept, Plan, Sampled, States, Writer};
 use crate::data::record::Record;
 use crate::error::Result;
@@ -68,6 +69,7 @@ fn sampled(record: &Record, trace: &Trace, states: &HiddenStates) -> Sampled {
         layers: states.layers.clone(),
         tokens: states.tokens.iter().map(kept).collect(),
         looks: states.layers.iter().map(|layer| looks(trace, *layer)).collect(),
+        scalars: Scalars::new(trace, states),
         grids: trace.grids.clone(),
         image_spans: trace.image_spans.clone(),
         patch_size: trace.patch_size,

@@ -5,6 +5,7 @@ pub mod layers;
 pub mod measures;
 pub mod order;
 pub mod reading;
+pub mod scalars;
 pub mod store;
 
 pub use self::collect::collect;
@@ -12,4 +13,5 @@ pub use self::layers::{Happening, Layout, map_layers};
 pub use self::measures::Measures;
 pub use self::order::{Collected, DataChoice, MapOrder, StatesOrder};
 pub use self::reading::{LayerWords, Near, Reading, ReadingOrder, SPOKEN, words_by_role};
+pub use self::scalars::{Scalar, Scalars};
 pub use self::store::{Chosen, Kept, Plan, Point, Sampled, States};

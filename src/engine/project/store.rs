@@ -14,6 +14,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::super::protocol::ModelId;
+use super::scalars::{Scalar, Scalars};
 use crate::atomic;
 use crate::error::{Error, Result};
 use crate::projection::rows::Rows;
@@ -72,6 +73,9 @@ pub struct Sampled {
     /// state, all heads taken together; nothing where there is none.
     #[serde(default)]
     pub looks: Vec<Vec<u32>>,
+    /// Numbers of its tokens.
+    #[serde(default)]
+    pub scalars: Scalars,
     /// Of its images.
     pub grids: Vec<GridThw>,
     /// Where each image's tokens are.
@@ -97,6 +101,13 @@ impl Sampled {
             left -= count;
         }
         None
+    }
+
+    /// A number of a token at a layer, where it is known.
+    pub fn scalar(&self, scalar: Scalar, layer: u32, token: u32) -> Option<f32> {
+        let layer = self.layers.iter().position(|own| *own == layer as usize)?;
+        let token = self.tokens.binary_search_by_key(&token, |kept| kept.token).ok()?;
+        self.scalars.of(scalar, layer, token)
     }
 
     fn num_rows(&self) -> usize {

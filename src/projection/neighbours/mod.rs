@@ -1,5 +1,7 @@
 //! Each point's nearest others.
 
+mod cells;
+
 use rayon::prelude::*;
 
 use super::products::{Matrix, multiply_into};
@@ -16,6 +18,8 @@ pub struct Neighbours {
     pub indices: Vec<u32>,
     /// Squared distances, [N, k].
     pub squares: Vec<f32>,
+    /// Share of the nearest that was found, of some points; None where all were compared with all.
+    pub found: Option<f64>,
 }
 
 impl Neighbours {
@@ -38,6 +42,20 @@ const POINTS: usize = 2048;
 /// Blocks of queries between two looks at whether to stop.
 const ABREAST: usize = 64;
 
+/// More points than this are not compared with all others.
+const MANY: usize = 50_000;
+
+/// The nearest of each among all, x [N, width]: by comparing all with all, or of very many those in cells near by.
+///
+/// # Errors
+/// A stop.
+pub fn nearest(x: &[f32], width: usize, k: usize, seed: u64, observer: &dyn Observer) -> Result<Neighbours> {
+    if x.len() / width.max(1) > MANY {
+        return cells::nearest(x, width, k, seed, observer);
+    }
+    exact(x, width, k, observer)
+}
+
 /// The nearest of each among all, x [N, width], by products of blocks.
 ///
 /// # Errors
@@ -45,9 +63,7 @@ const ABREAST: usize = 64;
 pub fn exact(x: &[f32], width: usize, k: usize, observer: &dyn Observer) -> Result<Neighbours> {
     let count = x.len() / width.max(1);
     let k = k.min(count.saturating_sub(1));
-    // Half of |x|²: nearest by distance is largest by x·y - |y|²/2.
-    let halves: Vec<f32> =
-        x.par_chunks(width).map(|row| row.iter().map(|v| v * v).sum::<f32>() / 2.0).collect();
+    let points = Points::new(x, width);
     let mut indices = vec![0u32; count * k];
     let mut squares = vec![0f32; count * k];
     let rows = (QUERIES * k).max(1);
@@ -57,10 +73,15 @@ pub fn exact(x: &[f32], width: usize, k: usize, observer: &dyn Observer) -> Resu
         observer.progress(Progress { phase: Phase::Neighbours, done: start, total: count })?;
         let both = indices.par_chunks_mut(rows).zip(squares.par_chunks_mut(rows));
         both.enumerate().for_each(|(block, (indices, squares))| {
-            search(x, width, &halves, start + block * QUERIES, k, indices, squares);
+            let own = start + block * QUERIES..start + block * QUERIES + indices.len() / k;
+            let found = points.nearest(&x[own.start * width..own.end * width], k, Some(own.start as u32));
+            let pairs = indices.iter_mut().zip(squares.iter_mut());
+            for ((to_index, to_square), (square, index)) in pairs.zip(found.into_iter().flatten()) {
+                (*to_index, *to_square) = (index, square);
+            }
         });
     }
-    Ok(Neighbours { k, indices, squares })
+    Ok(Neighbours { k, indices, squares, found: None })
 }
 
 /// The k nearest of a few states among all of them but themselves, nearest first: read block by block.
@@ -98,43 +119,52 @@ pub fn among(
         let mut problem = None;
         let found = nearest.sorted(|j| {
             problem = states.read(j as usize, &mut row).err().or(problem.take());
-            distance(query, &row)
+            (distance(query, &row), j)
         });
         problem.map_or(Ok(found.into_iter().map(|(_, j)| j).collect()), Err)
     };
     nearest.into_iter().zip(own.chunks_exact(width)).map(sorted).collect()
 }
 
-/// The nearest of as many points from `first` on as there is room for.
-fn search(
-    x: &[f32],
+/// Points that others are held against.
+struct Points<'a> {
+    /// [N, width].
+    values: &'a [f32],
     width: usize,
-    halves: &[f32],
-    first: usize,
-    k: usize,
-    indices: &mut [u32],
-    squares: &mut [f32],
-) {
-    let (count, own) = (halves.len(), indices.len() / k);
-    let mut nearest: Vec<Nearest> = (0..own).map(|_| Nearest::new(k)).collect();
-    let mut products = vec![0f32; QUERIES * POINTS];
-    for start in (0..count).step_by(POINTS) {
-        let points = POINTS.min(count - start);
-        let queries = Matrix::of(&x[first * width..][..own * width], width);
-        let others = Matrix::of(&x[start * width..][..points * width], width);
-        multiply_into(queries, others.turned(), &mut products);
-        for (row, nearest) in nearest.iter_mut().enumerate() {
-            let products = &products[row * points..][..points];
-            nearest.offer(products, &halves[start..][..points], start as u32, (first + row) as u32);
-        }
+    /// Half of |x|²: nearest by distance is largest by x·y - |y|²/2.
+    halves: Vec<f32>,
+}
+
+impl<'a> Points<'a> {
+    fn new(values: &'a [f32], width: usize) -> Self {
+        let half = |row: &[f32]| row.iter().map(|v| v * v).sum::<f32>() / 2.0;
+        Self { values, width, halves: values.par_chunks(width.max(1)).map(half).collect() }
     }
-    for (row, nearest) in nearest.into_iter().enumerate() {
-        let query = &x[(first + row) * width..][..width];
-        let found = nearest.sorted(|j| distance(query, &x[j as usize * width..][..width]));
-        for (place, (square, index)) in found.into_iter().enumerate() {
-            indices[row * k + place] = index;
-            squares[row * k + place] = square;
+
+    fn row(&self, i: usize) -> &[f32] {
+        &self.values[i * self.width..][..self.width]
+    }
+
+    /// The k nearest of each query, with their squared distances, on one thread. `own` is the first query's number
+    /// where queries are points themselves.
+    fn nearest(&self, queries: &[f32], k: usize, own: Option<u32>) -> Vec<Vec<(f32, u32)>> {
+        let width = self.width;
+        let mut nearest: Vec<Nearest> = queries.chunks_exact(width).map(|_| Nearest::new(k)).collect();
+        let mut products = vec![0f32; nearest.len() * POINTS];
+        for start in (0..self.halves.len()).step_by(POINTS) {
+            let points = POINTS.min(self.halves.len() - start);
+            let others = Matrix::of(&self.values[start * width..][..points * width], width);
+            multiply_into(Matrix::of(queries, width), others.turned(), &mut products);
+            for (row, nearest) in nearest.iter_mut().enumerate() {
+                let products = &products[row * points..][..points];
+                let own = own.map_or(u32::MAX, |first| first + row as u32);
+                nearest.offer(products, &self.halves[start..][..points], start as u32, own);
+            }
         }
+        let sorted = |(nearest, query): (Nearest, &[f32])| {
+            nearest.sorted(|j| (distance(query, self.row(j as usize)), j))
+        };
+        nearest.into_iter().zip(queries.chunks_exact(width)).map(sorted).collect()
     }
 }
 
@@ -190,10 +220,10 @@ impl Nearest {
         }
     }
 
-    fn sorted(mut self, mut square: impl FnMut(u32) -> f32) -> Vec<(f32, u32)> {
+    /// The best, by the squared distance and number that `known` has of each.
+    fn sorted(mut self, mut known: impl FnMut(u32) -> (f32, u32)) -> Vec<(f32, u32)> {
         self.thin();
-        let mut found: Vec<(f32, u32)> =
-            self.held.iter().map(|(_, index)| (square(*index), *index)).collect();
+        let mut found: Vec<(f32, u32)> = self.held.iter().map(|(_, index)| known(*index)).collect();
         found.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
         found.truncate(self.k);
         found
