@@ -32,6 +32,10 @@ pub struct Palette {
     pub right: Color32,
     /// Behind a bar.
     pub trough: Color32,
+    /// Text.
+    pub text: Color32,
+    /// Text of less weight.
+    pub weak: Color32,
 }
 
 /// The palette of the theme in use.
@@ -47,6 +51,8 @@ pub fn palette(visuals: &Visuals) -> Palette {
             warning: Color32::from_rgb(255, 170, 70),
             right: Color32::from_rgb(110, 210, 120),
             trough: Color32::from_rgb(48, 52, 60),
+            text: Color32::from_rgb(222, 226, 232),
+            weak: Color32::from_rgb(150, 157, 168),
         }
     } else {
         Palette {
@@ -59,34 +65,43 @@ pub fn palette(visuals: &Visuals) -> Palette {
             warning: Color32::from_rgb(150, 70, 0),
             right: Color32::from_rgb(20, 110, 40),
             trough: Color32::from_rgb(214, 218, 226),
+            text: Color32::from_rgb(28, 32, 38),
+            weak: Color32::from_rgb(92, 98, 108),
         }
     }
+}
+
+/// What egui draws with.
+fn visuals(theme: Theme) -> Visuals {
+    let mut visuals = theme.default_visuals();
+    let palette = palette(&visuals);
+    visuals.selection.bg_fill = palette.accent;
+    visuals.selection.stroke = Stroke::new(1.0, palette.on_accent);
+    visuals.weak_text_color = Some(palette.weak);
+    visuals.hyperlink_color = palette.accent;
+    // Not overridden: text on what is selected has a colour of its own.
+    let widgets = &mut visuals.widgets;
+    for widget in [
+        &mut widgets.inactive,
+        &mut widgets.hovered,
+        &mut widgets.active,
+        &mut widgets.open,
+        &mut widgets.noninteractive,
+    ] {
+        widget.corner_radius = CornerRadius::same(4);
+        widget.fg_stroke.color = palette.text;
+    }
+    if theme == Theme::Dark {
+        visuals.panel_fill = Color32::from_rgb(26, 29, 34);
+        visuals.window_fill = Color32::from_rgb(30, 33, 39);
+    }
+    visuals
 }
 
 /// Sets up fonts and visuals of both themes.
 pub fn install(ctx: &egui::Context) {
     for theme in [Theme::Dark, Theme::Light] {
-        let mut visuals = theme.default_visuals();
-        let palette = palette(&visuals);
-        visuals.selection.bg_fill = palette.accent;
-        visuals.selection.stroke = Stroke::new(1.0, palette.on_accent);
-        for widget in [
-            &mut visuals.widgets.inactive,
-            &mut visuals.widgets.hovered,
-            &mut visuals.widgets.active,
-            &mut visuals.widgets.open,
-            &mut visuals.widgets.noninteractive,
-        ] {
-            widget.corner_radius = CornerRadius::same(4);
-        }
-        if theme == Theme::Dark {
-            visuals.panel_fill = Color32::from_rgb(26, 29, 34);
-            visuals.window_fill = Color32::from_rgb(30, 33, 39);
-            visuals.override_text_color = Some(Color32::from_rgb(222, 226, 232));
-        } else {
-            visuals.override_text_color = Some(Color32::from_rgb(28, 32, 38));
-        }
-        ctx.set_visuals_of(theme, visuals);
+        ctx.set_visuals_of(theme, visuals(theme));
         ctx.style_mut_of(theme, |style| {
             style.text_styles.insert(TextStyle::Heading, FontId::proportional(17.0));
             style.text_styles.insert(TextStyle::Body, FontId::proportional(13.5));
@@ -94,5 +109,59 @@ pub fn install(ctx: &egui::Context) {
             style.spacing.item_spacing = egui::vec2(GAP, GAP);
             style.spacing.button_padding = egui::vec2(8.0, 4.0);
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use egui::Rgba;
+
+    use super::*;
+
+    /// Contrast of WCAG 2: 1 for the same colour, 21 for black on white.
+    fn contrast(a: Color32, b: Color32) -> f32 {
+        let luminance = |colour: Color32| {
+            let linear = Rgba::from(colour);
+            0.2126 * linear.r() + 0.7152 * linear.g() + 0.0722 * linear.b()
+        };
+        let (a, b) = (luminance(a), luminance(b));
+        (a.max(b) + 0.05) / (a.min(b) + 0.05)
+    }
+
+    #[test]
+    fn every_text_can_be_read() {
+        assert!((contrast(Color32::BLACK, Color32::WHITE) - 21.0).abs() < 0.01);
+        for theme in [Theme::Dark, Theme::Light] {
+            let visuals = visuals(theme);
+            let palette = palette(&visuals);
+            let mut pairs = vec![
+                ("selected", visuals.selection.stroke.color, visuals.selection.bg_fill),
+                ("problem", palette.on_problem, palette.problem),
+                ("accent", palette.on_accent, palette.accent),
+                ("typed", visuals.widgets.inactive.text_color(), visuals.text_edit_bg_color()),
+                ("hint", visuals.weak_text_color(), visuals.text_edit_bg_color()),
+                ("on the canvas", visuals.weak_text_color(), palette.canvas),
+            ];
+            for (name, ground) in [("panel", visuals.panel_fill), ("window", visuals.window_fill)] {
+                let texts = [
+                    visuals.text_color(),
+                    visuals.weak_text_color(),
+                    visuals.hyperlink_color,
+                    palette.accent,
+                    palette.warning,
+                    palette.right,
+                ];
+                pairs.extend(texts.map(|text| (name, text, ground)));
+            }
+            let widgets = &visuals.widgets;
+            for widget in [&widgets.inactive, &widgets.hovered, &widgets.active, &widgets.open] {
+                pairs.push(("widget", widget.text_color(), widget.weak_bg_fill));
+                pairs.push(("filled widget", widget.text_color(), widget.bg_fill));
+            }
+            for (name, text, ground) in pairs {
+                let found = contrast(text, ground);
+                assert!(found >= 4.5, "{theme:?}, {name}: {found:.2} of {text:?} on {ground:?}");
+            }
+        }
     }
 }

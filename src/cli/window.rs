@@ -68,7 +68,8 @@ pub fn run(args: &WindowArgs) -> anyhow::Result<()> {
     let actions = args.actions()?;
     let Err(problem) = open(args.startup(actions.clone()).remembering()) else { return Ok(()) };
     say(&format!("livr: the window cannot be opened here: {}", why(&problem)));
-    let path = std::env::temp_dir().join("livr-window.png");
+    // A folder of its own: others may write to the shared one, and lay links there.
+    let path = tempfile::TempDir::with_prefix("livr-")?.keep().join("window.png");
     let actions = [actions, vec![JobAction::Ask.into()]].concat();
     let form = Offscreen { size: [1360.0, 860.0], scale: 1.0, theme: egui::Theme::Dark, system_fonts: true };
     picture(args.startup(actions), form, &path, |_| Ok(()))?;

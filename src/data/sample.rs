@@ -15,13 +15,29 @@ pub struct Sample {
     pub choices: Vec<String>,
 }
 
-/// Letters the question offers, as in "(A) … (B) …" or "Select A or B": empty where it offers none.
+/// Letters or numbers the question offers, as in "(A) … (B) …", "A. … B. …", "a) … b) …", "(1) … (2) …" or "Select A or
+/// B": empty where it offers none. In brackets they may stand anywhere, with a dot or one bracket only where a word
+/// begins.
 ///
-/// Multiple-choice prompts of the nine LIVR tasks name them in one of these two ways.
+/// Multiple-choice prompts of the nine LIVR tasks name them in the first or the last of these ways.
 pub fn choices_in(prompt: &str) -> Vec<String> {
-    let bracketed = consecutive(|letter| prompt.contains(&format!("({letter})")));
-    if bracketed.len() >= 2 {
-        return bracketed;
+    let begins = |name: char, ending: char| {
+        let item = format!("{name}{ending}");
+        prompt.split_whitespace().any(|word| word == item)
+    };
+    let ways: [&dyn Fn(char) -> bool; 4] = [
+        &|name| prompt.contains(&format!("({name})")),
+        &|name| begins(name, ')'),
+        &|name| begins(name, '.'),
+        &|name| begins(name, ':'),
+    ];
+    for names in ["ABCDEFGH", "abcdefgh", "12345678"] {
+        for is_offered in ways {
+            let offered = consecutive(names, is_offered);
+            if offered.len() >= 2 {
+                return offered;
+            }
+        }
     }
     let words: Vec<&str> = prompt.split(|c: char| !c.is_alphanumeric()).collect();
     let pairs = words.windows(3).any(|w| matches!(w[1], "or" | "and") && is_letter(w[0]) && is_letter(w[2]))
@@ -29,7 +45,8 @@ pub fn choices_in(prompt: &str) -> Vec<String> {
     if !pairs {
         return Vec::new();
     }
-    let listed = consecutive(|letter| words.iter().any(|word| word.len() == 1 && word.starts_with(letter)));
+    let listed =
+        consecutive("ABCDEF", |letter| words.iter().any(|word| word.len() == 1 && word.starts_with(letter)));
     if listed.len() >= 2 { listed } else { Vec::new() }
 }
 
@@ -37,8 +54,9 @@ fn is_letter(word: &str) -> bool {
     matches!(word, "A" | "B" | "C" | "D" | "E" | "F")
 }
 
-fn consecutive(offered: impl Fn(char) -> bool) -> Vec<String> {
-    ('A'..='F').take_while(|letter| offered(*letter)).map(String::from).collect()
+/// The first of some names, for as long as they are offered.
+fn consecutive(names: &str, is_offered: impl Fn(char) -> bool) -> Vec<String> {
+    names.chars().take_while(|name| is_offered(*name)).map(String::from).collect()
 }
 
 #[cfg(test)]
@@ -50,6 +68,12 @@ mod tests {
         assert_eq!(choices_in("Which? (A) the second image (B) the third image"), ["A", "B"]);
         assert_eq!(choices_in("Select A or B."), ["A", "B"]);
         assert_eq!(choices_in("Answer with A, B, C or D."), ["A", "B", "C", "D"]);
+        assert_eq!(choices_in("Which?\nA. a spoon\nB. a cup\nC. a pot"), ["A", "B", "C"]);
+        assert_eq!(choices_in("Which? (a) a spoon (b) a cup"), ["a", "b"]);
+        assert_eq!(choices_in("Which one? a) a spoon b) a cup"), ["a", "b"]);
+        assert_eq!(choices_in("Which? (1) red (2) blue (3) green"), ["1", "2", "3"]);
+        assert_eq!(choices_in("A: left\nB: right"), ["A", "B"]);
+        assert!(choices_in("Is it plan A. or not? See figure (1).").is_empty());
         assert!(choices_in("How many apples are there? A lot or a few?").is_empty());
         assert!(choices_in("").is_empty());
     }
