@@ -69,8 +69,20 @@ impl MaskKind {
         match self {
             Self::Standard => "Standard",
             Self::Bottleneck => "Bottleneck (Stage 1)",
-            Self::AnswerOnly => "Answer only",
-            Self::BottleneckLatentPrompt => "Bottleneck + latent→prompt",
+            Self::AnswerOnly => "Answer cannot see the images",
+            Self::BottleneckLatentPrompt => "Bottleneck, latents without prompt",
+        }
+    }
+
+    /// Who may look at whom under it.
+    pub fn explanation(self) -> &'static str {
+        match self {
+            Self::Standard => "Every token sees all before it",
+            Self::Bottleneck => "Prompt and answer see the images only through the latents",
+            Self::AnswerOnly => "The answer cannot see the images; the prompt can, and passes on what it saw",
+            Self::BottleneckLatentPrompt => {
+                "Prompt and answer see the images only through the latents, which cannot see the prompt"
+            }
         }
     }
 }

@@ -201,6 +201,48 @@ impl Trace {
         }
     }
 
+    /// Bytes of all that was captured, nearly.
+    pub fn captured_bytes(&self) -> usize {
+        let arrays = [
+            &self.pixel_values,
+            &self.logits,
+            &self.attentions,
+            &self.latent_attentions,
+            &self.generated_logits,
+        ];
+        let arrays = arrays.into_iter().flatten();
+        let states = self.hidden_states.iter().map(|states| &states.values);
+        let answer = self.answer_attentions.iter().flat_map(|rows| &rows.tokens);
+        let values: usize = arrays.chain(states).chain(answer).map(|array| array.data().len()).sum();
+        values * size_of::<f32>()
+    }
+
+    /// The same with nothing but the answer and what it was made of.
+    #[must_use]
+    pub fn without_captures(&self) -> Self {
+        let none = Self::default();
+        // Not cloned only to be thrown away.
+        Self {
+            input_ids: self.input_ids.clone(),
+            roles: self.roles.clone(),
+            positions: self.positions.clone(),
+            grids: self.grids.clone(),
+            image_spans: self.image_spans.clone(),
+            generated: self.generated.clone(),
+            choices: self.choices.clone(),
+            answer: self.answer.clone(),
+            text: self.text.clone(),
+            model: self.model.clone(),
+            adapter: self.adapter.clone(),
+            settings: self.settings.clone(),
+            patch_size: self.patch_size,
+            merge_size: self.merge_size,
+            applied: self.applied,
+            timings: self.timings,
+            ..none
+        }
+    }
+
     /// Attention probabilities of latent `latent` over the N prompt tokens.
     pub fn latent_row(&self, layer: LayerIdx, head: HeadIdx, latent: usize) -> Option<&[f32]> {
         let rows = self.latent_attentions.as_ref().filter(|rows| latent < rows.shape()[2])?;

@@ -57,6 +57,7 @@ keep() {
 cargo build --release --quiet
 
 # The base.
+data base counting 24000,60,0 101
 for task in $nine; do data base "$task" 6000,60,0 101; done
 for task in listing pairing tallying; do data base "$task" 10000,60,0 101; done
 for task in naming locating comparing matching; do data base "$task" 2500,60,0 101; done
@@ -65,7 +66,8 @@ train $demo/recipes/2-read.toml read
 keep $out/read model
 
 # Its adapters, on samples anew; the first seed's are the program's.
-for task in $nine; do data tune "$task" 1000,50,0 202; done
+for task in $nine; do data tune "$task" 600,40,0 202; done
+data more counting 1200,0,0 212
 for seed in 1 2 3; do
     for way in sft latents-only livr; do tune $way $seed; done
 done

@@ -4,12 +4,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::canvas::{CanvasView, Hovered};
+use super::layout::{Layout, Pane, Preset};
 use super::projection::{MapForm, MapView, Tool};
 use super::state::PathKind;
 use crate::analysis::maps::{Query, Scalar, Selection};
 use crate::analysis::normalise::Normalisation;
 use crate::data::picture::Picture;
-use crate::engine::protocol::Source;
+use crate::engine::protocol::{RunId, Source};
 use crate::render::blend::OverlayStyle;
 use crate::settings::{LatentChoice, MaskKind, PixelBudget, Published};
 
@@ -30,6 +31,8 @@ pub enum Action {
     Gallery(GalleryAction),
     /// Maps hidden states.
     Map(MapAction),
+    /// Goes through the runs.
+    Run(RunAction),
 }
 
 /// What is asked and how.
@@ -76,6 +79,14 @@ pub enum ViewAction {
     Hover(Option<Hovered>),
     /// Light, dark, or as the system.
     SetTheme(egui::ThemePreference),
+    /// Panes were moved or sized.
+    SetLayout(Box<Layout>),
+    /// Panes as in a preset.
+    UsePreset(Preset),
+    /// Show or hide a pane.
+    ShowPane(Pane, bool),
+    /// Layers and heads of the matrix by their means, or by their numbers.
+    SortMatrix(bool),
     /// Show or hide the list of keys.
     ToggleHelp,
     /// Close a notice.
@@ -114,6 +125,25 @@ pub enum JobAction {
     Ask,
     /// Stop all work; where there is none, clear the notices.
     Stop,
+}
+
+/// Runs of the list.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RunAction {
+    /// Back to one: its maps, and the controls as they were.
+    Show(RunId),
+    /// Keep it, maps and all, when the list is full; or let it go.
+    Pin(RunId, bool),
+    /// Call it something.
+    Name(RunId, String),
+    /// Take it off the list.
+    Delete(RunId),
+    /// Bring the one back that was deleted last.
+    UndoDelete,
+    /// Compare the others with it, or with none.
+    SetBase(Option<RunId>),
+    /// Ask with and without the bottleneck, each with and without latents.
+    AskFour,
 }
 
 /// Images.
@@ -237,6 +267,12 @@ impl From<ViewAction> for Action {
 impl From<JobAction> for Action {
     fn from(action: JobAction) -> Self {
         Self::Job(action)
+    }
+}
+
+impl From<RunAction> for Action {
+    fn from(action: RunAction) -> Self {
+        Self::Run(action)
     }
 }
 

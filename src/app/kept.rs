@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::layout::Layout;
 use super::projection::MapForm;
 use crate::analysis::maps::{Scalar, Selection};
 use crate::analysis::normalise::Normalisation;
@@ -38,6 +39,8 @@ pub struct View {
     pub selection: Selection,
     /// What the matrix shows.
     pub scalar: Scalar,
+    /// Are its layers and heads in the order of their means?
+    pub matrix_sorted: bool,
 }
 
 /// What training was last asked for.
@@ -70,6 +73,8 @@ pub struct Kept {
     pub settings: Settings,
     /// How they are looked at.
     pub view: View,
+    /// Where panes lie.
+    pub layout: Layout,
     /// What training was last asked for.
     pub training: TrainForm,
     /// What a map was last asked for.
@@ -89,6 +94,7 @@ impl Default for Kept {
             sample: demo::gallery()[0].id.clone(),
             settings: Settings { decoding, capture, ..Settings::default() },
             view: View::default(),
+            layout: Layout::default(),
             training: TrainForm::default(),
             map: MapForm::default(),
         }

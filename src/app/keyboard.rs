@@ -2,8 +2,11 @@
 
 use egui::{Key, KeyboardShortcut, ModifierNames, Modifiers};
 
-use super::actions::{Action, EditAction, GalleryAction, JobAction, MapAction, TrainAction, ViewAction};
+use super::actions::{
+    Action, EditAction, GalleryAction, JobAction, MapAction, RunAction, TrainAction, ViewAction,
+};
 use super::canvas::{CanvasView, MAX_ZOOM, MIN_ZOOM};
+use super::layout::Preset;
 use super::state::{PathKind, State};
 use crate::analysis::maps::Selection;
 use crate::settings::{LatentChoice, MaskKind};
@@ -69,6 +72,7 @@ pub mod does {
     pub const SAMPLES: &str = "Samples to begin with";
     pub const NEXT_SAMPLE: &str = "Ask the next sample";
     pub const PREVIOUS_SAMPLE: &str = "Ask the sample before";
+    pub const FOUR: &str = "Ask with and without bottleneck and latents";
     pub const KEYS: &str = "Show these keys";
     pub const UNDO: &str = "Undo a change of question or images";
     pub const REDO: &str = "Redo";
@@ -77,7 +81,8 @@ pub mod does {
     pub const SMOOTH: &str = "Smooth or sharp patches";
     pub const FIT: &str = "Fit the images";
     /// All of them.
-    pub const ALL: [&str; 17] = [
+    pub const ALL: [&str; 18] = [
+        FOUR,
         ASK,
         STOP,
         OPEN_ADAPTER,
@@ -125,6 +130,14 @@ pub const BINDINGS: &[Binding] = &[
     bind(does::SAMPLES, ctrl(Key::G), When::Always, |_| GalleryAction::Toggle.into()),
     bind(does::NEXT_SAMPLE, plain(Key::PageDown), When::Always, |_| GalleryAction::Step(1).into()),
     bind(does::PREVIOUS_SAMPLE, plain(Key::PageUp), When::Always, |_| GalleryAction::Step(-1).into()),
+    bind("Panes to ask", ctrl(Key::Num1), When::Always, |_| ViewAction::UsePreset(Preset::Ask).into()),
+    bind("Panes to inspect", ctrl(Key::Num2), When::Always, |_| {
+        ViewAction::UsePreset(Preset::Inspect).into()
+    }),
+    bind("Panes to present", ctrl(Key::Num3), When::Always, |_| {
+        ViewAction::UsePreset(Preset::Present).into()
+    }),
+    bind(does::FOUR, ctrl(Key::M), When::Always, |_| RunAction::AskFour.into()),
     bind(does::KEYS, plain(Key::F1), When::Always, |_| ViewAction::ToggleHelp.into()),
     bind(does::REDO, ctrl_shift(Key::Z), When::NotTyping, |_| EditAction::Redo.into()),
     bind(does::UNDO, ctrl(Key::Z), When::NotTyping, |_| EditAction::Undo.into()),

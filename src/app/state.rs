@@ -1,6 +1,5 @@
 //! What the window knows.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::canvas::CanvasView;
@@ -8,12 +7,13 @@ use super::gallery::Gallery;
 use super::kept::Kept;
 use super::map_pane::MapPane;
 use super::projection::Projection;
+use super::runs::Runs;
 use super::training::Training;
 use super::undo::{Draft, Undo};
 use crate::data::picture::Picture;
 use crate::data::sample::{Sample, choices_in};
 use crate::engine::need::{Lengths, RunNeed};
-use crate::engine::protocol::{ModelId, ModelInfo, Request, Run, RunId};
+use crate::engine::protocol::{ModelId, ModelInfo, Request, Run};
 use crate::progress::Progress;
 use crate::settings::{LatentChoice, PixelBudget};
 
@@ -32,39 +32,6 @@ impl Models {
     /// The model the controls stand for: the one on its way, else the one in use.
     pub fn chosen(&self) -> Option<&ModelId> {
         self.opening.as_ref().or(self.in_use.as_ref().map(|info| &info.id))
-    }
-}
-
-/// What was asked and has no answer yet.
-#[derive(Debug)]
-pub struct Asked {
-    /// What.
-    pub request: Request,
-    /// The answer so far.
-    pub partial_answer: String,
-}
-
-/// The runs there are, and the one on its way.
-#[derive(Debug, Default)]
-pub struct Runs {
-    held: BTreeMap<RunId, Arc<Run>>,
-    /// On its way.
-    pub asked: Option<Asked>,
-    /// Why the last came to nothing.
-    pub problem: Option<String>,
-}
-
-impl Runs {
-    /// Adds a run, and lets go of those that `needed` does not name.
-    pub fn insert(&mut self, run: Arc<Run>, needed: impl Fn(RunId) -> bool) {
-        let newest = run.id;
-        self.held.insert(newest, run);
-        self.held.retain(|id, _| *id == newest || needed(*id));
-    }
-
-    /// A run by its id.
-    pub fn get(&self, id: RunId) -> Option<&Arc<Run>> {
-        self.held.get(&id)
     }
 }
 

@@ -8,8 +8,6 @@ pub const GAP: f32 = 6.0;
 pub const SECTION_GAP: f32 = 12.0;
 /// What is left of the colour of maps that are not of what the controls describe.
 pub const DIMMED: f32 = 0.35;
-/// Width of the panel on the right.
-pub const SIDE_WIDTH: f32 = 340.0;
 
 /// Colours that egui's own visuals do not have.
 #[derive(Debug, Clone, Copy)]

@@ -3,19 +3,17 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use egui::{CentralPanel, Panel, ScrollArea};
+use egui::{CentralPanel, Frame, Panel};
 
 use super::actions::{Action, Actions, ImagesAction, JobAction};
 use super::controller::Controller;
 use super::kept::Kept;
 use super::keyboard;
-use super::panels::latent_strip::STRIP_HEIGHT;
 use super::panels::{
-    answer, gallery, help, images, latent_strip, matrix, model_bar, notices, path_dialog, projection,
-    question, status, training, view_options,
+    gallery, help, model_bar, notices, path_dialog, projection, status, training, workspace,
 };
 use super::state::State;
-use super::theme::{self, SECTION_GAP, SIDE_WIDTH};
+use super::theme;
 use crate::data::picture::Picture;
 use crate::engine::Engine;
 use crate::engine::desk::Desk;
@@ -181,26 +179,8 @@ fn draw(ui: &mut egui::Ui, state: &State, actions: &mut Actions) {
         Panel::top("notices").show(ui, |ui| notices::notices_ui(ui, state, actions));
     }
     Panel::bottom("status").show(ui, |ui| status::status_ui(ui, state, actions));
-    Panel::right("side").default_size(SIDE_WIDTH).size_range(SIDE_WIDTH..=560.0).show(ui, |ui| {
-        ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| {
-            question::question_ui(ui, state, actions);
-            ui.add_space(SECTION_GAP);
-            answer::answer_ui(ui, state, actions);
-            ui.add_space(SECTION_GAP);
-            view_options::view_options_ui(ui, state, actions);
-            ui.add_space(SECTION_GAP);
-            matrix::matrix_ui(ui, state, actions);
-        });
-    });
-    Panel::bottom("latents")
-        .default_size(STRIP_HEIGHT)
-        .size_range(90.0..=420.0)
-        .resizable(true)
-        .show(ui, |ui| latent_strip::latent_strip_ui(ui, state, actions));
-    CentralPanel::default().show(ui, |ui| {
-        images::image_bar_ui(ui, state, actions);
-        images::canvas_ui(ui, state, actions);
-    });
+    let frame = Frame::NONE.fill(ui.visuals().panel_fill);
+    CentralPanel::default().frame(frame).show(ui, |ui| workspace::workspace_ui(ui, state, actions));
     path_dialog::path_dialog_ui(ui, state, actions);
     training::training_ui(ui, state, actions);
     gallery::gallery_ui(ui, state, actions);

@@ -347,6 +347,13 @@ fn upload_image(device: &wgpu::Device, queue: &wgpu::Queue, picture: &Picture) -
     Texture { view: texture.create_view(&wgpu::TextureViewDescriptor::default()), last_used: 0 }
 }
 
+/// Layers to ask for: on OpenGL wgpu makes one layer a plain texture, and squares six at a time cubes, and a shader that
+/// reads an array finds nothing in either.
+fn layers_with_room([width, height, layers]: [u32; 3]) -> u32 {
+    let is_cube = width == height && layers.is_multiple_of(6);
+    if layers == 1 || is_cube { layers + 1 } else { layers }
+}
+
 fn upload_maps(device: &wgpu::Device, queue: &wgpu::Queue, stack: Option<&MapStack>) -> Texture {
     let (size, values) = match stack {
         Some(stack) => {
@@ -354,7 +361,8 @@ fn upload_maps(device: &wgpu::Device, queue: &wgpu::Queue, stack: Option<&MapSta
         }
         None => ([1, 1, 1], [0.0f32].as_slice()),
     };
-    let texture = make_texture(device, "maps", size, 1, wgpu::TextureFormat::R32Float);
+    let roomy = [size[0], size[1], layers_with_room(size)];
+    let texture = make_texture(device, "maps", roomy, 1, wgpu::TextureFormat::R32Float);
     write_texture(queue, &texture, 0, size, bytemuck::cast_slice(values));
     let view = texture.create_view(&wgpu::TextureViewDescriptor {
         dimension: Some(wgpu::TextureViewDimension::D2Array),

@@ -21,6 +21,7 @@ mod models;
 mod op_table;
 mod ops;
 mod overlay;
+mod panes;
 mod parity;
 mod pictures;
 mod products;

@@ -218,6 +218,8 @@ fn a_map_is_narrowed_down_saved_and_drawn() {
         // A path that differs from run to run.
         form.data.clear();
     });
+    window.state_mut().controller.state.ui.used_bytes = 0;
+    window.run_steps(2);
     window.snapshot_options("map_of_states", &tolerant());
 
     // By numbers: between ends that are said, in colours that differ.

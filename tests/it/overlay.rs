@@ -138,6 +138,29 @@ fn the_shader_is_the_plain_blend() {
     }
 }
 
+/// Square maps in any number: OpenGL makes cubes of six, and of one no array.
+#[test]
+fn stacks_of_any_number_of_square_maps_are_read() {
+    let gpu = Gpu::new();
+    let picture = picture(60, 60);
+    let square = |seed: usize| GridMap { rows: 6, cols: 6, values: map(seed).values[..36].to_vec() };
+    let range = Range { low: 0.01, high: 0.08 };
+    let style = OverlayStyle { opacity: 1.0, ..OverlayStyle::default() };
+    for count in [1, 2, 6, 7, 12, 18] {
+        let maps: Vec<GridMap> = (0..count).map(square).collect();
+        let stack = MapStack::new(&maps).unwrap();
+        let view = [0.0, 0.0, 1.0, 1.0];
+        for layer in [0, count - 1] {
+            let map = Some((stack.clone(), layer, range));
+            let paint = OverlayPaint { image: picture.clone(), map, style, view, slot: count as u64 };
+            let (ours, plain) =
+                (gpu.draw(&paint, 60, 60), compose(&picture.pixels, &maps[layer], range, &style));
+            let (largest, _) = difference(&ours, &plain, 1);
+            assert!(largest <= 6, "map {layer} of {count}: up to {largest}");
+        }
+    }
+}
+
 #[test]
 fn a_part_of_the_image_is_that_part_of_the_whole() {
     let gpu = Gpu::new();

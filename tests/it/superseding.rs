@@ -36,7 +36,7 @@ fn last(script: &Script) -> Order {
     script.orders().last().unwrap().clone()
 }
 
-fn opened(command: &Command, name: &str) -> News {
+pub fn opened(command: &Command, name: &str) -> News {
     let id: ModelId = command.model().unwrap().clone();
     News::ModelOpened(Box::new(ModelInfo {
         id,

@@ -85,6 +85,13 @@ pub fn click(window: &mut Window, label: &str) {
     settle(window);
 }
 
+/// Takes one of a list.
+pub fn choose(window: &mut Window, list: &str, option: &str) {
+    click(window, list);
+    window.get_by_role_and_label(egui::accesskit::Role::Button, option).click();
+    settle(window);
+}
+
 fn asked() -> Window {
     let mut window = window();
     click(&mut window, "Ask");
@@ -92,7 +99,7 @@ fn asked() -> Window {
 }
 
 /// Hides what differs from machine to machine: threads and memory, and the run's time.
-fn picture(window: &mut Window, name: &str) {
+pub fn picture(window: &mut Window, name: &str) {
     window.remove_cursor();
     let state = &mut window.state_mut().controller.state;
     state.ui.used_bytes = 0;
@@ -113,7 +120,7 @@ fn the_first_minute() {
     let mut window = window();
     picture(&mut window, "first_window");
     // Enter in the question box asks.
-    window.get_by_label("Question").focus();
+    window.get_by_label("Question to ask").focus();
     window.run_steps(1);
     window.key_press(egui::Key::Enter);
     settle(&mut window);
@@ -151,7 +158,7 @@ fn the_stage_one_switch_answers_anew() {
         shown.maps.maps[shown.query][0].values.clone()
     };
     assert!(map(&window).iter().all(|p| *p > 0.0), "without the mask the answer sees every patch");
-    click(&mut window, "Stage-1 bottleneck mask");
+    choose(&mut window, "Mask", "Bottleneck (Stage 1)");
     let after = run(&window);
     assert_eq!(after.request.settings.mask, MaskKind::Bottleneck);
     assert_ne!(before.id, after.id);
@@ -160,7 +167,8 @@ fn the_stage_one_switch_answers_anew() {
     assert!(map(&window).iter().all(|p| *p == 0.0), "with it the answer sees none");
     // The same images: the vision tower did not run again.
     assert_eq!(after.trace.timings.vision_secs, 0.0);
-    click(&mut window, "Latents");
+    window.get_by_role_and_label(egui::accesskit::Role::CheckBox, "Latents").click();
+    settle(&mut window);
     assert_eq!(run(&window).trace.num_latents(), 0);
     assert_eq!(state(&window).panes.map.query, Query::Answer(0));
     assert_eq!(state(&window).kept.settings.latents, LatentChoice::Off);
@@ -347,7 +355,7 @@ fn what_the_user_set_is_kept_between_starts() {
     let kept_in: PathBuf = dir.path().join("kept.json");
     let remembering = |actions| Startup { kept_in: Some(kept_in.clone()), ..startup(actions) };
     let mut first = window_of([900.0, 620.0], egui::Theme::Dark, remembering(first_actions()));
-    click(&mut first, "Stage-1 bottleneck mask");
+    choose(&mut first, "Mask", "Bottleneck (Stage 1)");
     click(&mut first, "Smooth");
     click(&mut first, "Ask");
     eframe::App::on_exit(first.state_mut());

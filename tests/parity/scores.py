@@ -53,14 +53,16 @@ def theirs(base, adapter, images, prompt, mask):
     ip = Qwen2VLImageProcessorPil.from_pretrained(base)
     enc = ip(images=[Image.open(path).convert("RGB") for path in images], return_tensors="pt")
     grid = enc["image_grid_thw"]
-    content = [{"type": "image"}] * len(images) + [{"type": "text", "text": prompt}]
+    block = "".join(latents) + livr["separator"] if latents else ""
+    in_turn = bool(latents) and livr["placement"] == "user_suffix"
+    content = [{"type": "image"}] * len(images) + [{"type": "text", "text": prompt + block * in_turn}]
     tk.chat_template = (base / "chat_template.jinja").read_text()
     text = tk.apply_chat_template([{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True)
     for g in grid:
         text = text.replace("<|image_pad|>", "<|PLACE|>" * int(g.prod() // 4), 1)
     text = text.replace("<|PLACE|>", "<|image_pad|>")
-    if latents:
-        text += "".join(latents) + livr["separator"]
+    if not in_turn:
+        text += block
     ids = tk(text, add_special_tokens=False)["input_ids"]
     image_id = tk.convert_tokens_to_ids("<|image_pad|>")
     lids = set(tk.convert_tokens_to_ids(latents)) if latents else set()

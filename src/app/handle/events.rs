@@ -94,12 +94,20 @@ fn opened(controller: &mut Controller, info: ModelInfo, superseded: bool) {
 
 fn captured(controller: &mut Controller, run: Arc<Run>) {
     let state = &mut controller.state;
-    state.panes.map.run = Some(run.id);
+    let id = run.id;
+    if !state.runs.asked.as_ref().is_some_and(|asked| asked.aside) {
+        state.panes.map.run = Some(id);
+    }
     let training = &state.training;
-    state.runs.insert(run, |id| training.probe_step(id).is_some());
+    let shown = state.panes.map.run;
+    state.runs.insert(run, |id| training.probe_step(id).is_some() || shown == Some(id));
+    state.runs.list(id);
     state.runs.asked = None;
     state.runs.problem = None;
     state.ui.used_bytes = memory::used_bytes();
+    if let Some(next) = state.runs.waiting.pop_front() {
+        super::jobs::ask_request(controller, next, true);
+    }
 }
 
 /// A job came to nothing: what was in use and in sight still is.
@@ -108,6 +116,7 @@ fn over(controller: &mut Controller, command: &Command, problem: Option<&str>) {
     match command.purpose() {
         Purpose::Answer => {
             state.runs.asked = None;
+            state.runs.waiting.clear();
             state.runs.problem = problem.map(str::to_owned);
         }
         Purpose::Model => {
@@ -142,6 +151,7 @@ fn died(controller: &mut Controller) {
     let state = &mut controller.state;
     state.models.opening = None;
     state.runs.asked = None;
+    state.runs.waiting.clear();
     state.training.under = Under::Nothing;
     state.projection.under = crate::app::projection::Under::Nothing;
     state.notify(

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use crate::app::actions::JobAction;
 use crate::app::controller::Controller;
 use crate::app::files::Sorted;
-use crate::app::state::{Asked, PathKind};
-use crate::engine::protocol::{BaseId, Command, ModelId, Purpose, Source};
+use crate::app::runs::Asked;
+use crate::app::state::PathKind;
+use crate::engine::protocol::{BaseId, Command, ModelId, Purpose, Request, Source};
 
 pub(super) fn apply(controller: &mut Controller, action: JobAction) {
     let state = &mut controller.state;
@@ -45,6 +46,7 @@ pub(super) fn apply(controller: &mut Controller, action: JobAction) {
         JobAction::Ask => ask(controller),
         JobAction::Stop => {
             // A run of hours is stopped by its own button only.
+            state.runs.waiting.clear();
             let waited_for = [Purpose::Model, Purpose::Answer];
             if waited_for.iter().any(|purpose| controller.jobs.is_running(*purpose)) {
                 for purpose in waited_for {
@@ -62,9 +64,22 @@ fn open(controller: &mut Controller, model: ModelId) {
     if controller.state.ui.engine_died {
         return;
     }
-    controller.state.models.opening = Some(model.clone());
-    controller.send(Command::OpenModel(model));
+    open_quietly(controller, model);
     ask_again(controller);
+}
+
+/// The same, but nothing is asked of it.
+pub(super) fn open_quietly(controller: &mut Controller, model: ModelId) {
+    if !controller.state.ui.engine_died {
+        controller.state.models.opening = Some(model.clone());
+        controller.send(Command::OpenModel(model));
+    }
+}
+
+/// What is being answered, or waits to be, is not wanted any more.
+pub(super) fn stop_answer(controller: &mut Controller) {
+    controller.state.runs.waiting.clear();
+    controller.jobs.cancel(Purpose::Answer);
 }
 
 /// Takes paths for what the user said they are.
@@ -115,8 +130,15 @@ fn ask(controller: &mut Controller) {
     };
     let question = state.kept.question.clone();
     state.kept.remember_question(&question);
-    state.runs.problem = None;
-    state.runs.asked = Some(Asked { request: request.clone(), partial_answer: String::new() });
+    state.runs.waiting.clear();
+    ask_request(controller, request, false);
+}
+
+/// Asks; `aside` of what is in sight, where the controls describe something else.
+pub(super) fn ask_request(controller: &mut Controller, request: Request, aside: bool) {
+    let runs = &mut controller.state.runs;
+    runs.problem = None;
+    runs.asked = Some(Asked { request: request.clone(), partial_answer: String::new(), aside });
     controller.send(Command::CaptureTrace(Box::new(request)));
 }
 

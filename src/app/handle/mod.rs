@@ -7,6 +7,7 @@ mod gallery;
 mod images;
 mod jobs;
 pub mod projection;
+mod runs;
 mod training;
 mod view;
 
@@ -24,6 +25,7 @@ impl Controller {
             Action::Train(action) => training::apply(self, action),
             Action::Gallery(action) => gallery::apply(self, action),
             Action::Map(action) => projection::apply(self, action),
+            Action::Run(action) => runs::apply(self, action),
         }
     }
 

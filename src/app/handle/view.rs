@@ -2,6 +2,7 @@
 
 use crate::app::actions::ViewAction;
 use crate::app::controller::Controller;
+use crate::app::layout::Layout;
 use crate::app::state::PathDialog;
 
 pub(super) fn apply(controller: &mut Controller, action: ViewAction, ctx: &egui::Context) {
@@ -26,6 +27,10 @@ pub(super) fn apply(controller: &mut Controller, action: ViewAction, ctx: &egui:
             state.kept.theme = theme;
             ctx.set_theme(theme);
         }
+        ViewAction::SetLayout(layout) => state.kept.layout = *layout,
+        ViewAction::UsePreset(preset) => state.kept.layout = Layout::of(preset),
+        ViewAction::ShowPane(pane, shown) => state.kept.layout.show(pane, shown),
+        ViewAction::SortMatrix(sorted) => view.matrix_sorted = sorted,
         ViewAction::ToggleHelp => ui.help_open = !ui.help_open,
         ViewAction::DismissNotice(index) => {
             if index < ui.notices.len() {

@@ -12,7 +12,6 @@ use crate::trace::GeneratedToken;
 
 /// Draws the section.
 pub fn answer_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
-    ui.heading("Answer");
     if let Some(problem) = &state.runs.problem {
         ui.label(problem);
     }
@@ -46,12 +45,16 @@ pub fn answer_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
         ui.colored_label(colour, format!("{sign}: the sample's answer is {}", verdict.target));
     }
     if !trace.choices.is_empty() {
-        egui::Grid::new("choices").num_columns(3).show(ui, |ui| {
+        // Beside what stands in the other columns.
+        let bar = (ui.available_width() - 175.0).clamp(30.0, 170.0);
+        egui::Grid::new("choices").num_columns(4).show(ui, |ui| {
             for choice in &trace.choices {
                 ui.strong(&choice.choice);
-                bar_ui(ui, choice.probability, 170.0);
+                bar_ui(ui, choice.probability, bar);
                 ui.label(format!("{:.1} %", 100.0 * choice.probability))
-                    .on_hover_text(format!("log-probability {:.3}, share among the choices", choice.logprob));
+                    .on_hover_text("Its share among the choices offered");
+                ui.weak(format!("log p {:.2}", choice.logprob))
+                    .on_hover_text("Natural log of its own probability among all the model could say");
                 ui.end_row();
             }
         });

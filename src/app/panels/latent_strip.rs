@@ -12,12 +12,10 @@ use crate::app::theme;
 use crate::app::words::{query_name, visible};
 use crate::render::overlay::OverlayPaint;
 
-/// Tallest and smallest picture.
-const HEIGHT: f32 = 60.0;
+/// Lowest picture: where more are to be seen than fit as high, they scroll.
 const MIN_HEIGHT: f32 = 26.0;
 const LABEL: f32 = 15.0;
-/// Two rows of thumbnails: sixteen latents at once in a window of common size.
-pub const STRIP_HEIGHT: f32 = 2.0 * (HEIGHT + LABEL) + 24.0;
+const MIN_WIDTH: f32 = 36.0;
 
 /// Draws the strip.
 pub fn latent_strip_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
@@ -33,22 +31,42 @@ pub fn latent_strip_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     };
     let images = &shown.rows.run.request.sample.images;
     let aspect: f32 = sizes(images).iter().map(|size| size.x / size.y.max(1.0)).sum();
-    // As large as leaves all latents in two rows.
     let queries = &shown.rows.queries;
-    let num_latents = queries.iter().filter(|query| matches!(query, Query::Latent(_))).count();
-    let per_row = num_latents.div_ceil(2).max(4) as f32;
-    let height = (((ui.available_width() - 16.0) / per_row - theme::GAP) / aspect).clamp(MIN_HEIGHT, HEIGHT);
-    let width = (height * aspect).clamp(36.0, (ui.available_width() - 16.0).max(36.0));
+    let size = thumbnail_size(ui.available_size(), queries.len() + 1, aspect);
     ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| {
         ui.horizontal_wrapped(|ui| {
             for (index, query) in queries.iter().enumerate() {
                 if index > 0 && matches!((query, queries[index - 1]), (Query::Answer(_), Query::Latent(_))) {
                     ui.separator();
                 }
-                thumbnail_ui(ui, state, shown, index, vec2(width, height + LABEL), actions);
+                thumbnail_ui(ui, state, shown, index, size, actions);
             }
         });
     });
+}
+
+/// The largest size at which so many thumbnails fill an area without leaving it.
+fn thumbnail_size(area: egui::Vec2, count: usize, aspect: f32) -> egui::Vec2 {
+    const GAP: f32 = theme::GAP;
+    // Of a bar for scrolling.
+    const BAR: f32 = 10.0;
+    let sized = |height: f32| vec2((height * aspect).max(MIN_WIDTH), height + LABEL);
+    let fits = |size: &egui::Vec2, rows: usize| {
+        let in_a_row = ((area.x - BAR + GAP) / (size.x + GAP)).floor().max(1.0) as usize;
+        in_a_row * rows >= count
+    };
+    let with_rows = |rows: usize| {
+        // As high as so many rows leave room for, or as low as lets them hold all.
+        let high = area.y / rows as f32 - GAP - LABEL;
+        let in_a_row = count.div_ceil(rows) as f32;
+        let wide = ((area.x - BAR + GAP) / in_a_row - GAP) / aspect;
+        let size = sized(high.min(wide).max(MIN_HEIGHT));
+        fits(&size, rows).then_some(size)
+    };
+    let best = (1..=count).filter_map(with_rows).max_by(|a, b| a.y.total_cmp(&b.y));
+    let widest = (area.x - BAR).max(MIN_WIDTH);
+    let size = best.unwrap_or_else(|| sized(MIN_HEIGHT));
+    vec2(size.x.min(widest), size.y)
 }
 
 /// Draws one thumbnail: every image of the run under the map of one query, and its name.

@@ -11,10 +11,12 @@ pub mod notices;
 pub mod path_dialog;
 pub mod projection;
 pub mod question;
+pub mod runs;
 pub mod scatter;
 pub mod status;
 pub mod training;
 pub mod view_options;
+pub mod workspace;
 
 use egui::{Response, Role, Ui, WidgetInfo};
 

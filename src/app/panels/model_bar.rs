@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use egui::Ui;
+use egui::{Align, Layout, TextWrapMode, Ui};
 
 use super::training::training_button_ui;
+use super::workspace::layout_menu_ui;
 use crate::app::actions::{Actions, JobAction, MapAction, ViewAction};
 use crate::app::keyboard::{does, hint};
 use crate::app::state::{PathKind, State};
@@ -15,39 +16,52 @@ use crate::units::human_bytes;
 
 /// Draws the bar.
 pub fn model_bar_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
-    ui.horizontal_wrapped(|ui| {
-        ui.menu_button("Model", |ui| model_menu_ui(ui, state, actions));
-        ui.menu_button("Adapter", |ui| adapter_menu_ui(ui, state, actions));
-        ui.separator();
-        match (&state.models.in_use, &state.models.opening, &state.models.problem) {
-            (Some(info), ..) => info_ui(ui, state, info),
-            (None, Some(_), _) => {
-                ui.weak("Loading the model…");
-            }
-            (None, None, Some(problem)) => {
-                ui.label(problem);
-            }
-            (None, None, None) => {
-                ui.weak("No model: open a checkpoint folder, or drop one here");
-            }
-        }
-        ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-            if ui.button("Keys").on_hover_text(hint(ui.ctx(), does::KEYS)).clicked() {
-                actions.push(ViewAction::ToggleHelp);
-            }
-            training_button_ui(ui, state, actions);
-            if ui.button("States").on_hover_text(hint(ui.ctx(), does::MAP)).clicked() {
-                actions.push(MapAction::Toggle);
-            }
-            let (label, next) = match state.kept.theme {
-                egui::ThemePreference::Dark => ("Light theme", egui::ThemePreference::Light),
-                _ => ("Dark theme", egui::ThemePreference::Dark),
-            };
-            if ui.button(label).clicked() {
-                actions.push(ViewAction::SetTheme(next));
-            }
+    // What is on the right has its room first; what the model is called is cut off where there is none left.
+    ui.horizontal(|ui| {
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            window_buttons_ui(ui, state, actions);
+            ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
+                ui.menu_button("Model", |ui| model_menu_ui(ui, state, actions));
+                ui.menu_button("Adapter", |ui| adapter_menu_ui(ui, state, actions));
+                ui.separator();
+                ui.style_mut().wrap_mode = Some(TextWrapMode::Truncate);
+                model_ui(ui, state);
+            });
         });
     });
+}
+
+fn window_buttons_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
+    if ui.button("Keys").on_hover_text(hint(ui.ctx(), does::KEYS)).clicked() {
+        actions.push(ViewAction::ToggleHelp);
+    }
+    layout_menu_ui(ui, &state.kept.layout, actions);
+    training_button_ui(ui, state, actions);
+    if ui.button("States").on_hover_text(hint(ui.ctx(), does::MAP)).clicked() {
+        actions.push(MapAction::Toggle);
+    }
+    let (label, next) = match state.kept.theme {
+        egui::ThemePreference::Dark => ("Light theme", egui::ThemePreference::Light),
+        _ => ("Dark theme", egui::ThemePreference::Dark),
+    };
+    if ui.button(label).clicked() {
+        actions.push(ViewAction::SetTheme(next));
+    }
+}
+
+fn model_ui(ui: &mut Ui, state: &State) {
+    match (&state.models.in_use, &state.models.opening, &state.models.problem) {
+        (Some(info), ..) => info_ui(ui, state, info),
+        (None, Some(_), _) => {
+            ui.weak("Loading the model…");
+        }
+        (None, None, Some(problem)) => {
+            ui.label(problem).on_hover_text(problem);
+        }
+        (None, None, None) => {
+            ui.weak("No model: open a checkpoint folder, or drop one here");
+        }
+    }
 }
 
 fn model_menu_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
@@ -111,10 +125,10 @@ fn info_ui(ui: &mut Ui, state: &State, info: &ModelInfo) {
              livr check --measure",
         );
     }
-    ui.label(format!("weights {}", human_bytes(info.weight_bytes as u64)));
+    ui.label(format!("{} on disk", human_bytes(info.weight_bytes as u64)));
     if state.ui.used_bytes > 0 {
-        ui.label(format!("holds {}", human_bytes(state.ui.used_bytes)))
-            .on_hover_text("Memory of this program");
+        ui.label(format!("program uses {}", human_bytes(state.ui.used_bytes)))
+            .on_hover_text("Memory of this program: models, runs, images");
     }
 }
 

@@ -1,6 +1,6 @@
 //! The question, its history, the switches of the run.
 
-use egui::{Key, Modifiers, TextEdit, Ui};
+use egui::{ComboBox, Key, Modifiers, TextEdit, Ui};
 
 use crate::app::actions::{Actions, EditAction, JobAction, ViewAction};
 use crate::app::kept::MAX_NEW_TOKENS;
@@ -13,7 +13,7 @@ use crate::units::human_bytes;
 /// Draws the section.
 pub fn question_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     question_box_ui(ui, state, actions);
-    ui.horizontal(|ui| {
+    ui.horizontal_wrapped(|ui| {
         ask_button_ui(ui, state, actions);
         history_ui(ui, state, actions);
         let mut tokens = state.kept.settings.decoding.max_new_tokens;
@@ -44,18 +44,18 @@ fn need_ui(ui: &mut Ui, state: &State) {
 }
 
 fn question_box_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
-    let heading = ui.heading("Question");
     let mut question = state.kept.question.clone();
     let id = ui.make_persistent_id("question");
     // Enter asks; Shift+Enter is a new line.
     let enter = ui.memory(|memory| memory.has_focus(id))
         && ui.input_mut(|i| i.consume_key(Modifiers::NONE, Key::Enter));
-    let edit = TextEdit::multiline(&mut question).id(id).desired_rows(4).desired_width(f32::INFINITY);
+    let edit = TextEdit::multiline(&mut question).id(id).desired_rows(3).desired_width(f32::INFINITY);
     let response = egui::ScrollArea::vertical()
         .id_salt("question scroll")
         .max_height(120.0)
-        .show(ui, |ui| ui.add(edit.hint_text("What should the model look for?")).labelled_by(heading.id))
+        .show(ui, |ui| ui.add(edit.hint_text("What should the model look for?")))
         .inner;
+    ui.ctx().accesskit_node_builder(response.id, |node| node.set_label("Question to ask"));
     if response.changed() {
         actions.push(EditAction::TypeQuestion(question));
     }
@@ -97,15 +97,6 @@ fn history_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
 
 fn switches_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     let settings = &state.kept.settings;
-    let mut bottleneck = settings.mask == MaskKind::Bottleneck;
-    let key = hint(ui.ctx(), does::MASK);
-    let switch = ui.checkbox(&mut bottleneck, "Stage-1 bottleneck mask");
-    if switch
-        .on_hover_text(format!("{key}: prompt and answer see the image only through the latents"))
-        .changed()
-    {
-        actions.push(EditAction::SetMask(if bottleneck { MaskKind::Bottleneck } else { MaskKind::Standard }));
-    }
     let mut on = settings.latents != LatentChoice::Off;
     let key = hint(ui.ctx(), does::LATENTS);
     let room = state.models.in_use.as_ref().map_or((0, 0), |info| (info.trained_latents, info.max_latents));
@@ -135,12 +126,20 @@ fn switches_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
 
 fn mask_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     let current = state.kept.settings.mask;
-    egui::ComboBox::from_label("Mask").width(180.0).selected_text(current.label()).show_ui(ui, |ui| {
-        for mask in MaskKind::ALL {
-            if ui.selectable_label(current == mask, mask.label()).clicked() {
-                actions.push(EditAction::SetMask(mask));
+    let key = hint(ui.ctx(), does::MASK);
+    ui.horizontal(|ui| {
+        let label = ui.label("Mask");
+        let combo = ComboBox::from_id_salt("mask").width(220.0).selected_text(current.label());
+        let combo = combo.show_ui(ui, |ui| {
+            for mask in MaskKind::ALL {
+                let option = ui.selectable_label(current == mask, mask.label());
+                if option.on_hover_text(mask.explanation()).clicked() {
+                    actions.push(EditAction::SetMask(mask));
+                }
             }
-        }
+        });
+        let explained = format!("{}\n{key}: the Stage-1 bottleneck on or off", current.explanation());
+        combo.response.labelled_by(label.id).on_hover_text(explained);
     });
 }
 
@@ -162,17 +161,20 @@ fn pixels_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     };
     let budgets = [PixelBudget::Auto, PixelBudget::Checkpoint].into_iter();
     let budgets = budgets.chain(SIDES.iter().map(|side| PixelBudget::Pixels(side * side)));
-    let combo = egui::ComboBox::from_label("Largest image").width(180.0).selected_text(label(current));
-    let combo = combo.show_ui(ui, |ui| {
-        for budget in budgets {
-            if ui.selectable_label(current == budget, label(budget)).clicked() {
-                actions.push(EditAction::SetMaxPixels(budget));
+    ui.horizontal(|ui| {
+        let name = ui.label("Largest image");
+        let combo = ComboBox::from_id_salt("pixels").width(160.0).selected_text(label(current));
+        let combo = combo.show_ui(ui, |ui| {
+            for budget in budgets {
+                if ui.selectable_label(current == budget, label(budget)).clicked() {
+                    actions.push(EditAction::SetMaxPixels(budget));
+                }
             }
-        }
+        });
+        combo.response.labelled_by(name.id).on_hover_text(
+            "In millions of pixels. Larger images are read smaller; each visual token costs time",
+        );
     });
-    combo
-        .response
-        .on_hover_text("In millions of pixels. Larger images are read smaller; each visual token costs time");
     let current = state.shown_run().filter(|run| state.is_current(run));
     if let Some(run) = current.filter(|run| !run.trace.grids.is_empty()) {
         let sizes: Vec<String> = (0..run.trace.grids.len())

@@ -1,8 +1,8 @@
 //! Which layers and heads the maps show, and how they lie over the images.
 
-use egui::{Slider, Ui};
+use egui::{ComboBox, Slider, Ui};
 
-use crate::analysis::maps::{Aggregation, Selection};
+use crate::analysis::maps::Aggregation;
 use crate::app::actions::{Actions, ViewAction};
 use crate::app::keyboard::{does, hint};
 use crate::app::state::State;
@@ -11,7 +11,6 @@ use crate::units::{HeadIdx, LayerIdx};
 
 /// Draws the section.
 pub fn view_options_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
-    ui.heading("Map");
     selection_ui(ui, state, actions);
     style_ui(ui, state, actions);
     normalisation_ui(ui, state, actions);
@@ -21,24 +20,31 @@ fn selection_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     let (num_layers, num_heads) =
         state.models.in_use.as_ref().map_or((0, 0), |info| (info.num_layers, info.num_heads));
     let selection = state.kept.view.selection;
+    let mut chosen = selection;
     ui.horizontal(|ui| {
-        let layer = one_or_all_ui(ui, "Layer", selection.layer.map(|l| l.0), num_layers);
-        let head = one_or_all_ui(ui, "Head", selection.head.map(|h| h.0), num_heads);
-        let mut chosen = Selection { layer: layer.map(LayerIdx), head: head.map(HeadIdx), ..selection };
-        egui::ComboBox::from_label("of all")
-            .width(64.0)
-            .selected_text(match chosen.aggregation {
-                Aggregation::Mean => "Mean",
-                Aggregation::Max => "Max",
-            })
-            .show_ui(ui, |ui| {
-                ui.selectable_value(&mut chosen.aggregation, Aggregation::Mean, "Mean");
-                ui.selectable_value(&mut chosen.aggregation, Aggregation::Max, "Max");
-            });
-        if chosen != selection {
-            actions.push(ViewAction::Select(chosen));
-        }
+        chosen.layer = one_or_all_ui(ui, "Layer", selection.layer.map(|l| l.0), num_layers).map(LayerIdx);
+        chosen.head = one_or_all_ui(ui, "Head", selection.head.map(|h| h.0), num_heads).map(HeadIdx);
     });
+    // One layer and one head are a map as they are.
+    ui.add_enabled_ui(chosen.layer.is_none() || chosen.head.is_none(), |ui| {
+        ui.horizontal(|ui| {
+            let name = ui.label("All are combined by");
+            let text = |aggregation| match aggregation {
+                Aggregation::Mean => "mean",
+                Aggregation::Max => "maximum",
+            };
+            let combo = ComboBox::from_id_salt("aggregation").width(84.0);
+            let combo = combo.selected_text(text(chosen.aggregation)).show_ui(ui, |ui| {
+                for aggregation in [Aggregation::Mean, Aggregation::Max] {
+                    ui.selectable_value(&mut chosen.aggregation, aggregation, text(aggregation));
+                }
+            });
+            combo.response.labelled_by(name.id);
+        });
+    });
+    if chosen != selection {
+        actions.push(ViewAction::Select(chosen));
+    }
     // Of the maps in sight, which may be those of a run by another model.
     let (num_layers, num_heads) =
         state.shown_run().map_or((num_layers, num_heads), |run| run.trace.attention_dims());
@@ -47,32 +53,38 @@ fn selection_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     }
 }
 
-/// A list of "All" and the numbers below `count`.
+/// A list of "all" and the numbers below `count`.
 fn one_or_all_ui(ui: &mut Ui, label: &str, current: Option<usize>, count: usize) -> Option<usize> {
     let mut chosen = current;
-    let text = |i: Option<usize>| i.map_or_else(|| "All".to_owned(), |i| i.to_string());
-    egui::ComboBox::from_label(label).width(52.0).selected_text(text(current)).show_ui(ui, |ui| {
+    let text = |i: Option<usize>| i.map_or_else(|| "all".to_owned(), |i| i.to_string());
+    let name = ui.label(label);
+    let combo = ComboBox::from_id_salt(label).width(52.0).selected_text(text(current));
+    let combo = combo.show_ui(ui, |ui| {
         for i in std::iter::once(None).chain((0..count).map(Some)) {
             ui.selectable_value(&mut chosen, i, text(i));
         }
     });
+    combo.response.labelled_by(name.id);
     chosen
 }
 
 fn style_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     let mut style = state.kept.view.style;
     ui.add(Slider::new(&mut style.opacity, 0.0..=1.0).text("Opacity"));
-    ui.horizontal(|ui| {
-        egui::ComboBox::from_label("Colours").width(90.0).selected_text(style.colour_map.label()).show_ui(
-            ui,
-            |ui| {
-                for map in ColourMap::ALL {
-                    ui.selectable_value(&mut style.colour_map, map, map.label());
-                }
-            },
-        );
-        ui.checkbox(&mut style.smooth, "Smooth").on_hover_text(hint(ui.ctx(), does::SMOOTH));
-        ui.checkbox(&mut style.fade, "Fade").on_hover_text("Low attention shows the image");
+    ui.horizontal_wrapped(|ui| {
+        let name = ui.label("Colours");
+        let combo = ComboBox::from_id_salt("colours").width(90.0).selected_text(style.colour_map.label());
+        let combo = combo.show_ui(ui, |ui| {
+            for map in ColourMap::ALL {
+                ui.selectable_value(&mut style.colour_map, map, map.label());
+            }
+        });
+        combo.response.labelled_by(name.id);
+        let key = hint(ui.ctx(), does::SMOOTH);
+        ui.checkbox(&mut style.smooth, "Smooth")
+            .on_hover_text(format!("{key}: colours run from patch to patch, which the values do not"));
+        ui.checkbox(&mut style.fade, "Clear where low")
+            .on_hover_text("Where attention is low the image shows through");
     });
     if style != state.kept.view.style {
         actions.push(ViewAction::SetStyle(style));
@@ -85,11 +97,13 @@ fn normalisation_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
         Slider::new(&mut normalisation.clip_percentile, 50.0..=100.0)
             .fixed_decimals(1)
             .text("Clip percentile"),
-    );
-    ui.horizontal(|ui| {
+    )
+    .on_hover_text("Values above this percentile, and below its complement, have the colours of the ends");
+    ui.horizontal_wrapped(|ui| {
         ui.checkbox(&mut normalisation.remove_sinks, "Remove sinks")
             .on_hover_text("Leave out patches that draw attention whatever the query");
-        ui.checkbox(&mut normalisation.joint, "One scale for all images");
+        ui.checkbox(&mut normalisation.joint, "One scale for all images")
+            .on_hover_text("Or each image has colours from its own lowest to its own highest");
     });
     if normalisation != state.kept.view.normalisation {
         actions.push(ViewAction::SetNormalisation(normalisation));

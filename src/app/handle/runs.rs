@@ -1,0 +1,64 @@
+//! The runs of the list.
+
+use super::jobs;
+use crate::app::actions::{JobAction, RunAction};
+use crate::app::controller::Controller;
+use crate::engine::protocol::{Request, RunId};
+use crate::settings::{LatentChoice, MaskKind};
+
+pub(super) fn apply(controller: &mut Controller, action: RunAction) {
+    let state = &mut controller.state;
+    match action {
+        RunAction::Show(id) => show(controller, id),
+        RunAction::Pin(id, pinned) => state.runs.pin(id, pinned),
+        RunAction::Name(id, name) => state.runs.name(id, name),
+        RunAction::Delete(id) => {
+            state.runs.delete(id);
+            if state.panes.map.run == Some(id) {
+                state.panes.map.run = state.runs.listed().last().map(|own| own.id);
+            }
+        }
+        RunAction::UndoDelete => state.runs.undo_delete(),
+        RunAction::SetBase(base) => state.runs.set_base(base),
+        RunAction::AskFour => ask_four(controller),
+    }
+}
+
+/// Back to a run: the controls say again what it was made of, so that it is current.
+fn show(controller: &mut Controller, id: RunId) {
+    let state = &mut controller.state;
+    let Some(request) = state.runs.get(id).map(|run| run.request.clone()) else { return };
+    jobs::stop_answer(controller);
+    let state = &mut controller.state;
+    let Request { model, sample, settings } = request;
+    state.keep_draft(false);
+    if state.images != sample.images {
+        state.set_images(sample.images);
+    }
+    state.kept.question = sample.prompt;
+    state.kept.settings = settings;
+    state.panes.map.run = Some(id);
+    if state.models.chosen() != Some(&model) {
+        jobs::open_quietly(controller, model);
+    }
+}
+
+/// The mask off and on, each with latents and without.
+fn ask_four(controller: &mut Controller) {
+    jobs::apply(controller, JobAction::Ask);
+    let state = &mut controller.state;
+    let Some(asked) = state.runs.asked.as_ref().map(|asked| asked.request.clone()) else { return };
+    let trained = match asked.settings.latents {
+        LatentChoice::Off => LatentChoice::Auto,
+        other => other,
+    };
+    for mask in [MaskKind::Standard, MaskKind::Bottleneck] {
+        for latents in [trained, LatentChoice::Off] {
+            let mut next = asked.clone();
+            (next.settings.mask, next.settings.latents) = (mask, latents);
+            if next != asked {
+                state.runs.waiting.push_back(next);
+            }
+        }
+    }
+}

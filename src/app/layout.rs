@@ -1,0 +1,188 @@
+//! Where panes lie: tiles whose shares are of the window's size, never pixels, so that none vanishes when it shrinks.
+
+use egui_tiles::{Container, Linear, LinearDir, Tile, TileId, Tiles, Tree};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// One part of the window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pane {
+    /// Images under the map in hand.
+    Images,
+    /// A thumbnail of each latent.
+    Latents,
+    /// What is asked, and how.
+    Question,
+    /// What came of it.
+    Answer,
+    /// How maps are made and lie over images.
+    Map,
+    /// A number for each layer and head.
+    Matrix,
+    /// Every answer there is.
+    Runs,
+}
+
+impl Pane {
+    /// All of them.
+    pub const ALL: [Self; 7] =
+        [Self::Images, Self::Latents, Self::Question, Self::Answer, Self::Map, Self::Matrix, Self::Runs];
+
+    /// On its tab.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Images => "Images",
+            Self::Latents => "Latents",
+            Self::Question => "Question",
+            Self::Answer => "Answer",
+            Self::Map => "Map",
+            Self::Matrix => "Matrix",
+            Self::Runs => "Runs",
+        }
+    }
+}
+
+/// A layout to begin from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Preset {
+    /// Images and latents beside question, answer and map.
+    Ask,
+    /// Map and matrix have a column of their own.
+    Inspect,
+    /// Images and latents as large as can be.
+    Present,
+}
+
+impl Preset {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Ask, Self::Inspect, Self::Present];
+
+    /// As menus call it.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Ask => "Ask",
+            Self::Inspect => "Inspect",
+            Self::Present => "Present",
+        }
+    }
+}
+
+/// Tiles, and which of them are hidden.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Layout(pub Tree<Pane>);
+
+impl Default for Layout {
+    fn default() -> Self {
+        Self::of(Preset::Ask)
+    }
+}
+
+impl Layout {
+    /// That of a preset.
+    pub fn of(preset: Preset) -> Self {
+        let mut tiles = Tiles::default();
+        let pane = |tiles: &mut Tiles<Pane>, pane| tiles.insert_pane(pane);
+        let [images, latents, question, answer, map, matrix, runs] =
+            Pane::ALL.map(|own| pane(&mut tiles, own));
+        let root = match preset {
+            Preset::Ask => {
+                let seen = split(&mut tiles, LinearDir::Vertical, &[(images, 0.7), (latents, 0.3)]);
+                let below = tabs(&mut tiles, &[map, matrix, runs]);
+                let told = [(question, 0.4), (answer, 0.2), (below, 0.4)];
+                let told = split(&mut tiles, LinearDir::Vertical, &told);
+                split(&mut tiles, LinearDir::Horizontal, &[(seen, 0.7), (told, 0.3)])
+            }
+            Preset::Inspect => {
+                let seen = split(&mut tiles, LinearDir::Vertical, &[(images, 0.6), (latents, 0.4)]);
+                let how = split(&mut tiles, LinearDir::Vertical, &[(map, 0.45), (matrix, 0.55)]);
+                let told = [(question, 0.35), (answer, 0.3), (runs, 0.35)];
+                let told = split(&mut tiles, LinearDir::Vertical, &told);
+                split(&mut tiles, LinearDir::Horizontal, &[(seen, 0.5), (how, 0.25), (told, 0.25)])
+            }
+            Preset::Present => {
+                let told = tabs(&mut tiles, &[answer, question, map, matrix, runs]);
+                let below = split(&mut tiles, LinearDir::Horizontal, &[(latents, 0.65), (told, 0.35)]);
+                split(&mut tiles, LinearDir::Vertical, &[(images, 0.68), (below, 0.32)])
+            }
+        };
+        Self(Tree::new(egui::Id::unique("panes"), root, tiles))
+    }
+
+    /// Is a pane there, be it behind another?
+    pub fn is_shown(&self, pane: Pane) -> bool {
+        self.0.tiles.find_pane(&pane).is_some_and(|tile| self.0.is_visible(tile))
+    }
+
+    /// Shows or hides a pane; what is shown comes to the front.
+    pub fn show(&mut self, pane: Pane, shown: bool) {
+        let Some(tile) = self.0.tiles.find_pane(&pane) else { return };
+        self.0.set_visible(tile, shown);
+        if shown {
+            self.0.make_active(|_, other| matches!(other, Tile::Pane(own) if *own == pane));
+        }
+    }
+
+    /// Does it have every pane once, and nothing else? One that an earlier version kept may not.
+    fn is_whole(&self) -> bool {
+        let count = |pane: Pane| {
+            self.0.tiles.tiles().filter(|tile| matches!(tile, Tile::Pane(own) if *own == pane)).count()
+        };
+        self.0.root().is_some() && Pane::ALL.into_iter().all(|pane| count(pane) == 1)
+    }
+}
+
+fn split(tiles: &mut Tiles<Pane>, dir: LinearDir, children: &[(TileId, f32)]) -> TileId {
+    let mut linear = Linear::new(dir, children.iter().map(|(tile, _)| *tile).collect());
+    for (tile, share) in children {
+        linear.shares.set_share(*tile, *share);
+    }
+    tiles.insert_container(Container::Linear(linear))
+}
+
+fn tabs(tiles: &mut Tiles<Pane>, children: &[TileId]) -> TileId {
+    tiles.insert_tab_tile(children.to_vec())
+}
+
+// Kept as one text: settings are read value by value, and a tree of which half is another's is none.
+impl Serialize for Layout {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serde_json::to_string(&self.0).map_err(serde::ser::Error::custom)?.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Layout {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let layout = Self(serde_json::from_str(&text).map_err(serde::de::Error::custom)?);
+        if layout.is_whole() { Ok(layout) } else { Err(serde::de::Error::custom("not every pane once")) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_preset_has_every_pane_and_comes_back() {
+        for preset in Preset::ALL {
+            let mut layout = Layout::of(preset);
+            assert!(layout.is_whole() && Pane::ALL.into_iter().all(|pane| layout.is_shown(pane)));
+            layout.show(Pane::Matrix, false);
+            assert!(!layout.is_shown(Pane::Matrix));
+            let text = serde_json::to_string(&layout).unwrap();
+            assert_eq!(serde_json::from_str::<Layout>(&text).unwrap(), layout);
+            layout.show(Pane::Matrix, true);
+            assert!(layout.is_shown(Pane::Matrix));
+        }
+    }
+
+    #[test]
+    fn a_layout_without_a_pane_is_none() {
+        let mut layout = Layout::default();
+        let matrix = layout.0.tiles.find_pane(&Pane::Matrix).unwrap();
+        layout.0.remove_recursively(matrix);
+        let text = serde_json::to_string(&layout).unwrap();
+        assert!(serde_json::from_str::<Layout>(&text).is_err());
+        assert!(serde_json::from_str::<Layout>("\"{\"").is_err());
+    }
+}

@@ -1,0 +1,89 @@
+//! The panes in their tiles.
+
+use egui::containers::menu::{MenuButton, MenuConfig};
+use egui::{Frame, Margin, PopupCloseBehavior, Role, ScrollArea, Sense, Ui, WidgetText};
+use egui_tiles::{Behavior, SimplificationOptions, TileId, UiResponse};
+
+use super::{answer, images, latent_strip, matrix, name_widget, question, runs, view_options};
+use crate::app::actions::{Actions, ViewAction};
+use crate::app::layout::{Layout, Pane, Preset};
+use crate::app::state::State;
+use crate::app::theme::GAP;
+
+/// Draws all panes; where they were moved, that is asked for.
+pub fn workspace_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
+    let mut layout = state.kept.layout.clone();
+    layout.0.ui(&mut Panes { state, actions }, ui);
+    if layout != state.kept.layout {
+        actions.push(ViewAction::SetLayout(Box::new(layout)));
+    }
+}
+
+struct Panes<'a> {
+    state: &'a State,
+    actions: &'a mut Actions,
+}
+
+impl Behavior<Pane> for Panes<'_> {
+    fn tab_title_for_pane(&mut self, pane: &Pane) -> WidgetText {
+        pane.title().into()
+    }
+
+    fn pane_ui(&mut self, ui: &mut Ui, _tile: TileId, pane: &mut Pane) -> UiResponse {
+        let (state, actions) = (self.state, &mut *self.actions);
+        let ground = ui.interact(ui.max_rect(), ui.scope_id().with("ground"), Sense::hover());
+        name_widget(ui, &ground, Role::Pane, None, || format!("{} pane", pane.title()));
+        Frame::NONE.inner_margin(Margin::same(GAP as i8)).show(ui, |ui| match pane {
+            Pane::Images => {
+                images::image_bar_ui(ui, state, actions);
+                images::canvas_ui(ui, state, actions);
+            }
+            Pane::Latents => latent_strip::latent_strip_ui(ui, state, actions),
+            Pane::Question => scrolled(ui, |ui| question::question_ui(ui, state, actions)),
+            Pane::Answer => scrolled(ui, |ui| answer::answer_ui(ui, state, actions)),
+            Pane::Map => scrolled(ui, |ui| view_options::view_options_ui(ui, state, actions)),
+            Pane::Runs => runs::runs_ui(ui, state, actions),
+            Pane::Matrix => scrolled(ui, |ui| matrix::matrix_ui(ui, state, actions)),
+        });
+        UiResponse::None
+    }
+
+    fn simplification_options(&self) -> SimplificationOptions {
+        SimplificationOptions { all_panes_must_have_tabs: true, ..SimplificationOptions::default() }
+    }
+
+    fn gap_width(&self, _style: &egui::Style) -> f32 {
+        2.0
+    }
+
+    fn tab_bar_color(&self, visuals: &egui::Visuals) -> egui::Color32 {
+        visuals.extreme_bg_color.lerp_to_gamma(visuals.panel_fill, 0.5)
+    }
+}
+
+fn scrolled(ui: &mut Ui, content: impl FnOnce(&mut Ui)) {
+    ScrollArea::vertical().auto_shrink([false, false]).show(ui, content);
+}
+
+/// The menu of presets, and of which panes are there.
+pub fn layout_menu_ui(ui: &mut Ui, layout: &Layout, actions: &mut Actions) {
+    // Several panes are shown or hidden in one go.
+    let config = MenuConfig::new().close_behavior(PopupCloseBehavior::CloseOnClickOutside);
+    MenuButton::new("Layout").config(config).ui(ui, |ui| entries_ui(ui, layout, actions));
+}
+
+fn entries_ui(ui: &mut Ui, layout: &Layout, actions: &mut Actions) {
+    for preset in Preset::ALL {
+        if ui.button(preset.label()).clicked() {
+            actions.push(ViewAction::UsePreset(preset));
+            ui.close();
+        }
+    }
+    ui.separator();
+    for pane in Pane::ALL {
+        let mut shown = layout.is_shown(pane);
+        if ui.checkbox(&mut shown, format!("Show {}", pane.title().to_lowercase())).changed() {
+            actions.push(ViewAction::ShowPane(pane, shown));
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! The runs there are: those of the list, looks at a training run's sample, and the one on its way.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use crate::engine::protocol::{Request, Run, RunId};
+
+/// What was asked and has no answer yet.
+#[derive(Debug)]
+pub struct Asked {
+    /// What.
+    pub request: Request,
+    /// The answer so far.
+    pub partial_answer: String,
+    /// It goes into the list only: what is in sight stays.
+    pub aside: bool,
+}
+
+/// A run of the list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Which.
+    pub id: RunId,
+    /// As the list counts, from 1; never given twice.
+    pub number: usize,
+    /// As the user calls it; empty where it has no name.
+    pub name: String,
+    /// Stays when the list is full, maps and all.
+    pub pinned: bool,
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub struct Runs {
+    held: BTreeMap<RunId, Arc<Run>>,
+    listed: Vec<Listed>,
+    count: usize,
+    base: Option<RunId>,
+    deleted: Vec<(usize, Listed, Arc<Run>)>,
+    /// On its way.
+    pub asked: Option<Asked>,
+    /// To be asked after that, in order.
+    pub waiting: VecDeque<Request>,
+    /// Why the last came to nothing.
+    pub problem: Option<String>,
+}
+
+/// Runs of the list.
+const MOST: usize = 200;
+/// Bytes of what all of them captured: older ones lose their maps, not their answers.
+const MOST_BYTES: usize = 1 << 30;
+/// Deletions that can be taken back.
+const DELETIONS: usize = 20;
+
+impl Runs {
+    /// Holds a run, and lets go of those that neither the list nor `needed` names.
+    pub fn insert(&mut self, run: Arc<Run>, needed: impl Fn(RunId) -> bool) {
+        let newest = run.id;
+        self.held.insert(newest, run);
+        let listed = &self.listed;
+        self.held.retain(|id, _| *id == newest || needed(*id) || listed.iter().any(|own| own.id == *id));
+    }
+
+    /// Puts a run at the end of the list; where that is full, the oldest that is not pinned goes.
+    pub fn list(&mut self, id: RunId) {
+        self.count += 1;
+        self.listed.push(Listed { id, number: self.count, name: String::new(), pinned: false });
+        while self.listed.len() > MOST {
+            let spare = |own: &Listed| !own.pinned && own.id != id && Some(own.id) != self.base;
+            let Some(place) = self.listed.iter().position(spare) else { break };
+            let gone = self.listed.remove(place);
+            self.held.remove(&gone.id);
+        }
+        self.lighten(id, MOST_BYTES);
+    }
+
+    /// Takes the maps of the oldest until what is left fits.
+    fn lighten(&mut self, newest: RunId, most: usize) {
+        let size = |run: &Run| run.trace.captured_bytes();
+        let mut total: usize = self.held.values().map(|run| size(run)).sum();
+        for own in self.listed.iter().filter(|own| !own.pinned && own.id != newest) {
+            if total <= most {
+                break;
+            }
+            let Some(run) = self.held.get_mut(&own.id) else { continue };
+            total -= size(run);
+            let trace = Arc::new(run.trace.without_captures());
+            *run = Arc::new(Run { id: run.id, request: run.request.clone(), trace });
+        }
+    }
+
+    /// A run by its id.
+    pub fn get(&self, id: RunId) -> Option<&Arc<Run>> {
+        self.held.get(&id)
+    }
+
+    /// The list, the oldest first.
+    pub fn listed(&self) -> &[Listed] {
+        &self.listed
+    }
+
+    /// The run that others are compared with.
+    pub fn base(&self) -> Option<&Arc<Run>> {
+        self.get(self.base?)
+    }
+
+    /// Compares with another run, or with none.
+    pub fn set_base(&mut self, base: Option<RunId>) {
+        self.base = base;
+    }
+
+    /// Pins a run of the list, or lets it go when its time comes.
+    pub fn pin(&mut self, id: RunId, pinned: bool) {
+        self.change(id, |own| own.pinned = pinned);
+    }
+
+    /// Names a run of the list.
+    pub fn name(&mut self, id: RunId, name: String) {
+        self.change(id, |own| own.name = name);
+    }
+
+    fn change(&mut self, id: RunId, change: impl FnOnce(&mut Listed)) {
+        if let Some(own) = self.listed.iter_mut().find(|own| own.id == id) {
+            change(own);
+        }
+    }
+
+    /// Takes a run off the list; [`Self::undo_delete`] brings it back.
+    pub fn delete(&mut self, id: RunId) {
+        let Some(place) = self.listed.iter().position(|own| own.id == id) else { return };
+        let listed = self.listed.remove(place);
+        if let Some(run) = self.held.remove(&id) {
+            self.deleted.push((place, listed, run));
+            let excess = self.deleted.len().saturating_sub(DELETIONS);
+            self.deleted.drain(..excess);
+        }
+    }
+
+    /// Can a deletion be taken back?
+    pub fn can_undo_delete(&self) -> bool {
+        !self.deleted.is_empty()
+    }
+
+    /// Brings the run back that was deleted last.
+    pub fn undo_delete(&mut self) {
+        if let Some((place, listed, run)) = self.deleted.pop() {
+            self.held.insert(run.id, run);
+            self.listed.insert(place.min(self.listed.len()), listed);
+        }
+    }
+
+    /// How the log-probability of each choice of a run differs from that of the same choice in the base run; nothing
+    /// where there is no base, or it was not offered that choice.
+    pub fn differences(&self, run: &Run) -> Vec<Option<f32>> {
+        let base = self.base().filter(|base| base.id != run.id);
+        let of = |choice: &str| {
+            let own = base?.trace.choices.iter().find(|own| own.choice == choice)?;
+            Some(own.logprob)
+        };
+        run.trace.choices.iter().map(|own| Some(own.logprob - of(&own.choice)?)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::array::Array;
+    use crate::engine::protocol::{BaseId, ModelId, Source};
+    use crate::settings::{DeviceChoice, DtypeChoice};
+    use crate::trace::{ChoiceScore, Trace};
+
+    fn run(id: u64, logprob: f32) -> Arc<Run> {
+        let base = BaseId { source: Source::Demo, device: DeviceChoice::Cpu, dtype: DtypeChoice::F32 };
+        let request = Request {
+            model: ModelId { base, adapter: None },
+            sample: crate::data::sample::Sample::default(),
+            settings: crate::settings::Settings::default(),
+        };
+        let choice = ChoiceScore { choice: "A".to_owned(), logprob, probability: 1.0 };
+        let trace = Trace {
+            choices: vec![choice],
+            latent_attentions: Some(Array::zeros(&[1, 1, 1, 256])),
+            answer: "A".to_owned(),
+            ..Trace::default()
+        };
+        Arc::new(Run { id: RunId(id), request, trace: Arc::new(trace) })
+    }
+
+    fn filled(count: u64) -> Runs {
+        let mut runs = Runs::default();
+        for id in 0..count {
+            runs.insert(run(id, -1.0 - id as f32), |_| false);
+            runs.list(RunId(id));
+        }
+        runs
+    }
+
+    #[test]
+    fn the_oldest_goes_where_it_is_neither_pinned_nor_the_base() {
+        let mut runs = filled(2);
+        runs.pin(RunId(0), true);
+        runs.set_base(Some(RunId(1)));
+        for id in 2..MOST as u64 + 2 {
+            runs.insert(run(id, 0.0), |_| false);
+            runs.list(RunId(id));
+        }
+        let ids: Vec<u64> = runs.listed().iter().take(3).map(|own| own.id.0).collect();
+        assert_eq!((runs.listed().len(), ids), (MOST, vec![0, 1, 4]));
+        assert!(runs.get(RunId(2)).is_none() && runs.get(RunId(4)).is_some());
+        assert_eq!(runs.listed().last().unwrap().number, MOST + 2);
+    }
+
+    #[test]
+    fn older_runs_lose_their_maps_and_keep_their_answers() {
+        let mut runs = filled(4);
+        runs.pin(RunId(0), true);
+        let each = run(0, 0.0).trace.captured_bytes();
+        assert_eq!(each, 1024);
+        runs.lighten(RunId(3), 3 * each);
+        let has_maps = |id| runs.get(RunId(id)).unwrap().trace.latent_attentions.is_some();
+        assert_eq!([0, 1, 2, 3].map(has_maps), [true, false, true, true]);
+        assert_eq!(runs.get(RunId(1)).unwrap().trace.answer, "A");
+    }
+
+    #[test]
+    fn what_is_deleted_comes_back_to_its_place() {
+        let mut runs = filled(3);
+        runs.name(RunId(1), "the one".to_owned());
+        runs.delete(RunId(1));
+        runs.delete(RunId(0));
+        assert_eq!(runs.listed().len(), 1);
+        runs.undo_delete();
+        runs.undo_delete();
+        let ids: Vec<u64> = runs.listed().iter().map(|own| own.id.0).collect();
+        assert_eq!((ids, runs.listed()[1].name.as_str()), (vec![0, 1, 2], "the one"));
+        assert!(!runs.can_undo_delete() && runs.get(RunId(1)).is_some());
+    }
+
+    #[test]
+    fn choices_are_compared_with_the_same_of_the_base() {
+        let mut runs = filled(2);
+        let second = runs.get(RunId(1)).unwrap().clone();
+        assert_eq!(runs.differences(&second), [None]);
+        runs.set_base(Some(RunId(0)));
+        assert_eq!(runs.differences(&second), [Some(-1.0)]);
+        let first = runs.get(RunId(0)).unwrap();
+        assert_eq!(runs.differences(first), [None], "nothing differs from itself");
+    }
+}
