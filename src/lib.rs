@@ -1,7 +1,7 @@
 //! LIVR Explorer: see where the latent tokens of a vision-language model look, what they hold, what they cause.
 //!
 //! Layers, each of which may use those before it:
-//! `units, array, random, error, settings, atomic, trace, progress, memory, sandbox, projection` <- `checkpoint, data` <- `input, ops` <- `model`
+//! `units, array, random, error, settings, atomic, paths, trace, progress, memory, sandbox, projection` <- `checkpoint, data` <- `input, ops` <- `model`
 //! <- `analysis, export, train` <- `engine` <- `render` <- `app` <- `cli` <- the program. candle is only in `checkpoint`,
 //! `ops`, `model`, `train` and `engine`; egui only in `app` and `render`. `tests/it/layering.rs` reads it off the `use` lines.
 
@@ -19,6 +19,7 @@ pub mod input;
 pub mod memory;
 pub mod model;
 pub mod ops;
+pub mod paths;
 pub mod progress;
 pub mod projection;
 pub mod random;

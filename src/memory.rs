@@ -1,4 +1,6 @@
-//! How much memory the machine has left and this process holds.
+//! How much memory the machine has left, and what this process holds and has spent.
+
+use std::time::Duration;
 
 use sysinfo::{MemoryRefreshKind, ProcessRefreshKind, ProcessesToUpdate, System};
 
@@ -18,6 +20,16 @@ pub fn used_bytes() -> u64 {
     let kind = ProcessRefreshKind::nothing().with_memory();
     system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), true, kind);
     system.process(pid).map_or(0, sysinfo::Process::memory)
+}
+
+/// Processor time this process has taken, in all its threads; 0 where the system does not say.
+pub fn cpu_time() -> Duration {
+    let (Ok(mut system), Ok(pid)) = (System::new(), sysinfo::get_current_pid()) else {
+        return Duration::ZERO;
+    };
+    let kind = ProcessRefreshKind::nothing().with_cpu();
+    system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), true, kind);
+    system.process(pid).map_or(Duration::ZERO, |own| Duration::from_millis(own.accumulated_cpu_time()))
 }
 
 /// Most memory this process ever held, where the system says.

@@ -1,13 +1,13 @@
 //! What a run leaves: plain numbers on the host, for the screen, for probes and for files.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::array::Array;
 use crate::settings::Settings;
 use crate::units::{GridThw, HeadIdx, LayerIdx, Role, Span};
 
 /// A generated token with its probability.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GeneratedToken {
     /// Vocabulary id.
     pub id: u32,
@@ -20,7 +20,7 @@ pub struct GeneratedToken {
 }
 
 /// How likely one of the offered answers is.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ChoiceScore {
     /// The answer.
     pub choice: String,
@@ -31,7 +31,7 @@ pub struct ChoiceScore {
 }
 
 /// Seconds by stage.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Timings {
     /// Decoding, resizing and cutting images; rendering and tokenising the prompt.
     pub input_secs: f64,
@@ -53,7 +53,7 @@ impl Timings {
 }
 
 /// What the automatic settings came to.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Applied {
     /// Repetition penalty; `None` where none was applied.
     pub repetition_penalty: Option<f32>,
@@ -167,6 +167,8 @@ pub struct Trace {
     pub choices: Vec<ChoiceScore>,
     /// The generated text without special tokens.
     pub answer: String,
+    /// Was the answer stopped before its end?
+    pub stopped: bool,
     /// The rendered prompt.
     pub text: String,
     /// The model's folder name.
@@ -231,6 +233,7 @@ impl Trace {
             generated: self.generated.clone(),
             choices: self.choices.clone(),
             answer: self.answer.clone(),
+            stopped: self.stopped,
             text: self.text.clone(),
             model: self.model.clone(),
             adapter: self.adapter.clone(),
@@ -241,6 +244,12 @@ impl Trace {
             timings: self.timings,
             ..none
         }
+    }
+
+    /// What maps of the latents are made of, and nothing else that was captured.
+    #[must_use]
+    pub fn with_latent_rows_alone(&self) -> Self {
+        Self { latent_attentions: self.latent_attentions.clone(), ..self.without_captures() }
     }
 
     /// Attention probabilities of latent `latent` over the N prompt tokens.

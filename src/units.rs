@@ -104,6 +104,11 @@ impl Role {
     }
 }
 
+/// A number of things: 1 image, 2 images.
+pub fn counted(count: usize, thing: &str) -> String {
+    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
+}
+
 /// Bytes for a person: 1.5 GiB.
 pub fn human_bytes(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::rollout::rollout;
 use crate::trace::Trace;
 use crate::units::{HeadIdx, LayerIdx, Role, Span};
 
@@ -22,6 +23,44 @@ pub enum Aggregation {
     Mean,
     /// Their largest.
     Max,
+    /// Of a token of the answer: its mean attention to each latent, times that latent's to the images, summed; the share
+    /// that reaches the images by way of the latents in two steps (attention flow of Abnar and Zuidema, 2020, kept to
+    /// the paths that the bottleneck leaves). Of a latent it is the mean.
+    ThroughLatents,
+    /// Attention rollout (Abnar and Zuidema, 2020): rows of the product of `(A + I) / 2` of all layers up to the chosen
+    /// one, A the mean over heads. Needs every attention row.
+    Rollout,
+}
+
+impl Aggregation {
+    /// All, in the order they are offered.
+    pub const ALL: [Self; 4] = [Self::Mean, Self::Max, Self::ThroughLatents, Self::Rollout];
+
+    /// The name shown to the user.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Mean => "Mean",
+            Self::Max => "Maximum",
+            Self::ThroughLatents => "Answer → latents → image",
+            Self::Rollout => "Rollout",
+        }
+    }
+
+    /// What it is, and whose.
+    pub fn explanation(self) -> &'static str {
+        match self {
+            Self::Mean => "Mean over layers and heads, as in the LIVR paper",
+            Self::Max => "Largest over layers and heads",
+            Self::ThroughLatents => {
+                "Mean attention of the answer to each latent times the latent's to the images: what reaches the answer \
+                 in two steps (paths of attention flow, Abnar and Zuidema 2020)"
+            }
+            Self::Rollout => {
+                "Product over layers of attention, averaged over heads, and identity (Abnar and Zuidema 2020); a \
+                 chosen layer is the last of the product. Needs every attention row"
+            }
+        }
+    }
 }
 
 /// Which layers and heads enter a map; `None` means all, aggregated.
@@ -41,6 +80,11 @@ impl Selection {
         let how = match self.aggregation {
             Aggregation::Mean => "mean",
             Aggregation::Max => "max",
+            Aggregation::ThroughLatents => "through the latents, mean",
+            Aggregation::Rollout => {
+                let last = self.layer.map_or(num_layers.saturating_sub(1), |layer| layer.0);
+                return format!("rollout of layers 0 to {last}, mean over {num_heads} heads");
+            }
         };
         match (self.layer, self.head) {
             (Some(layer), Some(head)) => format!("layer {}, head {}", layer.0, head.0),
@@ -69,6 +113,17 @@ impl GridMap {
     }
 }
 
+/// Entropy of attention over patches, as a share of that of uniform attention: 0 for one patch, 1 for all alike; 0 where
+/// there is none.
+pub fn entropy(values: &[f32]) -> f32 {
+    let mass: f32 = values.iter().sum();
+    if mass <= 0.0 || values.len() < 2 {
+        return 0.0;
+    }
+    let nats: f32 = values.iter().filter(|v| **v > 0.0).map(|v| -(v / mass) * (v / mass).ln()).sum();
+    nats / (values.len() as f32).ln()
+}
+
 /// The softmax row of a query in one head.
 pub fn row(trace: &Trace, query: Query, layer: LayerIdx, head: HeadIdx) -> Option<&[f32]> {
     match query {
@@ -77,8 +132,28 @@ pub fn row(trace: &Trace, query: Query, layer: LayerIdx, head: HeadIdx) -> Optio
     }
 }
 
-/// Attention of a query over all keys, aggregated as selected; `None` where no rows were kept.
+/// Attention of a query over all keys, aggregated as selected; `None` where the rows it takes were not kept.
 pub fn aggregated_row(trace: &Trace, query: Query, selection: Selection) -> Option<Vec<f32>> {
+    match (selection.aggregation, query) {
+        (Aggregation::ThroughLatents, Query::Answer(_)) => through_latents(trace, query, selection),
+        (Aggregation::Rollout, _) => rollout(trace, &[query], selection)?.pop(),
+        _ => plain_row(trace, query, selection),
+    }
+}
+
+/// The share that reaches each key of the prompt by way of one latent, summed over latents.
+fn through_latents(trace: &Trace, query: Query, selection: Selection) -> Option<Vec<f32>> {
+    let mean = Selection { aggregation: Aggregation::Mean, ..selection };
+    let own = plain_row(trace, query, mean)?;
+    let mut sum = vec![0.0; trace.roles.len()];
+    for (latent, place) in trace.positions_of(Role::Latent).enumerate() {
+        let row = plain_row(trace, Query::Latent(latent), mean)?;
+        sum.iter_mut().zip(row).for_each(|(total, value)| *total += own[place] * value);
+    }
+    Some(sum)
+}
+
+fn plain_row(trace: &Trace, query: Query, selection: Selection) -> Option<Vec<f32>> {
     let (num_layers, num_heads) = trace.attention_dims();
     let layers = selection.layer.map_or(0..num_layers, |l| l.0..l.0 + 1);
     let heads = selection.head.map_or(0..num_heads, |h| h.0..h.0 + 1);
@@ -93,13 +168,13 @@ pub fn aggregated_row(trace: &Trace, query: Query, selection: Selection) -> Opti
             }
             for (total, value) in sum.iter_mut().zip(row) {
                 match selection.aggregation {
-                    Aggregation::Mean => *total += value,
                     Aggregation::Max => *total = total.max(*value),
+                    _ => *total += value,
                 }
             }
         }
     }
-    if selection.aggregation == Aggregation::Mean {
+    if selection.aggregation != Aggregation::Max {
         for value in &mut sum {
             *value /= count;
         }
@@ -107,14 +182,51 @@ pub fn aggregated_row(trace: &Trace, query: Query, selection: Selection) -> Opti
     (!sum.is_empty()).then_some(sum)
 }
 
+/// Tokens a query may look at: what uniform attention would be spread over.
+pub fn visible_keys(trace: &Trace, query: Query) -> usize {
+    let rule = trace.settings.mask.rule();
+    let n = trace.roles.len();
+    let (place, role, answered) = match query {
+        Query::Latent(latent) => match trace.positions_of(Role::Latent).nth(latent) {
+            Some(place) => (place, Role::Latent, 0),
+            None => return 0,
+        },
+        Query::Answer(token) => (n - 1, Role::Answer, token + 1),
+    };
+    let of_prompt = trace.roles[..=place].iter().filter(|key| rule.allows(role, **key)).count();
+    of_prompt + answered
+}
+
+/// May a query look at the images at all?
+pub fn sees_images(trace: &Trace, query: Query) -> bool {
+    let role = match query {
+        Query::Latent(_) => Role::Latent,
+        Query::Answer(_) => Role::Answer,
+    };
+    trace.settings.mask.rule().allows(role, Role::Image)
+}
+
+/// Maps of several queries, `[queries][images]`; `None` where the rows they take were not kept.
+pub fn all_image_maps(trace: &Trace, queries: &[Query], selection: Selection) -> Option<Vec<Vec<GridMap>>> {
+    if selection.aggregation == Aggregation::Rollout {
+        let rows = rollout(trace, queries, selection)?;
+        return Some(rows.iter().map(|row| cut(trace, row)).collect());
+    }
+    queries.iter().map(|query| image_maps(trace, *query, selection)).collect()
+}
+
 /// One map per image.
 pub fn image_maps(trace: &Trace, query: Query, selection: Selection) -> Option<Vec<GridMap>> {
-    let row = aggregated_row(trace, query, selection)?;
+    Some(cut(trace, &aggregated_row(trace, query, selection)?))
+}
+
+/// The parts of a row that are of images.
+fn cut(trace: &Trace, row: &[f32]) -> Vec<GridMap> {
     let maps = trace.image_spans.iter().zip(&trace.grids).map(|(span, grid): (&Span, _)| {
         let (rows, cols) = grid.merged(trace.merge_size);
         GridMap { rows, cols, values: row[span.range()].to_vec() }
     });
-    Some(maps.collect())
+    maps.collect()
 }
 
 /// A number per layer and head, for the matrix.
@@ -147,16 +259,7 @@ impl Scalar {
         match self {
             Self::ImageMass => over(Role::Image).sum(),
             Self::LatentMass => over(Role::Latent).sum(),
-            Self::Entropy => {
-                let values: Vec<f32> = over(Role::Image).collect();
-                let mass: f32 = values.iter().sum();
-                if mass <= 0.0 || values.len() < 2 {
-                    return 0.0;
-                }
-                let nats: f32 =
-                    values.iter().filter(|v| **v > 0.0).map(|v| -(v / mass) * (v / mass).ln()).sum();
-                nats / (values.len() as f32).ln()
-            }
+            Self::Entropy => entropy(&over(Role::Image).collect::<Vec<_>>()),
         }
     }
 }

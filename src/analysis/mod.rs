@@ -2,4 +2,5 @@
 
 pub mod maps;
 pub mod normalise;
+pub mod rollout;
 pub mod statistics;

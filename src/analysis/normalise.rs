@@ -1,11 +1,14 @@
 //! From probabilities to the 0..1 a colour map takes: sinks out, percentiles as the ends.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::maps::GridMap;
 
 /// How the ends of the colour map are found.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Normalisation {
     /// Values above this percentile take the last colour.
     pub clip_percentile: f32,
@@ -13,11 +16,15 @@ pub struct Normalisation {
     pub remove_sinks: bool,
     /// One scale for all images, instead of one each.
     pub joint: bool,
+    /// One scale for all latents, and one for all tokens of the answer, instead of one each.
+    pub across: bool,
+    /// The first colour is no attention, instead of the least there is.
+    pub from_zero: bool,
 }
 
 impl Default for Normalisation {
     fn default() -> Self {
-        Self { clip_percentile: 99.0, remove_sinks: false, joint: true }
+        Self { clip_percentile: 99.0, remove_sinks: false, joint: true, across: true, from_zero: true }
     }
 }
 
@@ -43,18 +50,58 @@ pub fn percentile(values: &[f32], percentile: f32) -> f32 {
     *low + (next - *low) * place.fract()
 }
 
-/// The ranges of the maps of one query, one per image.
-pub fn ranges(maps: &[GridMap], normalisation: Normalisation) -> Vec<Range> {
-    let range = |values: &[f32]| Range {
-        low: values.iter().copied().fold(f32::INFINITY, f32::min).min(f32::MAX),
-        high: percentile(values, normalisation.clip_percentile),
+/// The last colour is at least so many times uniform attention, so that a map without signal looks flat and dim.
+const LEAST_HIGH: f32 = 2.0;
+
+/// Ranges of maps `[queries][images]` of one kind of query, in attention. Maps are compared in units of uniform
+/// attention, `1 / visible[query]` for a query that may look at so many tokens, so that one scale for all queries
+/// is one colour for as many times uniform. Differences have both ends alike, and zero in the middle.
+pub fn ranges(
+    maps: &[Vec<GridMap>],
+    visible: &[usize],
+    normalisation: Normalisation,
+    difference: bool,
+) -> Vec<Vec<Range>> {
+    let num_images = maps.first().map_or(0, Vec::len);
+    let units = |query: usize, image: usize| {
+        let scale = visible[query] as f32;
+        maps[query][image].values.iter().map(move |value| value * scale)
     };
-    if normalisation.joint {
-        let all: Vec<f32> = maps.iter().flat_map(|m| m.values.iter().copied()).collect();
-        vec![range(&all); maps.len()]
-    } else {
-        maps.iter().map(|m| range(&m.values)).collect()
-    }
+    let range = |values: Vec<f32>| {
+        if difference {
+            let high = percentile(
+                &values.iter().map(|v| v.abs()).collect::<Vec<_>>(),
+                normalisation.clip_percentile,
+            );
+            return Range { low: -high, high };
+        }
+        let high = percentile(&values, normalisation.clip_percentile);
+        if normalisation.from_zero {
+            Range { low: 0.0, high: high.max(LEAST_HIGH) }
+        } else {
+            Range { low: values.iter().copied().fold(f32::INFINITY, f32::min).min(f32::MAX), high }
+        }
+    };
+    let queries_like = |query: usize| if normalisation.across { 0..maps.len() } else { query..query + 1 };
+    let images_like = |image: usize| if normalisation.joint { 0..num_images } else { image..image + 1 };
+    let of = |query: usize, image: usize| {
+        let alike = queries_like(query).flat_map(|q| images_like(image).map(move |i| (q, i)));
+        range(alike.flat_map(|(q, i)| units(q, i)).collect())
+    };
+    // What is alike is made once.
+    let mut made: BTreeMap<(usize, usize), Range> = BTreeMap::new();
+    (0..maps.len())
+        .map(|query| {
+            (0..num_images)
+                .map(|image| {
+                    let key = (queries_like(query).start, images_like(image).start);
+                    let range = *made.entry(key).or_insert_with(|| of(query, image));
+                    let scale = visible[query].max(1) as f32;
+                    Range { low: range.low / scale, high: range.high / scale }
+                })
+                .collect()
+        })
+        .collect()
 }
 
 /// How far from the median, in robust standard deviations, a patch must lie to be a sink.
@@ -102,14 +149,44 @@ mod tests {
         assert!(clean.values[5] < 0.02);
     }
 
+    fn map(values: [f32; 2]) -> GridMap {
+        GridMap { rows: 1, cols: 2, values: values.to_vec() }
+    }
+
     #[test]
-    fn joint_ranges_are_shared() {
-        let map = |v: f32| GridMap { rows: 1, cols: 2, values: vec![0.0, v] };
-        let joint = ranges(
-            &[map(1.0), map(3.0)],
-            Normalisation { clip_percentile: 100.0, ..Normalisation::default() },
-        );
-        assert_eq!(joint[0], Range { low: 0.0, high: 3.0 });
-        assert_eq!(joint[0], joint[1]);
+    fn one_scale_is_one_colour_for_as_many_times_uniform() {
+        // Of 10 and of 20 visible tokens: uniform is 0.1 and 0.05.
+        let maps = [vec![map([0.1, 0.4])], vec![map([0.05, 0.1])]];
+        let all = Normalisation { clip_percentile: 100.0, ..Normalisation::default() };
+        let shared = ranges(&maps, &[10, 20], all, false);
+        assert_eq!(shared[0][0], Range { low: 0.0, high: 0.4 });
+        assert_eq!(shared[1][0], Range { low: 0.0, high: 0.2 }, "four times uniform, too");
+        let own = ranges(&maps, &[10, 20], Normalisation { across: false, ..all }, false);
+        assert_eq!(own[1][0], Range { low: 0.0, high: 0.1 });
+        let least = ranges(&maps, &[10, 20], Normalisation { from_zero: false, across: false, ..all }, false);
+        assert_eq!(least[0][0], Range { low: 0.1, high: 0.4 });
+    }
+
+    #[test]
+    fn a_map_without_signal_is_flat_and_dim() {
+        let range = ranges(&[vec![map([0.1, 0.1])]], &[10], Normalisation::default(), false)[0][0];
+        assert_eq!(range, Range { low: 0.0, high: 0.2 }, "uniform is half of the way");
+    }
+
+    #[test]
+    fn images_share_a_scale_or_have_one_each() {
+        let maps = [vec![map([0.0, 0.5]), map([0.0, 1.0])]];
+        let all = Normalisation { clip_percentile: 100.0, ..Normalisation::default() };
+        let joint = ranges(&maps, &[10], all, false);
+        assert_eq!(joint[0][0], joint[0][1]);
+        let each = ranges(&maps, &[10], Normalisation { joint: false, ..all }, false);
+        assert_eq!((each[0][0].high, each[0][1].high), (0.5, 1.0));
+    }
+
+    #[test]
+    fn differences_have_zero_in_the_middle() {
+        let all = Normalisation { clip_percentile: 100.0, ..Normalisation::default() };
+        let range = ranges(&[vec![map([-0.25, 0.125])]], &[8], all, true)[0][0];
+        assert_eq!(range, Range { low: -0.25, high: 0.25 });
     }
 }

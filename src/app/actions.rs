@@ -3,10 +3,13 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::canvas::{CanvasView, Hovered};
+use super::canvas::{CanvasView, Hovered, Region};
+use super::figure::FigureForm;
+use super::kept::Strip;
 use super::layout::{Layout, Pane, Preset};
+use super::path_kind::PathKind;
 use super::projection::{MapForm, MapView, Tool};
-use super::state::PathKind;
+use super::session::Session;
 use crate::analysis::maps::{Query, Scalar, Selection};
 use crate::analysis::normalise::Normalisation;
 use crate::data::picture::Picture;
@@ -33,6 +36,8 @@ pub enum Action {
     Map(MapAction),
     /// Goes through the runs.
     Run(RunAction),
+    /// Takes something away, or brings it back.
+    File(FileAction),
 }
 
 /// What is asked and how.
@@ -42,6 +47,8 @@ pub enum EditAction {
     TypeQuestion(String),
     /// Another question in place of the one there.
     SetQuestion(String),
+    /// The answers to choose from, as they are typed; empty for those the question offers.
+    SetChoices(String),
     /// The attention mask.
     SetMask(MaskKind),
     /// The latents.
@@ -50,6 +57,8 @@ pub enum EditAction {
     SetMaxNewTokens(usize),
     /// Most pixels of an image.
     SetMaxPixels(PixelBudget),
+    /// Keep every attention row, or those of latents and answer.
+    KeepEveryRow(bool),
     /// The penalty on repetitions.
     SetRepetitionPenalty(Published<f32>),
     /// Takes the last change of question or images back.
@@ -77,6 +86,20 @@ pub enum ViewAction {
     SetCanvas(CanvasView),
     /// The patch under the pointer.
     Hover(Option<Hovered>),
+    /// Choose a patch or a region, or none.
+    Pin(Option<Region>),
+    /// A region is being drawn from this corner, or no more.
+    DrawFrom(Option<Hovered>),
+    /// Move the chosen patch, or the far corner of the region: rows, columns, is it the corner?
+    MovePin(isize, isize, bool),
+    /// Give an image all the room, or each its own.
+    Maximise(Option<usize>),
+    /// Let layers go by, or stop.
+    Play(bool),
+    /// Show how attention differs from the base run's, or attention itself.
+    SetDifference(bool),
+    /// What the strip of thumbnails shows.
+    SetStrip(Strip),
     /// Light, dark, or as the system.
     SetTheme(egui::ThemePreference),
     /// Panes were moved or sized.
@@ -87,6 +110,8 @@ pub enum ViewAction {
     ShowPane(Pane, bool),
     /// Layers and heads of the matrix by their means, or by their numbers.
     SortMatrix(bool),
+    /// Open or close the window of models.
+    ToggleBrowser,
     /// Show or hide the list of keys.
     ToggleHelp,
     /// Close a notice.
@@ -115,6 +140,8 @@ pub enum JobAction {
     },
     /// Put an adapter on the model in use or on its way, or take it off.
     SetAdapter(Option<Source>),
+    /// See which models this machine has.
+    LookForModels,
     /// Open what the path in the dialog names.
     TakePath,
     /// Open what these paths name, whatever they are.
@@ -146,6 +173,27 @@ pub enum RunAction {
     AskFour,
 }
 
+/// Files and the clipboard.
+#[derive(Debug, Clone)]
+pub enum FileAction {
+    /// Save the session under its name, or ask for one.
+    SaveSession,
+    /// Take up a session.
+    OpenSession(PathBuf),
+    /// Take up a session that was read, from this file.
+    TakeSession(Arc<(PathBuf, Session)>),
+    /// Take up what the window held when it was last closed.
+    Reopen,
+    /// How figures are made.
+    SetFigure(FigureForm),
+    /// Put the images under the map in hand on the clipboard.
+    CopyMap,
+    /// Put the command that makes the run in sight on the clipboard.
+    CopyCommand,
+    /// Open what a pasted text names.
+    TakeText(String),
+}
+
 /// Images.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ImagesAction {
@@ -161,6 +209,10 @@ pub enum ImagesAction {
     Remove(usize),
     /// Move one a place; true for later.
     Move(usize, bool),
+    /// Move one to the place of another.
+    MoveTo(usize, usize),
+    /// Call one something.
+    Rename(usize, String),
     /// Take all out.
     Clear,
 }
@@ -232,6 +284,24 @@ pub enum MapAction {
     Select(Vec<u32>),
     /// Put a point's sample in the window and ask it, with its latent or patch shown.
     Open(u32),
+}
+
+impl PartialEq for FileAction {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::OpenSession(a), Self::OpenSession(b)) => a == b,
+            (Self::TakeSession(a), Self::TakeSession(b)) => Arc::ptr_eq(a, b),
+            (Self::SetFigure(a), Self::SetFigure(b)) => a == b,
+            (Self::TakeText(a), Self::TakeText(b)) => a == b,
+            (a, b) => std::mem::discriminant(a) == std::mem::discriminant(b),
+        }
+    }
+}
+
+impl From<FileAction> for Action {
+    fn from(action: FileAction) -> Self {
+        Self::File(action)
+    }
 }
 
 impl From<MapAction> for Action {

@@ -17,6 +17,42 @@ pub struct Hovered {
     pub col: usize,
 }
 
+/// Patches of an image, corners included: a single one, or a rectangle of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Region {
+    /// Which image of the canvas.
+    pub image: usize,
+    /// First and last row.
+    pub rows: (usize, usize),
+    /// First and last column.
+    pub cols: (usize, usize),
+}
+
+impl Region {
+    /// Between two patches of one image.
+    pub fn between(a: Hovered, b: Hovered) -> Self {
+        let ends = |x: usize, y: usize| (x.min(y), x.max(y));
+        Self { image: a.image, rows: ends(a.row, b.row), cols: ends(a.col, b.col) }
+    }
+
+    /// Is it a single patch?
+    pub fn is_patch(&self) -> bool {
+        self.rows.0 == self.rows.1 && self.cols.0 == self.cols.1
+    }
+
+    /// Left, top, right and bottom in pixels of an image of this size whose grid is `rows` x `cols`.
+    pub fn pixels(&self, (width, height): (u32, u32), rows: usize, cols: usize) -> [u32; 4] {
+        let edge =
+            |i: usize, count: usize, side: u32| (i as f64 * f64::from(side) / count as f64).round() as u32;
+        [
+            edge(self.cols.0, cols, width),
+            edge(self.rows.0, rows, height),
+            edge(self.cols.1 + 1, cols, width),
+            edge(self.rows.1 + 1, rows, height),
+        ]
+    }
+}
+
 /// Zoom and place of the images in the canvas.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CanvasView {
@@ -66,12 +102,52 @@ pub fn fit_row(sizes: &[Vec2], area: Rect, gap: f32) -> Vec<Rect> {
         .collect()
 }
 
-/// The row as zoomed and panned.
-pub fn place(sizes: &[Vec2], area: Rect, gap: f32, view: CanvasView) -> Vec<Rect> {
+/// Wider or higher images than this have the room of one that is not, so that they do not flatten the others.
+const WIDEST: f32 = 3.0;
+
+/// Lays images in as many rows as makes them largest, in their order; within a row they have one height.
+pub fn fit_grid(sizes: &[Vec2], area: Rect, gap: f32) -> Vec<Rect> {
+    let aspect = |size: &Vec2| size.x / size.y.max(1.0);
+    // Room by a tamed aspect, then each image as large as its room lets it be.
+    let tamed: Vec<Vec2> =
+        sizes.iter().map(|size| vec2(aspect(size).clamp(1.0 / WIDEST, WIDEST), 1.0)).collect();
+    let within = |room: Rect, size: &Vec2| {
+        let scale = (room.width() / size.x.max(1.0)).min(room.height() / size.y.max(1.0));
+        Rect::from_center_size(room.center(), *size * scale)
+    };
+    let laid = |rows: usize| -> Vec<Rect> {
+        let height = (area.height() - gap * (rows - 1) as f32) / rows as f32;
+        let in_a_row = sizes.len().div_ceil(rows);
+        let strip = |row: usize| {
+            let top = area.min.y + row as f32 * (height + gap);
+            Rect::from_min_size(pos2(area.min.x, top), vec2(area.width(), height.max(1.0)))
+        };
+        let rooms =
+            tamed.chunks(in_a_row).enumerate().flat_map(|(row, sizes)| fit_row(sizes, strip(row), gap));
+        rooms.zip(sizes).map(|(room, size)| within(room, size)).collect()
+    };
+    let area_of = |rects: &[Rect]| rects.iter().map(|rect| rect.area().sqrt()).sum::<f32>();
+    let all = (1..=sizes.len()).map(laid);
+    // The fewest rows of those that are as good.
+    all.fold(Vec::new(), |best, other| if area_of(&other) > 1.001 * area_of(&best) { other } else { best })
+}
+
+/// The images as zoomed and panned; with one maximised the others have no place.
+pub fn place(sizes: &[Vec2], area: Rect, gap: f32, view: CanvasView, maximised: Option<usize>) -> Vec<Rect> {
     let center = area.center() + view.pan;
-    fit_row(sizes, area, gap)
+    let rects = match maximised.filter(|index| *index < sizes.len()) {
+        None => fit_grid(sizes, area, gap),
+        Some(index) => {
+            let alone = fit_row(&sizes[index..=index], area, gap)[0];
+            (0..sizes.len()).map(|i| if i == index { alone } else { Rect::NOTHING }).collect()
+        }
+    };
+    rects
         .into_iter()
         .map(|rect| {
+            if !rect.is_positive() {
+                return rect;
+            }
             let min = center + (rect.min - area.center()) * view.zoom;
             Rect::from_min_size(min, rect.size() * view.zoom)
         })
@@ -124,6 +200,27 @@ mod tests {
         let rects = fit_row(&[vec2(100.0, 100.0), vec2(200.0, 100.0)], area, 10.0);
         assert_eq!(rects[0].height(), rects[1].height());
         assert!((rects[1].right() - rects[0].left() - 310.0).abs() < 1e-3);
+    }
+
+    #[test]
+    fn many_images_make_a_grid_and_a_long_one_does_not_flatten_it() {
+        let area = Rect::from_min_size(pos2(0.0, 0.0), vec2(600.0, 400.0));
+        let four = fit_grid(&[vec2(100.0, 100.0); 4], area, 10.0);
+        assert_eq!((four[0].min.y, four[2].min.y > four[0].max.y), (four[1].min.y, true));
+        assert!(four.iter().all(|rect| area.expand(0.01).contains_rect(*rect)));
+        let with_long = fit_grid(&[vec2(100.0, 100.0), vec2(5000.0, 50.0), vec2(100.0, 100.0)], area, 10.0);
+        assert!(with_long[0].height() > 120.0, "{with_long:?}");
+        assert!((with_long[1].width() / with_long[1].height() - 100.0).abs() < 0.1);
+        let one = place(&[vec2(100.0, 100.0); 4], area, 10.0, CanvasView::default(), Some(2));
+        assert!(one[2].height() == 400.0 && !one[0].is_positive());
+    }
+
+    #[test]
+    fn a_region_says_its_pixels() {
+        let corner = |row, col| Hovered { image: 0, row, col };
+        let region = Region::between(corner(3, 1), corner(1, 2));
+        assert_eq!((region.rows, region.cols), ((1, 3), (1, 2)));
+        assert_eq!(region.pixels((100, 80), 4, 10), [10, 20, 30, 80]);
     }
 
     #[test]

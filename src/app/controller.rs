@@ -1,14 +1,17 @@
 //! The state with what can act on the world: the engine, the disk, threads. What changes it is in `handle`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::background::Background;
 use super::files::Files;
 use super::kept::Kept;
+use super::keyboard;
+use super::session::Session;
 use super::state::State;
 use crate::engine::Engine;
 use crate::engine::jobs::Jobs;
 use crate::engine::protocol::Command;
+use crate::engine::shelf::HubCache;
 use crate::settings::{DeviceChoice, DtypeChoice};
 
 /// Changes the state, and nobody else does.
@@ -25,6 +28,16 @@ pub struct Controller {
     pub(super) dtype: DtypeChoice,
     /// Where hidden states are kept, a folder for each order.
     pub(super) states_in: PathBuf,
+    /// Where the session is kept that has no name.
+    pub(super) automatic_session: Option<PathBuf>,
+    /// Was the one of the window before put beside it?
+    pub(super) rotated: bool,
+    /// The session as it was kept last.
+    pub(super) kept_session: Option<Session>,
+    /// When the next layer is due while they play.
+    next_layer: f64,
+    /// Where Hugging Face's programs keep models.
+    pub hub_cache: Option<HubCache>,
     /// Goes with the window, where states are not to outlive it.
     _states: Option<tempfile::TempDir>,
 }
@@ -39,6 +52,8 @@ impl Controller {
         states_in: Option<PathBuf>,
         wake: impl Fn() + Send + Sync + Clone + 'static,
     ) -> Self {
+        let automatic_session =
+            states_in.as_deref().and_then(Path::parent).map(|dir| dir.join("session.livr"));
         // Without a place of the window's own they go with it.
         let passing = if states_in.is_none() { tempfile::TempDir::new().ok() } else { None };
         let states_in = states_in
@@ -53,6 +68,11 @@ impl Controller {
             device,
             dtype,
             states_in,
+            automatic_session,
+            rotated: false,
+            kept_session: None,
+            hub_cache: None,
+            next_layer: 0.0,
             _states: passing,
         }
     }
@@ -61,8 +81,26 @@ impl Controller {
     pub fn refresh(&mut self) {
         let state = &mut self.state;
         let run = state.panes.map.run.and_then(|id| state.runs.get(id)).cloned();
-        state.panes.map.refresh(run.as_ref(), &state.kept.view, &self.background);
+        let base = state.runs.base().cloned();
+        state.panes.map.refresh(run.as_ref(), base.as_ref(), &state.kept.view, &self.background);
         state.projection.refresh(&state.kept.map, state.kept.theme != egui::ThemePreference::Light);
+    }
+
+    /// Lets time pass: layers go by while they play. -> seconds until it wants to be called again.
+    pub fn tick(&mut self, now: f64, ctx: &egui::Context) -> Option<f64> {
+        const EACH: f64 = 0.4;
+        if !self.state.panes.map.playing {
+            self.next_layer = now + EACH;
+            return None;
+        }
+        if now >= self.next_layer && !self.state.panes.map.is_waiting() {
+            self.next_layer = now + EACH;
+            self.apply(keyboard::step_layer(&self.state, 1), ctx);
+            if self.state.kept.view.selection.layer.is_none() {
+                self.apply(keyboard::step_layer(&self.state, 1), ctx);
+            }
+        }
+        Some((self.next_layer - now).max(0.02))
     }
 
     /// True when nothing is under way any more.

@@ -2,15 +2,19 @@
 
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
-use super::state::PathKind;
-use crate::data::picture::Picture;
+use super::path_kind::{PathKind, Picks};
+use super::session::{SESSION, Session};
+use crate::data::picture::{Picture, on_white};
 use crate::engine::protocol::Source;
+use crate::engine::shelf::{Search, Shelf};
 use crate::error::{Error, Result};
+use crate::paths;
 
 /// What came of it.
 pub enum FileEvent {
@@ -27,8 +31,18 @@ pub enum FileEvent {
     Sorted(Sorted),
     /// A folder of the kind the user said, or why there is none.
     Found(PathKind, Result<Source, String>),
+    /// What the user typed names nothing of the kind.
+    Unnamed(PathKind, String),
+    /// Something the user should know.
+    Noted(String),
     /// A file is written, or why it is not.
     Saved(Result<PathBuf, String>),
+    /// The models of this machine.
+    ShelfSeen(Shelf),
+    /// A session was read, with its file, or why not.
+    SessionRead(Box<Result<(PathBuf, Session), String>>),
+    /// The session is in its file, or why not.
+    SessionKept(Result<PathBuf, String>),
 }
 
 /// Paths by what lies there.
@@ -36,7 +50,9 @@ pub enum FileEvent {
 pub struct Sorted {
     /// Folders with a `config.json`.
     pub models: Vec<PathBuf>,
-    /// Other folders.
+    /// Session files.
+    pub sessions: Vec<PathBuf>,
+    /// Other folders, but for those of images.
     pub adapters: Vec<PathBuf>,
     /// Everything else.
     pub images: Vec<PathBuf>,
@@ -50,9 +66,6 @@ pub struct Files {
     /// Pieces of work under way, dialogs aside.
     working: Arc<AtomicUsize>,
 }
-
-/// What image dialogs offer.
-const IMAGE_EXTENSIONS: [&str; 8] = ["png", "jpg", "jpeg", "webp", "bmp", "gif", "tif", "tiff"];
 
 impl Files {
     /// `wake` is called after each event.
@@ -82,54 +95,76 @@ impl Files {
         });
     }
 
-    /// Reads images in their order.
+    /// Reads images in their order; folders stand for the images in them.
     pub fn read_images(&self, paths: Vec<PathBuf>) {
-        self.take_in(paths.into_iter().map(|path| move || Picture::read(&path)).collect());
+        self.count(move |tell| match paths::images(paths) {
+            Ok(paths) => take_in(paths.into_iter().map(|path| move || Picture::read(&path)), tell),
+            Err(problem) => tell(FileEvent::Unnamed(PathKind::Images, problem.to_string())),
+        });
     }
 
     /// Takes pictures that are in memory already.
     pub fn take_pictures(&self, pictures: Vec<Picture>) {
-        self.take_in(pictures.into_iter().map(|picture| move || Ok(picture)).collect());
+        self.count(move |tell| take_in(pictures.into_iter().map(|picture| move || Ok(picture)), tell));
     }
 
-    /// Makes pictures, one after the other.
-    fn take_in(&self, batch: Vec<impl FnOnce() -> Result<Picture> + Send + 'static>) {
+    /// Opens what a text names, as a thing of this kind.
+    pub fn open_named(&self, kind: PathKind, text: String) {
         self.count(move |tell| {
-            let mut first = true;
-            for make in batch {
-                // A decoder's fault must not end the batch without a word.
-                let made = std::panic::catch_unwind(AssertUnwindSafe(|| {
-                    let picture = make()?;
-                    // Made here, so that the window need not wait for it.
-                    picture.shown();
-                    Ok(picture)
-                }));
-                let read = match made {
-                    Ok(made) => made.map(Arc::new).map_err(|e: Error| e.to_string()),
-                    Err(_) => Err("the image decoder failed".to_owned()),
-                };
-                let is_there = read.is_ok();
-                tell(FileEvent::ImageRead { first, read });
-                first &= !is_there;
+            let unnamed = |problem: Error| tell(FileEvent::Unnamed(kind, problem.to_string()));
+            match kind {
+                PathKind::Images => match paths::named(&text).and_then(paths::images) {
+                    Ok(paths) => take_in(paths.into_iter().map(|path| move || Picture::read(&path)), tell),
+                    Err(problem) => unnamed(problem),
+                },
+                PathKind::Model | PathKind::Adapter => {
+                    let found = paths::one(&text).map(|_| Source::named(text.trim().as_ref()));
+                    match found.and_then(|source| source.open().map(|_| source)) {
+                        Ok(source) => tell(FileEvent::Found(kind, Ok(source))),
+                        Err(problem) => unnamed(problem),
+                    }
+                }
+                _ => match paths::one(&text) {
+                    Ok(path) => tell(FileEvent::Picked(kind, vec![path])),
+                    Err(problem) => unnamed(problem),
+                },
             }
+        });
+    }
+
+    /// Opens what a pasted text names, whatever it is.
+    pub fn open_pasted(&self, text: String) {
+        self.count(move |tell| tell(pasted(&text)));
+    }
+
+    /// Takes what is on the clipboard: files, a picture, or a text that names some.
+    pub fn paste(&self) {
+        self.count(move |tell| {
+            let mut clipboard = match arboard::Clipboard::new() {
+                Ok(clipboard) => clipboard,
+                Err(problem) => {
+                    return tell(FileEvent::Noted(format!("The clipboard cannot be read: {problem}")));
+                }
+            };
+            if let Ok(paths) = clipboard.get().file_list() {
+                return tell(FileEvent::Sorted(sorted(paths)));
+            }
+            if let Ok(image) = clipboard.get_image() {
+                let pixels = image::RgbaImage::from_raw(
+                    image.width as u32,
+                    image.height as u32,
+                    image.bytes.into_owned(),
+                );
+                let picture = move || Ok(Picture::new("pasted", on_white(&pixels.unwrap_or_default())));
+                return take_in([picture].into_iter(), tell);
+            }
+            tell(pasted(&clipboard.get_text().unwrap_or_default()));
         });
     }
 
     /// Finds out what lies at paths; a slow disk must not hold the window up.
     pub fn sort(&self, paths: Vec<PathBuf>) {
-        self.count(move |tell| {
-            let mut sorted = Sorted::default();
-            for path in paths {
-                if !path.is_dir() {
-                    sorted.images.push(path);
-                } else if path.join("config.json").is_file() {
-                    sorted.models.push(path);
-                } else {
-                    sorted.adapters.push(path);
-                }
-            }
-            tell(FileEvent::Sorted(sorted));
-        });
+        self.count(move |tell| tell(FileEvent::Sorted(sorted(paths))));
     }
 
     /// Sees that folders are there: a slip of the pen must not stop what is being loaded.
@@ -138,6 +173,30 @@ impl Files {
             for path in paths {
                 tell(FileEvent::Found(kind, Source::existing(&path).map_err(|e| e.to_string())));
             }
+        });
+    }
+
+    /// Sees which models there are.
+    pub fn look_for_models(&self, search: Search) {
+        self.count(move |tell| tell(FileEvent::ShelfSeen(search.look())));
+    }
+
+    /// Reads a session.
+    pub fn read_session(&self, path: PathBuf) {
+        self.count(move |tell| {
+            let read = std::panic::catch_unwind(AssertUnwindSafe(|| Session::read(&path)));
+            tell(FileEvent::SessionRead(Box::new(match read {
+                Ok(read) => read.map(|session| (path, session)).map_err(|e| e.to_string()),
+                Err(_) => Err(format!("{} could not be read: the program has a fault", path.display())),
+            })));
+        });
+    }
+
+    /// Writes a session, without a word where that works.
+    pub fn keep_session(&self, session: Session, path: PathBuf) {
+        self.count(move |tell| {
+            let written = session.write(&path).map(|()| path).map_err(|e| e.to_string());
+            tell(FileEvent::SessionKept(written));
         });
     }
 
@@ -165,62 +224,88 @@ impl Files {
 
     /// Opens the system's dialog; without one nothing comes back, as if the user had closed it.
     pub fn browse(&self, kind: PathKind, start: Option<&Path>) {
-        let mut dialog = rfd::AsyncFileDialog::new();
+        let wanted = kind.wanted();
+        let mut dialog = rfd::AsyncFileDialog::new().set_title(wanted.title);
         if let Some(dir) = start {
             dialog = dialog.set_directory(dir);
         }
-        match kind {
-            PathKind::Images => {
-                let picking =
-                    dialog.set_title("Open images").add_filter("Images", &IMAGE_EXTENSIONS).pick_files();
-                self.spawn(move |tell| {
-                    if let Some(files) = pollster::block_on(picking) {
-                        let paths = files.iter().map(|file| file.path().to_owned()).collect();
-                        tell(FileEvent::Picked(kind, paths));
-                    }
-                });
-            }
-            PathKind::Recipe | PathKind::MapData => {
-                let (title, filter, extensions): (_, _, &[&str]) = if kind == PathKind::Recipe {
-                    ("Choose a recipe", "Recipes", &["toml"])
-                } else {
-                    ("Choose a data file", "Data files", &["jsonl", "json", "parquet"])
-                };
-                let picking = dialog.set_title(title).add_filter(filter, extensions).pick_file();
-                self.spawn(move |tell| {
-                    if let Some(file) = pollster::block_on(picking) {
-                        tell(FileEvent::Picked(kind, vec![file.path().to_owned()]));
-                    }
-                });
-            }
-            PathKind::MapPicture | PathKind::MapTable => {
-                let (title, filter, extensions): (_, _, &[&str]) = if kind == PathKind::MapPicture {
-                    ("Save the map as a picture", "Pictures", &["png", "svg"])
-                } else {
-                    ("Save the map as a table", "Tables", &["csv"])
-                };
-                let name = format!("map.{}", extensions[0]);
-                let picking =
-                    dialog.set_title(title).add_filter(filter, extensions).set_file_name(name).save_file();
-                self.spawn(move |tell| {
-                    if let Some(file) = pollster::block_on(picking) {
-                        tell(FileEvent::Picked(kind, vec![file.path().to_owned()]));
-                    }
-                });
-            }
-            PathKind::Model | PathKind::Adapter | PathKind::RunFolder => {
-                let title = match kind {
-                    PathKind::Model => "Open checkpoint folder",
-                    PathKind::Adapter => "Open adapter folder",
-                    _ => "Choose a folder for the run",
-                };
-                let picking = dialog.set_title(title).pick_folder();
-                self.spawn(move |tell| {
-                    if let Some(folder) = pollster::block_on(picking) {
-                        tell(FileEvent::Picked(kind, vec![folder.path().to_owned()]));
-                    }
-                });
-            }
+        if !wanted.extensions.is_empty() {
+            dialog = dialog.add_filter(wanted.filter, wanted.extensions);
         }
+        let picking: Pin<Box<dyn Future<Output = Option<Vec<rfd::FileHandle>>> + Send>> = match wanted.picks {
+            Picks::Files => Box::pin(dialog.pick_files()),
+            Picks::File => Box::pin(alone(dialog.pick_file())),
+            Picks::Folder => Box::pin(alone(dialog.pick_folder())),
+            Picks::NewFile => {
+                let name = format!("{}.{}", wanted.name, wanted.extensions[0]);
+                Box::pin(alone(dialog.set_file_name(name).save_file()))
+            }
+        };
+        self.spawn(move |tell| {
+            if let Some(files) = pollster::block_on(picking) {
+                let paths = files.iter().map(|file| file.path().to_owned()).collect();
+                tell(FileEvent::Picked(kind, paths));
+            }
+        });
     }
+}
+
+async fn alone(
+    picking: impl Future<Output = Option<rfd::FileHandle>> + Send,
+) -> Option<Vec<rfd::FileHandle>> {
+    picking.await.map(|file| vec![file])
+}
+
+/// Makes pictures, one after the other.
+fn take_in<F: FnOnce() -> Result<Picture>>(batch: impl Iterator<Item = F>, tell: &dyn Fn(FileEvent)) {
+    let mut first = true;
+    for make in batch {
+        // A decoder's fault must not end the batch without a word.
+        let made = std::panic::catch_unwind(AssertUnwindSafe(|| {
+            let picture = make()?;
+            // Made here, so that the window need not wait for it.
+            picture.shown();
+            Ok(picture)
+        }));
+        let read = match made {
+            Ok(made) => made.map(Arc::new).map_err(|e: Error| e.to_string()),
+            Err(_) => Err("the image decoder failed".to_owned()),
+        };
+        let is_there = read.is_ok();
+        tell(FileEvent::ImageRead { first, read });
+        first &= !is_there;
+    }
+}
+
+fn pasted(text: &str) -> FileEvent {
+    if text.trim().is_empty() {
+        return FileEvent::Noted("The clipboard is empty: copy an image, files or a path".to_owned());
+    }
+    match paths::named(text) {
+        Ok(paths) if paths.iter().all(|path| path.exists()) => FileEvent::Sorted(sorted(paths)),
+        Ok(_) | Err(_) => FileEvent::Noted(
+            "The text on the clipboard names no file: copy an image, files or a path".to_owned(),
+        ),
+    }
+}
+
+fn sorted(paths: Vec<PathBuf>) -> Sorted {
+    let mut sorted = Sorted::default();
+    for path in paths {
+        let kind = if !path.is_dir() {
+            if path.extension().is_some_and(|own| own == SESSION) {
+                &mut sorted.sessions
+            } else {
+                &mut sorted.images
+            }
+        } else if path.join("config.json").is_file() {
+            &mut sorted.models
+        } else if !path.join("adapter_config.json").is_file() && paths::images(vec![path.clone()]).is_ok() {
+            &mut sorted.images
+        } else {
+            &mut sorted.adapters
+        };
+        kind.push(path);
+    }
+    sorted
 }

@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::figure::FigureForm;
 use super::layout::Layout;
 use super::projection::MapForm;
 use crate::analysis::maps::{Scalar, Selection};
@@ -41,6 +42,21 @@ pub struct View {
     pub scalar: Scalar,
     /// Are its layers and heads in the order of their means?
     pub matrix_sorted: bool,
+    /// Do maps show how attention differs from the base run's?
+    pub difference: bool,
+    /// What the strip of thumbnails shows.
+    pub strip: Strip,
+}
+
+/// What the strip of thumbnails shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Strip {
+    /// Every latent, and every token of the answer.
+    #[default]
+    Queries,
+    /// The chosen one in every layer.
+    Layers,
 }
 
 /// What training was last asked for.
@@ -67,6 +83,8 @@ pub struct Kept {
     pub history: Vec<String>,
     /// The question as it stood.
     pub question: String,
+    /// The answers to choose from as they were typed; empty for those the question offers.
+    pub choices: String,
     /// The built-in sample that was taken last.
     pub sample: String,
     /// How runs are made.
@@ -79,6 +97,8 @@ pub struct Kept {
     pub training: TrainForm,
     /// What a map was last asked for.
     pub map: MapForm,
+    /// How figures are made.
+    pub figure: FigureForm,
 }
 
 impl Default for Kept {
@@ -91,12 +111,14 @@ impl Default for Kept {
             recent_adapters: Vec::new(),
             history: Vec::new(),
             question: demo::gallery()[0].prompt.clone(),
+            choices: String::new(),
             sample: demo::gallery()[0].id.clone(),
             settings: Settings { decoding, capture, ..Settings::default() },
             view: View::default(),
             layout: Layout::default(),
             training: TrainForm::default(),
             map: MapForm::default(),
+            figure: FigureForm::default(),
         }
     }
 }

@@ -3,11 +3,12 @@
 use egui::{Key, KeyboardShortcut, ModifierNames, Modifiers};
 
 use super::actions::{
-    Action, EditAction, GalleryAction, JobAction, MapAction, RunAction, TrainAction, ViewAction,
+    Action, EditAction, FileAction, GalleryAction, JobAction, MapAction, RunAction, TrainAction, ViewAction,
 };
 use super::canvas::{CanvasView, MAX_ZOOM, MIN_ZOOM};
 use super::layout::Preset;
-use super::state::{PathKind, State};
+use super::path_kind::PathKind;
+use super::state::State;
 use crate::analysis::maps::Selection;
 use crate::settings::{LatentChoice, MaskKind};
 use crate::units::{HeadIdx, LayerIdx};
@@ -45,6 +46,14 @@ const fn ctrl_shift(key: Key) -> KeyboardShortcut {
     KeyboardShortcut::new(Modifiers::COMMAND.plus(Modifiers::SHIFT), key)
 }
 
+const fn alt(key: Key) -> KeyboardShortcut {
+    KeyboardShortcut::new(Modifiers::ALT, key)
+}
+
+const fn alt_shift(key: Key) -> KeyboardShortcut {
+    KeyboardShortcut::new(Modifiers::ALT.plus(Modifiers::SHIFT), key)
+}
+
 const fn shift(key: Key) -> KeyboardShortcut {
     KeyboardShortcut::new(Modifiers::SHIFT, key)
 }
@@ -80,8 +89,24 @@ pub mod does {
     pub const LATENTS: &str = "Latents on or off";
     pub const SMOOTH: &str = "Smooth or sharp patches";
     pub const FIT: &str = "Fit the images";
+    pub const BROWSE: &str = "Models of this machine";
+    pub const PLAY: &str = "Play through the layers, or pause";
+    pub const OPEN_SESSION: &str = "Open session…";
+    pub const SAVE_SESSION: &str = "Save session";
+    pub const REOPEN: &str = "Reopen the last session";
+    pub const SAVE_FIGURE: &str = "Save figure…";
+    pub const COPY_MAP: &str = "Copy the map";
+    pub const COPY_COMMAND: &str = "Copy the run as a command";
     /// All of them.
-    pub const ALL: [&str; 18] = [
+    pub const ALL: [&str; 26] = [
+        BROWSE,
+        PLAY,
+        OPEN_SESSION,
+        SAVE_SESSION,
+        REOPEN,
+        SAVE_FIGURE,
+        COPY_MAP,
+        COPY_COMMAND,
         FOUR,
         ASK,
         STOP,
@@ -116,12 +141,23 @@ const fn bind(
 pub const BINDINGS: &[Binding] = &[
     bind(does::ASK, ctrl(Key::Enter), When::Always, |_| JobAction::Ask.into()),
     bind(does::STOP, plain(Key::Escape), When::Always, |_| JobAction::Stop.into()),
+    bind(does::COPY_COMMAND, ctrl_shift(Key::C), When::Always, |_| FileAction::CopyCommand.into()),
+    bind(does::REOPEN, ctrl_shift(Key::R), When::Always, |_| FileAction::Reopen.into()),
+    bind(does::OPEN_SESSION, ctrl_shift(Key::S), When::Always, |_| {
+        ViewAction::OpenPathDialog(PathKind::OpenSession).into()
+    }),
+    bind(does::SAVE_SESSION, ctrl(Key::S), When::Always, |_| FileAction::SaveSession.into()),
+    bind(does::SAVE_FIGURE, ctrl(Key::E), When::Always, |_| {
+        ViewAction::OpenPathDialog(PathKind::Figure).into()
+    }),
+    bind(does::COPY_MAP, ctrl(Key::C), When::NotTyping, |_| FileAction::CopyMap.into()),
     bind(does::OPEN_ADAPTER, ctrl_shift(Key::O), When::Always, |_| {
         ViewAction::OpenPathDialog(PathKind::Adapter).into()
     }),
     bind(does::OPEN_MODEL, ctrl(Key::O), When::Always, |_| {
         ViewAction::OpenPathDialog(PathKind::Model).into()
     }),
+    bind(does::BROWSE, ctrl(Key::B), When::Always, |_| ViewAction::ToggleBrowser.into()),
     bind(does::OPEN_IMAGES, ctrl(Key::I), When::Always, |_| {
         ViewAction::OpenPathDialog(PathKind::Images).into()
     }),
@@ -145,6 +181,19 @@ pub const BINDINGS: &[Binding] = &[
     bind("Move the view left", shift(Key::ArrowLeft), When::NotTyping, |s| pan(s, 1.0, 0.0)),
     bind("Move the view down", shift(Key::ArrowDown), When::NotTyping, |s| pan(s, 0.0, -1.0)),
     bind("Move the view up", shift(Key::ArrowUp), When::NotTyping, |s| pan(s, 0.0, 1.0)),
+    bind("Stretch the region right", alt_shift(Key::ArrowRight), When::Always, |_| stretch(0, 1)),
+    bind("Stretch the region left", alt_shift(Key::ArrowLeft), When::Always, |_| stretch(0, -1)),
+    bind("Stretch the region down", alt_shift(Key::ArrowDown), When::Always, |_| stretch(1, 0)),
+    bind("Stretch the region up", alt_shift(Key::ArrowUp), When::Always, |_| stretch(-1, 0)),
+    bind(
+        "Choose the patch looked at most, or the next to the right",
+        alt(Key::ArrowRight),
+        When::Always,
+        |_| pin(0, 1),
+    ),
+    bind("Choose the patch to the left", alt(Key::ArrowLeft), When::Always, |_| pin(0, -1)),
+    bind("Choose the patch below", alt(Key::ArrowDown), When::Always, |_| pin(1, 0)),
+    bind("Choose the patch above", alt(Key::ArrowUp), When::Always, |_| pin(-1, 0)),
     bind("Write the question", plain(Key::Slash), When::NotTyping, |_| ViewAction::FocusQuestion.into()),
     bind("Next latent or answer token", plain(Key::ArrowRight), When::NothingFocused, |_| {
         ViewAction::StepQuery(1).into()
@@ -156,6 +205,9 @@ pub const BINDINGS: &[Binding] = &[
     bind("Previous layer", plain(Key::ArrowUp), When::NothingFocused, |s| step_layer(s, -1)),
     bind("Next head", plain(Key::CloseBracket), When::NotTyping, |s| step_head(s, 1)),
     bind("Previous head", plain(Key::OpenBracket), When::NotTyping, |s| step_head(s, -1)),
+    bind(does::PLAY, plain(Key::Space), When::NothingFocused, |s| {
+        ViewAction::Play(!s.panes.map.playing).into()
+    }),
     bind("All layers and heads", plain(Key::A), When::NotTyping, |s| {
         select(Selection { layer: None, head: None, ..s.kept.view.selection })
     }),
@@ -217,6 +269,14 @@ fn pan(state: &State, x: f32, y: f32) -> Action {
     ViewAction::SetCanvas(CanvasView { pan: canvas.pan + STEP * egui::vec2(x, y), ..canvas }).into()
 }
 
+fn pin(rows: isize, cols: isize) -> Action {
+    ViewAction::MovePin(rows, cols, false).into()
+}
+
+fn stretch(rows: isize, cols: isize) -> Action {
+    ViewAction::MovePin(rows, cols, true).into()
+}
+
 fn select(selection: Selection) -> Action {
     ViewAction::Select(selection).into()
 }
@@ -230,7 +290,8 @@ fn step(current: Option<usize>, count: usize, by: isize) -> Option<usize> {
     }
 }
 
-fn step_layer(state: &State, by: isize) -> Action {
+/// The next layer, or the one before; all of them between the last and the first.
+pub fn step_layer(state: &State, by: isize) -> Action {
     let (selection, info) = (state.kept.view.selection, &state.models.in_use);
     let count = info.as_ref().map_or(0, |info| info.num_layers);
     let layer = step(selection.layer.map(|l| l.0), count, by).map(LayerIdx);

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use super::background::{Background, Made};
-use super::canvas::{CanvasView, Hovered};
-use super::kept::View;
+use super::canvas::{CanvasView, Hovered, Region};
+use super::kept::{Strip, View};
 use super::maps::{Maps, MapsKey, MatrixKey, RangesKey, Rows, RowsKey, all_ranges, matrix_of};
 use super::memo::Memo;
-use crate::analysis::maps::Query;
+use crate::analysis::maps::{Query, Selection};
 use crate::analysis::normalise::Range;
 use crate::data::picture::Picture;
 use crate::engine::protocol::{Run, RunId};
+use crate::units::LayerIdx;
 
 /// One view of one run.
 pub struct MapPane {
@@ -22,10 +23,64 @@ pub struct MapPane {
     pub canvas: CanvasView,
     /// Patch under the pointer.
     pub hovered: Option<Hovered>,
+    /// The image that has all the room.
+    pub maximised: Option<usize>,
+    /// A patch or a region that stays chosen.
+    pub pinned: Option<Region>,
+    /// The corner at which a region is begun that is being drawn.
+    pub drawn_from: Option<Hovered>,
+    /// Do layers go by on their own?
+    pub playing: bool,
+    queries: Chain,
+    layers: Chain,
+    matrix: Memo<MatrixKey, Vec<Vec<f32>>>,
+}
+
+/// Rows, maps and ranges, each made of the one before.
+#[derive(Default)]
+struct Chain {
     rows: Memo<RowsKey, Rows>,
     maps: Memo<MapsKey, Maps>,
     ranges: Memo<RangesKey, Vec<Vec<Range>>>,
-    matrix: Memo<MatrixKey, Vec<Vec<f32>>>,
+}
+
+/// What rows are read from.
+struct Sources<'a> {
+    run: &'a Arc<Run>,
+    minus: Option<&'a Arc<Run>>,
+    view: &'a View,
+    background: &'a Background,
+}
+
+impl Chain {
+    fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Brings every stage up to date; rows are read elsewhere.
+    fn refresh(&mut self, key: RowsKey, sources: &Sources<'_>) {
+        let Sources { run, minus, view, background } = *sources;
+        self.rows.request(key, |key| {
+            let (run, minus, none) = (run.clone(), minus.cloned(), Rows::none(run.clone()));
+            let read = move || Made::Rows(key, Rows::new(run, minus.as_deref(), key));
+            background.spawn(read, Made::Rows(key, none));
+        });
+        let (Some(rows), Some(key)) = (self.rows.get(), self.rows.key()) else { return };
+        // Sinks are what all queries have in common; in one query's layers, or a difference, nothing is.
+        let remove_sinks = view.normalisation.remove_sinks && key.layers_of.is_none() && !rows.is_difference;
+        let key = MapsKey { rows: *key, remove_sinks };
+        self.maps.make(key, |key| Maps::new(rows, key.remove_sinks));
+        if let Some(maps) = self.maps.get() {
+            let key = RangesKey { maps: key, normalisation: view.normalisation };
+            self.ranges.make(key, |key| all_ranges(rows, maps, key.normalisation));
+        }
+    }
+
+    fn in_sight(&self, query: impl FnOnce(&Rows) -> usize) -> Option<InSight<'_>> {
+        let (rows, maps, ranges) = (self.rows.get()?, self.maps.get()?, self.ranges.get()?);
+        let query = query(rows);
+        (query < rows.queries.len()).then_some(InSight { rows, maps, ranges, query })
+    }
 }
 
 impl Default for MapPane {
@@ -35,9 +90,12 @@ impl Default for MapPane {
             query: Query::Latent(0),
             canvas: CanvasView::default(),
             hovered: None,
-            rows: Memo::default(),
-            maps: Memo::default(),
-            ranges: Memo::default(),
+            maximised: None,
+            pinned: None,
+            drawn_from: None,
+            playing: false,
+            queries: Chain::default(),
+            layers: Chain::default(),
             matrix: Memo::default(),
         }
     }
@@ -57,6 +115,29 @@ pub struct InSight<'a> {
 }
 
 impl InSight<'_> {
+    /// Times uniform attention that a value of a query is.
+    pub fn times_uniform(&self, query: usize, value: f32) -> f32 {
+        value * self.rows.visible[query] as f32
+    }
+
+    /// Attention of a query on a region of an image.
+    pub fn mass_in(&self, query: usize, image: usize, region: &Region) -> f32 {
+        let map = &self.maps.maps[query][image];
+        let rows = region.rows.0..=region.rows.1.min(map.rows - 1);
+        let row_mass = |row: usize| -> f32 {
+            map.values[row * map.cols..][..map.cols][region.cols.0..=region.cols.1.min(map.cols - 1)]
+                .iter()
+                .sum()
+        };
+        rows.map(row_mass).sum()
+    }
+
+    /// Each latent's attention on a region, in the order of the latents.
+    pub fn latents_on(&self, image: usize, region: &Region) -> Vec<f32> {
+        let latents = self.rows.queries.iter().take_while(|query| matches!(query, Query::Latent(_)));
+        (0..latents.count()).map(|query| self.mass_in(query, image, region)).collect()
+    }
+
     /// Which image of the run a picture of the canvas is: the one in the same place, or the first like it.
     pub fn image_of(&self, place: usize, picture: &Picture) -> Option<usize> {
         let images = &self.rows.run.request.sample.images;
@@ -92,54 +173,66 @@ impl MapPane {
         };
     }
 
-    /// Brings every stage up to date with the run and the view; what is heavy is begun elsewhere.
-    pub fn refresh(&mut self, run: Option<&Arc<Run>>, view: &View, background: &Background) {
+    /// Brings every stage up to date with the run, the one it is compared with, and the view; what is heavy is begun
+    /// elsewhere.
+    pub fn refresh(
+        &mut self,
+        run: Option<&Arc<Run>>,
+        base: Option<&Arc<Run>>,
+        view: &View,
+        background: &Background,
+    ) {
         let Some(run) = run else {
-            self.rows.clear();
-            self.maps.clear();
-            self.ranges.clear();
+            self.queries.clear();
+            self.layers.clear();
             self.matrix.clear();
             return;
         };
         // It may have been chosen among those of the run before, whose maps stay in sight until these are there.
         self.fit_query(run);
-        self.rows.request(RowsKey { run: run.id, selection: view.selection }, |key| {
-            let (run, none) = (run.clone(), Rows::none(run.clone()));
-            background.spawn(move || Made::Rows(key, Rows::new(run, key.selection)), Made::Rows(key, none));
-        });
+        let minus = base.filter(|base| view.difference && base.id != run.id);
+        let sources = Sources { run, minus, view, background };
+        let minus = minus.map(|base| base.id);
+        let key = RowsKey { run: run.id, selection: view.selection, minus, layers_of: None };
+        self.queries.refresh(key, &sources);
+        if view.strip == Strip::Layers {
+            let selection = Selection { layer: None, ..view.selection };
+            self.layers.refresh(RowsKey { selection, layers_of: Some(self.query), ..key }, &sources);
+        } else {
+            self.layers.clear();
+        }
         let matrix = MatrixKey { run: run.id, query: self.query, scalar: view.scalar };
         self.matrix.request(matrix, |key| {
             let run = run.clone();
             let none = Made::Matrix(key, Vec::new());
             background.spawn(move || Made::Matrix(key, matrix_of(&run, key)), none);
         });
-        let (Some(rows), Some(key)) = (self.rows.get(), self.rows.key()) else { return };
-        let key = MapsKey { rows: *key, remove_sinks: view.normalisation.remove_sinks };
-        self.maps.make(key, |key| Maps::new(rows, key.remove_sinks));
-        if let Some(maps) = self.maps.get() {
-            let key = RangesKey { maps: key, normalisation: view.normalisation };
-            self.ranges.make(key, |key| all_ranges(maps, key.normalisation));
-        }
     }
 
     /// Takes what was made elsewhere.
     pub fn fill(&mut self, made: Made) {
         match made {
-            Made::Rows(key, rows) => self.rows.fill(key, rows),
+            Made::Rows(key, rows) => {
+                let chain = if key.layers_of.is_some() { &mut self.layers } else { &mut self.queries };
+                chain.rows.fill(key, rows);
+            }
             Made::Matrix(key, matrix) => self.matrix.fill(key, matrix),
         }
     }
 
     /// Is something on its way?
     pub fn is_waiting(&self) -> bool {
-        self.rows.is_waiting() || self.matrix.is_waiting()
+        self.queries.rows.is_waiting() || self.layers.rows.is_waiting() || self.matrix.is_waiting()
     }
 
     /// What can be drawn; nothing where the run has no images or no attention was kept.
     pub fn in_sight(&self) -> Option<InSight<'_>> {
-        let (rows, maps, ranges) = (self.rows.get()?, self.maps.get()?, self.ranges.get()?);
-        let query = rows.index_of(self.query);
-        (!rows.queries.is_empty()).then_some(InSight { rows, maps, ranges, query })
+        self.queries.in_sight(|rows| rows.index_of(self.query))
+    }
+
+    /// The query's map in each layer, where these are asked for.
+    pub fn layers_in_sight(&self, layer: Option<LayerIdx>) -> Option<InSight<'_>> {
+        self.layers.in_sight(|_| layer.map_or(0, |layer| layer.0))
     }
 
     /// A number for every layer and head, `[layers][heads]`.

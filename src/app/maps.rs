@@ -3,10 +3,14 @@
 
 use std::sync::Arc;
 
-use crate::analysis::maps::{GridMap, Query, Scalar, Selection, image_maps, matrix};
+use crate::analysis::maps::{
+    GridMap, Query, Scalar, Selection, all_image_maps, image_maps, matrix, visible_keys,
+};
 use crate::analysis::normalise::{Normalisation, Range, ranges, sinks, without_sinks};
 use crate::engine::protocol::{Run, RunId};
 use crate::render::overlay::{MAX_LAYERS, MapStack};
+use crate::trace::Trace;
+use crate::units::LayerIdx;
 
 /// What rows are made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,46 +19,88 @@ pub struct RowsKey {
     pub run: RunId,
     /// Of which layers and heads.
     pub selection: Selection,
+    /// The run that is taken off.
+    pub minus: Option<RunId>,
+    /// One query in each layer, instead of every query.
+    pub layers_of: Option<Query>,
 }
 
-/// Attention of every query over every image of a run, aggregated as selected.
+/// Attention of every query over every image of a run, aggregated as selected; or of one query in every layer.
 #[derive(Debug)]
 pub struct Rows {
     /// Whose.
     pub run: Arc<Run>,
-    /// Latents, then generated tokens; none where there are no images or no attention was kept.
+    /// Latents, then generated tokens; none where there are no images or no attention was kept. The same again and again
+    /// where there is one map for each layer.
     pub queries: Vec<Query>,
+    /// `[queries]`: tokens each may look at.
+    pub visible: Vec<usize>,
     /// `[queries][images]`.
     pub maps: Vec<Vec<GridMap>>,
+    /// Is another run's attention taken off?
+    pub is_difference: bool,
 }
 
 impl Rows {
     /// No rows of a run.
     pub fn none(run: Arc<Run>) -> Self {
-        Self { run, queries: Vec::new(), maps: Vec::new() }
+        Self { run, queries: Vec::new(), visible: Vec::new(), maps: Vec::new(), is_difference: false }
     }
 
-    /// Reads the rows of a run.
-    pub fn new(run: Arc<Run>, selection: Selection) -> Self {
-        let trace = &run.trace;
-        let (num_layers, num_heads) = trace.attention_dims();
-        let mut selection = selection;
-        // The run may be of another model than the one the selection was made for.
-        selection.layer = selection.layer.filter(|layer| layer.0 < num_layers);
-        selection.head = selection.head.filter(|head| head.0 < num_heads);
-        let latents = (0..trace.num_latents()).map(Query::Latent);
-        let mut queries: Vec<Query> = latents.chain((0..trace.generated.len()).map(Query::Answer)).collect();
-        let maps: Option<Vec<_>> = queries.iter().map(|query| image_maps(trace, *query, selection)).collect();
-        let maps = maps.filter(|_| !trace.grids.is_empty()).unwrap_or_else(|| {
-            queries.clear();
-            Vec::new()
-        });
-        Self { run, queries, maps }
+    /// Reads the rows of a run, less those of another.
+    pub fn new(run: Arc<Run>, minus: Option<&Run>, key: RowsKey) -> Self {
+        let (queries, maps) = read(&run.trace, key);
+        let Some(mut maps) = maps.filter(|_| !run.trace.grids.is_empty()) else { return Self::none(run) };
+        let mut is_difference = false;
+        if let Some(minus) = minus {
+            let (others, other_maps) = read(&minus.trace, key);
+            let fits = other_maps.filter(|_| minus.trace.grids == run.trace.grids);
+            let Some(other_maps) = fits.filter(|_| others.len() >= queries.len()) else {
+                return Self::none(run);
+            };
+            take_off(&mut maps, &queries, &others, &other_maps);
+            is_difference = true;
+        }
+        let visible = queries.iter().map(|query| visible_keys(&run.trace, *query)).collect();
+        Self { run, queries, visible, maps, is_difference }
     }
 
     /// The place of a query, or of the first where it is not there.
     pub fn index_of(&self, query: Query) -> usize {
         self.queries.iter().position(|q| *q == query).unwrap_or(0)
+    }
+}
+
+/// Queries and their maps, where the rows they take were kept.
+fn read(trace: &Trace, key: RowsKey) -> (Vec<Query>, Option<Vec<Vec<GridMap>>>) {
+    let (num_layers, num_heads) = trace.attention_dims();
+    let mut selection = key.selection;
+    // The run may be of another model than the one the selection was made for.
+    selection.layer = selection.layer.filter(|layer| layer.0 < num_layers);
+    selection.head = selection.head.filter(|head| head.0 < num_heads);
+    if let Some(query) = key.layers_of {
+        let of_layer =
+            |layer| image_maps(trace, query, Selection { layer: Some(LayerIdx(layer)), ..selection });
+        return (vec![query; num_layers], (0..num_layers).map(of_layer).collect());
+    }
+    let latents = (0..trace.num_latents()).map(Query::Latent);
+    let queries: Vec<Query> = latents.chain((0..trace.generated.len()).map(Query::Answer)).collect();
+    let maps = all_image_maps(trace, &queries, selection);
+    (queries, maps)
+}
+
+fn take_off(maps: &mut [Vec<GridMap>], queries: &[Query], others: &[Query], other_maps: &[Vec<GridMap>]) {
+    for (place, (own, query)) in maps.iter_mut().zip(queries).enumerate() {
+        // In the same place where it is a layer's; answers may differ in length.
+        let other = if others.get(place) == Some(query) {
+            Some(place)
+        } else {
+            others.iter().position(|o| o == query)
+        };
+        let Some(other) = other.map(|place| &other_maps[place]) else { continue };
+        for (map, other) in own.iter_mut().zip(other) {
+            map.values.iter_mut().zip(&other.values).for_each(|(value, less)| *value -= less);
+        }
     }
 }
 
@@ -115,9 +161,15 @@ pub struct RangesKey {
     pub normalisation: Normalisation,
 }
 
-/// The ends of the colours, `[queries][images]`.
-pub fn all_ranges(maps: &Maps, normalisation: Normalisation) -> Vec<Vec<Range>> {
-    maps.maps.iter().map(|of_query| ranges(of_query, normalisation)).collect()
+/// The ends of the colours, `[queries][images]`: latents have one scale, tokens of the answer another.
+pub fn all_ranges(rows: &Rows, maps: &Maps, normalisation: Normalisation) -> Vec<Vec<Range>> {
+    let is_latent = |query: &Query| matches!(query, Query::Latent(_));
+    let latents = rows.queries.iter().take_while(|query| is_latent(query)).count();
+    let of = |places: std::ops::Range<usize>| {
+        ranges(&maps.maps[places.clone()], &rows.visible[places], normalisation, rows.is_difference)
+    };
+    let answers = of(latents..rows.queries.len());
+    of(0..latents).into_iter().chain(answers).collect()
 }
 
 /// What a matrix is made of.

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use crate::engine::protocol::{Request, Run, RunId};
 
@@ -14,6 +16,33 @@ pub struct Asked {
     pub partial_answer: String,
     /// It goes into the list only: what is in sight stays.
     pub aside: bool,
+    /// When it was asked.
+    pub since: Instant,
+    /// When its first token was there, and how many there are.
+    pub tokens: Option<(Instant, usize)>,
+}
+
+impl Asked {
+    /// Asked now.
+    pub fn new(request: Request, aside: bool) -> Self {
+        Self { request, partial_answer: String::new(), aside, since: Instant::now(), tokens: None }
+    }
+
+    /// Another token is there.
+    pub fn grew(&mut self, answer: String) {
+        self.partial_answer = answer;
+        let (first, count) = self.tokens.unwrap_or_else(|| (Instant::now(), 0));
+        self.tokens = Some((first, count + 1));
+    }
+
+    /// Seconds so far, and tokens a second where there are enough to say.
+    pub fn pace(&self) -> (f32, Option<f32>) {
+        let a_second = self
+            .tokens
+            .filter(|(_, count)| *count > 1)
+            .map(|(first, count)| (count - 1) as f32 / first.elapsed().as_secs_f32().max(1e-3));
+        (self.since.elapsed().as_secs_f32(), a_second)
+    }
 }
 
 /// A run of the list.
@@ -45,6 +74,12 @@ pub struct Runs {
     pub problem: Option<String>,
 }
 
+/// The id of a run that a file brings: of no job of this process.
+pub fn next_loaded_id() -> RunId {
+    static NEXT: AtomicU64 = AtomicU64::new(1 << 62);
+    RunId(NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
 /// Runs of the list.
 const MOST: usize = 200;
 /// Bytes of what all of them captured: older ones lose their maps, not their answers.
@@ -72,6 +107,19 @@ impl Runs {
             self.held.remove(&gone.id);
         }
         self.lighten(id, MOST_BYTES);
+    }
+
+    /// Puts runs of a session behind those there are, by their numbers where these are free.
+    pub fn restore(&mut self, runs: Vec<(Listed, Arc<Run>)>) {
+        let shift = self.count;
+        for (listed, run) in runs {
+            let id = run.id;
+            self.held.insert(id, run);
+            self.list(id);
+            self.count = listed.number + shift;
+            let number = self.count;
+            self.change(id, |own| *own = Listed { number, ..listed });
+        }
     }
 
     /// Takes the maps of the oldest until what is left fits.

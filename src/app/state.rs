@@ -1,11 +1,13 @@
 //! What the window knows.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::canvas::CanvasView;
 use super::gallery::Gallery;
 use super::kept::Kept;
 use super::map_pane::MapPane;
+pub use super::path_kind::PathKind;
 use super::projection::Projection;
 use super::runs::Runs;
 use super::training::Training;
@@ -14,6 +16,7 @@ use crate::data::picture::Picture;
 use crate::data::sample::{Sample, choices_in};
 use crate::engine::need::{Lengths, RunNeed};
 use crate::engine::protocol::{ModelId, ModelInfo, Request, Run};
+use crate::engine::shelf::Shelf;
 use crate::progress::Progress;
 use crate::settings::{LatentChoice, PixelBudget};
 
@@ -26,6 +29,8 @@ pub struct Models {
     pub opening: Option<ModelId>,
     /// Why there is none in use.
     pub problem: Option<String>,
+    /// Those of this machine, once somebody has looked.
+    pub shelf: Option<Shelf>,
 }
 
 impl Models {
@@ -44,6 +49,10 @@ pub struct Ui {
     pub notices: Vec<String>,
     /// The dialog for a path, where open.
     pub path_dialog: Option<PathDialog>,
+    /// Something that went well, for the status bar.
+    pub said: Option<String>,
+    /// Is the window of models open?
+    pub browser_open: bool,
     /// Is the list of keys open?
     pub help_open: bool,
     /// Put the cursor in the question box.
@@ -52,34 +61,8 @@ pub struct Ui {
     pub used_bytes: u64,
     /// Nobody does any work any more.
     pub engine_died: bool,
-}
-
-/// Which path the path dialog is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PathKind {
-    /// A checkpoint folder.
-    Model,
-    /// An adapter folder.
-    Adapter,
-    /// Image files.
-    Images,
-    /// A recipe for training.
-    Recipe,
-    /// The folder of a training run.
-    RunFolder,
-    /// A data file to map.
-    MapData,
-    /// The picture of a map, to be written.
-    MapPicture,
-    /// The table of a map, to be written.
-    MapTable,
-}
-
-impl PathKind {
-    /// Is something written there?
-    pub fn is_written(self) -> bool {
-        matches!(self, Self::MapPicture | Self::MapTable)
-    }
+    /// The session file that is kept up to date, where one was saved or opened.
+    pub session: Option<PathBuf>,
 }
 
 /// The dialog that takes a path by hand, for machines without a file dialog.
@@ -89,6 +72,8 @@ pub struct PathDialog {
     pub kind: PathKind,
     /// What was typed.
     pub text: String,
+    /// Why that is nothing.
+    pub problem: Option<String>,
 }
 
 /// The panes of the window.
@@ -139,21 +124,26 @@ impl State {
                 progress: None,
                 notices: Vec::new(),
                 path_dialog: None,
+                said: None,
+                browser_open: false,
                 help_open: false,
                 focus_question: true,
                 used_bytes: 0,
                 engine_died: false,
+                session: None,
             },
         }
     }
 
     /// Images and question as they stand.
     pub fn sample(&self) -> Sample {
-        Sample {
-            images: self.images.clone(),
-            prompt: self.kept.question.clone(),
-            choices: choices_in(&self.kept.question),
-        }
+        Sample { images: self.images.clone(), prompt: self.kept.question.clone(), choices: self.choices() }
+    }
+
+    fn choices(&self) -> Vec<String> {
+        let typed = self.kept.choices.split(',').map(str::trim).filter(|choice| !choice.is_empty());
+        let typed: Vec<String> = typed.map(str::to_owned).collect();
+        if typed.is_empty() { choices_in(&self.kept.question) } else { typed }
     }
 
     /// What the controls describe; nothing where there is no model.
@@ -211,6 +201,10 @@ impl State {
             (now.model != then.model, "the model"),
             (now.sample.images != then.sample.images, "the images"),
             (now.sample.prompt != then.sample.prompt, "the question"),
+            (
+                now.sample.choices != then.sample.choices && now.sample.prompt == then.sample.prompt,
+                "the choices",
+            ),
             (now.settings.mask != settings.mask, "the mask"),
             (now.settings.latents != settings.latents, "the latents"),
             (now.settings.max_pixels != settings.max_pixels, "the size of the images"),
@@ -238,9 +232,16 @@ impl State {
         self.images = images;
         self.panes.map.canvas = CanvasView::default();
         self.panes.map.hovered = None;
+        self.panes.map.pinned = None;
+        self.panes.map.maximised = None;
     }
 
-    /// Says something, once.
+    /// Says that something went well, where it is in nobody's way.
+    pub fn say(&mut self, text: impl Into<String>) {
+        self.ui.said = Some(text.into());
+    }
+
+    /// Says what the user should read, once.
     pub fn notify(&mut self, text: impl Into<String>) {
         let text = text.into();
         let notices = &mut self.ui.notices;

@@ -1,5 +1,6 @@
 //! Every colour and size the window uses, for light and dark.
 
+use super::fonts;
 use egui::{Color32, CornerRadius, FontId, Stroke, TextStyle, Theme, Visuals};
 
 /// Space between things that belong together.
@@ -76,6 +77,8 @@ fn visuals(theme: Theme) -> Visuals {
     visuals.selection.bg_fill = palette.accent;
     visuals.selection.stroke = Stroke::new(1.0, palette.on_accent);
     visuals.weak_text_color = Some(palette.weak);
+    // A caret that blinks has the whole window drawn twice a second.
+    visuals.text_cursor.blink = false;
     visuals.hyperlink_color = palette.accent;
     // Not overridden: text on what is selected has a colour of its own.
     let widgets = &mut visuals.widgets;
@@ -98,6 +101,7 @@ fn visuals(theme: Theme) -> Visuals {
 
 /// Sets up fonts and visuals of both themes.
 pub fn install(ctx: &egui::Context) {
+    fonts::install(ctx);
     for theme in [Theme::Dark, Theme::Light] {
         ctx.set_visuals_of(theme, visuals(theme));
         ctx.style_mut_of(theme, |style| {

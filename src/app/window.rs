@@ -3,23 +3,28 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use egui::{CentralPanel, Frame, Panel};
+use egui::{CentralPanel, Frame, Margin, Panel};
 
-use super::actions::{Action, Actions, ImagesAction, JobAction};
+use super::actions::{Action, Actions, FileAction, ImagesAction, JobAction};
 use super::controller::Controller;
 use super::kept::Kept;
 use super::keyboard;
 use super::panels::{
-    gallery, help, model_bar, notices, path_dialog, projection, status, training, workspace,
+    browser, gallery, help, model_bar, notices, path_dialog, projection, status, training, workspace,
 };
 use super::state::State;
 use super::theme;
 use crate::data::picture::Picture;
 use crate::engine::Engine;
 use crate::engine::desk::Desk;
+use crate::engine::shelf::HubCache;
+use crate::render::fill::{FillRenderer, fill};
 use crate::render::overlay::OverlayRenderer;
 use crate::render::points::PointsRenderer;
 use crate::settings::{DeviceChoice, DtypeChoice};
+
+/// Seconds between two looks at the clock while a question is being answered.
+const CLOCK: f64 = 0.2;
 
 /// The name eframe and the system know the program by.
 const APP_ID: &str = "livr-explorer";
@@ -61,6 +66,7 @@ pub struct LivrApp {
     pub controller: Controller,
     kept_in: Option<PathBuf>,
     written: Kept,
+    title: String,
 }
 
 impl LivrApp {
@@ -71,6 +77,7 @@ impl LivrApp {
             let renderer = OverlayRenderer::new(&render.device, render.target_format);
             let points = PointsRenderer::new(&render.device, render.target_format);
             let resources = &mut render.renderer.write().callback_resources;
+            resources.insert(FillRenderer::new(&render.device, render.target_format));
             resources.insert(renderer);
             resources.insert(points);
         }
@@ -82,8 +89,9 @@ impl LivrApp {
         let written = kept.clone();
         let states_in = startup.kept_in.as_deref().and_then(Path::parent).map(|dir| dir.join("states"));
         let mut controller = Controller::new(kept, engine, startup.device, startup.dtype, states_in, wake);
+        controller.hub_cache = startup.kept_in.as_ref().and_then(|_| HubCache::of_user());
         controller.begin(startup.actions, &cc.egui_ctx);
-        Self { controller, kept_in: startup.kept_in, written }
+        Self { controller, kept_in: startup.kept_in, written, title: String::new() }
     }
 
     /// True when nothing is under way any more.
@@ -113,8 +121,27 @@ impl LivrApp {
         if !dropped.is_empty() {
             self.controller.apply(JobAction::TakePaths(dropped), ctx);
         }
+        // Where no text is being edited a pasted text can only be meant as a path.
+        let text = ctx.input(|input| {
+            input.events.iter().find_map(|event| match event {
+                egui::Event::Paste(text) => Some(text.clone()),
+                _ => None,
+            })
+        });
+        if let Some(text) = text.filter(|_| !ctx.text_edit_focused()) {
+            self.controller.apply(FileAction::TakeText(text), ctx);
+        }
         if !pasted.is_empty() {
             self.controller.apply(ImagesAction::Take(pasted), ctx);
+        }
+    }
+
+    /// The window is called by model and adapter, and by its session.
+    fn set_title(&mut self, ctx: &egui::Context) {
+        let title = title(&self.controller.state);
+        if title != self.title {
+            ctx.send_viewport_cmd(egui::ViewportCommand::Title(title.clone()));
+            self.title = title;
         }
     }
 
@@ -126,6 +153,18 @@ impl LivrApp {
             Err(problem) => log::warn!("settings are not kept: {problem}"),
         }
     }
+}
+
+const NAME: &str = "LIVR Explorer";
+
+fn title(state: &State) -> String {
+    let session = state.ui.session.as_deref().and_then(Path::file_stem);
+    let session = session.map(|name| name.to_string_lossy().into_owned());
+    let model = state.models.in_use.as_ref().map(|info| match &info.adapter {
+        Some(adapter) => format!("{} + {adapter}", info.name),
+        None => info.name.clone(),
+    });
+    session.into_iter().chain(model).chain([NAME.to_owned()]).collect::<Vec<_>>().join(" – ")
 }
 
 fn picture_from_clipboard(image: &egui::ColorImage) -> Picture {
@@ -143,6 +182,12 @@ impl eframe::App for LivrApp {
         // Here rather than in ui: it also runs while the window is hidden.
         self.controller.drain();
         self.take_input(ctx);
+        let now = ctx.input(|input| input.time);
+        let waits =
+            [self.controller.tick(now, ctx), self.controller.state.runs.asked.as_ref().map(|_| CLOCK)];
+        if let Some(least) = waits.into_iter().flatten().reduce(f64::min) {
+            ctx.request_repaint_after(std::time::Duration::from_secs_f64(least));
+        }
     }
 
     fn ui(&mut self, ui: &mut egui::Ui, _frame: &mut eframe::Frame) {
@@ -156,43 +201,47 @@ impl eframe::App for LivrApp {
             ui.ctx().request_repaint();
         }
         self.controller.refresh();
+        self.set_title(ui.ctx());
     }
 
     /// Now and then, and before the window closes.
     fn save(&mut self, _storage: &mut dyn eframe::Storage) {
         self.write_kept();
+        self.controller.keep_session(false);
     }
 
     fn on_exit(&mut self) {
         self.write_kept();
+        self.controller.keep_session(true);
     }
 }
 
 /// Draws the whole window.
 fn draw(ui: &mut egui::Ui, state: &State, actions: &mut Actions) {
-    Panel::top("model bar").show(ui, |ui| {
+    // Of one colour in all, so that panels need no ground of their own.
+    fill(ui.painter(), ui.ctx().content_rect(), ui.visuals().panel_fill);
+    let bar = Frame::NONE.inner_margin(Margin::symmetric(8, 2));
+    Panel::top("model bar").frame(bar).show(ui, |ui| {
         ui.add_space(2.0);
         model_bar::model_bar_ui(ui, state, actions);
         ui.add_space(2.0);
     });
-    if !state.ui.notices.is_empty() {
-        Panel::top("notices").show(ui, |ui| notices::notices_ui(ui, state, actions));
-    }
-    Panel::bottom("status").show(ui, |ui| status::status_ui(ui, state, actions));
-    let frame = Frame::NONE.fill(ui.visuals().panel_fill);
-    CentralPanel::default().frame(frame).show(ui, |ui| workspace::workspace_ui(ui, state, actions));
+    Panel::bottom("status").frame(bar).show(ui, |ui| status::status_ui(ui, state, actions));
+    CentralPanel::default().frame(Frame::NONE).show(ui, |ui| workspace::workspace_ui(ui, state, actions));
     path_dialog::path_dialog_ui(ui, state, actions);
     training::training_ui(ui, state, actions);
     gallery::gallery_ui(ui, state, actions);
     projection::projection_ui(ui, state, actions);
+    browser::browser_ui(ui, state, actions);
     help::help_ui(ui, state, actions);
+    notices::notices_ui(ui, state, actions);
 }
 
 /// Opens the window and stays until it is closed.
 pub fn open(startup: Startup) -> Result<(), eframe::Error> {
     let options = eframe::NativeOptions {
         viewport: egui::ViewportBuilder::default()
-            .with_title("LIVR Explorer")
+            .with_title(NAME)
             .with_app_id(APP_ID)
             .with_inner_size([1360.0, 860.0])
             .with_min_inner_size([820.0, 520.0])

@@ -81,6 +81,36 @@ fn read_exact_at(file: &std::fs::File, mut offset: u64, mut out: &mut [u8]) -> s
     Ok(())
 }
 
+/// A name to know a folder by: the repository's for a snapshot in the Hugging Face cache, else the last part of the path,
+/// with the part before it where that alone says nothing (`model`, `checkpoint-500`).
+pub fn name_of(folder: &Path) -> String {
+    let part = |path: Option<&Path>| Some(path?.file_name()?.to_string_lossy().into_owned());
+    let Some(own) = part(Some(folder)) else { return folder.display().to_string() };
+    let above = folder.parent();
+    if let Some(repository) = part(above.and_then(Path::parent)).as_deref().and_then(repository_of)
+        && part(above).as_deref() == Some("snapshots")
+    {
+        return repository;
+    }
+    match part(above) {
+        Some(above) if says_nothing(&own) => format!("{above}/{own}"),
+        _ => own,
+    }
+}
+
+/// `owner/name` of a folder of the Hugging Face cache, `models--owner--name`.
+pub fn repository_of(folder: &str) -> Option<String> {
+    folder.strip_prefix("models--").map(|name| name.replace("--", "/"))
+}
+
+/// Names that many folders have.
+fn says_nothing(name: &str) -> bool {
+    const COMMON: [&str; 9] =
+        ["model", "base", "adapter", "checkpoint", "final", "best", "latest", "output", "weights"];
+    let stem = name.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end_matches(['-', '_']);
+    COMMON.contains(&stem) || matches!(stem, "stage" | "step" | "epoch" | "")
+}
+
 /// Larger files are not read whole: only weights are, and those piece by piece.
 const MAX_WHOLE: u64 = 512 << 20;
 
@@ -89,7 +119,17 @@ impl Folder {
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let root = path.as_ref().to_owned();
         if root.is_dir() {
+            // Where it may not be looked into every file of it would seem to be missing.
+            let failed = |e| Error::io("look into the folder", &root, e);
+            std::fs::read_dir(&root).map_err(failed)?;
+            std::fs::symlink_metadata(root.join(".")).map_err(failed)?;
             return Ok(Self { root, embedded: None });
+        }
+        match std::fs::metadata(&root) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::io("look into the folder", &root, e));
+            }
+            _ => {}
         }
         if root.exists() {
             return Err(Error::Format {
@@ -111,11 +151,9 @@ impl Folder {
         &self.root
     }
 
-    /// Last part of the folder's name.
+    /// A name to know it by, see [`name_of`].
     pub fn name(&self) -> String {
-        self.root
-            .file_name()
-            .map_or_else(|| self.root.display().to_string(), |name| name.to_string_lossy().into_owned())
+        name_of(&self.root)
     }
 
     /// Changes when a file of the folder does: by names, lengths and times. Nothing is read.
@@ -200,5 +238,22 @@ impl Folder {
             }
             Err(problem) => Err(Error::format(self.path(name), format!("{name} is not valid JSON"), problem)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_says_which_folder_it_is() {
+        let name = |path: &str| Folder { root: PathBuf::from(path), embedded: None }.name();
+        let cached =
+            "/c/hub/models--Qwen--Qwen2.5-VL-3B-Instruct/snapshots/66285546d2b821cf421d4f5eb2576359d3770cd3";
+        assert_eq!(name(cached), "Qwen/Qwen2.5-VL-3B-Instruct");
+        assert_eq!(name("/runs/counting/checkpoint-500"), "counting/checkpoint-500");
+        assert_eq!(name("/runs/counting/stage-1"), "counting/stage-1");
+        assert_eq!(name("/m/tiny/model"), "tiny/model");
+        assert_eq!(name("/m/Qwen3-VL-4B"), "Qwen3-VL-4B");
     }
 }

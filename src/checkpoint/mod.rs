@@ -4,6 +4,7 @@ pub mod adapter;
 pub mod config;
 pub mod folder;
 pub mod generation;
+pub mod hub_cache;
 pub mod json;
 pub mod latent_rows;
 pub mod livr;

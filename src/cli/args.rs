@@ -1,5 +1,7 @@
 //! Options that several subcommands share.
 
+use std::ffi::OsString;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,12 +10,13 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 
 use crate::atomic;
 use crate::checkpoint::folder::Folder;
-use crate::data::picture::Picture;
+use crate::data::picture::{MAX_FILE_BYTES, Picture};
 use crate::data::sample::{Sample, choices_in};
 use crate::engine::demo::DemoAdapter;
 use crate::engine::models::Models;
 use crate::engine::protocol::{BaseId, ModelId, Request, Source};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::paths;
 use crate::progress::Observer;
 use crate::settings::{
     Capture, Decoding, DeviceChoice, DtypeChoice, LatentChoice, MaskKind, PixelBudget, Published, Settings,
@@ -27,10 +30,11 @@ pub struct AdapterChoice(Option<Source>);
 /// Which model, and where.
 #[derive(Debug, Clone, Args)]
 pub struct ModelArgs {
-    /// Checkpoint folder [default: the built-in demo]
+    /// Checkpoint folder, or a repository in the Hugging Face cache as Qwen/Qwen2.5-VL-3B-Instruct [default: the
+    /// built-in demo]
     #[arg(long, value_name = "DIR")]
-    pub model: Option<PathBuf>,
-    /// Adapter folder; none; or one of the demo's: demo:livr, demo:stage-1, demo:latents-only, demo:sft
+    pub model: Option<OsString>,
+    /// Adapter folder or repository; none; or one of the demo's: demo:livr, demo:stage-1, demo:latents-only, demo:sft
     #[arg(long, value_name = "DIR", value_parser = OsStringValueParser::new().try_map(|text| Source::adapter(&text).map(AdapterChoice)))]
     pub adapter: Option<AdapterChoice>,
     /// auto, cpu or cuda:N
@@ -44,7 +48,7 @@ pub struct ModelArgs {
 impl ModelArgs {
     /// The model these options name; the demo comes with its own adapter.
     pub fn id(&self) -> ModelId {
-        let base = self.model.as_ref().map_or(Source::Demo, Source::folder);
+        let base = self.model.as_ref().map_or(Source::Demo, |text| Source::named(text));
         let adapter = match &self.adapter {
             Some(AdapterChoice(adapter)) => adapter.clone(),
             None => self.model.is_none().then_some(Source::DemoAdapter(DemoAdapter::Livr)),
@@ -71,7 +75,8 @@ impl ModelArgs {
     pub fn check_output(&self, out: &Path, images: &[PathBuf]) -> Result<()> {
         atomic::check(out)?;
         let adapter = self.adapter_path().map(Path::to_owned);
-        let folders: Vec<PathBuf> = self.model.iter().cloned().chain(adapter).collect();
+        let base = self.id().base.source.path().map(Path::to_owned);
+        let folders: Vec<PathBuf> = base.into_iter().chain(adapter).collect();
         atomic::check_apart(out, images, &folders)
     }
 
@@ -87,7 +92,7 @@ impl ModelArgs {
 /// What is asked, and how it is answered.
 #[derive(Debug, Clone, Args)]
 pub struct RunArgs {
-    /// Images, in the order the prompt speaks of them
+    /// Images, in the order the prompt speaks of them: files, folders of them, patterns; - reads one from standard input
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub image: Vec<PathBuf>,
     /// The question; `<image>` marks where an image goes, without marks all come first
@@ -158,11 +163,41 @@ fn probability(text: &str) -> std::result::Result<Published<f32>, String> {
     }
 }
 
+/// Reads what `--image` names; `-` is standard input, once.
+pub fn read_images(named: &[PathBuf]) -> Result<Vec<Arc<Picture>>> {
+    let mut images = Vec::new();
+    for name in named {
+        if name.as_os_str() == "-" {
+            images.push(Arc::new(from_standard_input()?));
+            continue;
+        }
+        // What the shell has expanded already is there under its name.
+        let paths = if name.exists() { vec![name.clone()] } else { paths::named(&name.to_string_lossy())? };
+        for path in paths::images(paths)? {
+            images.push(Arc::new(Picture::read(&path)?));
+        }
+    }
+    Ok(images)
+}
+
+fn from_standard_input() -> Result<Picture> {
+    const NAME: &str = "standard input";
+    let mut bytes = Vec::new();
+    let mut input = std::io::stdin().lock().take(MAX_FILE_BYTES + 1);
+    input.read_to_end(&mut bytes).map_err(|e| Error::io("read the image from", NAME, e))?;
+    if bytes.is_empty() {
+        return Err(Error::field(NAME, "the image", "the bytes of an image file", "nothing"));
+    }
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        return Err(Error::field(NAME, "the image", format!("at most {MAX_FILE_BYTES} bytes"), "more"));
+    }
+    Picture::decode(NAME, &bytes, Path::new(NAME))
+}
+
 impl RunArgs {
     /// Reads the images.
     pub fn sample(&self) -> Result<Sample> {
-        let images =
-            self.image.iter().map(|path| Picture::read(path).map(Arc::new)).collect::<Result<_>>()?;
+        let images = read_images(&self.image)?;
         let choices = if self.choice.is_empty() { choices_in(&self.prompt) } else { self.choice.clone() };
         Ok(Sample { images, prompt: self.prompt.clone(), choices })
     }

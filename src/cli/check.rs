@@ -36,7 +36,8 @@ struct Report {
 /// Runs it; problems found are a failure.
 pub fn run(args: &CheckArgs) -> anyhow::Result<()> {
     let device = device::open(args.model.device)?;
-    let place = args.model.model.as_deref().or(args.model.adapter_path());
+    let model = args.model.id();
+    let place = model.base.source.path().or(args.model.adapter_path());
     let place = place.map_or_else(|| "the demo".to_owned(), |path| path.display().to_string());
     let found = match (args.model.folder(), args.model.adapter_folder()) {
         (Ok(folder), Ok(adapter)) => inspect(&folder, adapter.as_ref(), &device, args.model.dtype),

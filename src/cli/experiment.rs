@@ -63,7 +63,7 @@ fn named(text: &str) -> Result<Named, String> {
 
 /// Runs it.
 pub fn run(args: ExperimentArgs) -> anyhow::Result<()> {
-    let source = args.model.as_ref().map_or(Source::Demo, Source::folder);
+    let source = args.model.as_ref().map_or(Source::Demo, |path| Source::named(path.as_os_str()));
     let mut records = dataset::read(&args.data)?;
     if let Some(most) = args.per_task {
         let mut taken = std::collections::BTreeMap::<String, u32>::new();

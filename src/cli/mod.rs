@@ -4,6 +4,7 @@ pub mod args;
 pub mod ask;
 pub mod bench;
 pub mod check;
+pub mod completions;
 pub mod eval;
 pub mod experiment;
 pub mod output;
@@ -40,6 +41,8 @@ pub enum Command {
     Check(check::CheckArgs),
     /// Make a picture of the window, with or without a display.
     Screenshot(Box<window::ScreenshotArgs>),
+    /// Open the window with a session in it.
+    Open(window::OpenArgs),
     /// Answer a data set: accuracy and predictions.
     Eval(eval::EvalArgs),
     /// Ask a data set of several adapters in the ways of the paper's test battery: tables and charts.
@@ -50,6 +53,10 @@ pub enum Command {
     Tasks(tasks::TasksArgs),
     /// Train adapters or a whole model.
     Train(train::TrainArgs),
+    /// Complete this program's commands and options in a shell.
+    Completions(completions::CompletionsArgs),
+    /// Write a manual page for each command.
+    Man(completions::ManArgs),
     /// Measure.
     #[command(subcommand)]
     Bench(bench::BenchCommand),
@@ -73,11 +80,14 @@ impl Command {
             Self::Trace(args) => trace::run(args),
             Self::Check(args) => check::run(&args),
             Self::Screenshot(args) => window::screenshot(&args),
+            Self::Open(args) => window::open_session(&args),
             Self::Eval(args) => eval::run(&args),
             Self::Experiment(args) => experiment::run(args),
             Self::Project(args) => project::run(&args),
             Self::Tasks(args) => tasks::run(&args),
             Self::Train(args) => train::run(args),
+            Self::Completions(args) => completions::run(&args),
+            Self::Man(args) => completions::man(&args),
             Self::Bench(command) => command.run(),
         }
     }

@@ -13,8 +13,13 @@ use crate::trace::Timings;
 
 /// Prints a line. A closed pipe is the reader's choice; anything else that stops the result is a failure.
 pub fn print(text: &str) {
+    print_bytes(format!("{text}\n").as_bytes());
+}
+
+/// Prints bytes as they are, of which a closed pipe may have enough.
+pub fn print_bytes(bytes: &[u8]) {
     let mut out = std::io::stdout().lock();
-    if let Err(problem) = writeln!(out, "{text}").and_then(|()| out.flush())
+    if let Err(problem) = out.write_all(bytes).and_then(|()| out.flush())
         && problem.kind() != std::io::ErrorKind::BrokenPipe
     {
         say(&format!("livr: cannot write the result: {problem}"));
@@ -24,7 +29,12 @@ pub fn print(text: &str) {
 
 /// Prints a value as JSON.
 pub fn print_json(value: &impl Serialize) {
-    print(&serde_json::to_string_pretty(value).expect("plain data serialises"));
+    print(&json(value));
+}
+
+/// A value as JSON for people.
+pub fn json(value: &impl Serialize) -> String {
+    serde_json::to_string_pretty(value).expect("plain data serialises")
 }
 
 /// Timings on one line.

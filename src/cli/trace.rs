@@ -1,12 +1,12 @@
 //! `livr trace`: one run, everything captured, in one safetensors file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use super::args::{ModelArgs, RunArgs};
-use super::output::{Terminal, print, print_json, timings};
+use super::output::{Terminal, json, print, say, timings};
 use crate::export::trace_file;
 use crate::settings::{AttentionRows, Capture, HiddenRows, LogitRows};
 use crate::trace::Timings;
@@ -27,7 +27,7 @@ pub struct TraceArgs {
     model: ModelArgs,
     #[command(flatten)]
     run: RunArgs,
-    /// The file to write
+    /// The file to write; - is standard output, and what is said then goes to standard error
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// Keep every attention row: layers x heads x tokens x tokens
@@ -55,8 +55,11 @@ struct Report {
 
 /// Runs it.
 pub fn run(args: TraceArgs) -> anyhow::Result<()> {
-    // Minutes later would be too late to say so.
-    args.model.check_output(&args.out, &args.run.image)?;
+    let piped = args.out.as_os_str() == "-";
+    if !piped {
+        // Minutes later would be too late to say so.
+        args.model.check_output(&args.out, &args.run.image)?;
+    }
     let sample = args.run.sample()?;
     let full = |keep: Keep| keep == Keep::Full;
     let capture = Capture {
@@ -68,18 +71,27 @@ pub fn run(args: TraceArgs) -> anyhow::Result<()> {
     let terminal = Terminal::new();
     let trace = args.model.run(sample, args.run.settings(capture), &terminal)?;
     terminal.finish();
-    trace_file::write(&trace, &args.out)?;
-    if args.json {
-        print_json(&Report {
+    if piped {
+        trace_file::write_to(&trace, Path::new("standard output"), &mut std::io::stdout().lock())?;
+    } else {
+        trace_file::write(&trace, &args.out)?;
+    }
+    let said = if args.json {
+        json(&Report {
             num_prompt_tokens: trace.input_ids.len(),
             num_latents: trace.num_latents(),
             timings: trace.timings,
             answer: trace.answer,
             out: args.out,
-        });
+        })
     } else {
-        print(&trace.answer);
-        print(&format!("{}, written to {}", timings(&trace.timings), args.out.display()));
+        let place = if piped { "standard output".to_owned() } else { args.out.display().to_string() };
+        format!("{}\n{}, written to {place}", trace.answer, timings(&trace.timings))
+    };
+    if piped {
+        say(&said);
+    } else {
+        print(&said);
     }
     Ok(())
 }

@@ -7,18 +7,21 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 
-use super::args::ModelArgs;
+use super::args::{ModelArgs, read_images};
 use super::output::{print, say};
 use crate::analysis::maps::{Aggregation, Query, Selection};
 use crate::analysis::normalise::Normalisation;
-use crate::app::actions::{Action, EditAction, GalleryAction, ImagesAction, JobAction, ViewAction};
+use crate::app::actions::{
+    Action, EditAction, FileAction, GalleryAction, ImagesAction, JobAction, ViewAction,
+};
 use crate::app::offscreen::{Offscreen, settle};
+use crate::app::session::Session;
 use crate::app::state::State;
 use crate::app::window::{Startup, open};
 use crate::atomic;
-use crate::data::picture::Picture;
+use crate::paths;
 use crate::render::blend::{ColourMap, OverlayStyle};
-use crate::settings::{LatentChoice, MaskKind};
+use crate::settings::{DeviceChoice, DtypeChoice, LatentChoice, MaskKind};
 use crate::units::{HeadIdx, LayerIdx};
 
 /// Options of the window.
@@ -37,8 +40,7 @@ pub struct WindowArgs {
 impl WindowArgs {
     /// What these options ask of the window first.
     fn actions(&self) -> anyhow::Result<Vec<Action>> {
-        let images: Vec<Arc<Picture>> =
-            self.image.iter().map(|path| Picture::read(path).map(Arc::new)).collect::<Result<_, _>>()?;
+        let images = read_images(&self.image)?;
         for image in &images {
             // Here, so that the first frame need not wait for it.
             image.shown();
@@ -63,16 +65,45 @@ impl WindowArgs {
     }
 }
 
+/// Options of `livr open`.
+#[derive(Debug, Args)]
+pub struct OpenArgs {
+    /// The session file
+    #[arg(value_name = "FILE")]
+    session: PathBuf,
+    /// auto, cpu or cuda:N, for models that are opened after it
+    #[arg(long, default_value = "auto")]
+    device: DeviceChoice,
+    /// Element type of their weights
+    #[arg(long, value_enum, default_value_t = DtypeChoice::Auto)]
+    dtype: DtypeChoice,
+}
+
+/// Opens the window with a session; a file that is none is said before there is a window.
+pub fn open_session(args: &OpenArgs) -> anyhow::Result<()> {
+    let path = paths::one(&args.session.to_string_lossy()).unwrap_or_else(|_| args.session.clone());
+    let path = std::path::absolute(&path).unwrap_or(path);
+    let session = Session::read(&path)?;
+    let actions: Vec<Action> = vec![FileAction::TakeSession(Arc::new((path, session))).into()];
+    let startup = || Startup::new(args.device, args.dtype, actions.clone());
+    show(startup().remembering(), startup)
+}
+
 /// Opens the window; without a display, makes a picture of it instead and says where.
 pub fn run(args: &WindowArgs) -> anyhow::Result<()> {
     let actions = args.actions()?;
-    let Err(problem) = open(args.startup(actions.clone()).remembering()) else { return Ok(()) };
+    let asking = [actions.clone(), vec![JobAction::Ask.into()]].concat();
+    show(args.startup(actions).remembering(), || args.startup(asking))
+}
+
+/// Opens the window, or makes a picture of one that begins otherwise.
+fn show(startup: Startup, pictured: impl FnOnce() -> Startup) -> anyhow::Result<()> {
+    let Err(problem) = open(startup) else { return Ok(()) };
     say(&format!("livr: the window cannot be opened here: {}", why(&problem)));
     // A folder of its own: others may write to the shared one, and lay links there.
     let path = tempfile::TempDir::with_prefix("livr-")?.keep().join("window.png");
-    let actions = [actions, vec![JobAction::Ask.into()]].concat();
     let form = Offscreen { size: [1360.0, 860.0], scale: 1.0, theme: egui::Theme::Dark, system_fonts: true };
-    picture(args.startup(actions), form, &path, |_| Ok(()))?;
+    picture(pictured(), form, &path, |_| Ok(()))?;
     print(&format!("a picture of the window is in {}", path.display()));
     Ok(())
 }
@@ -121,6 +152,9 @@ pub struct ScreenshotArgs {
     /// Light or dark
     #[arg(long, value_enum, default_value_t = ThemeArg::Dark)]
     theme: ThemeArg,
+    /// A session to show, instead of asking
+    #[arg(long, value_name = "FILE.livr")]
+    session: Option<PathBuf>,
     /// Do not ask: the window before the first question
     #[arg(long)]
     no_ask: bool,
@@ -212,8 +246,11 @@ pub fn screenshot(args: &ScreenshotArgs) -> anyhow::Result<()> {
     let theme = if args.theme == ThemeArg::Dark { egui::Theme::Dark } else { egui::Theme::Light };
     let (width, height) = (args.size.0 as f32, args.size.1 as f32);
     let form = Offscreen { size: [width, height], scale: args.scale, theme, system_fonts: true };
-    let actions = [args.actions(theme), args.window.actions()?].concat();
-    let asking = (!args.no_ask).then(|| JobAction::Ask.into());
+    let mut actions = [args.actions(theme), args.window.actions()?].concat();
+    if let Some(path) = &args.session {
+        actions.push(FileAction::TakeSession(Arc::new((path.clone(), Session::read(path)?))).into());
+    }
+    let asking = (!args.no_ask && args.session.is_none()).then(|| JobAction::Ask.into());
     let startup = args.window.startup(actions.into_iter().chain(asking).collect());
     picture(startup, form, &args.out, |state| args.check_shown(state))?;
     print(&args.out.display().to_string());

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 const MAX_PIXELS: u64 = 178_956_970;
 
 /// Larger files are no images.
-const MAX_FILE_BYTES: u64 = 1 << 30;
+pub const MAX_FILE_BYTES: u64 = 1 << 30;
 
 /// Larger images are shown smaller; the model still reads the original.
 const MAX_SHOWN_SIDE: u32 = 4096;
@@ -174,7 +174,11 @@ fn to_rgb(decoded: DynamicImage) -> RgbImage {
     if !has_alpha {
         return decoded.into_rgb8();
     }
-    let rgba = decoded.into_rgba8();
+    on_white(&decoded.into_rgba8())
+}
+
+/// Transparency laid on white.
+pub fn on_white(rgba: &RgbaImage) -> RgbImage {
     RgbImage::from_fn(rgba.width(), rgba.height(), |x, y| {
         let [r, g, b, a] = rgba.get_pixel(x, y).0;
         Rgb([r, g, b].map(|sample| over_white(sample, a)))

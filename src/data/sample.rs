@@ -9,7 +9,7 @@ use super::picture::Picture;
 pub struct Sample {
     /// In the order the prompt speaks of them.
     pub images: Vec<Arc<Picture>>,
-    /// The question. `<image>` marks where an image goes; without marks all images come first.
+    /// The question. `<image>` marks where an image goes; without marks all images come first; with some there have to be as many as images.
     pub prompt: String,
     /// Answers to choose from; empty where the answer is free.
     pub choices: Vec<String>,

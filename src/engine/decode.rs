@@ -110,8 +110,18 @@ impl Decoder {
         self.logits = logits.to_vec();
     }
 
-    /// Puts what was kept into the trace.
-    pub fn finish(self, trace: &mut Trace) {
+    /// Puts what was kept into the trace. Of an answer that was stopped, tokens without their row do not count.
+    pub fn finish(mut self, processor: &Processor, trace: &mut Trace, stopped: bool) {
+        trace.stopped = stopped;
+        if let Some(rows) = self.rows.as_ref().filter(|_| stopped) {
+            self.ids.truncate(rows.num_tokens());
+            trace.generated.truncate(rows.num_tokens());
+            processor.decode(&self.ids).trim().clone_into(&mut trace.answer);
+            if let Some(kept) = self.kept_logits.as_mut().filter(|kept| kept.shape().len() == 2) {
+                let (rows, width) = (rows.num_tokens().min(kept.shape()[0]), kept.shape()[1]);
+                *kept = Array::new([rows, width], kept.data()[..rows * width].to_vec());
+            }
+        }
         trace.applied = Applied { max_pixels: trace.applied.max_pixels, ..self.applied };
         trace.answer_attentions = self.rows;
         trace.generated_logits = self.kept_logits;

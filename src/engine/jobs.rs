@@ -64,7 +64,7 @@ impl Jobs {
         let counts = match &event.news {
             News::Noted(_) => true,
             News::Progressed(_) => !job.order.is_cancelled(),
-            News::AnswerGrew(_) => !job.superseded && !job.order.is_cancelled(),
+            News::AnswerGrew(_) | News::PromptRead(_) => !job.superseded && !job.order.is_cancelled(),
             News::ModelOpened(_) => !job.superseded || reads_on,
             News::TraceCaptured(_)
             | News::TrainingBegun(_)

@@ -22,6 +22,7 @@ pub mod protocol;
 pub mod run;
 pub mod sampler;
 pub mod session;
+pub mod shelf;
 pub mod training;
 pub mod worker;
 

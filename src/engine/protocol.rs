@@ -12,8 +12,10 @@ use super::need::RunShape;
 use super::project::{Collected, Layout, MapOrder, Reading, ReadingOrder, StatesOrder};
 use super::training::{Begun, TrainOrder, Trained, Validation};
 use crate::checkpoint::folder::Folder;
+use crate::checkpoint::hub_cache::HubCache;
 use crate::data::sample::Sample;
 use crate::error::Result;
+use crate::paths;
 use crate::progress::Progress;
 use crate::settings::{DeviceChoice, DtypeChoice, Settings};
 use crate::trace::Trace;
@@ -38,6 +40,17 @@ impl Source {
         Self::Folder(std::path::absolute(path).unwrap_or_else(|_| path.to_owned()))
     }
 
+    /// A checkpoint or adapter as people name it: a folder, with `~` or quotes or as a URL, or a repository that is in the
+    /// Hugging Face cache, as `Qwen/Qwen2.5-VL-3B-Instruct`.
+    pub fn named(text: &OsStr) -> Self {
+        if Path::new(text).exists() {
+            return Self::folder(text);
+        }
+        let text = text.to_string_lossy();
+        let cached = HubCache::of_user().and_then(|cache| cache.snapshot(&text));
+        Self::folder(cached.or_else(|| paths::one(&text).ok()).unwrap_or_else(|| PathBuf::from(&*text)))
+    }
+
     /// An adapter as the command line names it: a folder, `none`, or one of the demo's as `demo:livr`.
     ///
     /// # Errors
@@ -48,7 +61,7 @@ impl Source {
             Some(name) if name.starts_with("demo:") => {
                 name.trim_start_matches("demo:").parse().map(|adapter| Some(Self::DemoAdapter(adapter)))
             }
-            _ => Ok(Some(Self::folder(Path::new(text)))),
+            _ => Ok(Some(Self::named(text))),
         }
     }
 
@@ -63,6 +76,15 @@ impl Source {
             Self::Demo => Ok(demo::model()),
             Self::DemoAdapter(adapter) => Ok(adapter.folder()),
             Self::Folder(path) => Folder::open(path),
+        }
+    }
+
+    /// What people know it by.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Demo => "demo".to_owned(),
+            Self::DemoAdapter(adapter) => adapter.name().to_owned(),
+            Self::Folder(path) => crate::checkpoint::folder::name_of(path),
         }
     }
 
@@ -123,6 +145,21 @@ pub struct Request {
 /// One run, among all of this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RunId(pub u64);
+
+impl RunId {
+    const PARTIAL: u64 = 1 << 61;
+
+    /// The id of what a run has before its answer.
+    #[must_use]
+    pub fn partial(self) -> Self {
+        Self(self.0 | Self::PARTIAL)
+    }
+
+    /// Is it one?
+    pub fn is_partial(self) -> bool {
+        self.0 & Self::PARTIAL != 0
+    }
+}
 
 /// A request with what came of it.
 #[derive(Debug, Clone)]
@@ -281,6 +318,8 @@ pub enum News {
     Noted(String),
     /// A model is open.
     ModelOpened(Box<ModelInfo>),
+    /// A prompt was read: a run with the rows of its latents, and no answer yet.
+    PromptRead(Arc<Run>),
     /// An answer with all that was captured.
     TraceCaptured(Arc<Run>),
     /// A training run begins, or goes on.
@@ -326,6 +365,7 @@ impl News {
             self,
             Self::Progressed(_)
                 | Self::AnswerGrew(_)
+                | Self::PromptRead(_)
                 | Self::Noted(_)
                 | Self::TrainingBegun(_)
                 | Self::TrainingStepped(_)

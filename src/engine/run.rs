@@ -107,12 +107,16 @@ pub fn run(
     read_prompts(model, &mut runs, compute)?;
     let prompt_secs = started.elapsed().as_secs_f64();
 
+    if let [run] = runs.as_slice() {
+        compute.observer.prompt_read(&run.trace);
+    }
+
     let started = Instant::now();
     answer(model, &mut runs, compute)?;
     let answer_secs = started.elapsed().as_secs_f64();
 
     let started = Instant::now();
-    for run in &mut runs {
+    for run in runs.iter_mut().filter(|run| !run.trace.stopped) {
         run.trace.choices = run.score_choices(model, compute)?;
     }
     let choices_secs = started.elapsed().as_secs_f64();
@@ -327,10 +331,30 @@ fn answer(model: &Model, runs: &mut [Run<'_>], compute: &Compute<'_>) -> Result<
         )
     };
     let mut decoders: Vec<Decoder> = runs.iter().map(start).collect();
+    let stopped = match decode(model, runs, &mut decoders, compute) {
+        Err(Error::Cancelled) if compute.observer.keeps_stopped_answers() => true,
+        ended => {
+            ended?;
+            false
+        }
+    };
+    for (run, decoder) in runs.iter_mut().zip(decoders) {
+        decoder.finish(run.processor, &mut run.trace, stopped);
+    }
+    Ok(())
+}
+
+/// Takes decoders to the ends of their answers.
+fn decode(
+    model: &Model,
+    runs: &mut [Run<'_>],
+    decoders: &mut [Decoder],
+    compute: &Compute<'_>,
+) -> Result<()> {
     let alone = runs.len() == 1;
     while decoders.iter().any(Decoder::is_open) {
         let mut watching: Vec<Option<RowCollector>> = Vec::new();
-        for (run, decoder) in runs.iter_mut().zip(&mut decoders) {
+        for (run, decoder) in runs.iter_mut().zip(decoders.iter_mut()) {
             let feeds = decoder.is_open() && {
                 let progress =
                     Progress { phase: Phase::Answer, done: decoder.num_tokens(), total: run.max_new_tokens };
@@ -348,7 +372,7 @@ fn answer(model: &Model, runs: &mut [Run<'_>], compute: &Compute<'_>) -> Result<
         if fed.is_empty() {
             break;
         }
-        let each = runs.iter_mut().zip(&decoders).zip(&mut watching);
+        let each = runs.iter_mut().zip(decoders.iter()).zip(&mut watching);
         let feeds = each.filter_map(|((run, decoder), tap)| {
             let tap: &mut dyn Tap = tap.as_mut()?;
             Some(Feed { run, ids: vec![decoder.last()], tap: Some(tap) })
@@ -362,9 +386,6 @@ fn answer(model: &Model, runs: &mut [Run<'_>], compute: &Compute<'_>) -> Result<
                 decoders[i].scores(logits.at(&[row]));
             }
         }
-    }
-    for (run, decoder) in runs.iter_mut().zip(decoders) {
-        decoder.finish(&mut run.trace);
     }
     Ok(())
 }

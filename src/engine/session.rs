@@ -53,6 +53,16 @@ impl Unread {
         self.folder.name()
     }
 
+    /// `model_type`.
+    pub fn family(&self) -> &'static str {
+        self.config.family.model_type()
+    }
+
+    /// Bytes of its weights on disk.
+    pub fn disk_bytes(&self) -> u64 {
+        self.source.size_bytes() as u64
+    }
+
     /// What it will compute in, and how it will hold its weights.
     pub fn precision(&self) -> Precision {
         self.precision

@@ -10,6 +10,7 @@ use crate::checkpoint::folder::Folder;
 use crate::error::{Error, Result};
 use crate::progress::{Observer, Unobserved};
 use crate::sandbox::{self, Limits, Outcome};
+use crate::units::counted;
 
 /// Steps a template may take before it is held to loop; real ones take a few thousand.
 const FUEL: u64 = 2_000_000;
@@ -167,13 +168,18 @@ impl std::io::Write for Limited {
     }
 }
 
-/// The user's turn: images where `<image>` marks stand, those without a mark first.
+/// The user's turn: images where `<image>` marks stand; without marks all come first.
+///
+/// # Errors
+/// Marks, but not as many as images: which image is meant where would be a guess.
 pub fn user_parts(prompt: &str, num_images: usize) -> Result<Vec<Part>> {
     const MARK: &str = "<image>";
     let marks = prompt.matches(MARK).count();
-    if marks > num_images {
+    if marks != 0 && marks != num_images {
         return Err(Error::Request(format!(
-            "the prompt has {marks} {MARK} marks, there are {num_images} images"
+            "the prompt has {} for {}: mark where each image goes, or none",
+            counted(marks, &format!("{MARK} mark")),
+            counted(num_images, "image"),
         )));
     }
     let mut parts = vec![Part::Image; num_images - marks];
@@ -201,9 +207,14 @@ mod tests {
         let text = |t: &str| Part::Text { text: t.to_owned() };
         assert_eq!(user_parts("why", 2).unwrap(), [Part::Image, Part::Image, text("why")]);
         assert_eq!(user_parts("a <image> b", 1).unwrap(), [text("a "), Part::Image, text(" b")]);
-        assert_eq!(user_parts("a<image>", 2).unwrap(), [Part::Image, text("a"), Part::Image]);
+        let both = user_parts("a<image>b<image>", 2).unwrap();
+        assert_eq!(both, [text("a"), Part::Image, text("b"), Part::Image]);
         assert_eq!(user_parts("", 1).unwrap(), [Part::Image, text("")]);
         assert!(user_parts("<image>", 0).is_err());
+        let few = user_parts("a<image>", 2).unwrap_err().to_string();
+        assert!(few.contains("1 <image> mark for 2 images:"), "{few}");
+        let many = user_parts("<image><image>", 1).unwrap_err().to_string();
+        assert!(many.contains("2 <image> marks for 1 image:"), "{many}");
     }
 
     #[test]

@@ -22,11 +22,14 @@ pub enum ColourMap {
     Plasma,
     /// Blue to yellow, alike for colour-blind readers.
     Cividis,
+    /// Blue to red through white: what is less and what is more.
+    Difference,
 }
 
 impl ColourMap {
     /// All, in the order they are offered.
-    pub const ALL: [Self; 5] = [Self::Viridis, Self::Magma, Self::Inferno, Self::Plasma, Self::Cividis];
+    pub const ALL: [Self; 6] =
+        [Self::Viridis, Self::Magma, Self::Inferno, Self::Plasma, Self::Cividis, Self::Difference];
 
     /// The name shown to the user.
     pub fn label(self) -> &'static str {
@@ -36,6 +39,7 @@ impl ColourMap {
             Self::Inferno => "Inferno",
             Self::Plasma => "Plasma",
             Self::Cividis => "Cividis",
+            Self::Difference => "Blue to red",
         }
     }
 
@@ -47,6 +51,9 @@ impl ColourMap {
             Self::Inferno => colorous::INFERNO,
             Self::Plasma => colorous::PLASMA,
             Self::Cividis => colorous::CIVIDIS,
+            Self::Difference => {
+                return colorous::RED_BLUE.eval_continuous(f64::from(1.0 - t.clamp(0.0, 1.0))).into_array();
+            }
         };
         gradient.eval_continuous(f64::from(t.clamp(0.0, 1.0))).into_array()
     }

@@ -325,7 +325,7 @@ fn a_failed_adapter_leaves_the_one_in_use() {
     let dir = fixture("qwen3_vl");
     let mut session = load(&dir.join("model"), Some(&dir.join("adapter"))).unwrap();
     assert!(session.set_adapter(Some(&fixture("qwen2_5_vl_big/adapter"))).is_err());
-    assert_eq!(session.info().adapter.as_deref(), Some("adapter"));
+    assert_eq!(session.info().adapter.as_deref(), Some("qwen3_vl/adapter"));
     let case = Case::named("qwen3_vl", "bottleneck");
     let trace = session.run(&case.sample(), &case.settings(Capture::default()), &Unobserved).unwrap();
     let ids: Vec<i64> = trace.generated.iter().map(|t| i64::from(t.id)).collect();

@@ -350,3 +350,77 @@ fn bench_measures_beside_something_real() {
         assert!(loss(1) < loss(0), "{trained}: {} to {}", loss(0), loss(1));
     }
 }
+
+#[test]
+fn a_trace_goes_into_a_pipe_and_an_image_comes_out_of_one() {
+    use std::io::Write;
+    use std::process::Stdio;
+    let dir = TempDir::new().unwrap();
+    let (file, image) = (display(&dir.path().join("t.safetensors")), fixture("qwen3_vl/images/0.png"));
+    let args = ["trace", "--image", &display(&image), "--prompt", "what?", "--max-new-tokens", "2", "--out"];
+    assert!(livr(&[&args[..], &[&file]].concat()).status.success());
+    let piped = livr(&[&args[..], &["-", "--json"]].concat());
+    assert!(piped.status.success() && text(&piped.stderr).contains("\"num_latents\": 16"));
+    let (ours, written) = (dir.path().join("p.safetensors"), Golden::read(Path::new(&file)));
+    std::fs::write(&ours, &piped.stdout).unwrap();
+    assert_eq!(Golden::read(&ours).floats("latent_attentions"), written.floats("latent_attentions"));
+
+    let mut child = Command::new(env!("CARGO_BIN_EXE_livr"))
+        .args(["ask", "--image", "-", "--prompt", "what?", "--max-new-tokens", "2", "--json"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(&std::fs::read(&image).unwrap()).unwrap();
+    let found = json(&child.wait_with_output().unwrap());
+    let plain =
+        livr(&["ask", "--image", &display(&image), "--prompt", "what?", "--max-new-tokens", "2", "--json"]);
+    assert_eq!(found["answer"], json(&plain)["answer"]);
+    let empty = Command::new(env!("CARGO_BIN_EXE_livr"))
+        .args(["ask", "--image", "-", "--prompt", "what?"])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(
+        !empty.status.success() && text(&empty.stderr).contains("the bytes of an image file, found nothing")
+    );
+}
+
+#[test]
+fn shells_and_man_know_the_commands() {
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let script = livr(&["completions", shell]);
+        let script = text(&script.stdout);
+        assert!(script.contains("livr") && script.contains("max-new-tokens"), "{shell}");
+    }
+    assert_eq!(livr(&["completions", "cmd"]).status.code(), Some(2));
+    let dir = TempDir::new().unwrap();
+    let out = dir.path().join("man1");
+    assert!(livr(&["man", "--out", &display(&out)]).status.success());
+    let page = std::fs::read_to_string(out.join("livr-trace.1")).unwrap();
+    assert!(page.contains(".TH") && page.contains("attentions"));
+    assert!(out.join("livr.1").is_file());
+}
+
+#[test]
+fn marks_are_as_many_as_images_or_none() {
+    let (first, second) =
+        (display(&fixture("qwen3_vl/images/0.png")), display(&fixture("qwen3_vl/images/1.png")));
+    let ask = |images: &[&str], prompt: &str| {
+        let args = [&["ask", "--prompt", prompt, "--max-new-tokens", "1", "--image"], images].concat();
+        livr(&args)
+    };
+    for (images, prompt) in [(vec![&*first], "<image><image>?"), (vec![&*first, &*second], "<image>?")] {
+        let refused = ask(&images, prompt);
+        assert!(
+            !refused.status.success()
+                && text(&refused.stderr).contains("mark where each image goes, or none")
+        );
+    }
+    assert!(ask(&[&first, &second], "<image> and <image>?").status.success());
+    assert!(ask(&[&first, &second], "both?").status.success());
+    // Folders and patterns stand for their images.
+    let folder = display(&fixture("qwen3_vl/images"));
+    let found = json(&livr(&["ask", "--json", "--max-new-tokens", "1", "--prompt", "?", "--image", &folder]));
+    assert!(found["image_sizes"].as_array().unwrap().len() >= 2);
+}

@@ -6,8 +6,9 @@ use std::path::Path;
 const LAYERS: &[(&[&str], &[&str])] = &[
     (&["units", "array", "memory", "random"], &[]),
     (&["error", "settings"], &["units"]),
-    (&["progress", "atomic"], &["error"]),
-    (&["trace", "sandbox", "projection"], &[]),
+    (&["trace", "atomic", "paths"], &["error"]),
+    (&["progress"], &[]),
+    (&["sandbox", "projection"], &[]),
     (&["checkpoint", "data"], &[]),
     (&["input", "ops"], &[]),
     (&["model"], &[]),

@@ -167,7 +167,7 @@ fn a_model_that_does_not_fit_is_refused_before_it_is_read_or_others_make_room() 
     memory.store(need - 1000, Ordering::Relaxed);
     models.open(&large, &reads).unwrap();
     let notes = reads.notes.borrow().join("\n");
-    assert!(notes.contains("was closed to make room for model, which needs"), "{notes}");
+    assert!(notes.contains("was closed to make room for qwen2_5_vl_big/model, which needs"), "{notes}");
     assert!(models.session(&small).is_none() && models.session(&large).is_some());
 }
 

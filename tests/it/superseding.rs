@@ -178,7 +178,7 @@ fn an_adapter_chosen_during_a_load_waits_for_the_base() {
     let loading = last(&script);
     for (path, problem) in [
         ("/nowhere/at/all", "the folder is missing (/nowhere/at/all)"),
-        ("Cargo.toml", "expected a folder, found a file (Cargo.toml)"),
+        ("Cargo.toml", "expected a folder, found a file"),
     ] {
         apply(&mut window, ViewAction::OpenPathDialog(PathKind::Model));
         apply(&mut window, ViewAction::EditPath(path.to_owned()));

@@ -312,7 +312,10 @@ fn a_model_and_its_adapter_dropped_together() {
     let paths = vec![fixture("qwen2_5_vl/adapter"), fixture("qwen2_5_vl/model")];
     apply(&mut window, JobAction::TakePaths(paths));
     settle(&mut window);
-    assert_eq!((info(&window).family, info(&window).adapter.as_deref()), ("qwen2_5_vl", Some("adapter")));
+    assert_eq!(
+        (info(&window).family, info(&window).adapter.as_deref()),
+        ("qwen2_5_vl", Some("qwen2_5_vl/adapter"))
+    );
     assert!(state(&window).ui.notices.is_empty());
 }
 
@@ -341,9 +344,14 @@ fn the_window_repaints_while_the_model_works_and_can_stop_it() {
         let asked = state(&window).runs.asked.as_ref().expect("it answers until it is stopped");
         seen.insert(asked.partial_answer.clone());
     }
-    window.get_by_label("Cancel").click();
+    window.get_by_label("Stop").click();
     settle(&mut window);
-    assert!(state(&window).shown_run().is_none() && state(&window).ui.notices.is_empty());
+    // What there was is kept, each token with its row.
+    let stopped = run(&window).trace.clone();
+    assert!(stopped.stopped && state(&window).ui.notices.is_empty());
+    let count = stopped.generated.len();
+    assert!((1..512).contains(&count) && stopped.answer_attentions.as_ref().unwrap().num_tokens() == count);
+    assert!(window.query_by_label_contains(&format!("Stopped at token {count}")).is_some());
     apply(&mut window, EditAction::SetMaxNewTokens(2));
     click(&mut window, "Ask");
     assert_eq!(run(&window).trace.generated.len(), 2);

@@ -4,11 +4,13 @@ use super::jobs;
 use crate::app::actions::EditAction;
 use crate::app::controller::Controller;
 use crate::app::undo::Draft;
+use crate::settings::AttentionRows;
 
 pub(super) fn apply(controller: &mut Controller, action: EditAction) {
     match action {
         EditAction::TypeQuestion(question) => set_question(controller, question, true),
         EditAction::SetQuestion(question) => set_question(controller, question, false),
+        EditAction::SetChoices(choices) => controller.state.kept.choices = choices,
         EditAction::SetMaxNewTokens(n) => controller.state.kept.settings.decoding.max_new_tokens = n,
         EditAction::SetMask(mask) => {
             controller.state.kept.settings.mask = mask;
@@ -24,6 +26,11 @@ pub(super) fn apply(controller: &mut Controller, action: EditAction) {
         }
         EditAction::SetRepetitionPenalty(penalty) => {
             controller.state.kept.settings.decoding.repetition_penalty = penalty;
+            jobs::ask_again(controller);
+        }
+        EditAction::KeepEveryRow(every) => {
+            controller.state.kept.settings.capture.attention =
+                if every { AttentionRows::Full } else { AttentionRows::LatentsAndAnswer };
             jobs::ask_again(controller);
         }
         EditAction::Undo => {

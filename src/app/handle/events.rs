@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::analysis::maps::Query;
 use crate::app::controller::Controller;
 use crate::app::kept::Kept;
 use crate::app::training::Under;
@@ -43,11 +44,12 @@ fn hear(controller: &mut Controller, heard: &Heard, news: News) {
         },
         News::AnswerGrew(answer) => {
             if let Some(asked) = &mut state.runs.asked {
-                asked.partial_answer = answer;
+                asked.grew(answer);
             }
         }
         News::Noted(note) => state.notify(note),
         News::ModelOpened(info) => opened(controller, *info, heard.superseded),
+        News::PromptRead(run) => prompt_read(controller, run),
         News::TraceCaptured(run) => captured(controller, run),
         News::Failed(problem) => {
             over(controller, command, Some(&problem));
@@ -90,6 +92,18 @@ fn opened(controller: &mut Controller, info: ModelInfo, superseded: bool) {
     }
     state.models.problem = None;
     state.models.in_use = Some(info);
+}
+
+/// Maps of the latents come into sight before the answer does, unless the user looks at a token of the one before.
+fn prompt_read(controller: &mut Controller, run: Arc<Run>) {
+    let state = &mut controller.state;
+    let is_aside = state.runs.asked.as_ref().is_none_or(|asked| asked.aside);
+    if is_aside || matches!(state.panes.map.query, Query::Answer(_)) {
+        return;
+    }
+    state.panes.map.run = Some(run.id);
+    let training = &state.training;
+    state.runs.insert(run, |id| training.probe_step(id).is_some());
 }
 
 fn captured(controller: &mut Controller, run: Arc<Run>) {

@@ -1,39 +1,62 @@
 //! What the disk and the system's dialogs say.
 
-use super::{jobs, training};
+use super::{jobs, session};
 use crate::app::controller::Controller;
 use crate::app::files::FileEvent;
-use crate::app::state::PathKind;
+use crate::app::path_kind::PathKind;
 
 /// Takes what came of reading files and of the system's dialogs.
 pub(super) fn drain(controller: &mut Controller) {
     while let Some(event) = controller.files.poll() {
         match event {
             FileEvent::ImageRead { first, read: Ok(picture) } => {
+                close_dialog(controller, PathKind::Images);
                 if first {
                     controller.state.keep_draft(false);
                 }
                 let images = [controller.state.images.as_slice(), &[picture]].concat();
                 controller.state.set_images(images);
             }
-            FileEvent::ImageRead { read: Err(problem), .. }
-            | FileEvent::Found(_, Err(problem))
-            | FileEvent::Saved(Err(problem)) => {
-                controller.state.notify(problem);
+            FileEvent::ImageRead { read: Err(problem), .. } => unnamed(controller, PathKind::Images, problem),
+            FileEvent::Found(kind, Err(problem)) | FileEvent::Unnamed(kind, problem) => {
+                unnamed(controller, kind, problem);
             }
+            FileEvent::Noted(note) => controller.state.notify(note),
+            FileEvent::ShelfSeen(shelf) => controller.state.models.shelf = Some(shelf),
+            FileEvent::Saved(Err(problem)) => controller.state.notify(problem),
+            FileEvent::SessionRead(read) => match *read {
+                Ok((path, read)) => session::take(controller, path, read),
+                Err(problem) => unnamed(controller, PathKind::OpenSession, problem),
+            },
+            FileEvent::SessionKept(kept) => session::kept(controller, kept),
             FileEvent::Sorted(sorted) => jobs::take_sorted(controller, sorted),
-            FileEvent::Found(kind, Ok(source)) => jobs::take_folder(controller, kind, source),
-            FileEvent::Picked(kind @ (PathKind::Recipe | PathKind::RunFolder), paths) => {
-                training::take_paths(controller, kind, &paths);
+            FileEvent::Found(kind, Ok(source)) => {
+                close_dialog(controller, kind);
+                jobs::take_folder(controller, kind, source);
             }
-            FileEvent::Picked(kind @ PathKind::MapData, paths) => {
-                jobs::take_paths_as(controller, kind, paths);
-            }
-            FileEvent::Saved(Ok(path)) => controller.state.notify(format!("Saved in {}", path.display())),
+            FileEvent::Saved(Ok(path)) => controller.state.say(format!("Saved in {}", path.display())),
             FileEvent::Picked(kind, paths) => {
-                controller.state.ui.path_dialog = None;
+                // What is read may yet be nothing, and then the path typed is wanted again.
+                if kind != PathKind::OpenSession {
+                    close_dialog(controller, kind);
+                }
                 jobs::take_paths_as(controller, kind, paths);
             }
         }
+    }
+}
+
+fn close_dialog(controller: &mut Controller, kind: PathKind) {
+    let dialog = &mut controller.state.ui.path_dialog;
+    if dialog.as_ref().is_some_and(|dialog| dialog.kind == kind) {
+        *dialog = None;
+    }
+}
+
+/// A path that names nothing: said beside what was typed, where it was.
+fn unnamed(controller: &mut Controller, kind: PathKind, problem: String) {
+    match &mut controller.state.ui.path_dialog {
+        Some(dialog) if dialog.kind == kind => dialog.problem = Some(problem),
+        _ => controller.state.notify(problem),
     }
 }

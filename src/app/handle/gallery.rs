@@ -49,6 +49,7 @@ fn put(controller: &mut Controller, index: usize) {
         Ok(sample) => {
             state.keep_draft(false);
             state.kept.question.clone_from(&sample.prompt);
+            state.kept.choices.clear();
             state.kept.sample.clone_from(&record.id);
             state.set_images(sample.images.clone());
             state.gallery.taken = Some(Taken { index, sample });

@@ -4,7 +4,7 @@ use crate::app::actions::ImagesAction;
 use crate::app::controller::Controller;
 use crate::data::picture::Picture;
 
-pub(super) fn apply(controller: &mut Controller, action: ImagesAction, ctx: &egui::Context) {
+pub(super) fn apply(controller: &mut Controller, action: ImagesAction) {
     let mut images = controller.state.images.clone();
     match action {
         ImagesAction::Read(paths) => return controller.files.read_images(paths),
@@ -12,7 +12,7 @@ pub(super) fn apply(controller: &mut Controller, action: ImagesAction, ctx: &egu
             let pictures = pictures.iter().map(|picture| Picture::clone(picture)).collect();
             return controller.files.take_pictures(pictures);
         }
-        ImagesAction::Paste => return ctx.send_viewport_cmd(egui::ViewportCommand::RequestPaste),
+        ImagesAction::Paste => return controller.files.paste(),
         ImagesAction::Add(pictures) => images.extend(pictures),
         ImagesAction::Remove(index) => {
             if index < images.len() {
@@ -24,6 +24,21 @@ pub(super) fn apply(controller: &mut Controller, action: ImagesAction, ctx: &egu
             if index < images.len() && other < images.len() {
                 images.swap(index, other);
             }
+        }
+        ImagesAction::MoveTo(from, to) => {
+            if from < images.len() && to < images.len() {
+                let moved = images.remove(from);
+                images.insert(to, moved);
+            }
+        }
+        ImagesAction::Rename(index, name) => {
+            // A picture of the same identity: runs of it are still of it.
+            if let Some(picture) = controller.state.images.get_mut(index) {
+                let mut renamed = Picture::clone(picture);
+                renamed.name = name;
+                *picture = renamed.into();
+            }
+            return;
         }
         ImagesAction::Clear => images.clear(),
     }

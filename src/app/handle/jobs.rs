@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use crate::app::actions::JobAction;
 use crate::app::controller::Controller;
 use crate::app::files::Sorted;
+use crate::app::path_kind::PathKind;
 use crate::app::runs::Asked;
-use crate::app::state::PathKind;
 use crate::engine::protocol::{BaseId, Command, ModelId, Purpose, Request, Source};
+use crate::engine::shelf::Search;
 
 pub(super) fn apply(controller: &mut Controller, action: JobAction) {
     let state = &mut controller.state;
@@ -24,22 +25,18 @@ pub(super) fn apply(controller: &mut Controller, action: JobAction) {
             None => state.notify("Open a model first, then its adapter"),
         },
         JobAction::TakePath => {
-            if let Some(dialog) = state.ui.path_dialog.take() {
-                let path = PathBuf::from(dialog.text.trim());
-                take_paths_as(controller, dialog.kind, vec![path]);
+            if let Some(dialog) = &mut state.ui.path_dialog {
+                dialog.problem = None;
+                controller.files.open_named(dialog.kind, dialog.text.clone());
             }
         }
+        JobAction::LookForModels => look_for_models(controller),
         JobAction::TakePaths(paths) => controller.files.sort(paths),
         JobAction::Browse(kind) => {
             let recent = match kind {
                 PathKind::Model => state.kept.recent_models.first(),
                 PathKind::Adapter => state.kept.recent_adapters.first(),
-                PathKind::Images
-                | PathKind::Recipe
-                | PathKind::RunFolder
-                | PathKind::MapData
-                | PathKind::MapPicture
-                | PathKind::MapTable => None,
+                _ => None,
             };
             controller.files.browse(kind, recent.and_then(|path| path.parent()));
         }
@@ -57,6 +54,19 @@ pub(super) fn apply(controller: &mut Controller, action: JobAction) {
             }
         }
     }
+}
+
+/// Has somebody look which models there are.
+pub(super) fn look_for_models(controller: &mut Controller) {
+    let kept = &controller.state.kept;
+    let search = Search {
+        models: kept.recent_models.clone(),
+        adapters: kept.recent_adapters.clone(),
+        cache: controller.hub_cache.clone(),
+        device: controller.device,
+        dtype: controller.dtype,
+    };
+    controller.files.look_for_models(search);
 }
 
 /// Opens a model; the one in use stays until that has worked. An answer in sight is asked for anew, behind it.
@@ -88,9 +98,13 @@ pub(super) fn take_paths_as(controller: &mut Controller, kind: PathKind, paths: 
         PathKind::Images => controller.files.read_images(paths),
         PathKind::Model | PathKind::Adapter => controller.files.find(kind, paths),
         PathKind::Recipe | PathKind::RunFolder => super::training::take_paths(controller, kind, &paths),
-        PathKind::MapData | PathKind::MapPicture | PathKind::MapTable => {
-            if let Some(path) = paths.into_iter().next() {
-                super::projection::take_path(controller, kind, path);
+        other => {
+            let Some(path) = paths.into_iter().next() else { return };
+            match other {
+                PathKind::OpenSession => controller.files.read_session(path),
+                PathKind::SaveSession => super::session::save_as(controller, path),
+                PathKind::Figure | PathKind::Trace => super::exports::write(controller, kind, path),
+                _ => super::projection::take_path(controller, kind, path),
             }
         }
     }
@@ -110,6 +124,9 @@ pub(super) fn take_folder(controller: &mut Controller, kind: PathKind, source: S
 pub(super) fn take_sorted(controller: &mut Controller, sorted: Sorted) {
     if !sorted.images.is_empty() {
         controller.files.read_images(sorted.images);
+    }
+    for path in sorted.sessions {
+        controller.files.read_session(path);
     }
     // The model first, so that an adapter dropped with it goes on it.
     for (kind, paths) in [(PathKind::Model, sorted.models), (PathKind::Adapter, sorted.adapters)] {
@@ -136,9 +153,10 @@ fn ask(controller: &mut Controller) {
 
 /// Asks; `aside` of what is in sight, where the controls describe something else.
 pub(super) fn ask_request(controller: &mut Controller, request: Request, aside: bool) {
+    controller.state.ui.said = None;
     let runs = &mut controller.state.runs;
     runs.problem = None;
-    runs.asked = Some(Asked { request: request.clone(), partial_answer: String::new(), aside });
+    runs.asked = Some(Asked::new(request.clone(), aside));
     controller.send(Command::CaptureTrace(Box::new(request)));
 }
 

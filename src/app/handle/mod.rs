@@ -2,12 +2,14 @@
 
 mod edit;
 mod events;
+mod exports;
 mod files;
 mod gallery;
 mod images;
 mod jobs;
 pub mod projection;
 mod runs;
+mod session;
 mod training;
 mod view;
 
@@ -21,11 +23,12 @@ impl Controller {
             Action::Edit(action) => edit::apply(self, action),
             Action::View(action) => view::apply(self, action, ctx),
             Action::Job(action) => jobs::apply(self, action),
-            Action::Images(action) => images::apply(self, action, ctx),
+            Action::Images(action) => images::apply(self, action),
             Action::Train(action) => training::apply(self, action),
             Action::Gallery(action) => gallery::apply(self, action),
             Action::Map(action) => projection::apply(self, action),
             Action::Run(action) => runs::apply(self, action),
+            Action::File(action) => session::apply(self, action, ctx),
         }
     }
 

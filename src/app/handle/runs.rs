@@ -3,6 +3,7 @@
 use super::jobs;
 use crate::app::actions::{JobAction, RunAction};
 use crate::app::controller::Controller;
+use crate::data::sample::choices_in;
 use crate::engine::protocol::{Request, RunId};
 use crate::settings::{LatentChoice, MaskKind};
 
@@ -35,6 +36,8 @@ fn show(controller: &mut Controller, id: RunId) {
     if state.images != sample.images {
         state.set_images(sample.images);
     }
+    state.kept.choices =
+        if sample.choices == choices_in(&sample.prompt) { String::new() } else { sample.choices.join(", ") };
     state.kept.question = sample.prompt;
     state.kept.settings = settings;
     state.panes.map.run = Some(id);

@@ -1,6 +1,8 @@
 //! What is seen.
 
+use super::jobs;
 use crate::app::actions::ViewAction;
+use crate::app::canvas::{CanvasView, Hovered, Region};
 use crate::app::controller::Controller;
 use crate::app::layout::Layout;
 use crate::app::state::PathDialog;
@@ -23,6 +25,13 @@ pub(super) fn apply(controller: &mut Controller, action: ViewAction, ctx: &egui:
         ViewAction::SetNormalisation(normalisation) => view.normalisation = normalisation,
         ViewAction::SetCanvas(canvas) => pane.canvas = canvas,
         ViewAction::Hover(hovered) => pane.hovered = hovered,
+        ViewAction::Pin(region) => pane.pinned = region,
+        ViewAction::Maximise(image) => (pane.maximised, pane.canvas) = (image, CanvasView::default()),
+        ViewAction::DrawFrom(corner) => pane.drawn_from = corner,
+        ViewAction::MovePin(rows, cols, is_corner) => move_pin(controller, rows, cols, is_corner),
+        ViewAction::Play(playing) => pane.playing = playing,
+        ViewAction::SetDifference(difference) => view.difference = difference,
+        ViewAction::SetStrip(strip) => view.strip = strip,
         ViewAction::SetTheme(theme) => {
             state.kept.theme = theme;
             ctx.set_theme(theme);
@@ -31,6 +40,12 @@ pub(super) fn apply(controller: &mut Controller, action: ViewAction, ctx: &egui:
         ViewAction::UsePreset(preset) => state.kept.layout = Layout::of(preset),
         ViewAction::ShowPane(pane, shown) => state.kept.layout.show(pane, shown),
         ViewAction::SortMatrix(sorted) => view.matrix_sorted = sorted,
+        ViewAction::ToggleBrowser => {
+            ui.browser_open = !ui.browser_open;
+            if ui.browser_open {
+                jobs::look_for_models(controller);
+            }
+        }
         ViewAction::ToggleHelp => ui.help_open = !ui.help_open,
         ViewAction::DismissNotice(index) => {
             if index < ui.notices.len() {
@@ -40,7 +55,7 @@ pub(super) fn apply(controller: &mut Controller, action: ViewAction, ctx: &egui:
         ViewAction::FocusQuestion => ui.focus_question = true,
         ViewAction::QuestionFocused => ui.focus_question = false,
         ViewAction::OpenPathDialog(kind) => {
-            ui.path_dialog = Some(PathDialog { kind, text: String::new() });
+            ui.path_dialog = Some(PathDialog { kind, text: String::new(), problem: None });
         }
         ViewAction::EditPath(text) => {
             if let Some(dialog) = &mut ui.path_dialog {
@@ -49,4 +64,36 @@ pub(super) fn apply(controller: &mut Controller, action: ViewAction, ctx: &egui:
         }
         ViewAction::ClosePathDialog => ui.path_dialog = None,
     }
+}
+
+/// Moves the chosen patch, or the far corner of the region; where there is none, the patch looked at most is chosen.
+fn move_pin(controller: &mut Controller, rows: isize, cols: isize, is_corner: bool) {
+    let state = &controller.state;
+    let pane = &state.panes.map;
+    let Some(shown) = pane.in_sight() else { return };
+    let of_run = |place: usize| shown.image_of(place, state.images.get(place)?);
+    let moved = match pane.pinned.and_then(|pin| Some((pin, of_run(pin.image)?))) {
+        None => (0..state.images.len())
+            .filter_map(|place| {
+                let map = &shown.maps.maps[shown.query][of_run(place)?];
+                let (best, value) = map.values.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1))?;
+                let patch = Hovered { image: place, row: best / map.cols, col: best % map.cols };
+                Some((*value, Region::between(patch, patch)))
+            })
+            .max_by(|a, b| a.0.total_cmp(&b.0))
+            .map(|(_, region)| region),
+        Some((pin, image)) => {
+            let map = &shown.maps.maps[shown.query][image];
+            let step = |at: usize, by: isize, count: usize| at.saturating_add_signed(by).min(count - 1);
+            let far = Hovered {
+                image: pin.image,
+                row: step(pin.rows.1, rows, map.rows),
+                col: step(pin.cols.1, cols, map.cols),
+            };
+            let near =
+                if is_corner { Hovered { image: pin.image, row: pin.rows.0, col: pin.cols.0 } } else { far };
+            Some(Region::between(near, far))
+        }
+    };
+    controller.state.panes.map.pinned = moved;
 }

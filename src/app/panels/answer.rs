@@ -18,12 +18,12 @@ pub fn answer_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     let asked = state.runs.asked.as_ref();
     if let Some(asked) = asked.filter(|asked| !asked.partial_answer.is_empty()) {
         ui.label(egui::RichText::new(&asked.partial_answer).size(16.0));
-        if state.shown_run().is_some() {
+        if state.shown_run().is_some_and(|run| !run.id.is_partial()) {
             ui.weak("The maps are still those of the answer before");
         }
         return;
     }
-    let Some(run) = state.shown_run() else {
+    let Some(run) = state.shown_run().filter(|run| asked.is_none() || !run.id.is_partial()) else {
         ui.weak(if asked.is_some() { "Thinking…" } else { "Press Enter in the question box to ask" });
         return;
     };
@@ -36,9 +36,16 @@ pub fn answer_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
         let then = if asked.is_some() { "the next is on its way" } else { "ask again" };
         ui.weak(format!("Since this answer you have changed {changes}: {then}"));
     }
-    let answer = if trace.answer.is_empty() { "(nothing but special tokens)" } else { &trace.answer };
+    let answer = match trace.answer.as_str() {
+        "" if run.id.is_partial() => "(stopped before the first token)",
+        "" => "(nothing but special tokens)",
+        answer => answer,
+    };
     ui.add(egui::Label::new(egui::RichText::new(answer).size(16.0)).wrap().selectable(true));
-    if let Some(verdict) = state.gallery.verdict(run) {
+    if trace.stopped {
+        ui.weak(format!("Stopped at token {}: choices were not compared", trace.generated.len()));
+    }
+    if let Some(verdict) = state.gallery.verdict(run).filter(|_| !trace.stopped) {
         let palette = palette(ui.visuals());
         let (colour, sign) =
             if verdict.correct { (palette.right, "right") } else { (palette.warning, "wrong") };

@@ -1,6 +1,6 @@
 //! Every key, from the table the window obeys.
 
-use egui::{Grid, Id, Modal, ScrollArea, Ui};
+use egui::{Grid, Id, KeyboardShortcut, Modal, ScrollArea, Ui};
 
 use crate::app::actions::{Actions, ViewAction};
 use crate::app::keyboard::{BINDINGS, ELSEWHERE, keys};
@@ -14,17 +14,17 @@ pub fn help_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     let modal = Modal::new(Id::unique("help")).show(ui.ctx(), |ui| {
         ui.heading("Keys");
         let height = (ui.ctx().content_rect().height() - 140.0).max(120.0);
+        let table = BINDINGS.iter().map(|binding| (binding.shortcut, binding.does));
+        let all: Vec<_> = ELSEWHERE.into_iter().chain(table).collect();
+        let columns = if ui.ctx().content_rect().width() > 1000.0 { 2 } else { 1 };
         ScrollArea::vertical().max_height(height).show(ui, |ui| {
-            Grid::new("keys").num_columns(2).spacing([24.0, 4.0]).show(ui, |ui| {
-                let table = BINDINGS.iter().map(|binding| (binding.shortcut, binding.does));
-                for (shortcut, does) in ELSEWHERE.into_iter().chain(table) {
-                    ui.monospace(keys(ui.ctx(), &shortcut));
-                    ui.label(does);
-                    ui.end_row();
+            ui.horizontal_top(|ui| {
+                for (i, part) in all.chunks(all.len().div_ceil(columns)).enumerate() {
+                    column_ui(ui, i, part);
                 }
             });
         });
-        ui.weak("Tab moves between controls. Scroll zooms, drag moves, double-click fits the images.");
+        ui.weak("Tab moves between controls. Scroll zooms, drag moves, double-click fits the images; a click chooses a patch, Shift and drag a region.");
         if ui.button("Close").clicked() {
             actions.push(ViewAction::ToggleHelp);
         }
@@ -32,4 +32,14 @@ pub fn help_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     if modal.should_close() && !actions.contains(&ViewAction::ToggleHelp.into()) {
         actions.push(ViewAction::ToggleHelp);
     }
+}
+
+fn column_ui(ui: &mut Ui, number: usize, part: &[(KeyboardShortcut, &str)]) {
+    Grid::new(("keys", number)).num_columns(2).spacing([20.0, 4.0]).show(ui, |ui| {
+        for (shortcut, does) in part {
+            ui.monospace(keys(ui.ctx(), shortcut));
+            ui.label(*does);
+            ui.end_row();
+        }
+    });
 }

@@ -2,62 +2,119 @@
 
 use egui::{Role, ScrollArea, Sense, Stroke, StrokeKind, Ui, vec2};
 
+use super::canvas::is_masked;
+use super::colour_bar::paint_note;
 use super::{name_widget, shown_style};
-use crate::analysis::maps::{GridMap, Query};
+use crate::analysis::maps::{Aggregation, GridMap, Query, Selection, entropy};
 use crate::app::actions::{Actions, ViewAction};
 use crate::app::canvas::{fit_row, sizes, visible_part};
+use crate::app::kept::Strip;
 use crate::app::map_pane::InSight;
 use crate::app::state::State;
 use crate::app::theme;
 use crate::app::words::{query_name, visible};
 use crate::render::overlay::OverlayPaint;
+use crate::units::LayerIdx;
 
 /// Lowest picture: where more are to be seen than fit as high, they scroll.
 const MIN_HEIGHT: f32 = 26.0;
-const LABEL: f32 = 15.0;
+/// Room for a name, and below it for mass and entropy.
+const LABEL: f32 = 29.0;
+/// Room for the name alone.
+const NAME: f32 = 15.0;
 const MIN_WIDTH: f32 = 36.0;
+/// From this width on entropy stands beside the mass.
+const ROOMY: f32 = 74.0;
 
 /// Draws the strip.
 pub fn latent_strip_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
-    let Some(shown) = state.panes.map.in_sight() else {
-        ui.centered_and_justified(|ui| {
-            ui.weak(if state.runs.asked.is_some() {
-                "The maps of each latent appear here"
-            } else {
-                "Ask a question: the map of each latent appears here"
-            });
-        });
+    let is_of_layers = state.kept.view.strip == Strip::Layers;
+    let in_sight = if is_of_layers {
+        state.panes.map.layers_in_sight(state.kept.view.selection.layer)
+    } else {
+        state.panes.map.in_sight()
+    };
+    let Some(shown) = in_sight else {
+        ui.centered_and_justified(|ui| ui.weak(why_empty(state)));
         return;
     };
     let images = &shown.rows.run.request.sample.images;
     let aspect: f32 = sizes(images).iter().map(|size| size.x / size.y.max(1.0)).sum();
     let queries = &shown.rows.queries;
-    let size = thumbnail_size(ui.available_size(), queries.len() + 1, aspect);
+    // Where there is little room it is for the pictures.
+    let [roomy, tight] =
+        [LABEL, NAME].map(|label| thumbnail_size(ui.available_size(), queries.len() + 1, aspect, label));
+    let (size, label) = if roomy.y - LABEL > MIN_HEIGHT { (roomy, LABEL) } else { (tight, NAME) };
     ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| {
         ui.horizontal_wrapped(|ui| {
             for (index, query) in queries.iter().enumerate() {
                 if index > 0 && matches!((query, queries[index - 1]), (Query::Answer(_), Query::Latent(_))) {
                     ui.separator();
                 }
-                thumbnail_ui(ui, state, shown, index, size, actions);
+                thumbnail_ui(ui, &Strips { state, shown, is_of_layers, label }, index, size, actions);
             }
         });
     });
 }
 
+/// Every query at the chosen layers, or the chosen query in every layer.
+pub fn kinds_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
+    let mut strip = state.kept.view.strip;
+    let of_query = format!("Layers of {}", query_name(state.panes.map.query));
+    // From the right.
+    ui.selectable_value(&mut strip, Strip::Layers, of_query).on_hover_text("Its map in every layer");
+    ui.selectable_value(&mut strip, Strip::Queries, "Every latent")
+        .on_hover_text("Each latent, and each token of the answer, at the chosen layers");
+    if strip != state.kept.view.strip {
+        actions.push(ViewAction::SetStrip(strip));
+    }
+}
+
+/// Why there is nothing to draw, and what to do about it.
+fn why_empty(state: &State) -> &'static str {
+    let view = state.kept.view;
+    match state.shown_run() {
+        _ if state.panes.map.is_waiting() => "Reading the maps…",
+        None if state.runs.asked.is_some() => "The maps of each latent appear here",
+        None => "Ask a question: the map of each latent appears here",
+        Some(run) if run.trace.grids.is_empty() => {
+            "This run had no images: there is nothing to draw maps over"
+        }
+        Some(run) if run.trace.attention_dims() == (0, 0) => {
+            "The maps of this run were let go to save memory: ask again to see them, or keep runs in their menu"
+        }
+        Some(run) if view.selection.aggregation == Aggregation::Rollout && run.trace.attentions.is_none() => {
+            "Rollout needs every attention row: tick \"Keep every attention row\" under Map"
+        }
+        Some(_) if view.difference => {
+            "The base run has no maps of images like these: compare with another run"
+        }
+        Some(_) => "No attention was kept",
+    }
+}
+
+/// What a strip shows, and of what.
+struct Strips<'a> {
+    state: &'a State,
+    shown: InSight<'a>,
+    is_of_layers: bool,
+    /// Room below the pictures.
+    label: f32,
+}
+
 /// The largest size at which so many thumbnails fill an area without leaving it.
-fn thumbnail_size(area: egui::Vec2, count: usize, aspect: f32) -> egui::Vec2 {
+fn thumbnail_size(area: egui::Vec2, count: usize, aspect: f32, label: f32) -> egui::Vec2 {
     const GAP: f32 = theme::GAP;
     // Of a bar for scrolling.
     const BAR: f32 = 10.0;
-    let sized = |height: f32| vec2((height * aspect).max(MIN_WIDTH), height + LABEL);
+    let sized = |height: f32| vec2((height * aspect).max(MIN_WIDTH), height + label);
     let fits = |size: &egui::Vec2, rows: usize| {
         let in_a_row = ((area.x - BAR + GAP) / (size.x + GAP)).floor().max(1.0) as usize;
         in_a_row * rows >= count
     };
     let with_rows = |rows: usize| {
         // As high as so many rows leave room for, or as low as lets them hold all.
-        let high = area.y / rows as f32 - GAP - LABEL;
+        let high = area.y / rows as f32 - GAP - label;
         let in_a_row = count.div_ceil(rows) as f32;
         let wide = ((area.x - BAR + GAP) / in_a_row - GAP) / aspect;
         let size = sized(high.min(wide).max(MIN_HEIGHT));
@@ -69,50 +126,53 @@ fn thumbnail_size(area: egui::Vec2, count: usize, aspect: f32) -> egui::Vec2 {
     vec2(size.x.min(widest), size.y)
 }
 
-/// Draws one thumbnail: every image of the run under the map of one query, and its name.
-fn thumbnail_ui(
-    ui: &mut Ui,
-    state: &State,
-    shown: InSight<'_>,
-    index: usize,
-    size: egui::Vec2,
-    actions: &mut Actions,
-) {
+/// Draws one thumbnail: every image of the run under one map, its name, its mass and entropy.
+fn thumbnail_ui(ui: &mut Ui, strip: &Strips<'_>, index: usize, size: egui::Vec2, actions: &mut Actions) {
+    let Strips { state, shown, is_of_layers, label } = *strip;
     let palette = theme::palette(ui.visuals());
     let query = shown.rows.queries[index];
-    let is_chosen = index == shown.query;
+    let selection = state.kept.view.selection;
+    let is_chosen =
+        if is_of_layers { selection.layer == Some(LayerIdx(index)) } else { index == shown.query };
     let (rect, response) = ui.allocate_exact_size(size, Sense::click());
-    name_widget(ui, &response, Role::Button, Some(is_chosen), || thumbnail_name(shown, index));
+    name_widget(ui, &response, Role::Button, Some(is_chosen), || strip.name(index));
     if is_chosen && response.rect.width() > 0.0 && ui.input(|i| i.events.iter().any(is_arrow)) {
         response.scroll_to_me(None);
     }
     if response.clicked() {
-        actions.push(ViewAction::SelectQuery(query));
+        actions.push(if is_of_layers {
+            let layer = (!is_chosen).then_some(LayerIdx(index));
+            ViewAction::Select(Selection { layer, ..selection })
+        } else {
+            ViewAction::SelectQuery(query)
+        });
     }
     if !ui.is_rect_visible(rect) {
         return;
     }
     let mut pictures = rect;
-    pictures.max.y -= LABEL;
+    pictures.max.y -= label;
     paint_maps(ui, state, shown, index, pictures.shrink(2.0));
     let colour = if is_chosen { palette.accent } else { ui.visuals().text_color() };
-    ui.painter().text(
-        egui::pos2(rect.center().x, rect.max.y),
-        egui::Align2::CENTER_BOTTOM,
-        label(shown, query),
-        egui::FontId::proportional(12.0),
-        colour,
-    );
+    let write = |text: String, up: f32, size: f32, colour| {
+        let at = egui::pos2(rect.center().x, rect.max.y - up);
+        ui.painter().text(at, egui::Align2::CENTER_BOTTOM, text, egui::FontId::proportional(size), colour);
+    };
+    write(strip.label(index), label - NAME, 12.0, colour);
+    if label > NAME {
+        write(strip.numbers(index, rect.width() >= ROOMY), 0.0, 10.5, palette.weak);
+    }
     if is_chosen || response.has_focus() {
         let stroke = Stroke::new(2.0, palette.accent);
         ui.painter().rect_stroke(pictures, 2.0, stroke, StrokeKind::Inside);
     }
-    response.on_hover_text(thumbnail_name(shown, index));
+    response.on_hover_text(strip.name(index));
 }
 
 fn paint_maps(ui: &Ui, state: &State, shown: InSight<'_>, index: usize, area: egui::Rect) {
     let images = &shown.rows.run.request.sample.images;
     let style = shown_style(state);
+    let masked = is_masked(InSight { query: index, ..shown });
     for (image, place) in fit_row(&sizes(images), area, 2.0).iter().enumerate() {
         let visible = place.intersect(ui.clip_rect());
         if !visible.is_positive() {
@@ -121,12 +181,15 @@ fn paint_maps(ui: &Ui, state: &State, shown: InSight<'_>, index: usize, area: eg
         let (stack, layer) = shown.maps.layer(index, image);
         let paint = OverlayPaint {
             image: images[image].clone(),
-            map: Some((stack, layer, shown.ranges[index][image])),
+            map: (!masked).then(|| (stack, layer, shown.ranges[index][image])),
             style,
             view: visible_part(*place, visible),
             slot: (1 + index as u64) << 16 | image as u64,
         };
         ui.painter().add(eframe::egui_wgpu::Callback::new_paint_callback(visible, paint));
+    }
+    if masked {
+        paint_note(ui, area, "masked", 11.0);
     }
 }
 
@@ -134,16 +197,51 @@ fn is_arrow(event: &egui::Event) -> bool {
     matches!(event, egui::Event::Key { key: egui::Key::ArrowLeft | egui::Key::ArrowRight, pressed: true, .. })
 }
 
-fn label(shown: InSight<'_>, query: Query) -> String {
-    match query {
-        Query::Latent(i) => i.to_string(),
-        Query::Answer(i) => visible(shown.rows.run.trace.generated.get(i).map_or("", |token| &token.text)),
+impl Strips<'_> {
+    fn label(&self, index: usize) -> String {
+        match self.shown.rows.queries[index] {
+            _ if self.is_of_layers => format!("layer {index}"),
+            Query::Latent(i) => i.to_string(),
+            Query::Answer(i) => {
+                visible(self.shown.rows.run.trace.generated.get(i).map_or("", |token| &token.text))
+            }
+        }
     }
-}
 
-fn thumbnail_name(shown: InSight<'_>, index: usize) -> String {
-    let mass: f32 = shown.maps.maps[index].iter().map(GridMap::mass).sum();
-    let name = query_name(shown.rows.queries[index]);
-    let name = name[..1].to_uppercase() + &name[1..];
-    format!("{name}, {:.1} % of its attention on the images", 100.0 * mass)
+    fn mass(&self, index: usize) -> f32 {
+        self.shown.maps.maps[index].iter().map(GridMap::mass).sum()
+    }
+
+    fn entropy(&self, index: usize) -> f32 {
+        let all: Vec<f32> =
+            self.shown.maps.maps[index].iter().flat_map(|map| map.values.iter().copied()).collect();
+        entropy(&all)
+    }
+
+    /// Mass on the images, and entropy where there is room.
+    fn numbers(&self, index: usize, roomy: bool) -> String {
+        let mass = 100.0 * self.mass(index);
+        match (self.shown.rows.is_difference, roomy) {
+            (true, _) => format!("{mass:+.1} %"),
+            (false, false) => format!("{mass:.0} %"),
+            (false, true) => format!("{mass:.1} % · H {:.2}", self.entropy(index)),
+        }
+    }
+
+    fn name(&self, index: usize) -> String {
+        let query = query_name(self.shown.rows.queries[index]);
+        let name = if self.is_of_layers { format!("layer {index} of {query}") } else { query };
+        let name = name[..1].to_uppercase() + &name[1..];
+        let mass = 100.0 * self.mass(index);
+        if self.shown.rows.is_difference {
+            return format!("{name}, {mass:+.1} % of its attention on the images against the base run");
+        }
+        if is_masked(InSight { query: index, ..self.shown }) {
+            return format!("{name}, masked: cannot see the image");
+        }
+        format!(
+            "{name}, {mass:.1} % of its attention on the images, entropy {:.2} of uniform",
+            self.entropy(index)
+        )
+    }
 }

@@ -1,6 +1,11 @@
 //! The panels, one file each. They read the state and push actions; none of them waits for anything.
 
 pub mod answer;
+pub mod browser;
+pub mod canvas;
+pub mod colour_bar;
+mod figure;
+mod file_menu;
 pub mod gallery;
 pub mod help;
 pub mod images;
@@ -8,6 +13,7 @@ pub mod latent_strip;
 pub mod matrix;
 pub mod model_bar;
 pub mod notices;
+mod patch_card;
 pub mod path_dialog;
 pub mod projection;
 pub mod question;
@@ -22,11 +28,14 @@ use egui::{Response, Role, Ui, WidgetInfo};
 
 use super::state::State;
 use super::theme::DIMMED;
-use crate::render::blend::OverlayStyle;
+use crate::render::blend::{ColourMap, OverlayStyle};
 
 /// How maps lie over images now: those of another request than the controls describe are dimmed.
 pub fn shown_style(state: &State) -> OverlayStyle {
     let mut style = state.kept.view.style;
+    if state.panes.map.in_sight().is_some_and(|shown| shown.rows.is_difference) {
+        (style.colour_map, style.fade) = (ColourMap::Difference, false);
+    }
     if state.panes.map.in_sight().is_some_and(|shown| !state.is_current(&shown.rows.run)) {
         style.opacity *= DIMMED;
     }

@@ -4,11 +4,13 @@ use std::path::Path;
 
 use egui::{Align, Layout, TextWrapMode, Ui};
 
+use super::file_menu::file_menu_ui;
 use super::training::training_button_ui;
 use super::workspace::layout_menu_ui;
 use crate::app::actions::{Actions, JobAction, MapAction, ViewAction};
 use crate::app::keyboard::{does, hint};
-use crate::app::state::{PathKind, State};
+use crate::app::path_kind::PathKind;
+use crate::app::state::State;
 use crate::app::theme;
 use crate::engine::demo::DemoAdapter;
 use crate::engine::protocol::{ModelInfo, Source};
@@ -21,6 +23,7 @@ pub fn model_bar_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             window_buttons_ui(ui, state, actions);
             ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
+                file_menu_ui(ui, state, actions);
                 ui.menu_button("Model", |ui| model_menu_ui(ui, state, actions));
                 ui.menu_button("Adapter", |ui| adapter_menu_ui(ui, state, actions));
                 ui.separator();
@@ -68,6 +71,11 @@ fn model_menu_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     if ui.button("Open model…").on_hover_text(hint(ui.ctx(), does::OPEN_MODEL)).clicked() {
         actions.push(ViewAction::OpenPathDialog(PathKind::Model));
     }
+    let browse = egui::Button::new("Browse models…").shortcut_text(hint(ui.ctx(), does::BROWSE));
+    if ui.add(browse).clicked() {
+        actions.push(ViewAction::ToggleBrowser);
+        ui.close();
+    }
     if ui.button("Built-in demo").clicked() {
         actions.push(JobAction::OpenModel {
             base: Source::Demo,
@@ -100,37 +108,50 @@ fn adapter_menu_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     });
 }
 
+/// Room below which nothing more is said of the model: what is cut off to a dot says nothing.
+const LEAST_ROOM: f32 = 60.0;
+
 fn info_ui(ui: &mut Ui, state: &State, info: &ModelInfo) {
     let place = info.id.base.source.path().map(|path| path.display().to_string());
     ui.strong(&info.name).on_hover_text(place.unwrap_or_else(|| "built into the program".to_owned()));
-    ui.label(format!("{} · {} layers · {} heads", info.family, info.num_layers, info.num_heads));
-    ui.separator();
-    match &info.adapter {
-        Some(adapter) => ui.label(adapter),
-        None => ui.weak("no adapter"),
-    };
-    ui.label(match info.trained_latents {
+    let warning = theme::palette(ui.visuals()).warning;
+    let adapter = info.adapter.as_ref().map_or_else(|| "no adapter".to_owned(), Clone::clone);
+    let latents = match info.trained_latents {
         0 => "no latents".to_owned(),
         k => format!("K = {k} latents"),
-    });
-    ui.separator();
-    let device = ui.label(format!("{} · {}", info.device, info.dtype));
-    if let Some(advice) = &info.device_advice {
-        device.on_hover_text(advice);
-    }
-    if info.quantised {
-        let text = format!("{}: answers differ from the reference", info.dtype);
-        ui.colored_label(theme::palette(ui.visuals()).warning, text).on_hover_text(
-            "The linear layers are held in fewer bits than the checkpoint has. How far scores are off: \
-             livr check --measure",
-        );
-    }
-    ui.label(format!("{} on disk", human_bytes(info.weight_bytes as u64)));
-    if state.ui.used_bytes > 0 {
-        ui.label(format!("program uses {}", human_bytes(state.ui.used_bytes)))
-            .on_hover_text("Memory of this program: models, runs, images");
+    };
+    let quantised = info.quantised.then(|| format!("{}: answers differ from the reference", info.dtype));
+    let used =
+        (state.ui.used_bytes > 0).then(|| format!("program uses {}", human_bytes(state.ui.used_bytes)));
+    let facts = [
+        (Some(adapter), "Its adapter", None),
+        (Some(latents), "Latent tokens it was trained with", None),
+        (quantised, QUANTISED, Some(warning)),
+        (Some(format!("{} · {} layers · {} heads", info.family, info.num_layers, info.num_heads)), "", None),
+        (
+            Some(format!("{} · {}", info.device, info.dtype)),
+            info.device_advice.as_deref().unwrap_or(""),
+            None,
+        ),
+        (Some(format!("{} on disk", human_bytes(info.weight_bytes as u64))), "", None),
+        (used, "Memory of this program: models, runs, images", None),
+    ];
+    for (fact, hint, colour) in facts {
+        let Some(fact) = fact else { continue };
+        if ui.available_width() < LEAST_ROOM {
+            return;
+        }
+        ui.separator();
+        let text = egui::RichText::new(fact);
+        let label = ui.label(colour.map_or(text.clone(), |colour| text.color(colour)));
+        if !hint.is_empty() {
+            label.on_hover_text(hint);
+        }
     }
 }
+
+const QUANTISED: &str = "The linear layers are held in fewer bits than the checkpoint has. How far scores are off: \
+                         livr check --measure";
 
 fn recent_ui(ui: &mut Ui, paths: &[std::path::PathBuf], mut open: impl FnMut(&Path)) {
     if paths.is_empty() {
@@ -139,8 +160,7 @@ fn recent_ui(ui: &mut Ui, paths: &[std::path::PathBuf], mut open: impl FnMut(&Pa
     ui.separator();
     ui.weak("Recent");
     for path in paths {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if ui.button(name).on_hover_text(path.display().to_string()).clicked() {
+        if ui.button(Source::folder(path).name()).on_hover_text(path.display().to_string()).clicked() {
             open(path);
         }
     }

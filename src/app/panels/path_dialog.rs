@@ -2,22 +2,16 @@
 
 use egui::{Id, Key, Modal, TextEdit, Ui};
 
+use super::figure::figure_form_ui;
 use crate::app::actions::{Actions, JobAction, ViewAction};
-use crate::app::state::{PathKind, State};
+use crate::app::path_kind::{PathKind, Wanted};
+use crate::app::state::State;
+use crate::app::theme::palette;
 
 /// Draws the dialog where it is open.
 pub fn path_dialog_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     let Some(dialog) = &state.ui.path_dialog else { return };
-    let (title, hint) = match dialog.kind {
-        PathKind::Model => ("Open model", "Folder with config.json and safetensors"),
-        PathKind::Adapter => ("Open adapter", "Folder with adapter_config.json"),
-        PathKind::Images => ("Open images", "PNG, JPEG, WebP, BMP, GIF or TIFF file"),
-        PathKind::Recipe => ("Choose a recipe", "TOML file"),
-        PathKind::MapData => ("Choose a data file", "JSONL or parquet file"),
-        PathKind::MapPicture => ("Save the map as a picture", "PNG or SVG file"),
-        PathKind::MapTable => ("Save the map as a table", "CSV file"),
-        PathKind::RunFolder => ("Choose a folder for the run", "New folder, or that of a run"),
-    };
+    let Wanted { title, hint, .. } = dialog.kind.wanted();
     let modal = Modal::new(Id::unique("path dialog")).show(ui.ctx(), |ui| {
         ui.set_width(460.0);
         let heading = ui.heading(title);
@@ -30,6 +24,12 @@ pub fn path_dialog_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
         let enter = edit.lost_focus() && ui.input(|i| i.key_pressed(Key::Enter));
         if !edit.has_focus() && !enter {
             edit.request_focus();
+        }
+        if let Some(problem) = &dialog.problem {
+            ui.colored_label(palette(ui.visuals()).warning, problem);
+        }
+        if dialog.kind == PathKind::Figure {
+            figure_form_ui(ui, state, actions);
         }
         ui.horizontal(|ui| {
             let filled = !text.trim().is_empty();

@@ -7,6 +7,7 @@ use crate::app::kept::MAX_NEW_TOKENS;
 use crate::app::keyboard::{ENTER, does, hint, keys};
 use crate::app::state::State;
 use crate::app::theme;
+use crate::data::sample::choices_in;
 use crate::settings::{LatentChoice, MaskKind, PixelBudget, Published};
 use crate::units::human_bytes;
 
@@ -25,6 +26,7 @@ pub fn question_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     });
     ui.horizontal(|ui| switches_ui(ui, state, actions));
     mask_ui(ui, state, actions);
+    choices_ui(ui, state, actions);
     pixels_ui(ui, state, actions);
     penalty_ui(ui, state, actions);
     need_ui(ui, state);
@@ -70,7 +72,19 @@ fn question_box_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     }
 }
 
+/// Asks; while an answer is on its way, stops it.
 fn ask_button_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
+    if let Some(asked) = &state.runs.asked {
+        let stop = egui::Button::new(egui::RichText::new("Stop").strong());
+        let hint = format!("{}: keeps what there is", hint(ui.ctx(), does::STOP));
+        if ui.add(stop).on_hover_text(hint).clicked() {
+            actions.push(JobAction::Stop);
+        }
+        let (seconds, a_second) = asked.pace();
+        let pace = a_second.map_or_else(String::new, |pace| format!(", {pace:.1} tokens/s"));
+        ui.weak(format!("{seconds:.1} s{pace}"));
+        return;
+    }
     let palette = theme::palette(ui.visuals());
     let text = egui::RichText::new("Ask").strong().color(palette.on_accent);
     let ready = state.models.chosen().is_some() && !state.ui.engine_died;
@@ -92,6 +106,26 @@ fn history_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
                 }
             }
         });
+    });
+}
+
+/// The answers to choose from: those the question offers, or others.
+fn choices_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
+    let mut choices = state.kept.choices.clone();
+    let offered = choices_in(&state.kept.question);
+    let found = if offered.is_empty() { "none in the question".to_owned() } else { offered.join(", ") };
+    ui.horizontal(|ui| {
+        let label = ui.label("Choices");
+        let edit = TextEdit::singleline(&mut choices).hint_text(found).desired_width(180.0);
+        let edit = ui.add(edit).labelled_by(label.id).on_hover_text(
+            "Answers whose probabilities are compared, with commas between them; empty takes those the question offers",
+        );
+        if edit.changed() {
+            actions.push(EditAction::SetChoices(choices));
+        }
+        if edit.lost_focus() && ui.input(|i| i.key_pressed(Key::Enter)) {
+            actions.push(JobAction::Ask);
+        }
     });
 }
 

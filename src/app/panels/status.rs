@@ -17,9 +17,14 @@ pub fn status_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
                 actions.push(JobAction::Stop);
             }
             ui.add(ProgressBar::new(fraction).desired_width(160.0).text(text));
+            if let Some(asked) = &state.runs.asked {
+                ui.label(format!("{:.1} s", asked.pace().0));
+            }
         }
         if let Some(text) = read_out(state) {
             ui.label(text);
+        } else if let Some(said) = &state.ui.said {
+            ui.label(said);
         } else if let Some(run) = state.shown_run() {
             let (trace, t) = (&run.trace, run.trace.timings);
             if !state.is_current(run) {

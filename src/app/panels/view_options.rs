@@ -2,11 +2,14 @@
 
 use egui::{ComboBox, Slider, Ui};
 
-use crate::analysis::maps::Aggregation;
-use crate::app::actions::{Actions, ViewAction};
+use super::colour_bar::image_of_pointer;
+use super::name_widget;
+use crate::analysis::maps::{Aggregation, Selection};
+use crate::app::actions::{Actions, EditAction, ViewAction};
 use crate::app::keyboard::{does, hint};
 use crate::app::state::State;
 use crate::render::blend::ColourMap;
+use crate::settings::AttentionRows;
 use crate::units::{HeadIdx, LayerIdx};
 
 /// Draws the section.
@@ -25,23 +28,29 @@ fn selection_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
         chosen.layer = one_or_all_ui(ui, "Layer", selection.layer.map(|l| l.0), num_layers).map(LayerIdx);
         chosen.head = one_or_all_ui(ui, "Head", selection.head.map(|h| h.0), num_heads).map(HeadIdx);
     });
-    // One layer and one head are a map as they are.
-    ui.add_enabled_ui(chosen.layer.is_none() || chosen.head.is_none(), |ui| {
-        ui.horizontal(|ui| {
-            let name = ui.label("All are combined by");
-            let text = |aggregation| match aggregation {
-                Aggregation::Mean => "mean",
-                Aggregation::Max => "maximum",
-            };
-            let combo = ComboBox::from_id_salt("aggregation").width(84.0);
-            let combo = combo.selected_text(text(chosen.aggregation)).show_ui(ui, |ui| {
-                for aggregation in [Aggregation::Mean, Aggregation::Max] {
-                    ui.selectable_value(&mut chosen.aggregation, aggregation, text(aggregation));
-                }
-            });
-            combo.response.labelled_by(name.id);
+    scrubber_ui(ui, state, &mut chosen, num_layers, actions);
+    ui.horizontal(|ui| {
+        let name = ui.label("Combine by");
+        let width = ui.available_width().clamp(60.0, 160.0);
+        let combo = ComboBox::from_id_salt("aggregation").width(width).truncate();
+        let combo = combo.selected_text(chosen.aggregation.label()).show_ui(ui, |ui| {
+            for aggregation in Aggregation::ALL {
+                ui.selectable_value(&mut chosen.aggregation, aggregation, aggregation.label())
+                    .on_hover_text(aggregation.explanation());
+            }
         });
+        combo.response.labelled_by(name.id).on_hover_text(chosen.aggregation.explanation());
     });
+    let mut every = state.kept.settings.capture.attention == AttentionRows::Full;
+    if chosen.aggregation == Aggregation::Rollout || every {
+        let keep = ui.checkbox(&mut every, "Keep every attention row");
+        if keep
+            .on_hover_text("Layers x heads x tokens x tokens, which rollout is made of; asks again")
+            .changed()
+        {
+            actions.push(EditAction::KeepEveryRow(every));
+        }
+    }
     if chosen != selection {
         actions.push(ViewAction::Select(chosen));
     }
@@ -51,6 +60,31 @@ fn selection_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     if num_layers > 0 {
         ui.weak(selection.describe(num_layers, num_heads));
     }
+}
+
+/// Layers one after the other, by hand or on their own.
+fn scrubber_ui(ui: &mut Ui, state: &State, chosen: &mut Selection, num_layers: usize, actions: &mut Actions) {
+    if num_layers < 2 {
+        return;
+    }
+    ui.horizontal(|ui| {
+        let playing = state.panes.map.playing;
+        let play = ui.button(if playing { "Pause" } else { "Play" });
+        if play.on_hover_text(format!("{}: go through the layers", hint(ui.ctx(), does::PLAY))).clicked() {
+            actions.push(ViewAction::Play(!playing));
+        }
+        let mut place = chosen.layer.map_or(0, |layer| layer.0 + 1);
+        let slider = Slider::new(&mut place, 0..=num_layers)
+            .custom_formatter(
+                |place, _| if place < 1.0 { "all".to_owned() } else { format!("{}", place - 1.0) },
+            )
+            .custom_parser(|text| text.trim().parse::<f64>().map_or(Some(0.0), |layer| Some(layer + 1.0)));
+        let slider = ui.add(slider).on_hover_text("Layer; at the left end all of them");
+        name_widget(ui, &slider, egui::Role::Slider, None, || "Layers one by one".to_owned());
+        if slider.changed() {
+            chosen.layer = place.checked_sub(1).map(LayerIdx);
+        }
+    });
 }
 
 /// A list of "all" and the numbers below `count`.
@@ -100,37 +134,46 @@ fn normalisation_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     )
     .on_hover_text("Values above this percentile, and below its complement, have the colours of the ends");
     ui.horizontal_wrapped(|ui| {
+        ui.checkbox(&mut normalisation.across, "One scale for all latents").on_hover_text(
+            "Or each latent has a scale of its own, which makes weak maps look like strong ones",
+        );
+        ui.checkbox(&mut normalisation.joint, "One scale for all images")
+            .on_hover_text("Or each image has a scale of its own");
+        ui.checkbox(&mut normalisation.from_zero, "From zero")
+            .on_hover_text("The first colour is no attention; or the least there is");
         ui.checkbox(&mut normalisation.remove_sinks, "Remove sinks")
             .on_hover_text("Leave out patches that draw attention whatever the query");
-        ui.checkbox(&mut normalisation.joint, "One scale for all images")
-            .on_hover_text("Or each image has colours from its own lowest to its own highest");
     });
     if normalisation != state.kept.view.normalisation {
         actions.push(ViewAction::SetNormalisation(normalisation));
     }
-    colour_bar_ui(ui, state);
+    difference_ui(ui, state, actions);
+    scale_ui(ui, state);
 }
 
-/// Rectangles that make up the colour bar.
-const STEPS: usize = 50;
+/// Maps as they are, or as they differ from those of the base run.
+fn difference_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
+    let mut difference = state.kept.view.difference;
+    let base = state.runs.base().is_some();
+    let switch = ui.add_enabled(
+        base || difference,
+        egui::Checkbox::new(&mut difference, "Difference from the base run"),
+    );
+    let switch = switch
+        .on_hover_text("Attention less that of the base run, patch by patch: red is more, blue is less");
+    let switch = switch
+        .on_disabled_hover_text("Choose a base first: in Runs, a run's menu, \"Compare others with it\"");
+    if switch.changed() {
+        actions.push(ViewAction::SetDifference(difference));
+    }
+}
 
-/// The ends of the colours in numbers.
-fn colour_bar_ui(ui: &mut Ui, state: &State) {
-    let pane = &state.panes.map;
-    let Some(shown) = pane.in_sight() else { return };
-    let place = pane.hovered.map_or(0, |hovered| hovered.image);
-    let image = state.images.get(place).and_then(|picture| shown.image_of(place, picture));
-    let Some(range) = image.and_then(|image| shown.ranges[shown.query].get(image)) else { return };
-    ui.horizontal(|ui| {
-        ui.monospace(format!("{:.5}", range.low));
-        let (rect, _) = ui.allocate_exact_size(egui::vec2(150.0, 10.0), egui::Sense::hover());
-        for i in 0..STEPS {
-            let [r, g, b] = state.kept.view.style.colour_map.at(i as f32 / (STEPS - 1) as f32);
-            let mut part = rect;
-            part.min.x = rect.min.x + rect.width() * i as f32 / STEPS as f32;
-            part.max.x = rect.min.x + rect.width() * (i + 1) as f32 / STEPS as f32;
-            ui.painter().rect_filled(part, 0.0, egui::Color32::from_rgb(r, g, b));
-        }
-        ui.monospace(format!("{:.5}", range.high));
-    });
+/// The ends of the colours, in attention.
+fn scale_ui(ui: &mut Ui, state: &State) {
+    let Some(shown) = state.panes.map.in_sight() else { return };
+    let image = image_of_pointer(state, shown);
+    let Some(range) = shown.ranges[shown.query].get(image) else { return };
+    let visible = shown.rows.visible[shown.query];
+    ui.weak(format!("Colours from {:.5} to {:.5} of its attention", range.low, range.high))
+        .on_hover_text(format!("Uniform is 1 / {visible}: it may look at {visible} tokens"));
 }

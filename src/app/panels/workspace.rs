@@ -2,9 +2,9 @@
 
 use egui::containers::menu::{MenuButton, MenuConfig};
 use egui::{Frame, Margin, PopupCloseBehavior, Role, ScrollArea, Sense, Ui, WidgetText};
-use egui_tiles::{Behavior, SimplificationOptions, TileId, UiResponse};
+use egui_tiles::{Behavior, SimplificationOptions, Tabs, TileId, Tiles, UiResponse};
 
-use super::{answer, images, latent_strip, matrix, name_widget, question, runs, view_options};
+use super::{answer, canvas, images, latent_strip, matrix, name_widget, question, runs, view_options};
 use crate::app::actions::{Actions, ViewAction};
 use crate::app::layout::{Layout, Pane, Preset};
 use crate::app::state::State;
@@ -36,7 +36,7 @@ impl Behavior<Pane> for Panes<'_> {
         Frame::NONE.inner_margin(Margin::same(GAP as i8)).show(ui, |ui| match pane {
             Pane::Images => {
                 images::image_bar_ui(ui, state, actions);
-                images::canvas_ui(ui, state, actions);
+                canvas::canvas_ui(ui, state, actions);
             }
             Pane::Latents => latent_strip::latent_strip_ui(ui, state, actions),
             Pane::Question => scrolled(ui, |ui| question::question_ui(ui, state, actions)),
@@ -46,6 +46,20 @@ impl Behavior<Pane> for Panes<'_> {
             Pane::Matrix => scrolled(ui, |ui| matrix::matrix_ui(ui, state, actions)),
         });
         UiResponse::None
+    }
+
+    fn top_bar_right_ui(
+        &mut self,
+        tiles: &Tiles<Pane>,
+        ui: &mut Ui,
+        _tile: TileId,
+        tabs: &Tabs,
+        _scroll_offset: &mut f32,
+    ) {
+        let active = tabs.active.and_then(|tile| tiles.get_pane(&tile));
+        if active == Some(&Pane::Latents) {
+            latent_strip::kinds_ui(ui, self.state, self.actions);
+        }
     }
 
     fn simplification_options(&self) -> SimplificationOptions {

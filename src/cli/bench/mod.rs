@@ -1,6 +1,7 @@
 //! `livr bench`: the project's own measurements.
 
 mod points;
+mod window;
 
 use std::path::PathBuf;
 
@@ -8,6 +9,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand, value_parser};
 
 use self::points::PointsArgs;
+use self::window::WindowBenchArgs;
 use super::output::{print, print_json};
 use crate::engine::bench::forward::{Forward, Kept, Report, forward};
 use crate::engine::bench::load::{Load, LoadReport, load};
@@ -30,6 +32,8 @@ pub enum BenchCommand {
     Train(TrainArgs),
     /// Frames of a map of many points, beside frames of a thousand.
     Points(PointsArgs),
+    /// Frames of the window with the demo's answer in it, and what it costs while nothing happens.
+    Window(WindowBenchArgs),
 }
 
 impl BenchCommand {
@@ -41,6 +45,7 @@ impl BenchCommand {
             Self::Load(args) => run_load(args),
             Self::Train(args) => run_train(&args),
             Self::Points(args) => points::run(&args),
+            Self::Window(args) => window::run(&args),
         }
     }
 }

@@ -237,7 +237,7 @@ impl Entry<'_> {
             return Err(self.wrong("target", "the answer", &nothing));
         }
         let marks = record.prompt.matches("<image>").count();
-        if marks > record.images.len() {
+        if marks != 0 && marks != record.images.len() {
             let expected = format!("{marks}, as the prompt has <image> marks");
             return Err(self.wrong("images", &expected, &Value::from(record.images.len())));
         }

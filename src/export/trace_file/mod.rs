@@ -1,5 +1,7 @@
 //! The trace as a safetensors file: every tensor and metadata field the format names, streamed tensor by tensor.
 
+mod read;
+
 use std::collections::HashMap;
 use std::io::Write;
 use std::path::Path;
@@ -10,6 +12,8 @@ use safetensors::tensor::{Metadata, TensorInfo};
 use crate::array::Array;
 use crate::error::{Error, Result};
 use crate::trace::{AnswerRows, Trace};
+
+pub use read::read;
 
 /// A tensor of the file, with what writes its values.
 struct Stored<'a> {
@@ -88,8 +92,30 @@ fn tensors(trace: &Trace) -> Vec<Stored<'_>> {
 
 /// Writes a trace; what was not captured is left out.
 pub fn write(trace: &Trace, path: &Path) -> Result<()> {
-    let bad = |e: &dyn std::fmt::Display| Error::format(path, "the trace cannot be written", e);
-    let metadata = HashMap::from([
+    let (header, tensors) = laid_out(trace).map_err(|problem| bad(path, problem))?;
+    crate::atomic::write(path, |out| stream(&header, &tensors, out))
+}
+
+/// The same into anything that takes bytes; `path` is for messages.
+pub fn write_to(trace: &Trace, path: &Path, out: &mut dyn Write) -> Result<()> {
+    let (header, tensors) = laid_out(trace).map_err(|problem| bad(path, problem))?;
+    let written = stream(&header, &tensors, out).and_then(|()| out.flush());
+    written.map_err(|e| Error::io("write the trace to", path, e))
+}
+
+fn bad(path: &Path, problem: String) -> Error {
+    Error::format(path, "the trace cannot be written", problem)
+}
+
+fn stream(header: &[u8], tensors: &[Stored<'_>], out: &mut dyn Write) -> std::io::Result<()> {
+    out.write_all(&(header.len() as u64).to_le_bytes())?;
+    out.write_all(header)?;
+    tensors.iter().try_for_each(|tensor| tensor.values.write(out))
+}
+
+/// The header, and the tensors in the order it names them.
+fn laid_out(trace: &Trace) -> Result<(Vec<u8>, Vec<Stored<'_>>), String> {
+    let mut metadata = HashMap::from([
         ("text".to_owned(), trace.text.clone()),
         ("answer".to_owned(), trace.answer.clone()),
         ("model".to_owned(), trace.model.clone()),
@@ -98,8 +124,18 @@ pub fn write(trace: &Trace, path: &Path) -> Result<()> {
         ("applied".to_owned(), json(&trace.applied)),
         ("timings".to_owned(), json(&trace.timings)),
         ("choices".to_owned(), json(&trace.choices)),
+        ("generated".to_owned(), json(&trace.generated)),
+        ("patch_size".to_owned(), trace.patch_size.to_string()),
+        ("merge_size".to_owned(), trace.merge_size.to_string()),
         ("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
     ]);
+    if trace.stopped {
+        metadata.insert("stopped".to_owned(), "true".to_owned());
+    }
+    if let Some(hidden) = &trace.hidden_states {
+        metadata.insert("hidden_layers".to_owned(), json(&hidden.layers));
+        metadata.insert("hidden_tokens".to_owned(), json(&hidden.tokens));
+    }
     let tensors = tensors(trace);
     let mut end = 0;
     let infos = tensors.iter().map(|tensor| {
@@ -109,15 +145,11 @@ pub fn write(trace: &Trace, path: &Path) -> Result<()> {
             TensorInfo { dtype: tensor.dtype, shape: tensor.shape.clone(), data_offsets: (start, end) };
         (tensor.name.to_owned(), info)
     });
-    let header = Metadata::new(Some(metadata), infos.collect()).map_err(|e| bad(&e))?;
-    let mut header = serde_json::to_vec(&header).map_err(|e| bad(&e))?;
+    let header = Metadata::new(Some(metadata), infos.collect()).map_err(|e| e.to_string())?;
+    let mut header = serde_json::to_vec(&header).map_err(|e| e.to_string())?;
     // The format wants the values to begin at a multiple of eight.
     header.resize(header.len().next_multiple_of(8), b' ');
-    crate::atomic::write(path, |out| {
-        out.write_all(&(header.len() as u64).to_le_bytes())?;
-        out.write_all(&header)?;
-        tensors.iter().try_for_each(|tensor| tensor.values.write(out))
-    })
+    Ok((header, tensors))
 }
 
 fn json(value: &impl serde::Serialize) -> String {

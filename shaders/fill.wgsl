@@ -1,0 +1,15 @@
+// One colour over the whole viewport.
+
+@group(0) @binding(0) var<uniform> colour: vec4<f32>;
+
+// One triangle that covers it.
+@vertex
+fn vertex(@builtin(vertex_index) index: u32) -> @builtin(position) vec4<f32> {
+    let corner = vec2<f32>(f32((index << 1u) & 2u), f32(index & 2u));
+    return vec4<f32>(corner.x * 2.0 - 1.0, 1.0 - corner.y * 2.0, 0.0, 1.0);
+}
+
+@fragment
+fn fragment() -> @location(0) vec4<f32> {
+    return colour;
+}

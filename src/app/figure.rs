@@ -1,0 +1,173 @@
+//! Figures of the maps in sight: which of them, how large, in how many columns.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use image::imageops::FilterType;
+use image::{Rgb, RgbImage};
+use serde::{Deserialize, Serialize};
+
+use super::map_pane::InSight;
+use super::panels::{colour_bar, shown_style};
+use super::state::State;
+use super::words::{query_name, visible};
+use crate::analysis::maps::{GridMap, Query};
+use crate::analysis::normalise::Range;
+use crate::data::picture::Picture;
+use crate::export::figure::Figure;
+use crate::render::blend::{OverlayStyle, compose};
+
+/// Most pictures in a row.
+pub const MOST_COLUMNS: usize = 32;
+/// Pixels each may be wide.
+pub const PICTURE_WIDTHS: RangeInclusive<u32> = 32..=4096;
+
+/// What was last asked of a figure.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FigureForm {
+    /// Whose maps, as it was typed.
+    pub queries: String,
+    /// Pictures in a row.
+    pub columns: usize,
+    /// Pixels each is wide.
+    pub width: u32,
+    /// Do the images come first without a map?
+    pub plain: bool,
+}
+
+impl Default for FigureForm {
+    fn default() -> Self {
+        Self { queries: "all".to_owned(), columns: 6, width: 256, plain: true }
+    }
+}
+
+/// One picture of the figure, to be made elsewhere.
+struct Panel {
+    label: String,
+    maps: Option<Vec<(GridMap, Range)>>,
+}
+
+/// The figure of what is in sight; the closure makes it, which takes a while.
+///
+/// # Errors
+/// Nothing in sight, latents that there are not.
+pub fn figure_of(state: &State, form: &FigureForm) -> Result<impl FnOnce() -> Figure + Send + use<>, String> {
+    let shown = state.panes.map.in_sight().ok_or("Ask first: a figure shows the maps of an answer")?;
+    let run = &shown.rows.run;
+    let chosen = chosen(shown, &form.queries)?;
+    let mut panels = Vec::new();
+    if form.plain {
+        panels.push(Panel { label: "no map".to_owned(), maps: None });
+    }
+    for index in chosen {
+        let maps = &shown.maps.maps[index];
+        let mass: f32 = maps.iter().map(GridMap::mass).sum();
+        let label = match shown.rows.queries[index] {
+            Query::Answer(i) => {
+                format!("\"{}\"", visible(run.trace.generated.get(i).map_or("", |token| &token.text)))
+            }
+            query => query_name(query),
+        };
+        let maps = maps.iter().cloned().zip(shown.ranges[index].iter().copied()).collect();
+        panels.push(Panel { label: format!("{label}, {:.1} %", 100.0 * mass), maps: Some(maps) });
+    }
+    let (layers, heads) = run.trace.attention_dims();
+    let trace = &run.trace;
+    let model = if trace.adapter.is_empty() {
+        trace.model.clone()
+    } else {
+        format!("{} + {}", trace.model, trace.adapter)
+    };
+    let subtitle = format!(
+        "{model} · {} · {} · answer: {}",
+        state.kept.view.selection.describe(layers, heads),
+        trace.settings.mask.label(),
+        trace.answer
+    );
+    let (low, high) = colour_bar::ends(shown, 0).unwrap_or_default();
+    let scale = (low, high, colour_bar::colours(state));
+    let (images, style) = (run.request.sample.images.clone(), shown_style(state));
+    let (title, width, columns) = (run.request.sample.prompt.clone(), form.width, form.columns);
+    Ok(move || {
+        let size = (width.clamp(*PICTURE_WIDTHS.start(), *PICTURE_WIDTHS.end()), None);
+        let drawn = panels
+            .into_iter()
+            .map(|panel| (panel.label, side_by_side(&images, panel.maps.as_deref(), style, size)));
+        Figure { title, subtitle, panels: drawn.collect(), columns: columns.clamp(1, MOST_COLUMNS), scale }
+    })
+}
+
+/// The images of the run in sight under the map in hand, at their own size.
+pub fn composed(state: &State) -> Option<RgbImage> {
+    let shown = state.panes.map.in_sight()?;
+    let images = &shown.rows.run.request.sample.images;
+    let maps: Vec<_> =
+        shown.maps.maps[shown.query].iter().cloned().zip(shown.ranges[shown.query].iter().copied()).collect();
+    let height = images.iter().map(|image| image.size().1).max()?.min(2048);
+    Some(side_by_side(images, Some(&maps), shown_style(state), (u32::MAX, Some(height))))
+}
+
+/// Images of one height beside each other, each under its map, together as wide as `width` or as high as said.
+fn side_by_side(
+    images: &[Arc<Picture>],
+    maps: Option<&[(GridMap, Range)]>,
+    style: OverlayStyle,
+    (width, height): (u32, Option<u32>),
+) -> RgbImage {
+    const GAP: u32 = 4;
+    let gaps = GAP * (images.len().max(1) - 1) as u32;
+    let aspect = |image: &Arc<Picture>| f64::from(image.size().0) / f64::from(image.size().1.max(1));
+    let total: f64 = images.iter().map(aspect).sum();
+    let height =
+        height.unwrap_or_else(|| (f64::from(width.saturating_sub(gaps)) / total).round().max(1.0) as u32);
+    let widths: Vec<u32> =
+        images.iter().map(|image| (f64::from(height) * aspect(image)).round().max(1.0) as u32).collect();
+    let mut sheet = RgbImage::from_pixel(widths.iter().sum::<u32>() + gaps, height, Rgb([255; 3]));
+    let mut left = 0;
+    for (i, (image, width)) in images.iter().zip(widths).enumerate() {
+        let mut picture = image::imageops::resize(&image.pixels, width, height, FilterType::Triangle);
+        if let Some((map, range)) = maps.and_then(|maps| maps.get(i)) {
+            picture = compose(&picture, map, *range, &style);
+        }
+        image::imageops::replace(&mut sheet, &picture, i64::from(left), 0);
+        left += width + GAP;
+    }
+    sheet
+}
+
+/// Places of the queries that a text names: `all` latents, `shown`, `answer`, numbers of latents as `0-3, 8`.
+fn chosen(shown: InSight<'_>, text: &str) -> Result<Vec<usize>, String> {
+    let queries = &shown.rows.queries;
+    let of_kind = |latents: bool| {
+        let is_meant = move |i: &usize| matches!(queries[*i], Query::Latent(_)) == latents;
+        (0..queries.len()).filter(is_meant).collect::<Vec<_>>()
+    };
+    let latents = of_kind(true);
+    let mut found = Vec::new();
+    for part in text.split([',', ' ']).map(str::trim).filter(|part| !part.is_empty()) {
+        match part {
+            "all" if latents.is_empty() => found.extend(of_kind(false)),
+            "all" => found.extend(&latents),
+            "shown" => found.push(shown.query),
+            "answer" => found.extend(of_kind(false)),
+            range => {
+                let (first, last) = range.split_once('-').unwrap_or((range, range));
+                let number = |text: &str| text.trim().parse::<usize>().ok().filter(|i| *i < latents.len());
+                match (number(first), number(last)) {
+                    (Some(first), Some(last)) if first <= last => found.extend(&latents[first..=last]),
+                    _ => {
+                        return Err(format!(
+                            "Maps of: expected all, shown, answer or latents below {}, found {part}",
+                            latents.len()
+                        ));
+                    }
+                }
+            }
+        }
+    }
+    if found.is_empty() {
+        return Err("Maps of: expected all, shown, answer or numbers of latents, found nothing".to_owned());
+    }
+    Ok(found)
+}

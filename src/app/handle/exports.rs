@@ -1,0 +1,51 @@
+//! What leaves the window: figures, traces, the clipboard.
+
+use std::path::PathBuf;
+
+use crate::app::command_line::command_of;
+use crate::app::controller::Controller;
+use crate::app::figure::{composed, figure_of};
+use crate::app::path_kind::PathKind;
+use crate::export::{figure, trace_file};
+
+/// Writes a figure of the maps in sight, or the trace of their run.
+pub(super) fn write(controller: &mut Controller, kind: PathKind, path: PathBuf) {
+    let state = &mut controller.state;
+    if kind == PathKind::Trace {
+        let Some(run) = state.shown_run().cloned() else {
+            return state.notify("Ask first: there is no trace yet");
+        };
+        return controller.files.save(path, move |path| trace_file::write(&run.trace, path));
+    }
+    match figure_of(state, &state.kept.figure) {
+        Ok(drawn) => controller.files.save(path, move |path| figure::write(&drawn(), path)),
+        Err(problem) => state.notify(problem),
+    }
+}
+
+/// The images under the map in hand, side by side.
+pub(super) fn copy_map(controller: &mut Controller, ctx: &egui::Context) {
+    let state = &mut controller.state;
+    let Some(picture) = composed(state) else {
+        return state.notify("Ask first: there is no map yet");
+    };
+    let size = [picture.width() as usize, picture.height() as usize];
+    ctx.copy_image(egui::ColorImage::from_rgb(size, picture.as_raw()));
+    state.say(format!("The map is on the clipboard, {} x {} pixels", size[0], size[1]));
+}
+
+pub(super) fn copy_command(controller: &mut Controller, ctx: &egui::Context) {
+    let state = &mut controller.state;
+    let request = state.shown_run().map(|run| run.request.clone()).or_else(|| state.described());
+    let Some(request) = request else { return state.notify("Open a model first") };
+    let (command, unnamed) = command_of(&request);
+    ctx.copy_text(command);
+    state.say(if unnamed.is_empty() {
+        "The command is on the clipboard".to_owned()
+    } else {
+        format!(
+            "The command is on the clipboard; {} lies in no file and has to be saved first",
+            unnamed.join(", ")
+        )
+    });
+}

@@ -1,0 +1,126 @@
+//! Sessions: saved, kept up to date, taken up again.
+
+use std::path::{Path, PathBuf};
+
+use super::{exports, jobs};
+use crate::app::actions::{FileAction, ViewAction};
+use crate::app::controller::Controller;
+use crate::app::path_kind::PathKind;
+use crate::app::session::{SESSION, Session, rename};
+
+pub(super) fn apply(controller: &mut Controller, action: FileAction, ctx: &egui::Context) {
+    match action {
+        FileAction::SaveSession => match controller.state.ui.session.clone() {
+            Some(path) => save_as(controller, path),
+            None => controller.apply(ViewAction::OpenPathDialog(PathKind::SaveSession), ctx),
+        },
+        FileAction::OpenSession(path) => controller.files.read_session(path),
+        FileAction::TakeSession(read) => {
+            let (path, session) = (*read).clone();
+            take(controller, path, session);
+        }
+        FileAction::Reopen => match controller.last_session() {
+            Some(path) => controller.files.read_session(path),
+            None => controller.state.notify("There is no session from before: sessions with runs are kept"),
+        },
+        FileAction::SetFigure(form) => controller.state.kept.figure = form,
+        FileAction::CopyMap => exports::copy_map(controller, ctx),
+        FileAction::CopyCommand => exports::copy_command(controller, ctx),
+        FileAction::TakeText(text) => controller.files.open_pasted(text),
+    }
+}
+
+/// Saves under a name, which is the session's from now on.
+pub(super) fn save_as(controller: &mut Controller, path: PathBuf) {
+    let path = if path.extension().is_none() { path.with_extension(SESSION) } else { path };
+    controller.state.ui.session = Some(path.clone());
+    let session = Session::of(&controller.state);
+    controller.kept_session = Some(session.clone());
+    controller.files.save(path, move |path| session.write(path));
+}
+
+/// Takes a session up: its runs join those that are there, so that nothing is lost.
+pub(super) fn take(controller: &mut Controller, path: PathBuf, session: Session) {
+    jobs::stop_answer(controller);
+    let is_own = controller.automatic_session.as_deref().and_then(Path::parent) == path.parent();
+    let state = &mut controller.state;
+    state.ui.path_dialog = None;
+    let was_empty = state.runs.listed().is_empty();
+    let numbers: Vec<_> = session.runs.iter().map(|(listed, run)| (listed.number, run.id)).collect();
+    let id = |number: Option<usize>| numbers.iter().find(|(own, _)| Some(*own) == number).map(|(_, id)| *id);
+    let (shown, base) = (id(session.shown), id(session.base));
+    state.keep_draft(false);
+    state.runs.restore(session.runs);
+    state.runs.set_base(base);
+    state.set_images(session.images);
+    state.kept.question = session.question;
+    state.kept.choices = session.choices;
+    state.kept.settings = session.settings;
+    state.kept.view = session.view;
+    state.kept.layout = session.layout;
+    state.panes.map.run = shown.or(state.panes.map.run);
+    state.panes.map.query = session.query;
+    state.gallery.taken = None;
+    if !is_own && was_empty {
+        state.ui.session = Some(path);
+    }
+    if let Some(model) = session.model.filter(|model| state.models.chosen() != Some(model)) {
+        jobs::open_quietly(controller, model);
+    }
+    controller.kept_session = Some(Session::of(&controller.state));
+}
+
+/// What became of keeping the session up to date.
+pub(super) fn kept(controller: &mut Controller, outcome: Result<PathBuf, String>) {
+    if let Err(problem) = outcome {
+        controller.kept_session = None;
+        controller.state.notify(format!("The session is not kept: {problem}"));
+    }
+}
+
+impl Controller {
+    /// What the window held when it was last closed.
+    pub fn last_session(&self) -> Option<PathBuf> {
+        let automatic = self.automatic_session.as_ref()?;
+        let before = before(automatic);
+        let path = if self.rotated { before } else { automatic.clone() };
+        path.is_file().then_some(path)
+    }
+
+    /// Brings the session's file up to date where something has changed: the one it was saved under, else one of the
+    /// window's own. `at_once` before the window goes.
+    pub fn keep_session(&mut self, at_once: bool) {
+        if self.state.runs.listed().is_empty() || self.files.is_busy() && !at_once {
+            return;
+        }
+        let Some(path) = self.state.ui.session.clone().or_else(|| self.automatic_session.clone()) else {
+            return;
+        };
+        let session = Session::of(&self.state);
+        if self.kept_session.as_ref().is_some_and(|kept| kept.is_like(&session)) {
+            return;
+        }
+        if Some(&path) == self.automatic_session.as_ref()
+            && !std::mem::replace(&mut self.rotated, true)
+            && path.is_file()
+        {
+            // The one of the window before is kept until this one has runs of its own, and then beside it.
+            if let Err(problem) = rename(&path, &before(&path)) {
+                log::warn!("the session before is not kept: {problem}");
+            }
+        }
+        self.kept_session = Some(session.clone());
+        if at_once {
+            if let Err(problem) = session.write(&path) {
+                log::warn!("the session is not kept: {problem}");
+            }
+        } else {
+            self.files.keep_session(session, path);
+        }
+    }
+}
+
+/// Beside the automatic session, that of the window before.
+fn before(automatic: &Path) -> PathBuf {
+    automatic.with_file_name(format!("before.{SESSION}"))
+}

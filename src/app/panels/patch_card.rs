@@ -1,0 +1,99 @@
+//! The card of a chosen patch or region: what each latent gives it.
+
+use egui::{Area, Frame, Grid, Id, Order, Rect, Sense, Ui, pos2, vec2};
+
+use super::bar_ui;
+use crate::analysis::maps::Query;
+use crate::app::actions::{Actions, ViewAction};
+use crate::app::canvas::Region;
+use crate::app::map_pane::InSight;
+use crate::app::state::State;
+
+/// Draws the card beside the region, which is drawn at `place`.
+pub fn patch_card_ui(
+    ui: &Ui,
+    state: &State,
+    shown: InSight<'_>,
+    region: Region,
+    place: Rect,
+    canvas: Rect,
+    actions: &mut Actions,
+) {
+    let Some(image) =
+        state.images.get(region.image).and_then(|picture| shown.image_of(region.image, picture))
+    else {
+        return;
+    };
+    let corner = pos2(place.max.x + 10.0, place.min.y);
+    let area =
+        Area::new(Id::unique("patch card")).order(Order::Foreground).fixed_pos(corner).constrain_to(canvas);
+    area.show(ui.ctx(), |ui| {
+        Frame::popup(ui.style()).show(ui, |ui| {
+            ui.set_max_width(250.0);
+            head_ui(ui, state, shown, region, image, actions);
+            latents_ui(ui, state, shown, &shown.latents_on(image, &region), actions);
+        });
+    });
+}
+
+fn head_ui(
+    ui: &mut Ui,
+    state: &State,
+    shown: InSight<'_>,
+    region: Region,
+    image: usize,
+    actions: &mut Actions,
+) {
+    let map = &shown.maps.maps[shown.query][image];
+    let [left, top, right, bottom] = region.pixels(state.images[region.image].size(), map.rows, map.cols);
+    ui.horizontal(|ui| {
+        let name = if region.is_patch() {
+            format!("Patch ({}, {})", region.rows.0, region.cols.0)
+        } else {
+            let (rows, cols) = (region.rows, region.cols);
+            format!("Region of {} x {} patches", rows.1 - rows.0 + 1, cols.1 - cols.0 + 1)
+        };
+        ui.strong(name);
+        ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+            if ui.small_button("Close").clicked() {
+                actions.push(ViewAction::Pin(None));
+            }
+        });
+    });
+    ui.weak(format!("image {}, pixels {left}..{right} x {top}..{bottom}", region.image + 1));
+    let mass = shown.mass_in(shown.query, image, &region);
+    let patches = (region.rows.1 - region.rows.0 + 1) * (region.cols.1 - region.cols.0 + 1);
+    let times = shown.times_uniform(shown.query, mass) / patches as f32;
+    let name = crate::app::words::query_name(shown.rows.queries[shown.query]);
+    ui.label(format!("{name}: {:.2} %, {times:.2} x uniform", 100.0 * mass));
+}
+
+fn latents_ui(ui: &mut Ui, state: &State, shown: InSight<'_>, masses: &[f32], actions: &mut Actions) {
+    if masses.is_empty() {
+        ui.weak("This run has no latents");
+        return;
+    }
+    let most = masses.iter().map(|mass| mass.abs()).fold(f32::MIN_POSITIVE, f32::max);
+    let rank = |mass: f32| 1 + masses.iter().filter(|other| **other > mass).count();
+    egui::ScrollArea::vertical().max_height(300.0).show(ui, |ui| {
+        Grid::new("patch latents").num_columns(4).spacing(vec2(6.0, 2.0)).show(ui, |ui| {
+            for (latent, mass) in masses.iter().enumerate() {
+                let query = Query::Latent(latent);
+                let chosen = shown.rows.queries[shown.query] == query;
+                let label = egui::Button::selectable(chosen, format!("latent {latent}"))
+                    .small()
+                    .sense(Sense::click());
+                if ui.add(label).clicked() {
+                    actions.push(ViewAction::SelectQuery(query));
+                }
+                bar_ui(ui, mass.abs() / most, 70.0);
+                ui.monospace(format!("{:6.2} %", 100.0 * mass));
+                ui.weak(format!("#{}", rank(*mass)));
+                ui.end_row();
+            }
+        });
+    });
+    if state.kept.view.difference {
+        ui.weak("Differences from the base run");
+    }
+}

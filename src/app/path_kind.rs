@@ -1,0 +1,127 @@
+//! What the window asks paths for, and how it asks.
+
+/// Which path the path dialog is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PathKind {
+    /// A checkpoint folder.
+    Model,
+    /// An adapter folder.
+    Adapter,
+    /// Image files.
+    Images,
+    /// A recipe for training.
+    Recipe,
+    /// The folder of a training run.
+    RunFolder,
+    /// A data file to map.
+    MapData,
+    /// The picture of a map, to be written.
+    MapPicture,
+    /// The table of a map, to be written.
+    MapTable,
+    /// A session, to be read.
+    OpenSession,
+    /// A session, to be written.
+    SaveSession,
+    /// A figure of images under their maps, to be written.
+    Figure,
+    /// The trace of the run in sight, to be written.
+    Trace,
+}
+
+/// What is picked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Picks {
+    /// A folder that is there, or is to be.
+    Folder,
+    /// A file that is there.
+    File,
+    /// Several of them.
+    Files,
+    /// A file to write.
+    NewFile,
+}
+
+/// How it is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted {
+    /// Above the dialog.
+    pub title: &'static str,
+    /// In its empty field.
+    pub hint: &'static str,
+    /// What is picked.
+    pub picks: Picks,
+    /// What the endings are called together.
+    pub filter: &'static str,
+    /// Endings, the usual one first.
+    pub extensions: &'static [&'static str],
+    /// Name of a new file without its ending.
+    pub name: &'static str,
+}
+
+impl PathKind {
+    /// How it is asked for.
+    pub fn wanted(self) -> Wanted {
+        use Picks::{File, Files, Folder, NewFile};
+        let wanted =
+            |title, hint, picks| Wanted { title, hint, picks, filter: "", extensions: &[], name: "" };
+        let with = |wanted: Wanted, filter, extensions, name| Wanted { filter, extensions, name, ..wanted };
+        match self {
+            Self::Model => wanted(
+                "Open model",
+                "Folder with config.json and safetensors, or a name as Qwen/Qwen2.5-VL-3B-Instruct",
+                Folder,
+            ),
+            Self::Adapter => wanted("Open adapter", "Folder with adapter_config.json", Folder),
+            Self::Images => with(
+                wanted("Open images", "Files, folders, patterns: PNG, JPEG, WebP, BMP, GIF or TIFF", Files),
+                "Images",
+                &crate::paths::IMAGE_EXTENSIONS,
+                "",
+            ),
+            Self::Recipe => with(wanted("Choose a recipe", "TOML file", File), "Recipes", &["toml"], ""),
+            Self::RunFolder => wanted("Choose a folder for the run", "New folder, or that of a run", Folder),
+            Self::MapData => with(
+                wanted("Choose a data file", "JSONL or parquet file", File),
+                "Data files",
+                &["jsonl", "json", "parquet"],
+                "",
+            ),
+            Self::MapPicture => with(
+                wanted("Save the map as a picture", "PNG or SVG file", NewFile),
+                "Pictures",
+                &["png", "svg"],
+                "map",
+            ),
+            Self::MapTable => {
+                with(wanted("Save the map as a table", "CSV file", NewFile), "Tables", &["csv"], "map")
+            }
+            Self::OpenSession => {
+                with(wanted("Open session", "Session file, ending in .livr", File), "Sessions", &["livr"], "")
+            }
+            Self::SaveSession => with(
+                wanted("Save session", "Session file, ending in .livr", NewFile),
+                "Sessions",
+                &["livr"],
+                "session",
+            ),
+            Self::Figure => with(
+                wanted("Save figure", "PNG, SVG or PDF file", NewFile),
+                "Figures",
+                &["png", "svg", "pdf"],
+                "figure",
+            ),
+            Self::Trace => with(
+                wanted("Export the trace", "safetensors file", NewFile),
+                "Traces",
+                &["safetensors"],
+                "trace",
+            ),
+        }
+    }
+
+    /// Is something written there?
+    pub fn is_written(self) -> bool {
+        self.wanted().picks == Picks::NewFile
+    }
+}

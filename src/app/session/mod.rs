@@ -1,0 +1,86 @@
+//! A session: what a window holds, to be put in a file and taken up again.
+
+mod file;
+
+pub use file::rename;
+
+use std::sync::Arc;
+
+use super::kept::View;
+use super::layout::Layout;
+use super::runs::Listed;
+use super::state::State;
+use crate::analysis::maps::Query;
+use crate::data::picture::Picture;
+use crate::engine::protocol::{ModelId, Run};
+use crate::settings::Settings;
+
+/// The ending of session files.
+pub const SESSION: &str = "livr";
+
+/// All that comes back.
+#[derive(Debug, Clone)]
+pub struct Session {
+    /// The model in use, or on its way.
+    pub model: Option<ModelId>,
+    /// The images of the canvas.
+    pub images: Vec<Arc<Picture>>,
+    /// The question as it stood.
+    pub question: String,
+    /// The choices as they were typed.
+    pub choices: String,
+    /// How runs are made.
+    pub settings: Settings,
+    /// How they are looked at.
+    pub view: View,
+    /// Where panes lie.
+    pub layout: Layout,
+    /// Whose attention is shown.
+    pub query: Query,
+    /// The list of runs, the oldest first.
+    pub runs: Vec<(Listed, Arc<Run>)>,
+    /// The number of the run in sight.
+    pub shown: Option<usize>,
+    /// The number of the run that others are compared with.
+    pub base: Option<usize>,
+}
+
+impl Session {
+    /// What the window holds now.
+    pub fn of(state: &State) -> Self {
+        let listed = state.runs.listed();
+        let number = |id| listed.iter().find(|own| Some(own.id) == id).map(|own| own.number);
+        let runs = listed.iter().filter_map(|own| Some((own.clone(), state.runs.get(own.id)?.clone())));
+        Self {
+            model: state.models.chosen().cloned(),
+            images: state.images.clone(),
+            question: state.kept.question.clone(),
+            choices: state.kept.choices.clone(),
+            settings: state.kept.settings.clone(),
+            view: state.kept.view,
+            layout: state.kept.layout.clone(),
+            query: state.panes.map.query,
+            runs: runs.collect(),
+            shown: number(state.panes.map.run),
+            base: number(state.runs.base().map(|run| run.id)),
+        }
+    }
+
+    /// Would a file of it be the same as one of another?
+    pub fn is_like(&self, other: &Self) -> bool {
+        let facts = |own: &Self| {
+            (
+                own.model.clone(),
+                own.images.clone(),
+                own.question.clone(),
+                own.settings.clone(),
+                own.view,
+                own.choices.clone(),
+            )
+        };
+        let places = |own: &Self| (own.layout.clone(), own.query, own.shown, own.base);
+        facts(self) == facts(other)
+            && places(self) == places(other)
+            && self.runs.iter().map(|(listed, _)| listed).eq(other.runs.iter().map(|(listed, _)| listed))
+    }
+}

@@ -1,0 +1,220 @@
+//! What leaves the window and comes back: sessions, figures, traces, commands.
+
+use std::path::Path;
+use std::process::Command;
+
+use clap::Parser;
+use livr_explorer::app::actions::{EditAction, FileAction, JobAction, RunAction, ViewAction};
+use livr_explorer::app::command_line::command_of;
+use livr_explorer::app::figure::FigureForm;
+use livr_explorer::app::layout::Preset;
+use livr_explorer::app::offscreen::Window;
+use livr_explorer::app::path_kind::PathKind;
+use livr_explorer::app::window::Startup;
+use livr_explorer::cli::Cli;
+use livr_explorer::export::trace_file;
+use livr_explorer::settings::{DeviceChoice, DtypeChoice, MaskKind};
+
+use crate::window::{apply, click, first_actions, open, settle, state};
+
+const SIZE: [f32; 2] = [1200.0, 800.0];
+
+fn startup(actions: Vec<livr_explorer::app::actions::Action>, kept_in: Option<&Path>) -> Startup {
+    let startup = Startup::new(DeviceChoice::Cpu, DtypeChoice::F32, actions);
+    Startup { kept_in: kept_in.map(Path::to_owned), ..startup }
+}
+
+fn window(actions: Vec<livr_explorer::app::actions::Action>) -> Window {
+    let mut window = open(SIZE, egui::Theme::Dark, startup(actions, None));
+    settle(&mut window);
+    window
+}
+
+/// Types a path into the dialog for a kind, and takes it.
+fn give(window: &mut Window, kind: PathKind, path: &Path) {
+    apply(window, ViewAction::OpenPathDialog(kind));
+    apply(window, ViewAction::EditPath(path.display().to_string()));
+    apply(window, JobAction::TakePath);
+    settle(window);
+}
+
+/// A window with three runs, of which the second is named, kept and the base, and the last is in sight.
+fn worked_in() -> Window {
+    let mut window = window(first_actions());
+    click(&mut window, "Ask");
+    apply(&mut window, EditAction::SetMask(MaskKind::Bottleneck));
+    settle(&mut window);
+    let second = state(&window).panes.map.run.unwrap();
+    apply(&mut window, RunAction::Name(second, "bottleneck".to_owned()));
+    apply(&mut window, RunAction::Pin(second, true));
+    apply(&mut window, RunAction::SetBase(Some(second)));
+    apply(&mut window, EditAction::SetMask(MaskKind::Standard));
+    apply(&mut window, ViewAction::UsePreset(Preset::Inspect));
+    settle(&mut window);
+    assert_eq!(state(&window).runs.listed().len(), 3);
+    window
+}
+
+/// What of two windows has to be alike.
+fn facts(window: &Window) -> String {
+    let state = state(window);
+    let runs: Vec<_> = state
+        .runs
+        .listed()
+        .iter()
+        .map(|own| {
+            let run = state.runs.get(own.id).unwrap();
+            let images: Vec<_> = run.request.sample.images.iter().map(|image| &image.name).collect();
+            let shown = Some(own.id) == state.panes.map.run;
+            let base = state.runs.base().is_some_and(|base| base.id == own.id);
+            let request = (&run.request.model, &run.request.sample.prompt, &run.request.settings);
+            format!(
+                "{} {} {} {shown} {base} {images:?} {request:?} {:?}",
+                own.number, own.name, own.pinned, run.trace
+            )
+        })
+        .collect();
+    let kept = &state.kept;
+    format!("{runs:#?} {} {:?} {:?} {:?}", kept.question, kept.settings, kept.view, kept.layout)
+}
+
+#[test]
+fn a_session_comes_back_as_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("work");
+    let mut first = worked_in();
+    first.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::S);
+    first.run_steps(2);
+    assert!(state(&first).ui.path_dialog.as_ref().is_some_and(|dialog| dialog.kind == PathKind::SaveSession));
+    give(&mut first, PathKind::SaveSession, &path);
+    let path = path.with_extension("livr");
+    assert_eq!(state(&first).ui.session.as_deref(), Some(path.as_path()));
+    let mut second = window(vec![FileAction::OpenSession(path.clone()).into()]);
+    assert_eq!(facts(&second), facts(&first));
+    let own = state(&second);
+    assert!(own.panes.map.in_sight().is_some(), "maps are there without asking again");
+    assert_eq!(own.models.in_use.as_ref().map(|info| &info.id), state(&first).models.chosen());
+    assert!(own.is_current(own.shown_run().unwrap()), "its picture is the one of the canvas");
+    // Opened where runs are already, it joins them.
+    click(&mut second, "Ask");
+    apply(&mut second, FileAction::OpenSession(path));
+    settle(&mut second);
+    let numbers: Vec<usize> = state(&second).runs.listed().iter().map(|own| own.number).collect();
+    assert_eq!(numbers, [1, 2, 3, 4, 5, 6, 7]);
+}
+
+#[test]
+fn a_session_that_is_none_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("broken.livr");
+    std::fs::write(&path, "{\"format\": \"livr-session\", \"version\": 99}").unwrap();
+    let mut window = worked_in();
+    let before = facts(&window);
+    give(&mut window, PathKind::OpenSession, &path);
+    assert_eq!(facts(&window), before);
+    let dialog = state(&window).ui.path_dialog.as_ref().expect("what was typed stays");
+    assert!(dialog.problem.as_ref().unwrap().contains("expected at most 1, found 99"));
+    assert_eq!(dialog.text, path.display().to_string());
+}
+
+#[test]
+fn what_the_window_held_comes_back_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let kept_in = dir.path().join("kept.json");
+    let reopened = |actions| {
+        let mut window = open(SIZE, egui::Theme::Dark, startup(actions, Some(&kept_in)));
+        settle(&mut window);
+        window
+    };
+    let mut first = reopened(first_actions());
+    click(&mut first, "Ask");
+    eframe::App::on_exit(first.state_mut());
+    let before = facts(&first);
+    let mut second = reopened(Vec::new());
+    assert!(state(&second).runs.listed().is_empty(), "nothing comes back that nobody asked for");
+    apply(&mut second, FileAction::Reopen);
+    settle(&mut second);
+    assert_eq!(facts(&second), before);
+    // A window with runs of its own keeps them apart from those before.
+    let mut third = reopened(first_actions());
+    click(&mut third, "Ask");
+    click(&mut third, "Ask");
+    third.state_mut().controller.keep_session(false);
+    settle(&mut third);
+    apply(&mut third, FileAction::Reopen);
+    settle(&mut third);
+    assert_eq!(state(&third).runs.listed().len(), 3, "two of its own, one of the window before");
+}
+
+#[test]
+fn figures_and_traces_are_saved() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut window = worked_in();
+    for name in ["f.png", "f.svg", "f.pdf"] {
+        let form = FigureForm { queries: "0-1, answer".to_owned(), columns: 2, width: 120, plain: true };
+        apply(&mut window, FileAction::SetFigure(form));
+        give(&mut window, PathKind::Figure, &dir.path().join(name));
+        assert!(state(&window).ui.said.as_ref().unwrap().contains(name), "{:?}", state(&window).ui.notices);
+        assert!(dir.path().join(name).metadata().unwrap().len() > 1000);
+    }
+    let svg = std::fs::read_to_string(dir.path().join("f.svg")).unwrap();
+    assert_eq!(svg.matches("<image ").count(), 6, "the image alone, two latents, three tokens");
+    assert!(svg.contains("latent 1") && svg.contains("x uniform"));
+    let form = FigureForm { queries: "0-99".to_owned(), ..FigureForm::default() };
+    apply(&mut window, FileAction::SetFigure(form));
+    give(&mut window, PathKind::Figure, &dir.path().join("g.png"));
+    let problem = state(&window).ui.notices.last().unwrap();
+    assert!(problem.contains("latents below 16, found 0-99"), "{problem}");
+    let trace = dir.path().join("t.safetensors");
+    give(&mut window, PathKind::Trace, &trace);
+    let read = trace_file::read(&trace).unwrap();
+    assert_eq!(format!("{read:?}"), format!("{:?}", state(&window).shown_run().unwrap().trace));
+}
+
+#[test]
+fn the_command_of_a_run_makes_it_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut window = worked_in();
+    let image = dir.path().join("a picture's.png");
+    state(&window).images[0].pixels.save(&image).unwrap();
+    apply(&mut window, livr_explorer::app::actions::ImagesAction::Clear);
+    give(&mut window, PathKind::Images, &image);
+    apply(&mut window, EditAction::SetChoices("yes, no".to_owned()));
+    apply(&mut window, EditAction::SetMask(MaskKind::AnswerOnly));
+    click(&mut window, "Ask");
+    let run = state(&window).shown_run().unwrap().clone();
+    let (command, unnamed) = command_of(&run.request);
+    assert!(unnamed.is_empty(), "{unnamed:?}");
+    assert_eq!(run.request.sample.choices, ["yes", "no"], "{:?}", state(&window).ui.notices);
+    let words = shlex::split(&command).unwrap();
+    assert!(Cli::try_parse_from(&words).is_ok(), "{command}");
+    let output = Command::new(env!("CARGO_BIN_EXE_livr")).args(&words[1..]).arg("--json").output().unwrap();
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(found["answer"], run.trace.answer.as_str(), "{command}");
+    let choices: Vec<_> =
+        found["choices"].as_array().unwrap().iter().map(|own| own["choice"].as_str()).collect();
+    assert_eq!(choices, [Some("yes"), Some("no")]);
+    // A picture that lies in no file is named as such.
+    let mut pasted = window_with_photo();
+    click(&mut pasted, "Ask");
+    let request = state(&pasted).shown_run().unwrap().request.clone();
+    assert_eq!(command_of(&request).1.len(), usize::from(request.sample.images[0].path.is_none()));
+}
+
+fn window_with_photo() -> Window {
+    window(first_actions())
+}
+
+#[test]
+fn livr_open_says_what_is_wrong_before_there_is_a_window() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("no.livr");
+    for (content, expected) in [(None, "the session"), (Some("[]"), "the file is no session")] {
+        if let Some(content) = content {
+            std::fs::write(&path, content).unwrap();
+        }
+        let output = Command::new(env!("CARGO_BIN_EXE_livr")).arg("open").arg(&path).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && said.contains(expected) && said.lines().count() == 1, "{said}");
+    }
+}
