@@ -177,10 +177,6 @@ pub const BINDINGS: &[Binding] = &[
     bind(does::KEYS, plain(Key::F1), When::Always, |_| ViewAction::ToggleHelp.into()),
     bind(does::REDO, ctrl_shift(Key::Z), When::NotTyping, |_| EditAction::Redo.into()),
     bind(does::UNDO, ctrl(Key::Z), When::NotTyping, |_| EditAction::Undo.into()),
-    bind("Move the view right", shift(Key::ArrowRight), When::NotTyping, |s| pan(s, -1.0, 0.0)),
-    bind("Move the view left", shift(Key::ArrowLeft), When::NotTyping, |s| pan(s, 1.0, 0.0)),
-    bind("Move the view down", shift(Key::ArrowDown), When::NotTyping, |s| pan(s, 0.0, -1.0)),
-    bind("Move the view up", shift(Key::ArrowUp), When::NotTyping, |s| pan(s, 0.0, 1.0)),
     bind("Stretch the region right", alt_shift(Key::ArrowRight), When::Always, |_| stretch(0, 1)),
     bind("Stretch the region left", alt_shift(Key::ArrowLeft), When::Always, |_| stretch(0, -1)),
     bind("Stretch the region down", alt_shift(Key::ArrowDown), When::Always, |_| stretch(1, 0)),
@@ -194,6 +190,10 @@ pub const BINDINGS: &[Binding] = &[
     bind("Choose the patch to the left", alt(Key::ArrowLeft), When::Always, |_| pin(0, -1)),
     bind("Choose the patch below", alt(Key::ArrowDown), When::Always, |_| pin(1, 0)),
     bind("Choose the patch above", alt(Key::ArrowUp), When::Always, |_| pin(-1, 0)),
+    bind("Move the view right", shift(Key::ArrowRight), When::NotTyping, |s| pan(s, -1.0, 0.0)),
+    bind("Move the view left", shift(Key::ArrowLeft), When::NotTyping, |s| pan(s, 1.0, 0.0)),
+    bind("Move the view down", shift(Key::ArrowDown), When::NotTyping, |s| pan(s, 0.0, -1.0)),
+    bind("Move the view up", shift(Key::ArrowUp), When::NotTyping, |s| pan(s, 0.0, 1.0)),
     bind("Write the question", plain(Key::Slash), When::NotTyping, |_| ViewAction::FocusQuestion.into()),
     bind("Next latent or answer token", plain(Key::ArrowRight), When::NothingFocused, |_| {
         ViewAction::StepQuery(1).into()

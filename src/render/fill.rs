@@ -81,11 +81,8 @@ impl FillRenderer {
                 usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
                 mapped_at_creation: false,
             });
-            let values = if is_srgb {
-                egui::Rgba::from(colour).to_array()
-            } else {
-                colour.to_normalized_gamma_f32()
-            };
+            let values =
+                if is_srgb { egui::Rgba::from(colour).to_array() } else { colour.to_normalized_gamma_f32() };
             queue.write_buffer(&buffer, 0, bytemuck::cast_slice(&values));
             device.create_bind_group(&wgpu::BindGroupDescriptor {
                 label: Some("fill"),

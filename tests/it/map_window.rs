@@ -219,6 +219,7 @@ fn a_map_is_narrowed_down_saved_and_drawn() {
         form.data.clear();
     });
     window.state_mut().controller.state.ui.used_bytes = 0;
+    window.state_mut().controller.state.ui.said = None;
     window.run_steps(2);
     window.snapshot_options("map_of_states", &tolerant());
 

@@ -82,7 +82,8 @@ fn controls_of_the_map_and_the_whole_matrix_are_in_sight_at_any_size() {
             for control in controls {
                 let named = || window.query_all_by_label_contains(control).map(|node| node.rect());
                 // Other panes may have controls that are called like it.
-                let own = named().find(|rect| pane.x_range().contains(rect.center().x) && rect.top() >= pane.top());
+                let own =
+                    named().find(|rect| pane.x_range().contains(rect.center().x) && rect.top() >= pane.top());
                 let rect = own.unwrap_or_else(|| named().next().expect(control));
                 // The smallest window scrolls its map, and nothing above it.
                 let is_small = size[0] < 1000.0;

@@ -181,11 +181,11 @@ fn the_command_of_a_run_makes_it_again() {
     give(&mut window, PathKind::Images, &image);
     apply(&mut window, EditAction::SetChoices("yes, no".to_owned()));
     apply(&mut window, EditAction::SetMask(MaskKind::AnswerOnly));
-    click(&mut window, "Ask");
+    settle(&mut window);
     let run = state(&window).shown_run().unwrap().clone();
     let (command, unnamed) = command_of(&run.request);
     assert!(unnamed.is_empty(), "{unnamed:?}");
-    assert_eq!(run.request.sample.choices, ["yes", "no"], "{:?}", state(&window).ui.notices);
+    assert_eq!(run.request.sample.choices, ["yes", "no"]);
     let words = shlex::split(&command).unwrap();
     assert!(Cli::try_parse_from(&words).is_ok(), "{command}");
     let output = Command::new(env!("CARGO_BIN_EXE_livr")).args(&words[1..]).arg("--json").output().unwrap();

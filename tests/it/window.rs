@@ -344,6 +344,9 @@ fn the_window_repaints_while_the_model_works_and_can_stop_it() {
         let asked = state(&window).runs.asked.as_ref().expect("it answers until it is stopped");
         seen.insert(asked.partial_answer.clone());
     }
+    while window.get_by_label("Stop").accesskit_node().is_disabled() {
+        window.step();
+    }
     window.get_by_label("Stop").click();
     settle(&mut window);
     // What there was is kept, each token with its row.

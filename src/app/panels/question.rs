@@ -75,12 +75,14 @@ fn question_box_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
 /// Asks; while an answer is on its way, stops it.
 fn ask_button_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     if let Some(asked) = &state.runs.asked {
+        // It stands where Ask stood: a second click on that is not meant for it.
+        const GUARD_SECS: f32 = 0.4;
+        let (seconds, a_second) = asked.pace();
         let stop = egui::Button::new(egui::RichText::new("Stop").strong());
         let hint = format!("{}: keeps what there is", hint(ui.ctx(), does::STOP));
-        if ui.add(stop).on_hover_text(hint).clicked() {
+        if ui.add_enabled(seconds > GUARD_SECS, stop).on_hover_text(hint).clicked() {
             actions.push(JobAction::Stop);
         }
-        let (seconds, a_second) = asked.pace();
         let pace = a_second.map_or_else(String::new, |pace| format!(", {pace:.1} tokens/s"));
         ui.weak(format!("{seconds:.1} s{pace}"));
         return;

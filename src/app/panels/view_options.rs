@@ -14,9 +14,21 @@ use crate::units::{HeadIdx, LayerIdx};
 
 /// Draws the section.
 pub fn view_options_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
-    selection_ui(ui, state, actions);
-    style_ui(ui, state, actions);
-    normalisation_ui(ui, state, actions);
+    // What one column has no room for stands in two.
+    const ONE_COLUMN: f32 = 330.0;
+    const TWO_COLUMNS: f32 = 440.0;
+    let pane = ui.clip_rect();
+    if pane.height() < ONE_COLUMN && ui.available_width() > TWO_COLUMNS {
+        ui.columns(2, |columns| {
+            selection_ui(&mut columns[0], state, actions);
+            style_ui(&mut columns[0], state, actions);
+            normalisation_ui(&mut columns[1], state, actions);
+        });
+    } else {
+        selection_ui(ui, state, actions);
+        style_ui(ui, state, actions);
+        normalisation_ui(ui, state, actions);
+    }
 }
 
 fn selection_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {

@@ -70,8 +70,9 @@ impl Behavior<Pane> for Panes<'_> {
         2.0
     }
 
-    fn tab_bar_color(&self, visuals: &egui::Visuals) -> egui::Color32 {
-        visuals.extreme_bg_color.lerp_to_gamma(visuals.panel_fill, 0.5)
+    /// The ground's own: a bar of another is drawn at the price of as much text.
+    fn tab_bar_color(&self, _visuals: &egui::Visuals) -> egui::Color32 {
+        egui::Color32::TRANSPARENT
     }
 }
 
