@@ -9,6 +9,7 @@ use super::maps::GridMap;
 /// How the ends of the colour map are found.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Normalisation {
     /// Values above this percentile take the last colour.
     pub clip_percentile: f32,

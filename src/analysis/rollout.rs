@@ -4,7 +4,7 @@
 //! heads, what reaches layer l is `R_l = ((A_l + I) / 2) R_{l-1}`, begun at the identity.
 
 use super::maps::{Query, Selection};
-use crate::trace::Trace;
+use crate::trace::{AnswerRows, Trace};
 use crate::units::{HeadIdx, LayerIdx, Role};
 
 /// Rows of the rollout for queries, each over the N prompt tokens and what was generated; `None` where not every attention
@@ -12,7 +12,7 @@ use crate::units::{HeadIdx, LayerIdx, Role};
 pub fn rollout(trace: &Trace, queries: &[Query], selection: Selection) -> Option<Vec<Vec<f32>>> {
     let full = trace.attentions.as_ref()?;
     let [num_layers, num_heads, n, _] = full.shape()[..] else { return None };
-    let generated = trace.answer_attentions.as_ref().map_or(0, |rows| rows.num_tokens());
+    let generated = trace.answer_attentions.as_ref().map_or(0, AnswerRows::num_tokens);
     let latents: Vec<usize> = trace.positions_of(Role::Latent).collect();
     let place = |query: &Query| match query {
         Query::Latent(latent) => latents.get(*latent).copied(),

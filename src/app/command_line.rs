@@ -1,5 +1,6 @@
 //! A run as the command that makes it again.
 
+use std::fmt::Display;
 use std::path::Path;
 
 use clap::ValueEnum;
@@ -45,7 +46,7 @@ pub fn command_of(request: &Request) -> (String, Vec<&str>) {
     (quoted.collect::<Vec<_>>().join(" "), unnamed)
 }
 
-fn option(words: &mut Vec<String>, name: &str, value: impl ToString) {
+fn option<T: Display>(words: &mut Vec<String>, name: &str, value: T) {
     words.extend([name.to_owned(), value.to_string()]);
 }
 
@@ -99,7 +100,7 @@ fn settings_words(request: &Request, words: &mut Vec<String>) {
     published(words, "--repetition-penalty", decoding.repetition_penalty);
 }
 
-fn published<T: ToString>(words: &mut Vec<String>, option_name: &str, value: Published<T>) {
+fn published<T: Display>(words: &mut Vec<String>, option_name: &str, value: Published<T>) {
     match value {
         Published::Auto => {}
         Published::Off => option(words, option_name, "off"),

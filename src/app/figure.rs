@@ -67,7 +67,7 @@ pub fn figure_of(state: &State, form: &FigureForm) -> Result<impl FnOnce() -> Fi
             Query::Answer(i) => {
                 format!("\"{}\"", visible(run.trace.generated.get(i).map_or("", |token| &token.text)))
             }
-            query => query_name(query),
+            query @ Query::Latent(_) => query_name(query),
         };
         let maps = maps.iter().cloned().zip(shown.ranges[index].iter().copied()).collect();
         panels.push(Panel { label: format!("{label}, {:.1} %", 100.0 * mass), maps: Some(maps) });

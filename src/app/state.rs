@@ -42,6 +42,10 @@ impl Models {
 
 /// What stands in the window besides the controls.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "what is open and what is not does not depend on the others"
+)]
 pub struct Ui {
     /// Step of the job in hand.
     pub progress: Option<Progress>,

@@ -153,9 +153,10 @@ fn svg_of(figure: &Figure, places: &Places) -> std::result::Result<String, Strin
     for ((_, picture), (x, y)) in figure.panels.iter().zip(&places.pictures) {
         let (width, height) = picture.dimensions();
         let data = BASE64_STANDARD.encode(encoded(picture)?);
-        text += &format!(
+        let picture = format!(
             "<image x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\" href=\"data:image/png;base64,{data}\"/>\n"
         );
+        text.push_str(&picture);
     }
     Ok(text + "</svg>\n")
 }

@@ -8,7 +8,7 @@ use crate::app::actions::{Actions, ViewAction};
 use crate::app::state::State;
 use crate::app::theme::palette;
 use crate::app::words::{listed, visible};
-use crate::trace::GeneratedToken;
+use crate::trace::{GeneratedToken, Trace};
 
 /// Draws the section.
 pub fn answer_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
@@ -51,21 +51,30 @@ pub fn answer_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
             if verdict.correct { (palette.right, "right") } else { (palette.warning, "wrong") };
         ui.colored_label(colour, format!("{sign}: the sample's answer is {}", verdict.target));
     }
-    if !trace.choices.is_empty() {
-        // Beside what stands in the other columns.
-        let bar = (ui.available_width() - 175.0).clamp(30.0, 170.0);
-        egui::Grid::new("choices").num_columns(4).show(ui, |ui| {
-            for choice in &trace.choices {
-                ui.strong(&choice.choice);
-                bar_ui(ui, choice.probability, bar);
-                ui.label(format!("{:.1} %", 100.0 * choice.probability))
-                    .on_hover_text("Its share among the choices offered");
-                ui.weak(format!("log p {:.2}", choice.logprob))
-                    .on_hover_text("Natural log of its own probability among all the model could say");
-                ui.end_row();
-            }
-        });
+    choices_ui(ui, trace);
+    tokens_ui(ui, state, trace, actions);
+}
+
+fn choices_ui(ui: &mut Ui, trace: &Trace) {
+    if trace.choices.is_empty() {
+        return;
     }
+    // Beside what stands in the other columns.
+    let bar = (ui.available_width() - 175.0).clamp(30.0, 170.0);
+    egui::Grid::new("choices").num_columns(4).show(ui, |ui| {
+        for choice in &trace.choices {
+            ui.strong(&choice.choice);
+            bar_ui(ui, choice.probability, bar);
+            ui.label(format!("{:.1} %", 100.0 * choice.probability))
+                .on_hover_text("Its share among the choices offered");
+            ui.weak(format!("log p {:.2}", choice.logprob))
+                .on_hover_text("Natural log of its own probability among all the model could say");
+            ui.end_row();
+        }
+    });
+}
+
+fn tokens_ui(ui: &mut Ui, state: &State, trace: &Trace, actions: &mut Actions) {
     ui.weak("Tokens: click one for where it looks");
     ui.horizontal_wrapped(|ui| {
         for (i, token) in trace.generated.iter().enumerate() {

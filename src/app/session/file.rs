@@ -284,7 +284,8 @@ fn written_run(listed: &Listed, run: &Run, pictures: &mut Pictures<'_>) -> Resul
 }
 
 fn short(hasher: Sha256) -> String {
-    hasher.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    let first = hasher.finalize()[..8].iter().fold(0, |sum: u64, byte| sum << 8 | u64::from(*byte));
+    format!("{first:016x}")
 }
 
 /// Removes what the session no longer names.
