@@ -45,6 +45,8 @@ pub enum Phase {
     Words,
     /// Steps of a map.
     Map,
+    /// Bytes from the Hugging Face Hub.
+    Download,
 }
 
 impl Phase {
@@ -65,6 +67,7 @@ impl Phase {
             Self::Neighbours => "Finding neighbours",
             Self::Words => "Reading words",
             Self::Map => "Making the map",
+            Self::Download => "Downloading",
         }
     }
 }

@@ -140,6 +140,12 @@ pub enum JobAction {
     },
     /// Put an adapter on the model in use or on its way, or take it off.
     SetAdapter(Option<Source>),
+    /// Edit the name of a repository.
+    EditRepository(String),
+    /// Download it.
+    Download,
+    /// Stop that.
+    StopDownload,
     /// See which models this machine has.
     LookForModels,
     /// Open what the path in the dialog names.

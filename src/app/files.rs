@@ -4,17 +4,19 @@ use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::path_kind::{PathKind, Picks};
 use super::session::{SESSION, Session};
 use crate::data::picture::{Picture, on_white};
+use crate::engine::hub;
 use crate::engine::protocol::Source;
-use crate::engine::shelf::{Search, Shelf};
+use crate::engine::shelf::{HubCache, Search, Shelf};
 use crate::error::{Error, Result};
 use crate::paths;
+use crate::progress::{Observer, Progress};
 
 /// What came of it.
 pub enum FileEvent {
@@ -37,6 +39,10 @@ pub enum FileEvent {
     Noted(String),
     /// A file is written, or why it is not.
     Saved(Result<PathBuf, String>),
+    /// So much of a repository is there: share of it.
+    Downloading(f32),
+    /// A repository is in the cache, or why not; nothing where it was stopped.
+    Downloaded(Option<Result<PathBuf, String>>),
     /// The models of this machine.
     ShelfSeen(Shelf),
     /// A session was read, with its file, or why not.
@@ -176,6 +182,17 @@ impl Files {
         });
     }
 
+    /// Brings a repository into the cache, until the flag is up.
+    pub fn download(&self, repository: String, cache: HubCache, stop: Arc<AtomicBool>) {
+        self.count(move |tell| {
+            let outcome = hub::download(&repository, &cache, &Downloading { tell, stop });
+            tell(FileEvent::Downloaded(match outcome {
+                Err(problem) if problem.is_cancelled() => None,
+                outcome => Some(outcome.map_err(|e| e.to_string())),
+            }));
+        });
+    }
+
     /// Sees which models there are.
     pub fn look_for_models(&self, search: Search) {
         self.count(move |tell| tell(FileEvent::ShelfSeen(search.look())));
@@ -254,6 +271,21 @@ async fn alone(
     picking: impl Future<Output = Option<rfd::FileHandle>> + Send,
 ) -> Option<Vec<rfd::FileHandle>> {
     picking.await.map(|file| vec![file])
+}
+
+struct Downloading<'a> {
+    tell: &'a dyn Fn(FileEvent),
+    stop: Arc<AtomicBool>,
+}
+
+impl Observer for Downloading<'_> {
+    fn progress(&self, progress: Progress) -> Result<()> {
+        if self.stop.load(Ordering::Relaxed) {
+            return Err(Error::Cancelled);
+        }
+        (self.tell)(FileEvent::Downloading(progress.fraction()));
+        Ok(())
+    }
 }
 
 /// Makes pictures, one after the other.

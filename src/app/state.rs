@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use super::canvas::CanvasView;
 use super::gallery::Gallery;
@@ -29,8 +30,23 @@ pub struct Models {
     pub opening: Option<ModelId>,
     /// Why there is none in use.
     pub problem: Option<String>,
+    /// A repository that is being downloaded.
+    pub download: Option<Download>,
+    /// The name of a repository as it was typed.
+    pub repository: String,
     /// Those of this machine, once somebody has looked.
     pub shelf: Option<Shelf>,
+}
+
+/// A download on its way.
+#[derive(Debug)]
+pub struct Download {
+    /// What.
+    pub repository: String,
+    /// How much of it is there, 0 to 1.
+    pub share: f32,
+    /// Up where it should stop.
+    pub stop: Arc<AtomicBool>,
 }
 
 impl Models {

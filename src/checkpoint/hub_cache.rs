@@ -25,6 +25,11 @@ impl HubCache {
         Self { root: root.into() }
     }
 
+    /// Its folder.
+    pub fn root(&self) -> &std::path::Path {
+        &self.root
+    }
+
     /// The snapshot of a repository that its `main` names, or the newest; nothing where there is none.
     pub fn snapshot(&self, repository: &str) -> Option<PathBuf> {
         if !is_repository(repository) {

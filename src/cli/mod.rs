@@ -5,6 +5,7 @@ pub mod ask;
 pub mod bench;
 pub mod check;
 pub mod completions;
+pub mod download;
 pub mod eval;
 pub mod experiment;
 pub mod output;
@@ -39,6 +40,8 @@ pub enum Command {
     Trace(trace::TraceArgs),
     /// Say what a checkpoint folder is and what it lacks, without reading weights.
     Check(check::CheckArgs),
+    /// Bring a checkpoint or an adapter from the Hugging Face Hub into its cache.
+    Download(download::DownloadArgs),
     /// Make a picture of the window, with or without a display.
     Screenshot(Box<window::ScreenshotArgs>),
     /// Open the window with a session in it.
@@ -79,6 +82,7 @@ impl Command {
             Self::Ask(args) => ask::run(&args),
             Self::Trace(args) => trace::run(args),
             Self::Check(args) => check::run(&args),
+            Self::Download(args) => download::run(&args),
             Self::Screenshot(args) => window::screenshot(&args),
             Self::Open(args) => window::open_session(&args),
             Self::Eval(args) => eval::run(&args),

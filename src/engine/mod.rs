@@ -12,6 +12,7 @@ pub mod evaluate;
 pub mod experiment;
 pub mod fake;
 pub mod gpu;
+pub mod hub;
 pub mod inspect;
 pub mod jobs;
 pub mod measure;

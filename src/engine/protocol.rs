@@ -12,9 +12,9 @@ use super::need::RunShape;
 use super::project::{Collected, Layout, MapOrder, Reading, ReadingOrder, StatesOrder};
 use super::training::{Begun, TrainOrder, Trained, Validation};
 use crate::checkpoint::folder::Folder;
-use crate::checkpoint::hub_cache::HubCache;
+use crate::checkpoint::hub_cache::{HubCache, is_repository};
 use crate::data::sample::Sample;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::paths;
 use crate::progress::Progress;
 use crate::settings::{DeviceChoice, DtypeChoice, Settings};
@@ -75,7 +75,7 @@ impl Source {
         match self {
             Self::Demo => Ok(demo::model()),
             Self::DemoAdapter(adapter) => Ok(adapter.folder()),
-            Self::Folder(path) => Folder::open(path),
+            Self::Folder(path) => Folder::open(path).map_err(|e| missing(path).unwrap_or(e)),
         }
     }
 
@@ -95,6 +95,17 @@ impl Source {
             Self::Folder(path) => Some(path),
         }
     }
+}
+
+/// What is wrong with a folder that is not there and could be a repository's name.
+fn missing(path: &Path) -> Option<Error> {
+    let here = std::env::current_dir().ok()?;
+    let text = path.strip_prefix(here).ok()?.to_str()?;
+    (is_repository(text) && !path.exists()).then(|| {
+        Error::Request(format!(
+            "{text} is neither a folder nor in the Hugging Face cache: livr download {text} fetches it"
+        ))
+    })
 }
 
 /// A checkpoint as it is held in memory.

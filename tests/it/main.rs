@@ -13,6 +13,7 @@ mod experiment;
 mod gallery;
 mod grounding;
 mod half;
+mod hub;
 mod kernels;
 mod layering;
 mod layouts;

@@ -22,6 +22,12 @@ pub(super) fn drain(controller: &mut Controller) {
                 unnamed(controller, kind, problem);
             }
             FileEvent::Noted(note) => controller.state.notify(note),
+            FileEvent::Downloading(share) => {
+                if let Some(download) = &mut controller.state.models.download {
+                    download.share = share;
+                }
+            }
+            FileEvent::Downloaded(outcome) => jobs::downloaded(controller, outcome),
             FileEvent::ShelfSeen(shelf) => controller.state.models.shelf = Some(shelf),
             FileEvent::Saved(Err(problem)) => controller.state.notify(problem),
             FileEvent::SessionRead(read) => match *read {

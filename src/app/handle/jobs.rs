@@ -1,12 +1,15 @@
 //! Work: models, adapters, answers.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::app::actions::JobAction;
 use crate::app::controller::Controller;
 use crate::app::files::Sorted;
 use crate::app::path_kind::PathKind;
 use crate::app::runs::Asked;
+use crate::app::state::Download;
 use crate::engine::protocol::{BaseId, Command, ModelId, Purpose, Request, Source};
 use crate::engine::shelf::Search;
 
@@ -28,6 +31,13 @@ pub(super) fn apply(controller: &mut Controller, action: JobAction) {
             if let Some(dialog) = &mut state.ui.path_dialog {
                 dialog.problem = None;
                 controller.files.open_named(dialog.kind, dialog.text.clone());
+            }
+        }
+        JobAction::EditRepository(name) => state.models.repository = name,
+        JobAction::Download => download(controller),
+        JobAction::StopDownload => {
+            if let Some(download) = &state.models.download {
+                download.stop.store(true, Ordering::Relaxed);
             }
         }
         JobAction::LookForModels => look_for_models(controller),
@@ -54,6 +64,34 @@ pub(super) fn apply(controller: &mut Controller, action: JobAction) {
             }
         }
     }
+}
+
+fn download(controller: &mut Controller) {
+    let models = &mut controller.state.models;
+    let repository = models.repository.trim().to_owned();
+    if models.download.is_some() || repository.is_empty() {
+        return;
+    }
+    let Some(cache) = controller.hub_cache.clone() else {
+        return controller.state.notify("There is no folder for a cache: set HF_HOME");
+    };
+    let stop = Arc::<AtomicBool>::default();
+    models.download = Some(Download { repository: repository.clone(), share: 0.0, stop: stop.clone() });
+    controller.files.download(repository, cache, stop);
+}
+
+/// A download is over; what it brought is on the shelf.
+pub(super) fn downloaded(controller: &mut Controller, outcome: Option<Result<PathBuf, String>>) {
+    let download = controller.state.models.download.take();
+    let name = download.map_or_else(String::new, |download| download.repository);
+    match outcome {
+        Some(Ok(_)) => controller.state.say(format!("{name} is in the cache")),
+        Some(Err(problem)) => controller.state.notify(problem),
+        None => controller
+            .state
+            .say(format!("{name} was stopped: asked for again it goes on with the files it lacks")),
+    }
+    look_for_models(controller);
 }
 
 /// Has somebody look which models there are.

@@ -1,6 +1,6 @@
 //! The models of this machine, in a window of their own: what each is, whether it fits, which adapters go on it.
 
-use egui::{ScrollArea, Ui, Window};
+use egui::{ProgressBar, ScrollArea, TextEdit, Ui, Window};
 
 use super::name_widget;
 use crate::app::actions::{Actions, JobAction, ViewAction};
@@ -31,6 +31,7 @@ pub fn browser_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
                     actions.push(JobAction::LookForModels);
                 }
             });
+            download_ui(ui, state, actions);
             ui.separator();
             match &state.models.shelf {
                 None => {
@@ -46,6 +47,33 @@ pub fn browser_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     if !open {
         actions.push(ViewAction::ToggleBrowser);
     }
+}
+
+/// A repository by its name.
+fn download_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
+    ui.horizontal(|ui| {
+        if let Some(download) = &state.models.download {
+            let bar = ProgressBar::new(download.share).desired_width(220.0);
+            ui.add(bar.text(format!("{} {:.0} %", download.repository, 100.0 * download.share)));
+            if ui.button("Stop the download").clicked() {
+                actions.push(JobAction::StopDownload);
+            }
+            return;
+        }
+        let label = ui.label("From the Hub");
+        let mut name = state.models.repository.clone();
+        let edit =
+            TextEdit::singleline(&mut name).hint_text("Qwen/Qwen2.5-VL-3B-Instruct").desired_width(230.0);
+        let edit = ui.add(edit).labelled_by(label.id);
+        if edit.changed() {
+            actions.push(JobAction::EditRepository(name.clone()));
+        }
+        let enter = edit.lost_focus() && ui.input(|input| input.key_pressed(egui::Key::Enter));
+        let download = ui.add_enabled(!name.trim().is_empty(), egui::Button::new("Download"));
+        if download.on_hover_text("Into the cache that Hugging Face's programs share").clicked() || enter {
+            actions.push(JobAction::Download);
+        }
+    });
 }
 
 fn model_ui(ui: &mut Ui, state: &State, shelf: &Shelf, model: &ShelvedModel, actions: &mut Actions) {

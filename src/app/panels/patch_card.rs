@@ -26,7 +26,7 @@ pub fn patch_card_ui(
     };
     let corner = pos2(place.max.x + 10.0, place.min.y);
     let area =
-        Area::new(Id::unique("patch card")).order(Order::Foreground).fixed_pos(corner).constrain_to(canvas);
+        Area::new(Id::unique("patch card")).order(Order::Middle).fixed_pos(corner).constrain_to(canvas);
     area.show(ui.ctx(), |ui| {
         Frame::popup(ui.style()).show(ui, |ui| {
             ui.set_max_width(250.0);
@@ -75,24 +75,27 @@ fn latents_ui(ui: &mut Ui, state: &State, shown: InSight<'_>, masses: &[f32], ac
     }
     let most = masses.iter().map(|mass| mass.abs()).fold(f32::MIN_POSITIVE, f32::max);
     let rank = |mass: f32| 1 + masses.iter().filter(|other| **other > mass).count();
-    egui::ScrollArea::vertical().max_height(300.0).show(ui, |ui| {
-        Grid::new("patch latents").num_columns(4).spacing(vec2(6.0, 2.0)).show(ui, |ui| {
-            for (latent, mass) in masses.iter().enumerate() {
-                let query = Query::Latent(latent);
-                let chosen = shown.rows.queries[shown.query] == query;
-                let label = egui::Button::selectable(chosen, format!("latent {latent}"))
-                    .small()
-                    .sense(Sense::click());
-                if ui.add(label).clicked() {
-                    actions.push(ViewAction::SelectQuery(query));
+    egui::ScrollArea::vertical().max_height((ui.ctx().content_rect().height() * 0.5).max(160.0)).show(
+        ui,
+        |ui| {
+            Grid::new("patch latents").num_columns(4).spacing(vec2(6.0, 0.0)).show(ui, |ui| {
+                for (latent, mass) in masses.iter().enumerate() {
+                    let query = Query::Latent(latent);
+                    let chosen = shown.rows.queries[shown.query] == query;
+                    let label = egui::Button::selectable(chosen, format!("latent {latent}"))
+                        .small()
+                        .sense(Sense::click());
+                    if ui.add(label).clicked() {
+                        actions.push(ViewAction::SelectQuery(query));
+                    }
+                    bar_ui(ui, mass.abs() / most, 70.0);
+                    ui.monospace(format!("{:6.2} %", 100.0 * mass));
+                    ui.weak(format!("#{}", rank(*mass)));
+                    ui.end_row();
                 }
-                bar_ui(ui, mass.abs() / most, 70.0);
-                ui.monospace(format!("{:6.2} %", 100.0 * mass));
-                ui.weak(format!("#{}", rank(*mass)));
-                ui.end_row();
-            }
-        });
-    });
+            });
+        },
+    );
     if state.kept.view.difference {
         ui.weak("Differences from the base run");
     }
