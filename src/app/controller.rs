@@ -32,6 +32,8 @@ pub struct Controller {
     pub(super) automatic_session: Option<PathBuf>,
     /// Was the one of the window before put beside it?
     pub(super) rotated: bool,
+    /// The session that is being saved under a name.
+    pub(super) saving_session: Option<(PathBuf, Session)>,
     /// The session as it was kept last.
     pub(super) kept_session: Option<Session>,
     /// When the next layer is due while they play.
@@ -70,6 +72,7 @@ impl Controller {
             states_in,
             automatic_session,
             rotated: false,
+            saving_session: None,
             kept_session: None,
             hub_cache: None,
             next_layer: 0.0,

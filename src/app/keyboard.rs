@@ -309,6 +309,8 @@ fn step_head(state: &State, by: isize) -> Action {
 pub fn actions(ctx: &egui::Context, state: &State) -> Vec<Action> {
     let typing = ctx.text_edit_focused();
     let focused = ctx.memory(|memory| memory.focused().is_some());
+    // A menu is closed by Escape first.
+    let menu_open = egui::Popup::is_any_open(ctx);
     let mut actions = Vec::new();
     ctx.input_mut(|input| {
         for binding in BINDINGS {
@@ -317,7 +319,8 @@ pub fn actions(ctx: &egui::Context, state: &State) -> Vec<Action> {
                 When::NotTyping => !typing,
                 When::NothingFocused => !focused,
             };
-            if is_ours && input.consume_shortcut(&binding.shortcut) {
+            let is_menus = menu_open && binding.shortcut.logical_key == Key::Escape;
+            if is_ours && !is_menus && input.consume_shortcut(&binding.shortcut) {
                 actions.push((binding.action)(state));
             }
         }

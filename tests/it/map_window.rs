@@ -207,6 +207,8 @@ fn a_map_is_narrowed_down_saved_and_drawn() {
     assert!(std::fs::read_to_string(picture).unwrap().contains("3 points"));
     save(&mut window, "Save picture…", "map.gif");
     window.get_by_label_contains("expected an ending of .svg or .png");
+    assert!(state(&window).ui.path_dialog.is_some(), "what was typed stays to be mended");
+    apply(&mut window, ViewAction::ClosePathDialog);
 
     while !state(&window).ui.notices.is_empty() {
         apply(&mut window, ViewAction::DismissNotice(0));

@@ -163,8 +163,13 @@ fn figures_and_traces_are_saved() {
     let form = FigureForm { queries: "0-99".to_owned(), ..FigureForm::default() };
     apply(&mut window, FileAction::SetFigure(form));
     give(&mut window, PathKind::Figure, &dir.path().join("g.png"));
-    let problem = state(&window).ui.notices.last().unwrap();
+    let dialog = state(&window).ui.path_dialog.clone().expect("what was typed stays");
+    let problem = dialog.problem.unwrap();
     assert!(problem.contains("latents below 16, found 0-99"), "{problem}");
+    apply(&mut window, ViewAction::ClosePathDialog);
+    give(&mut window, PathKind::SaveSession, Path::new("/nowhere/at/all/s.livr"));
+    assert!(state(&window).ui.path_dialog.as_ref().unwrap().problem.is_some());
+    assert_eq!(state(&window).ui.session, None, "what is not saved is not kept");
     let trace = dir.path().join("t.safetensors");
     give(&mut window, PathKind::Trace, &trace);
     let read = trace_file::read(&trace).unwrap();

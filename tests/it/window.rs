@@ -394,9 +394,13 @@ fn a_model_that_is_not_there_says_so() {
     let empty = tempfile::TempDir::new().unwrap();
     let open: Action = JobAction::OpenModel { base: source(empty.path()), adapter: None }.into();
     let mut window = window_of([900.0, 600.0], egui::Theme::Dark, startup(vec![open, JobAction::Ask.into()]));
-    assert!(window.query_all_by_label_contains("config.json is missing").next().is_some());
-    assert!(window.get_by_label("Ask").accesskit_node().is_disabled());
-    assert_eq!(state(&window).ui.notices.len(), 1);
+    assert_eq!(window.query_all_by_label_contains("config.json is missing").count(), 1, "said once");
+    assert!(window.query_all_by_label_contains("No model is open").next().is_some());
+    for control in ["Ask", "Latents", "Mask", "Smooth"] {
+        let node = window.query_all_by_label(control).last().unwrap();
+        assert!(node.accesskit_node().is_disabled(), "{control}");
+    }
+    assert!(state(&window).ui.notices.is_empty());
     // A good one makes it good again.
     apply(&mut window, JobAction::OpenModel { base: tiny().0, adapter: None });
     settle(&mut window);

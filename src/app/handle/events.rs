@@ -58,7 +58,9 @@ fn hear(controller: &mut Controller, heard: &Heard, news: News) {
             let is_said = match command.purpose() {
                 Purpose::Training => state.training.open,
                 Purpose::Map | Purpose::Reading => state.projection.open,
-                Purpose::Model | Purpose::Answer => false,
+                // Where no model is in use its place says why.
+                Purpose::Model => state.models.in_use.is_none(),
+                Purpose::Answer => false,
             };
             if !is_said {
                 state.notify(problem);

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::files::unnamed;
 use crate::app::command_line::command_of;
 use crate::app::controller::Controller;
 use crate::app::figure::{composed, figure_of};
@@ -10,16 +11,16 @@ use crate::export::{figure, trace_file};
 
 /// Writes a figure of the maps in sight, or the trace of their run.
 pub(super) fn write(controller: &mut Controller, kind: PathKind, path: PathBuf) {
-    let state = &mut controller.state;
+    let state = &controller.state;
     if kind == PathKind::Trace {
-        let Some(run) = state.shown_run().cloned() else {
-            return state.notify("Ask first: there is no trace yet");
+        return match state.shown_run().cloned() {
+            Some(run) => controller.files.save(path, move |path| trace_file::write(&run.trace, path)),
+            None => unnamed(controller, kind, "Ask first: there is no trace yet".to_owned()),
         };
-        return controller.files.save(path, move |path| trace_file::write(&run.trace, path));
     }
     match figure_of(state, &state.kept.figure) {
         Ok(drawn) => controller.files.save(path, move |path| figure::write(&drawn(), path)),
-        Err(problem) => state.notify(problem),
+        Err(problem) => unnamed(controller, kind, problem),
     }
 }
 

@@ -1,5 +1,7 @@
 //! What the disk and the system's dialogs say.
 
+use std::path::PathBuf;
+
 use super::{jobs, session};
 use crate::app::controller::Controller;
 use crate::app::files::FileEvent;
@@ -29,7 +31,7 @@ pub(super) fn drain(controller: &mut Controller) {
             }
             FileEvent::Downloaded(outcome) => jobs::downloaded(controller, outcome),
             FileEvent::ShelfSeen(shelf) => controller.state.models.shelf = Some(shelf),
-            FileEvent::Saved(Err(problem)) => controller.state.notify(problem),
+            FileEvent::Saved(outcome) => saved(controller, outcome),
             FileEvent::SessionRead(read) => match *read {
                 Ok((path, read)) => session::take(controller, path, read),
                 Err(problem) => unnamed(controller, PathKind::OpenSession, problem),
@@ -40,15 +42,31 @@ pub(super) fn drain(controller: &mut Controller) {
                 close_dialog(controller, kind);
                 jobs::take_folder(controller, kind, source);
             }
-            FileEvent::Saved(Ok(path)) => controller.state.say(format!("Saved in {}", path.display())),
             FileEvent::Picked(kind, paths) => {
                 // What is read may yet be nothing, and then the path typed is wanted again.
-                if kind != PathKind::OpenSession {
+                if kind != PathKind::OpenSession && !kind.is_written() {
                     close_dialog(controller, kind);
                 }
                 jobs::take_paths_as(controller, kind, paths);
             }
         }
+    }
+}
+
+/// A file is written, or not: then the path typed is wanted again.
+fn saved(controller: &mut Controller, outcome: Result<PathBuf, String>) {
+    let path = session::saved(controller, outcome);
+    let dialog = controller.state.ui.path_dialog.as_ref();
+    let kind = dialog.map(|dialog| dialog.kind).filter(|kind| kind.is_written());
+    match (path, kind) {
+        (Ok(path), kind) => {
+            if let Some(kind) = kind {
+                close_dialog(controller, kind);
+            }
+            controller.state.say(format!("Saved in {}", path.display()));
+        }
+        (Err(problem), Some(kind)) => unnamed(controller, kind, problem),
+        (Err(problem), None) => controller.state.notify(problem),
     }
 }
 
@@ -60,7 +78,7 @@ fn close_dialog(controller: &mut Controller, kind: PathKind) {
 }
 
 /// A path that names nothing: said beside what was typed, where it was.
-fn unnamed(controller: &mut Controller, kind: PathKind, problem: String) {
+pub(super) fn unnamed(controller: &mut Controller, kind: PathKind, problem: String) {
     match &mut controller.state.ui.path_dialog {
         Some(dialog) if dialog.kind == kind => dialog.problem = Some(problem),
         _ => controller.state.notify(problem),

@@ -33,10 +33,24 @@ pub(super) fn apply(controller: &mut Controller, action: FileAction, ctx: &egui:
 /// Saves under a name, which is the session's from now on.
 pub(super) fn save_as(controller: &mut Controller, path: PathBuf) {
     let path = if path.extension().is_none() { path.with_extension(SESSION) } else { path };
-    controller.state.ui.session = Some(path.clone());
     let session = Session::of(&controller.state);
-    controller.kept_session = Some(session.clone());
+    controller.saving_session = Some((path.clone(), session.clone()));
     controller.files.save(path, move |path| session.write(path));
+}
+
+/// Something was saved; where it was the session, that is where it is kept from now on.
+pub(super) fn saved(
+    controller: &mut Controller,
+    outcome: Result<PathBuf, String>,
+) -> Result<PathBuf, String> {
+    let saving = controller.saving_session.take();
+    if let (Ok(path), Some((own, session))) = (&outcome, saving)
+        && *path == own
+    {
+        controller.state.ui.session = Some(own);
+        controller.kept_session = Some(session);
+    }
+    outcome
 }
 
 /// Takes a session up: its runs join those that are there, so that nothing is lost.

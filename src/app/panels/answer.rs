@@ -24,7 +24,11 @@ pub fn answer_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
         return;
     }
     let Some(run) = state.shown_run().filter(|run| asked.is_none() || !run.id.is_partial()) else {
-        ui.weak(if asked.is_some() { "Thinking…" } else { "Press Enter in the question box to ask" });
+        ui.weak(match asked {
+            Some(_) => "Thinking…",
+            None if state.models.chosen().is_none() => "Answers come once a model is open",
+            None => "Press Enter in the question box to ask",
+        });
         return;
     };
     let trace = &run.trace;

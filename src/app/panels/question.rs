@@ -24,13 +24,22 @@ pub fn question_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
             actions.push(EditAction::SetMaxNewTokens(tokens));
         }
     });
-    ui.horizontal(|ui| switches_ui(ui, state, actions));
-    mask_ui(ui, state, actions);
-    choices_ui(ui, state, actions);
-    pixels_ui(ui, state, actions);
-    penalty_ui(ui, state, actions);
-    need_ui(ui, state);
+    let ready = state.models.chosen().is_some();
+    let settings = ui.add_enabled_ui(ready, |ui| {
+        ui.horizontal(|ui| switches_ui(ui, state, actions));
+        mask_ui(ui, state, actions);
+        choices_ui(ui, state, actions);
+        pixels_ui(ui, state, actions);
+        penalty_ui(ui, state, actions);
+        need_ui(ui, state);
+    });
+    if !ready {
+        settings.response.on_hover_text(NO_MODEL);
+        ui.weak(NO_MODEL);
+    }
 }
+
+const NO_MODEL: &str = "No model is open: open one under Model, or take the built-in demo";
 
 /// What a run as described will keep, beside what is free, before it is asked for.
 fn need_ui(ui: &mut Ui, state: &State) {

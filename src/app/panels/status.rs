@@ -32,7 +32,9 @@ pub fn status_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
             }
             ui.label(format!("{} tokens, {} latents", trace.input_ids.len(), trace.num_latents()));
             ui.separator();
-            ui.label(format!("{:.2} s", t.total_secs())).on_hover_text(format!(
+            let first = t.input_secs + t.vision_secs + t.prompt_secs;
+            let text = format!("{first:.2} s to the first token, {:.2} s in all", t.total_secs());
+            ui.label(text).on_hover_text(format!(
                 "input {:.3} s\nvision {:.3} s\nprompt {:.3} s\nanswer {:.3} s\nchoices {:.3} s",
                 t.input_secs, t.vision_secs, t.prompt_secs, t.answer_secs, t.choices_secs
             ));

@@ -18,6 +18,10 @@ pub fn view_options_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     const ONE_COLUMN: f32 = 330.0;
     const TWO_COLUMNS: f32 = 440.0;
     let pane = ui.clip_rect();
+    if state.models.chosen().is_none() && state.shown_run().is_none() {
+        ui.weak("How maps are made can be chosen once a model is open");
+        ui.disable();
+    }
     if pane.height() < ONE_COLUMN && ui.available_width() > TWO_COLUMNS {
         ui.columns(2, |columns| {
             selection_ui(&mut columns[0], state, actions);
