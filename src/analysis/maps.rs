@@ -191,9 +191,9 @@ pub fn visible_keys(trace: &Trace, query: Query) -> usize {
             Some(place) => (place, Role::Latent, 0),
             None => return 0,
         },
-        Query::Answer(token) => (n - 1, Role::Answer, token + 1),
+        Query::Answer(token) => (n, Role::Answer, token + 1),
     };
-    let of_prompt = trace.roles[..=place].iter().filter(|key| rule.allows(role, **key)).count();
+    let of_prompt = trace.roles.iter().take(place + 1).filter(|key| rule.allows(role, **key)).count();
     of_prompt + answered
 }
 

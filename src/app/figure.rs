@@ -85,7 +85,7 @@ pub fn figure_of(state: &State, form: &FigureForm) -> Result<impl FnOnce() -> Fi
         trace.settings.mask.label(),
         trace.answer
     );
-    let (low, high) = colour_bar::ends(shown, 0).unwrap_or_default();
+    let (low, high) = colour_bar::ends(shown, shown.ranges[shown.query][0], 0).unwrap_or_default();
     let scale = (low, high, colour_bar::colours(state));
     let (images, style) = (run.request.sample.images.clone(), shown_style(state));
     let (title, width, columns) = (run.request.sample.prompt.clone(), form.width, form.columns);
@@ -104,7 +104,11 @@ pub fn composed(state: &State) -> Option<RgbImage> {
     let images = &shown.rows.run.request.sample.images;
     let maps: Vec<_> =
         shown.maps.maps[shown.query].iter().cloned().zip(shown.ranges[shown.query].iter().copied()).collect();
-    let height = images.iter().map(|image| image.size().1).max()?.min(2048);
+    // What a clipboard can be asked to hold.
+    const LARGEST: f64 = 8192.0;
+    let across: f64 = images.iter().map(|image| f64::from(image.size().0) / f64::from(image.size().1)).sum();
+    let height =
+        images.iter().map(|image| image.size().1).max()?.min(2048).min((LARGEST / across) as u32).max(1);
     Some(side_by_side(images, Some(&maps), shown_style(state), (u32::MAX, Some(height))))
 }
 
@@ -119,8 +123,11 @@ fn side_by_side(
     let gaps = GAP * (images.len().max(1) - 1) as u32;
     let aspect = |image: &Arc<Picture>| f64::from(image.size().0) / f64::from(image.size().1.max(1));
     let total: f64 = images.iter().map(aspect).sum();
+    // A very high picture is narrower than asked for, rather than of a size that no memory holds.
+    let highest = width.saturating_mul(4);
     let height =
         height.unwrap_or_else(|| (f64::from(width.saturating_sub(gaps)) / total).round().max(1.0) as u32);
+    let height = height.min(highest);
     let widths: Vec<u32> =
         images.iter().map(|image| (f64::from(height) * aspect(image)).round().max(1.0) as u32).collect();
     let mut sheet = RgbImage::from_pixel(widths.iter().sum::<u32>() + gaps, height, Rgb([255; 3]));

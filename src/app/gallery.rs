@@ -39,14 +39,13 @@ pub struct Verdict {
 }
 
 impl Gallery {
-    /// The right answer to what a run was asked, where that is the sample taken last.
-    pub fn verdict(&self, run: &Run) -> Option<Verdict> {
+    /// The id of the sample that a run was asked, where that is the one taken last.
+    pub fn asked_by(&self, run: &Run) -> Option<String> {
         let taken = self.taken.as_ref().filter(|taken| {
             let asked = &run.request.sample;
             taken.sample.images == asked.images && taken.sample.prompt == asked.prompt
         })?;
-        let record = &demo::gallery()[taken.index];
-        Some(Verdict { target: &record.target, correct: is_correct(record, &run.trace.answer) })
+        Some(demo::gallery()[taken.index].id.clone())
     }
 
     /// The first image of every sample, small.
@@ -63,6 +62,12 @@ impl Gallery {
             demo::gallery().iter().map(one).collect()
         })
     }
+}
+
+/// The right answer to a sample, and whether a run gave it.
+pub fn verdict(sample: &str, run: &Run) -> Option<Verdict> {
+    let record = demo::gallery().iter().find(|record| record.id == sample)?;
+    Some(Verdict { target: &record.target, correct: is_correct(record, &run.trace.answer) })
 }
 
 /// Samples by task, in the gallery's order.

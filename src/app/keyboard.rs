@@ -72,7 +72,7 @@ pub const ELSEWHERE: [(KeyboardShortcut, &str); 3] =
 /// What controls do too, for hints at their keys.
 pub mod does {
     pub const ASK: &str = "Ask";
-    pub const STOP: &str = "Stop, or clear messages";
+    pub const STOP: &str = "Stop, clear messages, close what is open";
     pub const OPEN_ADAPTER: &str = "Open adapter…";
     pub const OPEN_MODEL: &str = "Open model…";
     pub const OPEN_IMAGES: &str = "Open images…";
@@ -93,12 +93,14 @@ pub mod does {
     pub const PLAY: &str = "Play through the layers, or pause";
     pub const OPEN_SESSION: &str = "Open session…";
     pub const SAVE_SESSION: &str = "Save session";
+    pub const SAVE_SESSION_AS: &str = "Save session as…";
     pub const REOPEN: &str = "Reopen the last session";
     pub const SAVE_FIGURE: &str = "Save figure…";
     pub const COPY_MAP: &str = "Copy the map";
     pub const COPY_COMMAND: &str = "Copy the run as a command";
     /// All of them.
-    pub const ALL: [&str; 26] = [
+    pub const ALL: [&str; 27] = [
+        SAVE_SESSION_AS,
         BROWSE,
         PLAY,
         OPEN_SESSION,
@@ -141,16 +143,19 @@ const fn bind(
 pub const BINDINGS: &[Binding] = &[
     bind(does::ASK, ctrl(Key::Enter), When::Always, |_| JobAction::Ask.into()),
     bind(does::STOP, plain(Key::Escape), When::Always, |_| JobAction::Stop.into()),
-    bind(does::COPY_COMMAND, ctrl_shift(Key::C), When::Always, |_| FileAction::CopyCommand.into()),
+    bind(does::COPY_COMMAND, shift(Key::C), When::NotTyping, |_| FileAction::CopyCommand.into()),
     bind(does::REOPEN, ctrl_shift(Key::R), When::Always, |_| FileAction::Reopen.into()),
-    bind(does::OPEN_SESSION, ctrl_shift(Key::S), When::Always, |_| {
+    bind(does::SAVE_SESSION_AS, ctrl_shift(Key::S), When::Always, |_| {
+        ViewAction::OpenPathDialog(PathKind::SaveSession).into()
+    }),
+    bind(does::OPEN_SESSION, ctrl(Key::L), When::Always, |_| {
         ViewAction::OpenPathDialog(PathKind::OpenSession).into()
     }),
     bind(does::SAVE_SESSION, ctrl(Key::S), When::Always, |_| FileAction::SaveSession.into()),
     bind(does::SAVE_FIGURE, ctrl(Key::E), When::Always, |_| {
         ViewAction::OpenPathDialog(PathKind::Figure).into()
     }),
-    bind(does::COPY_MAP, ctrl(Key::C), When::NotTyping, |_| FileAction::CopyMap.into()),
+    bind(does::COPY_MAP, plain(Key::C), When::NotTyping, |_| FileAction::CopyMap.into()),
     bind(does::OPEN_ADAPTER, ctrl_shift(Key::O), When::Always, |_| {
         ViewAction::OpenPathDialog(PathKind::Adapter).into()
     }),
@@ -315,6 +320,8 @@ pub fn actions(ctx: &egui::Context, state: &State) -> Vec<Action> {
     ctx.input_mut(|input| {
         for binding in BINDINGS {
             let is_ours = match binding.when {
+                // What is pressed while a menu is open is the menu's.
+                _ if menu_open => binding.when == When::Always,
                 When::Always => true,
                 When::NotTyping => !typing,
                 When::NothingFocused => !focused,
@@ -332,6 +339,18 @@ pub fn actions(ctx: &egui::Context, state: &State) -> Vec<Action> {
         }
         if state.ui.help_open {
             return vec![ViewAction::ToggleHelp.into()];
+        }
+        let is_idle =
+            state.runs.asked.is_none() && state.models.opening.is_none() && state.ui.notices.is_empty();
+        if is_idle {
+            let open: [(bool, Action); 3] = [
+                (state.ui.browser_open, ViewAction::ToggleBrowser.into()),
+                (state.gallery.open, GalleryAction::Toggle.into()),
+                (state.panes.map.pinned.is_some(), ViewAction::Pin(None).into()),
+            ];
+            if let Some((_, close)) = open.into_iter().find(|(is_open, _)| *is_open) {
+                return vec![close];
+            }
         }
     }
     actions

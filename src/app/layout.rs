@@ -88,7 +88,7 @@ impl Layout {
             Preset::Ask => {
                 let seen = split(&mut tiles, LinearDir::Vertical, &[(images, 0.7), (latents, 0.3)]);
                 let below = tabs(&mut tiles, &[map, matrix, runs]);
-                let told = [(question, 0.4), (answer, 0.2), (below, 0.4)];
+                let told = [(question, 0.37), (answer, 0.24), (below, 0.39)];
                 let told = split(&mut tiles, LinearDir::Vertical, &told);
                 split(&mut tiles, LinearDir::Horizontal, &[(seen, 0.7), (told, 0.3)])
             }

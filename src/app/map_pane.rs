@@ -230,6 +230,19 @@ impl MapPane {
         self.queries.in_sight(|rows| rows.index_of(self.query))
     }
 
+    /// What is drawn large: on the scale of all layers where these are in sight beside it.
+    pub fn large(&self, layer: Option<LayerIdx>) -> Option<(InSight<'_>, &[Range])> {
+        let shown = self.in_sight()?;
+        let of_layers = layer.and_then(|layer| self.layers_in_sight(Some(layer)));
+        let own = shown.ranges[shown.query].as_slice();
+        let fits = |layers: &InSight<'_>| {
+            let queries = (layers.rows.queries[layers.query], shown.rows.queries[shown.query]);
+            layers.rows.run.id == shown.rows.run.id && queries.0 == queries.1
+        };
+        let ranges = of_layers.filter(fits).map_or(own, |layers| layers.ranges[layers.query].as_slice());
+        Some((shown, ranges))
+    }
+
     /// The query's map in each layer, where these are asked for.
     pub fn layers_in_sight(&self, layer: Option<LayerIdx>) -> Option<InSight<'_>> {
         self.layers.in_sight(|_| layer.map_or(0, |layer| layer.0))

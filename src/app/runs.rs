@@ -56,6 +56,8 @@ pub struct Listed {
     pub name: String,
     /// Stays when the list is full, maps and all.
     pub pinned: bool,
+    /// The id of the built-in sample that was asked.
+    pub sample: Option<String>,
 }
 
 /// All of them.
@@ -99,7 +101,7 @@ impl Runs {
     /// Puts a run at the end of the list; where that is full, the oldest that is not pinned goes.
     pub fn list(&mut self, id: RunId) {
         self.count += 1;
-        self.listed.push(Listed { id, number: self.count, name: String::new(), pinned: false });
+        self.listed.push(Listed { id, number: self.count, name: String::new(), pinned: false, sample: None });
         while self.listed.len() > MOST {
             let spare = |own: &Listed| !own.pinned && own.id != id && Some(own.id) != self.base;
             let Some(place) = self.listed.iter().position(spare) else { break };
@@ -167,6 +169,11 @@ impl Runs {
         self.change(id, |own| own.name = name);
     }
 
+    /// Says which built-in sample a run was asked.
+    pub fn set_sample(&mut self, id: RunId, sample: Option<String>) {
+        self.change(id, |own| own.sample = sample);
+    }
+
     fn change(&mut self, id: RunId, change: impl FnOnce(&mut Listed)) {
         if let Some(own) = self.listed.iter_mut().find(|own| own.id == id) {
             change(own);
@@ -198,9 +205,13 @@ impl Runs {
     }
 
     /// How the log-probability of each choice of a run differs from that of the same choice in the base run; nothing
-    /// where there is no base, or it was not offered that choice.
+    /// where there is no base, or it was asked something else or not offered that choice.
     pub fn differences(&self, run: &Run) -> Vec<Option<f32>> {
-        let base = self.base().filter(|base| base.id != run.id);
+        let is_alike = |base: &&Arc<Run>| {
+            let (own, other) = (&run.request.sample, &base.request.sample);
+            base.id != run.id && own.prompt == other.prompt && own.images == other.images
+        };
+        let base = self.base().filter(is_alike);
         let of = |choice: &str| {
             let own = base?.trace.choices.iter().find(|own| own.choice == choice)?;
             Some(own.logprob)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::canvas::CanvasView;
-use super::gallery::Gallery;
+use super::gallery::{Gallery, Verdict, verdict};
 use super::kept::Kept;
 use super::map_pane::MapPane;
 pub use super::path_kind::PathKind;
@@ -199,6 +199,12 @@ impl State {
         let tokens = text + latents + self.images.iter().map(visual).sum::<usize>();
         let lengths = Lengths { tokens, latents, answer: settings.decoding.max_new_tokens };
         Some(info.run_shape.need(lengths, &settings.capture))
+    }
+
+    /// What a run's sample should be answered with, where it is a built-in one, and whether it was.
+    pub fn verdict(&self, run: &Run) -> Option<Verdict> {
+        let listed = self.runs.listed().iter().find(|own| own.id == run.id)?;
+        verdict(listed.sample.as_deref()?, run).filter(|_| !run.trace.stopped)
     }
 
     /// The run the map pane shows.

@@ -52,15 +52,18 @@ pub fn read_out(state: &State) -> Option<String> {
     let (top, bottom) = (edge(row, map.rows, height), edge(row + 1, map.rows, height));
     let looking = in_sight.who_looks_at(image, row, col);
     let lookers: Vec<String> =
-        looking.iter().take(3).map(|(latent, p)| format!("{latent} ({p:.4})")).collect();
+        looking.iter().take(3).map(|(latent, p)| format!("{latent} ({:.2} %)", 100.0 * p)).collect();
     let lookers = if lookers.is_empty() {
         String::new()
     } else {
         format!("  ·  most from latents {}", lookers.join(", "))
     };
     Some(format!(
-        "image {}, patch ({row}, {col}), pixels {left}..{right} x {top}..{bottom}: {value:.5}, above {:.0} % of patches{lookers}",
+        "image {}, row {row}, column {col}, pixels x {left} to {right}, y {top} to {bottom}: {:.2} %, {:.2} x uniform, \
+         above {:.0} % of patches{lookers}",
         place + 1,
+        100.0 * value,
+        in_sight.times_uniform(in_sight.query, value),
         in_sight.maps.rank(in_sight.query, image, value),
     ))
 }

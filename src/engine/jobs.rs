@@ -48,6 +48,14 @@ impl Jobs {
         jobs.for_each(|job| job.order.cancel());
     }
 
+    /// Stops all work for a purpose, and its outcome counts no more.
+    pub fn abandon(&mut self, purpose: Purpose) {
+        for job in self.running.iter_mut().filter(|job| job.order.command.purpose() == purpose) {
+            job.superseded = true;
+            job.order.cancel();
+        }
+    }
+
     /// Stops all work.
     pub fn cancel_all(&self) {
         self.running.iter().for_each(|job| job.order.cancel());

@@ -58,7 +58,7 @@ fn samples_are_taken_by_click_and_by_key_and_taken_back() {
     assert_eq!(state(&window).images.len(), other.images.len());
     let run = state(&window).shown_run().unwrap().clone();
     assert_eq!(run.request.sample.prompt, other.prompt);
-    let verdict = state(&window).gallery.verdict(&run).unwrap();
+    let verdict = state(&window).verdict(&run).unwrap();
     assert_eq!((verdict.target, verdict.correct), (&*other.target, is_correct(other, &run.trace.answer)));
     let sign = if verdict.correct { "right" } else { "wrong" };
     window.get_by_label(&format!("{sign}: the sample's answer is {}", other.target));
@@ -78,7 +78,7 @@ fn samples_are_taken_by_click_and_by_key_and_taken_back() {
     apply(&mut window, JobAction::Ask);
     settle(&mut window);
     let run = state(&window).shown_run().unwrap().clone();
-    assert_eq!(state(&window).gallery.verdict(&run), None);
+    assert_eq!(state(&window).verdict(&run), None);
 }
 
 #[test]

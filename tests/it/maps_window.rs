@@ -80,7 +80,7 @@ fn a_patch_and_a_region_say_what_each_latent_gives_them() {
     let mut window = asked();
     let alt = egui::Modifiers::ALT;
     window.key_press_modifiers(alt, egui::Key::ArrowRight);
-    assert!(shows(&mut window, "Patch ("));
+    assert!(shows(&mut window, "Patch: row"));
     let pin = state(&window).panes.map.pinned.unwrap();
     let shown = state(&window).panes.map.in_sight().unwrap();
     let map = &shown.maps.maps[shown.query][0];
@@ -95,7 +95,7 @@ fn a_patch_and_a_region_say_what_each_latent_gives_them() {
         window.key_press_modifiers(alt | egui::Modifiers::SHIFT, key);
         window.step();
     }
-    assert!(shows(&mut window, "Region of 2 x 2 patches"));
+    assert!(shows(&mut window, "Region: rows"));
     let region = state(&window).panes.map.pinned.unwrap();
     let whole = state(&window).panes.map.in_sight().unwrap().latents_on(0, &region);
     assert!(whole[0] > most, "a region holds more than its patch");

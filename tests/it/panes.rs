@@ -166,7 +166,7 @@ fn every_answer_is_listed_and_found_again() {
     let second = state(&window).shown_run().unwrap().clone();
     let change = second.trace.choices[0].logprob - first.trace.choices[0].logprob;
     window.get_by_label_contains("Compared with run 1");
-    window.get_by_label_contains(&format!("({change:+.2})"));
+    window.get_by_label_contains(&format!("(Δ log p {change:+.2})"));
     // Back to the first: its maps, undimmed, and the controls as they were.
     window.get_by_label_contains("run 1: What stands").click();
     settle(&mut window);

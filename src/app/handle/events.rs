@@ -116,8 +116,10 @@ fn captured(controller: &mut Controller, run: Arc<Run>) {
     }
     let training = &state.training;
     let shown = state.panes.map.run;
+    let sample = state.gallery.asked_by(&run);
     state.runs.insert(run, |id| training.probe_step(id).is_some() || shown == Some(id));
     state.runs.list(id);
+    state.runs.set_sample(id, sample);
     state.runs.asked = None;
     state.runs.problem = None;
     state.ui.used_bytes = memory::used_bytes();

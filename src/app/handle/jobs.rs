@@ -126,8 +126,10 @@ pub(super) fn open_quietly(controller: &mut Controller, model: ModelId) {
 
 /// What is being answered, or waits to be, is not wanted any more.
 pub(super) fn stop_answer(controller: &mut Controller) {
-    controller.state.runs.waiting.clear();
-    controller.jobs.cancel(Purpose::Answer);
+    let runs = &mut controller.state.runs;
+    runs.waiting.clear();
+    runs.asked = None;
+    controller.jobs.abandon(Purpose::Answer);
 }
 
 /// Takes paths for what the user said they are.

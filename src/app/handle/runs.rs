@@ -3,6 +3,7 @@
 use super::jobs;
 use crate::app::actions::{JobAction, RunAction};
 use crate::app::controller::Controller;
+use crate::app::layout::Pane;
 use crate::data::sample::choices_in;
 use crate::engine::protocol::{Request, RunId};
 use crate::settings::{LatentChoice, MaskKind};
@@ -49,6 +50,7 @@ fn show(controller: &mut Controller, id: RunId) {
 /// The mask off and on, each with latents and without.
 fn ask_four(controller: &mut Controller) {
     jobs::apply(controller, JobAction::Ask);
+    controller.state.kept.layout.show(Pane::Runs, true);
     let state = &mut controller.state;
     let Some(asked) = state.runs.asked.as_ref().map(|asked| asked.request.clone()) else { return };
     let trained = match asked.settings.latents {

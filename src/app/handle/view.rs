@@ -4,6 +4,7 @@ use super::jobs;
 use crate::app::actions::ViewAction;
 use crate::app::canvas::{CanvasView, Hovered, Region};
 use crate::app::controller::Controller;
+use crate::app::kept::Strip;
 use crate::app::layout::Layout;
 use crate::app::state::PathDialog;
 
@@ -29,7 +30,13 @@ pub(super) fn apply(controller: &mut Controller, action: ViewAction, ctx: &egui:
         ViewAction::Maximise(image) => (pane.maximised, pane.canvas) = (image, CanvasView::default()),
         ViewAction::DrawFrom(corner) => pane.drawn_from = corner,
         ViewAction::MovePin(rows, cols, is_corner) => move_pin(controller, rows, cols, is_corner),
-        ViewAction::Play(playing) => pane.playing = playing,
+        // The strip shows where it is, on the one scale that layers can be compared on.
+        ViewAction::Play(playing) => {
+            pane.playing = playing;
+            if playing {
+                view.strip = Strip::Layers;
+            }
+        }
         ViewAction::SetDifference(difference) => view.difference = difference,
         ViewAction::SetStrip(strip) => view.strip = strip,
         ViewAction::SetTheme(theme) => {

@@ -49,7 +49,7 @@ pub fn answer_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     if trace.stopped {
         ui.weak(format!("Stopped at token {}: choices were not compared", trace.generated.len()));
     }
-    if let Some(verdict) = state.gallery.verdict(run).filter(|_| !trace.stopped) {
+    if let Some(verdict) = state.verdict(run) {
         let palette = palette(ui.visuals());
         let (colour, sign) =
             if verdict.correct { (palette.right, "right") } else { (palette.warning, "wrong") };

@@ -89,7 +89,8 @@ fn paint_images(ui: &Ui, state: &State, in_sight: Option<InSight<'_>>, rects: &[
         let map = in_sight.and_then(|shown| {
             let of_run = shown.image_of(i, image)?;
             let (stack, layer) = shown.maps.layer(shown.query, of_run);
-            Some((stack, layer, shown.ranges[shown.query][of_run]))
+            let (_, ranges) = state.panes.map.large(state.kept.view.selection.layer)?;
+            Some((stack, layer, ranges[of_run]))
         });
         let view = visible_part(*rect, visible);
         let paint = OverlayPaint { image: image.clone(), map, style, view, slot: i as u64 };

@@ -3,6 +3,7 @@
 use egui::{Align2, Color32, FontId, Rect, Ui, pos2, vec2};
 
 use super::shown_style;
+use crate::analysis::normalise::Range;
 use crate::app::map_pane::InSight;
 use crate::app::state::State;
 use crate::app::theme::palette;
@@ -11,13 +12,15 @@ use crate::app::theme::palette;
 const STEPS: usize = 64;
 
 /// What stands at the ends of the scale of an image.
-pub fn ends(shown: InSight<'_>, image: usize) -> Option<(String, String)> {
-    let range = shown.ranges.get(shown.query)?.get(image)?;
+pub fn ends(shown: InSight<'_>, range: Range, image: usize) -> Option<(String, String)> {
     let [low, high] = [range.low, range.high].map(|value| shown.times_uniform(shown.query, value));
     let signed =
         |value: f32| if shown.rows.is_difference { format!("{value:+.2}") } else { format!("{value:.2}") };
     let low = if low == 0.0 { "0".to_owned() } else { signed(low) };
-    Some((low, format!("{} x uniform", signed(high))))
+    // What is above takes the last colour too.
+    let most = shown.maps.maps[shown.query][image].values.iter().copied().fold(0.0, f32::max);
+    let beyond = if most > range.high { "≥ " } else { "" };
+    Some((low, format!("{beyond}{} x uniform", signed(high))))
 }
 
 /// The colours in between.
@@ -31,7 +34,11 @@ pub fn paint(ui: &Ui, state: &State, shown: InSight<'_>, area: Rect) {
     const WIDTH: f32 = 110.0;
     const HEIGHT: f32 = 8.0;
     const EDGE: f32 = 6.0;
-    let Some((low, high)) = ends(shown, image_of_pointer(state, shown)) else { return };
+    let image = image_of_pointer(state, shown);
+    let large = state.panes.map.large(state.kept.view.selection.layer);
+    let Some((low, high)) = large.and_then(|(_, ranges)| ends(shown, *ranges.get(image)?, image)) else {
+        return;
+    };
     if area.width() < WIDTH * 2.4 || area.height() < 60.0 {
         return;
     }

@@ -23,7 +23,7 @@ pub fn file_menu_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
         entry(ui, "Reopen the last session", does::REOPEN, None, FileAction::Reopen.into());
         let no_runs = state.runs.listed().is_empty().then_some("There are no runs to save yet");
         entry(ui, "Save session", does::SAVE_SESSION, no_runs, FileAction::SaveSession.into());
-        entry(ui, "Save session as…", "", no_runs, dialog(PathKind::SaveSession));
+        entry(ui, "Save session as…", does::SAVE_SESSION_AS, no_runs, dialog(PathKind::SaveSession));
         if let Some(path) = &state.ui.session {
             ui.weak(format!("Kept in {}", path.display()));
         }
@@ -34,5 +34,9 @@ pub fn file_menu_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
         let no_run = state.shown_run().is_none().then_some("Ask first: there is no run yet");
         entry(ui, "Export the trace…", "", no_run, dialog(PathKind::Trace));
         entry(ui, "Copy as a livr command", does::COPY_COMMAND, None, FileAction::CopyCommand.into());
+        ui.separator();
+        if ui.button("Quit").clicked() {
+            ui.ctx().send_viewport_cmd(egui::ViewportCommand::Close);
+        }
     });
 }

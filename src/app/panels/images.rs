@@ -1,6 +1,7 @@
 //! The images: the bar above them with what opens and orders them.
 
-use egui::Ui;
+use egui::containers::menu::{MenuButton, MenuConfig};
+use egui::{PopupCloseBehavior, Ui};
 
 use crate::app::actions::{Actions, EditAction, GalleryAction, ImagesAction, ViewAction};
 use crate::app::canvas::CanvasView;
@@ -40,7 +41,10 @@ pub fn image_bar_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
         ui.separator();
         for (i, image) in state.images.iter().enumerate() {
             let (width, height) = image.size();
-            ui.menu_button(format!("{}. {}", i + 1, short(&image.name)), |ui| {
+            // A name is typed in it, so that it closes by a click elsewhere only.
+            let config = MenuConfig::new().close_behavior(PopupCloseBehavior::CloseOnClickOutside);
+            let chip = MenuButton::new(format!("{}. {}", i + 1, short(&image.name)));
+            chip.config(config).ui(ui, |ui| {
                 ui.weak(format!("{width} x {height} pixels"));
                 let mut name = image.name.clone();
                 let label = ui.label("Name");
@@ -57,12 +61,15 @@ pub fn image_bar_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
                 }
                 if ui.add_enabled(i > 0, egui::Button::new("Move earlier")).clicked() {
                     actions.push(ImagesAction::Move(i, false));
+                    ui.close();
                 }
                 if ui.add_enabled(i + 1 < state.images.len(), egui::Button::new("Move later")).clicked() {
                     actions.push(ImagesAction::Move(i, true));
+                    ui.close();
                 }
                 if ui.button("Remove").clicked() {
                     actions.push(ImagesAction::Remove(i));
+                    ui.close();
                 }
             });
         }

@@ -35,6 +35,9 @@ pub fn latent_strip_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
         state.panes.map.in_sight()
     };
     let Some(shown) = in_sight else {
+        if state.kept.view.difference && ui.button("Show attention instead of differences").clicked() {
+            actions.push(ViewAction::SetDifference(false));
+        }
         ui.centered_and_justified(|ui| ui.weak(why_empty(state)));
         return;
     };
@@ -87,7 +90,7 @@ fn why_empty(state: &State) -> &'static str {
             "Rollout needs every attention row: tick \"Keep every attention row\" under Map"
         }
         Some(_) if view.difference => {
-            "The base run has no maps of images like these: compare with another run"
+            "The base run has no such maps: its images differ, or it has fewer latents; compare with another run"
         }
         Some(_) => "No attention was kept",
     }

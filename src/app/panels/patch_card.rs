@@ -8,6 +8,9 @@ use crate::app::actions::{Actions, ViewAction};
 use crate::app::canvas::Region;
 use crate::app::map_pane::InSight;
 use crate::app::state::State;
+use crate::app::theme::GAP;
+
+const WIDTH: f32 = 255.0;
 
 /// Draws the card beside the region, which is drawn at `place`.
 pub fn patch_card_ui(
@@ -24,12 +27,16 @@ pub fn patch_card_ui(
     else {
         return;
     };
-    let corner = pos2(place.max.x + 10.0, place.min.y);
-    let area =
-        Area::new(Id::unique("patch card")).order(Order::Middle).fixed_pos(corner).constrain_to(canvas);
+    // On the side that has room, so that it does not lie on what it is about.
+    let whole = ui.ctx().content_rect();
+    let outer = WIDTH + 4.0 * GAP;
+    let (right, left) = (place.max.x + GAP, place.min.x - GAP - outer);
+    let x = if right + outer <= whole.max.x || left < whole.min.x { right } else { left };
+    let corner = pos2(x, place.min.y.max(canvas.min.y));
+    let area = Area::new(Id::unique("patch card")).order(Order::Middle).fixed_pos(corner).constrain_to(whole);
     area.show(ui.ctx(), |ui| {
         Frame::popup(ui.style()).show(ui, |ui| {
-            ui.set_max_width(250.0);
+            ui.set_max_width(WIDTH);
             head_ui(ui, state, shown, region, image, actions);
             latents_ui(ui, state, shown, &shown.latents_on(image, &region), actions);
         });
@@ -48,10 +55,10 @@ fn head_ui(
     let [left, top, right, bottom] = region.pixels(state.images[region.image].size(), map.rows, map.cols);
     ui.horizontal(|ui| {
         let name = if region.is_patch() {
-            format!("Patch ({}, {})", region.rows.0, region.cols.0)
+            format!("Patch: row {}, column {}", region.rows.0, region.cols.0)
         } else {
             let (rows, cols) = (region.rows, region.cols);
-            format!("Region of {} x {} patches", rows.1 - rows.0 + 1, cols.1 - cols.0 + 1)
+            format!("Region: rows {} to {}, columns {} to {}", rows.0, rows.1, cols.0, cols.1)
         };
         ui.strong(name);
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
@@ -60,7 +67,7 @@ fn head_ui(
             }
         });
     });
-    ui.weak(format!("image {}, pixels {left}..{right} x {top}..{bottom}", region.image + 1));
+    ui.weak(format!("image {}, pixels x {left} to {right}, y {top} to {bottom}", region.image + 1));
     let mass = shown.mass_in(shown.query, image, &region);
     let patches = (region.rows.1 - region.rows.0 + 1) * (region.cols.1 - region.cols.0 + 1);
     let times = shown.times_uniform(shown.query, mass) / patches as f32;

@@ -1,6 +1,10 @@
 //! The list of runs: each answer beside what it was made of, and how its choices differ from those of a base run.
 
-use egui::{Align2, FontId, Rect, Role, ScrollArea, Sense, Stroke, StrokeKind, TextEdit, Ui, pos2, vec2};
+use egui::containers::menu::{MenuButton, MenuConfig};
+use egui::text::LayoutJob;
+use egui::{
+    FontId, PopupCloseBehavior, Rect, Role, ScrollArea, Sense, Stroke, StrokeKind, TextEdit, Ui, pos2, vec2,
+};
 
 use super::name_widget;
 use crate::app::actions::{Actions, RunAction};
@@ -10,6 +14,7 @@ use crate::app::state::State;
 use crate::app::theme::{GAP, palette};
 use crate::engine::protocol::Run;
 use crate::settings::LatentChoice;
+use crate::units::counted;
 
 /// Of a run: its name, what it was made of, what came of it.
 const HEIGHT: f32 = 52.0;
@@ -84,8 +89,12 @@ fn run_ui(ui: &mut Ui, state: &State, listed: &Listed, run: &Run, actions: &mut 
             paint_lines(ui, rect.shrink2(vec2(8.0, 4.0)), &lines);
         }
         response.on_hover_text(&run.request.sample.prompt);
-        let menu = ui.menu_button("…", |ui| menu_ui(ui, state, listed, actions));
-        name_widget(ui, &menu.response, Role::Button, None, || format!("Menu of {}", title(listed)));
+        // A name is typed in it, so that it closes by a click elsewhere only; and it is the run's, not the row's.
+        let config = MenuConfig::new().close_behavior(PopupCloseBehavior::CloseOnClickOutside);
+        let menu = ui.push_id(listed.id.0, |ui| {
+            MenuButton::new("…").config(config).ui(ui, |ui| menu_ui(ui, state, listed, actions)).0
+        });
+        name_widget(ui, &menu.inner, Role::Button, None, || format!("Menu of {}", title(listed)));
     });
 }
 
@@ -94,7 +103,9 @@ fn paint_lines(ui: &Ui, rect: Rect, lines: &[String; 3]) {
     let colour = ui.visuals().text_color();
     for (i, line) in lines.iter().enumerate() {
         let at = pos2(rect.min.x, rect.min.y + i as f32 * rect.height() / 3.0);
-        painter.text(at, Align2::LEFT_TOP, line, FontId::proportional(12.0), colour);
+        let mut job = LayoutJob::simple_singleline(line.clone(), FontId::proportional(12.0), colour);
+        job.wrap = egui::text::TextWrapping::truncate_at_width(rect.width());
+        painter.galley(at, painter.layout_job(job), colour);
     }
 }
 
@@ -121,11 +132,8 @@ fn menu_ui(ui: &mut Ui, state: &State, listed: &Listed, actions: &mut Actions) {
         ui.close();
     }
     if let Some(run) = state.runs.get(id) {
-        ui.weak(format!(
-            "{} images, {:.2} s",
-            run.request.sample.images.len(),
-            run.trace.timings.total_secs()
-        ));
+        let images = counted(run.request.sample.images.len(), "image");
+        ui.weak(format!("{images}, {:.2} s", run.trace.timings.total_secs()));
     }
 }
 
@@ -133,12 +141,16 @@ fn menu_ui(ui: &mut Ui, state: &State, listed: &Listed, actions: &mut Actions) {
 fn lines(state: &State, listed: &Listed, run: &Run) -> [String; 3] {
     let (request, trace) = (&run.request, &run.trace);
     let question = request.sample.prompt.split_whitespace().collect::<Vec<_>>().join(" ");
-    let kept = if listed.pinned { " (kept)" } else { "" };
+    let is_base = state.runs.base().is_some_and(|base| base.id == listed.id);
+    let kept = match (listed.pinned, is_base) {
+        (true, true) => " (kept, base)",
+        (true, false) => " (kept)",
+        (false, true) => " (base)",
+        (false, false) => "",
+    };
     let answer = trace.answer.split_whitespace().collect::<Vec<_>>().join(" ");
-    let verdict = state
-        .gallery
-        .verdict(run)
-        .map_or("", |verdict| if verdict.correct { " (right)" } else { " (wrong)" });
+    let verdict =
+        state.verdict(run).map_or("", |verdict| if verdict.correct { " (right)" } else { " (wrong)" });
     let model = if trace.adapter.is_empty() {
         trace.model.clone()
     } else {
@@ -155,7 +167,7 @@ fn lines(state: &State, listed: &Listed, run: &Run) -> [String; 3] {
         .zip(state.runs.differences(run))
         .map(|(choice, difference)| {
             let share = format!("{} {:.1} %", choice.choice, 100.0 * choice.probability);
-            difference.map_or(share.clone(), |by| format!("{share} ({by:+.2})"))
+            difference.map_or(share.clone(), |by| format!("{share} (Δ log p {by:+.2})"))
         })
         .collect();
     [

@@ -23,8 +23,6 @@ pub fn status_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
         }
         if let Some(text) = read_out(state) {
             ui.label(text);
-        } else if let Some(said) = &state.ui.said {
-            ui.label(said);
         } else if let Some(run) = state.shown_run() {
             let (trace, t) = (&run.trace, run.trace.timings);
             if !state.is_current(run) {
@@ -52,6 +50,11 @@ pub fn status_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
         } else {
             let key = hint(ui.ctx(), does::KEYS);
             ui.weak(format!("Hover a patch for its value; {key} lists the keys"));
+        }
+        if let Some(said) = &state.ui.said {
+            ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+                ui.add(egui::Label::new(said).truncate());
+            });
         }
     });
 }

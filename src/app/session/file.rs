@@ -58,6 +58,8 @@ struct WrittenRun {
     number: usize,
     name: String,
     pinned: bool,
+    #[serde(default)]
+    sample: Option<String>,
     model: ModelId,
     /// Places in `pictures`.
     images: Vec<usize>,
@@ -161,7 +163,8 @@ impl Session {
                 return Err(Error::field(path, own.file, expected, trace.grids.len().to_string()));
             }
             let id = next_loaded_id();
-            let listed = Listed { id, number: own.number, name: own.name, pinned: own.pinned };
+            let (number, name, pinned, sample) = (own.number, own.name, own.pinned, own.sample);
+            let listed = Listed { id, number, name, pinned, sample };
             Ok((listed, Arc::new(Run { id, request, trace: Arc::new(trace) })))
         });
         Ok(Self {
@@ -274,6 +277,7 @@ fn written_run(listed: &Listed, run: &Run, pictures: &mut Pictures<'_>) -> Resul
         number: listed.number,
         name: listed.name.clone(),
         pinned: listed.pinned,
+        sample: listed.sample.clone(),
         model: model.clone(),
         images,
         prompt: sample.prompt.clone(),
@@ -335,7 +339,7 @@ mod tests {
         let sample = Sample { images: vec![picture.clone()], prompt: "What?".to_owned(), choices: vec![] };
         let request = Request { model: model.clone(), sample, settings: kept.settings.clone() };
         let id = next_loaded_id();
-        let listed = Listed { id, number: 3, name: "mine".to_owned(), pinned: true };
+        let listed = Listed { id, number: 3, name: "mine".to_owned(), pinned: true, sample: None };
         Session {
             model: Some(model),
             images: vec![picture],
