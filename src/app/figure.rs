@@ -98,14 +98,15 @@ pub fn figure_of(state: &State, form: &FigureForm) -> Result<impl FnOnce() -> Fi
     })
 }
 
+/// Pixels across that a clipboard can be asked to hold.
+const LARGEST: f64 = 8192.0;
+
 /// The images of the run in sight under the map in hand, at their own size.
 pub fn composed(state: &State) -> Option<RgbImage> {
     let shown = state.panes.map.in_sight()?;
     let images = &shown.rows.run.request.sample.images;
     let maps: Vec<_> =
         shown.maps.maps[shown.query].iter().cloned().zip(shown.ranges[shown.query].iter().copied()).collect();
-    // What a clipboard can be asked to hold.
-    const LARGEST: f64 = 8192.0;
     let across: f64 = images.iter().map(|image| f64::from(image.size().0) / f64::from(image.size().1)).sum();
     let height =
         images.iter().map(|image| image.size().1).max()?.min(2048).min((LARGEST / across) as u32).max(1);

@@ -89,6 +89,8 @@ struct Places {
     /// Height of letters.
     letter: i32,
     edge: i32,
+    /// The title, in as many lines as it takes.
+    title: Vec<String>,
     /// Left upper corner of each picture.
     pictures: Vec<(i32, i32)>,
     /// Left upper corner and size of the scale's colours.
@@ -101,22 +103,42 @@ impl Places {
         let (width, height) = (width as i32, height as i32);
         let letter = (width / 14).clamp(11, 48);
         let edge = letter * 3 / 2;
-        let top = edge + letter * 7 / 2;
         let columns = figure.columns.clamp(1, figure.panels.len().max(1)) as i32;
+        let room = (columns * (width + letter) - letter).max(letter * 21);
+        let title = wrapped(&figure.title, letter * 5 / 4, room);
+        let top = edge + letter * 3 / 2 * title.len() as i32 + letter * 2;
         let (step_x, step_y) = (width + letter, height + letter * 5 / 2);
         let place = |i: i32| (edge + i % columns * step_x, top + i / columns * step_y);
         let rows = (figure.panels.len() as i32 + columns - 1) / columns;
         let bottom = top + rows * step_y;
-        let room = columns * step_x - letter;
         let scale = (edge, bottom, room.min(letter * 16), letter);
         Self {
-            size: ((room + 2 * edge).max(letter * 24) as u32, (bottom + letter * 3 + edge) as u32),
+            size: ((room + 2 * edge) as u32, (bottom + letter * 3 + edge) as u32),
             pictures: (0..figure.panels.len() as i32).map(place).collect(),
             letter,
             edge,
+            title,
             scale,
         }
     }
+}
+
+/// A text in lines of letters of this size; letters are about half as wide as high.
+fn wrapped(text: &str, size: i32, room: i32) -> Vec<String> {
+    let most = (room * 2 / size).max(8) as usize;
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let last = lines.last_mut().expect("begun above");
+        if !last.is_empty() && last.chars().count() + 1 + word.chars().count() > most {
+            lines.push(word.to_owned());
+        } else {
+            if !last.is_empty() {
+                last.push(' ');
+            }
+            last.push_str(word);
+        }
+    }
+    lines
 }
 
 fn png_of(figure: &Figure, places: &Places) -> std::result::Result<Vec<u8>, String> {
@@ -193,8 +215,12 @@ fn draw<B: DrawingBackend>(
         one_line.chars().take(most - 1).collect::<String>() + "…"
     };
     let room = places.size.0 as i32 - 2 * edge;
-    write(&fitting(&figure.title, letter * 5 / 4, room), (edge, edge), letter * 5 / 4)?;
-    write(&fitting(&figure.subtitle, letter, room), (edge, edge + letter * 7 / 4), letter)?;
+    let line = letter * 3 / 2;
+    for (i, text) in places.title.iter().enumerate() {
+        write(text, (edge, edge + i as i32 * line), letter * 5 / 4)?;
+    }
+    let below = edge + places.title.len() as i32 * line + letter / 4;
+    write(&fitting(&figure.subtitle, letter, room), (edge, below), letter)?;
     for ((label, picture), (x, y)) in figure.panels.iter().zip(&places.pictures) {
         let (width, height) = picture.dimensions();
         write(&fitting(label, letter, width as i32), (*x, y + height as i32 + letter / 3), letter)?;
@@ -248,6 +274,17 @@ mod tests {
         assert!(pdf.starts_with(b"%PDF"));
         let count = pdf.windows(b"/Subtype /Image".len()).filter(|part| part == b"/Subtype /Image").count();
         assert_eq!(count, 5);
+    }
+
+    #[test]
+    fn a_long_question_takes_several_lines() {
+        let lines =
+            wrapped("Which point on the second image shows the same as the one on the first?", 20, 300);
+        assert!(lines.len() >= 2 && lines.iter().all(|line| line.chars().count() <= 30), "{lines:?}");
+        assert_eq!(
+            lines.join(" "),
+            "Which point on the second image shows the same as the one on the first?"
+        );
     }
 
     #[test]

@@ -94,6 +94,15 @@ pub(super) fn downloaded(controller: &mut Controller, outcome: Option<Result<Pat
     look_for_models(controller);
 }
 
+/// Opens the window of models, with what there is now, or closes it.
+pub(super) fn toggle_browser(controller: &mut Controller) {
+    let open = !controller.state.ui.browser_open;
+    controller.state.ui.browser_open = open;
+    if open {
+        look_for_models(controller);
+    }
+}
+
 /// Has somebody look which models there are.
 pub(super) fn look_for_models(controller: &mut Controller) {
     let kept = &controller.state.kept;

@@ -30,12 +30,10 @@ pub(super) fn apply(controller: &mut Controller, action: ViewAction, ctx: &egui:
         ViewAction::Maximise(image) => (pane.maximised, pane.canvas) = (image, CanvasView::default()),
         ViewAction::DrawFrom(corner) => pane.drawn_from = corner,
         ViewAction::MovePin(rows, cols, is_corner) => move_pin(controller, rows, cols, is_corner),
-        // The strip shows where it is, on the one scale that layers can be compared on.
         ViewAction::Play(playing) => {
             pane.playing = playing;
-            if playing {
-                view.strip = Strip::Layers;
-            }
+            // The strip shows where it is, on the one scale that layers can be compared on.
+            view.strip = if playing { Strip::Layers } else { view.strip };
         }
         ViewAction::SetDifference(difference) => view.difference = difference,
         ViewAction::SetStrip(strip) => view.strip = strip,
@@ -47,12 +45,7 @@ pub(super) fn apply(controller: &mut Controller, action: ViewAction, ctx: &egui:
         ViewAction::UsePreset(preset) => state.kept.layout = Layout::of(preset),
         ViewAction::ShowPane(pane, shown) => state.kept.layout.show(pane, shown),
         ViewAction::SortMatrix(sorted) => view.matrix_sorted = sorted,
-        ViewAction::ToggleBrowser => {
-            ui.browser_open = !ui.browser_open;
-            if ui.browser_open {
-                jobs::look_for_models(controller);
-            }
-        }
+        ViewAction::ToggleBrowser => jobs::toggle_browser(controller),
         ViewAction::ToggleHelp => ui.help_open = !ui.help_open,
         ViewAction::DismissNotice(index) => {
             if index < ui.notices.len() {

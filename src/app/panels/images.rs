@@ -3,7 +3,7 @@
 use egui::containers::menu::{MenuButton, MenuConfig};
 use egui::{PopupCloseBehavior, Ui};
 
-use crate::app::actions::{Actions, EditAction, GalleryAction, ImagesAction, ViewAction};
+use crate::app::actions::{Action, Actions, EditAction, GalleryAction, ImagesAction, ViewAction};
 use crate::app::canvas::CanvasView;
 use crate::app::keyboard::{PASTE, does, hint, keys};
 use crate::app::path_kind::PathKind;
@@ -40,40 +40,37 @@ pub fn image_bar_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
         }
         ui.separator();
         for (i, image) in state.images.iter().enumerate() {
-            let (width, height) = image.size();
             // A name is typed in it, so that it closes by a click elsewhere only.
             let config = MenuConfig::new().close_behavior(PopupCloseBehavior::CloseOnClickOutside);
             let chip = MenuButton::new(format!("{}. {}", i + 1, short(&image.name)));
-            chip.config(config).ui(ui, |ui| {
-                ui.weak(format!("{width} x {height} pixels"));
-                let mut name = image.name.clone();
-                let label = ui.label("Name");
-                let edit = egui::TextEdit::singleline(&mut name).desired_width(160.0);
-                if ui.add(edit).labelled_by(label.id).changed() {
-                    actions.push(ImagesAction::Rename(i, name));
-                }
-                let is_alone = state.panes.map.maximised == Some(i);
-                if state.images.len() > 1
-                    && ui.button(if is_alone { "Show all images" } else { "Show this image alone" }).clicked()
-                {
-                    actions.push(ViewAction::Maximise((!is_alone).then_some(i)));
-                    ui.close();
-                }
-                if ui.add_enabled(i > 0, egui::Button::new("Move earlier")).clicked() {
-                    actions.push(ImagesAction::Move(i, false));
-                    ui.close();
-                }
-                if ui.add_enabled(i + 1 < state.images.len(), egui::Button::new("Move later")).clicked() {
-                    actions.push(ImagesAction::Move(i, true));
-                    ui.close();
-                }
-                if ui.button("Remove").clicked() {
-                    actions.push(ImagesAction::Remove(i));
-                    ui.close();
-                }
-            });
+            chip.config(config).ui(ui, |ui| image_menu_ui(ui, state, i, actions));
         }
     });
+}
+
+fn image_menu_ui(ui: &mut Ui, state: &State, i: usize, actions: &mut Actions) {
+    let image = &state.images[i];
+    let (width, height) = image.size();
+    ui.weak(format!("{width} x {height} pixels"));
+    let mut name = image.name.clone();
+    let label = ui.label("Name");
+    let edit = egui::TextEdit::singleline(&mut name).desired_width(160.0);
+    if ui.add(edit).labelled_by(label.id).changed() {
+        actions.push(ImagesAction::Rename(i, name));
+    }
+    let is_alone = state.panes.map.maximised == Some(i);
+    let several = state.images.len() > 1;
+    let alone = if is_alone { "Show all images" } else { "Show this image alone" };
+    let mut entry = |ui: &mut Ui, name: &str, enabled: bool, action: Action| {
+        if ui.add_enabled(enabled, egui::Button::new(name)).clicked() {
+            actions.push(action);
+            ui.close();
+        }
+    };
+    entry(ui, alone, several, ViewAction::Maximise((!is_alone).then_some(i)).into());
+    entry(ui, "Move earlier", i > 0, ImagesAction::Move(i, false).into());
+    entry(ui, "Move later", i + 1 < state.images.len(), ImagesAction::Move(i, true).into());
+    entry(ui, "Remove", true, ImagesAction::Remove(i).into());
 }
 
 /// A name in the room of a button.
