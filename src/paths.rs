@@ -39,6 +39,19 @@ pub fn one(text: &str) -> Result<PathBuf> {
     }
 }
 
+/// The one path a text names letter by letter, but for `~`, quotes and `file://`: for what is to be written.
+///
+/// # Errors
+/// A text without a path.
+pub fn literal(text: &str) -> Result<PathBuf> {
+    let text = text.trim();
+    let quoted = ['"', '\''].into_iter().find_map(|quote| text.strip_prefix(quote)?.strip_suffix(quote));
+    match quoted.unwrap_or(text) {
+        "" => Err(Error::Request("there is no path in the text".to_owned())),
+        text => Ok(text.strip_prefix("file://").map_or_else(|| home(text), from_url)),
+    }
+}
+
 /// Images by paths: in the place of a folder stand its images, by name.
 ///
 /// # Errors
@@ -164,6 +177,8 @@ mod tests {
         assert_eq!(one("~").unwrap(), dir);
         assert_eq!(one("~/x y.png").unwrap(), dir.join("x y.png"));
         assert_eq!(one("~other/x").unwrap(), PathBuf::from("~other/x"));
+        assert_eq!(literal(" '~/figure [1].png' ").unwrap(), dir.join("figure [1].png"));
+        assert!(literal("  ").is_err());
     }
 
     #[test]

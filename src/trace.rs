@@ -6,6 +6,11 @@ use crate::array::Array;
 use crate::settings::Settings;
 use crate::units::{GridThw, HeadIdx, LayerIdx, Role, Span};
 
+/// JSON has no infinity: nothing stands for the logarithm of nothing.
+fn number_or_none<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<f32, D::Error> {
+    Ok(Option::<f32>::deserialize(deserializer)?.unwrap_or(f32::NEG_INFINITY))
+}
+
 /// A generated token with its probability.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GeneratedToken {
@@ -14,6 +19,7 @@ pub struct GeneratedToken {
     /// As text; special tokens by name.
     pub text: String,
     /// Natural log of its probability under the model: before penalty, temperature, top-k and nucleus.
+    #[serde(deserialize_with = "number_or_none")]
     pub logprob: f32,
     /// The likeliest tokens at this place, best first: id, text, probability.
     pub alternatives: Vec<(u32, String, f32)>,
@@ -25,6 +31,7 @@ pub struct ChoiceScore {
     /// The answer.
     pub choice: String,
     /// Log-probability of its tokens after the prompt.
+    #[serde(deserialize_with = "number_or_none")]
     pub logprob: f32,
     /// Share among the offered answers: softmax of the log-probabilities.
     pub probability: f32,

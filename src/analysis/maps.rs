@@ -36,6 +36,11 @@ impl Aggregation {
     /// All, in the order they are offered.
     pub const ALL: [Self; 4] = [Self::Mean, Self::Max, Self::ThroughLatents, Self::Rollout];
 
+    /// Is it what reaches a token in several steps, rather than where it looks?
+    pub fn is_indirect(self) -> bool {
+        matches!(self, Self::ThroughLatents | Self::Rollout)
+    }
+
     /// The name shown to the user.
     pub fn label(self) -> &'static str {
         match self {
@@ -83,7 +88,11 @@ impl Selection {
             Aggregation::ThroughLatents => "through the latents, mean",
             Aggregation::Rollout => {
                 let last = self.layer.map_or(num_layers.saturating_sub(1), |layer| layer.0);
-                return format!("rollout of layers 0 to {last}, mean over {num_heads} heads");
+                let heads = self.head.map_or_else(
+                    || format!("mean over {num_heads} heads"),
+                    |head| format!("head {}", head.0),
+                );
+                return format!("rollout of layers 0 to {last}, {heads}");
             }
         };
         match (self.layer, self.head) {

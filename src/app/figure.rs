@@ -14,7 +14,7 @@ use super::words::{query_name, visible};
 use crate::analysis::maps::{GridMap, Query};
 use crate::analysis::normalise::Range;
 use crate::data::picture::Picture;
-use crate::export::figure::Figure;
+use crate::export::figure::{Figure, MOST_PIXELS};
 use crate::render::blend::{OverlayStyle, compose};
 
 /// Most pictures in a row.
@@ -89,6 +89,15 @@ pub fn figure_of(state: &State, form: &FigureForm) -> Result<impl FnOnce() -> Fi
     let scale = (low, high, colour_bar::colours(state));
     let (images, style) = (run.request.sample.images.clone(), shown_style(state));
     let (title, width, columns) = (run.request.sample.prompt.clone(), form.width, form.columns);
+    // Before it is drawn: it would not fit into memory.
+    let across: f64 = images.iter().map(|image| f64::from(image.size().0) / f64::from(image.size().1)).sum();
+    let pixels = panels.len() as f64 * f64::from(width).powi(2) * (1.0 / across).min(4.0);
+    if pixels > MOST_PIXELS as f64 {
+        return Err(format!(
+            "{} pictures of {width} pixels are too many: take fewer or smaller ones",
+            panels.len()
+        ));
+    }
     Ok(move || {
         let size = (width.clamp(*PICTURE_WIDTHS.start(), *PICTURE_WIDTHS.end()), None);
         let drawn = panels

@@ -38,7 +38,9 @@ pub enum FileEvent {
     /// Something the user should know.
     Noted(String),
     /// A file is written, or why it is not.
-    Saved(Result<PathBuf, String>),
+    Saved(PathBuf, Result<(), String>),
+    /// What was typed as a file to write is there already.
+    Exists(PathKind, String),
     /// So much of a repository is there: share of it.
     Downloading(f32),
     /// A repository is in the cache, or why not; nothing where it was stopped.
@@ -114,8 +116,8 @@ impl Files {
         self.count(move |tell| take_in(pictures.into_iter().map(|picture| move || Ok(picture)), tell));
     }
 
-    /// Opens what a text names, as a thing of this kind.
-    pub fn open_named(&self, kind: PathKind, text: String) {
+    /// Opens what a text names, as a thing of this kind; `replace` what is there, where something is to be written.
+    pub fn open_named(&self, kind: PathKind, text: String, replace: bool) {
         self.count(move |tell| {
             let unnamed = |problem: Error| tell(FileEvent::Unnamed(kind, problem.to_string()));
             match kind {
@@ -130,6 +132,12 @@ impl Files {
                         Err(problem) => unnamed(problem),
                     }
                 }
+                // A name to be written is no pattern.
+                _ if kind.is_written() => match paths::literal(&text) {
+                    Ok(path) if path.exists() && !replace => tell(FileEvent::Exists(kind, text)),
+                    Ok(path) => tell(FileEvent::Picked(kind, vec![path])),
+                    Err(problem) => unnamed(problem),
+                },
                 _ => match paths::one(&text) {
                     Ok(path) => tell(FileEvent::Picked(kind, vec![path])),
                     Err(problem) => unnamed(problem),
@@ -184,7 +192,8 @@ impl Files {
 
     /// Brings a repository into the cache, until the flag is up.
     pub fn download(&self, repository: String, cache: HubCache, stop: Arc<AtomicBool>) {
-        self.count(move |tell| {
+        // Not counted: nothing else has to wait for it.
+        self.spawn(move |tell| {
             let outcome = hub::download(&repository, &cache, &Downloading { tell, stop });
             tell(FileEvent::Downloaded(match outcome {
                 Err(problem) if problem.is_cancelled() => None,
@@ -221,21 +230,21 @@ impl Files {
     pub fn save(&self, path: PathBuf, write: impl FnOnce(&Path) -> Result<()> + Send + 'static) {
         self.count(move |tell| {
             let written = std::panic::catch_unwind(AssertUnwindSafe(|| write(&path)));
-            tell(FileEvent::Saved(match written {
-                Ok(Ok(())) => Ok(path),
-                Ok(Err(problem)) => Err(problem.to_string()),
+            let outcome = match written {
+                Ok(written) => written.map_err(|problem| problem.to_string()),
                 Err(_) => Err(format!("{} could not be written: the program has a fault", path.display())),
-            }));
+            };
+            tell(FileEvent::Saved(path, outcome));
         });
     }
 
     /// Work that ends by itself, and counts as being busy until then.
     fn count(&self, work: impl FnOnce(&dyn Fn(FileEvent)) + Send + 'static) {
-        let working = self.working.clone();
-        working.fetch_add(1, Ordering::AcqRel);
+        let working = Working::begin(&self.working);
         self.spawn(move |tell| {
+            // Ends with the work, however that ends.
+            let _working = working;
             work(tell);
-            working.fetch_sub(1, Ordering::AcqRel);
         });
     }
 
@@ -271,6 +280,22 @@ async fn alone(
     picking: impl Future<Output = Option<rfd::FileHandle>> + Send,
 ) -> Option<Vec<rfd::FileHandle>> {
     picking.await.map(|file| vec![file])
+}
+
+/// A piece of work under way.
+struct Working(Arc<AtomicUsize>);
+
+impl Working {
+    fn begin(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::AcqRel);
+        Self(count.clone())
+    }
+}
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 struct Downloading<'a> {

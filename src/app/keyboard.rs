@@ -297,15 +297,22 @@ fn step(current: Option<usize>, count: usize, by: isize) -> Option<usize> {
 
 /// The next layer, or the one before; all of them between the last and the first.
 pub fn step_layer(state: &State, by: isize) -> Action {
-    let (selection, info) = (state.kept.view.selection, &state.models.in_use);
-    let count = info.as_ref().map_or(0, |info| info.num_layers);
+    let selection = state.kept.view.selection;
+    let (count, _) = dims(state);
     let layer = step(selection.layer.map(|l| l.0), count, by).map(LayerIdx);
     select(Selection { layer, ..selection })
 }
 
+/// Layers and heads of the run in sight, or of the model that will answer.
+fn dims(state: &State) -> (usize, usize) {
+    let of_run = state.shown_run().map(|run| run.trace.attention_dims()).filter(|dims| dims.0 > 0);
+    let of_model = || state.models.in_use.as_ref().map_or((0, 0), |info| (info.num_layers, info.num_heads));
+    of_run.unwrap_or_else(of_model)
+}
+
 fn step_head(state: &State, by: isize) -> Action {
-    let (selection, info) = (state.kept.view.selection, &state.models.in_use);
-    let count = info.as_ref().map_or(0, |info| info.num_heads);
+    let selection = state.kept.view.selection;
+    let (_, count) = dims(state);
     let head = step(selection.head.map(|h| h.0), count, by).map(HeadIdx);
     select(Selection { head, ..selection })
 }

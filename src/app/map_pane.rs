@@ -27,6 +27,8 @@ pub struct MapPane {
     pub maximised: Option<usize>,
     /// A patch or a region that stays chosen.
     pub pinned: Option<Region>,
+    /// The patch from which a region is stretched by keys.
+    pub anchor: Option<Hovered>,
     /// The corner at which a region is begun that is being drawn.
     pub drawn_from: Option<Hovered>,
     /// Do layers go by on their own?
@@ -67,7 +69,8 @@ impl Chain {
         });
         let (Some(rows), Some(key)) = (self.rows.get(), self.rows.key()) else { return };
         // Sinks are what all queries have in common; in one query's layers, or a difference, nothing is.
-        let remove_sinks = view.normalisation.remove_sinks && key.layers_of.is_none() && !rows.is_difference;
+        let remove_sinks =
+            view.normalisation.remove_sinks && key.layers_of.is_none() && !rows.is_difference();
         let key = MapsKey { rows: *key, remove_sinks };
         self.maps.make(key, |key| Maps::new(rows, key.remove_sinks));
         if let Some(maps) = self.maps.get() {
@@ -92,6 +95,7 @@ impl Default for MapPane {
             hovered: None,
             maximised: None,
             pinned: None,
+            anchor: None,
             drawn_from: None,
             playing: false,
             queries: Chain::default(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::analysis::maps::{
     GridMap, Query, Scalar, Selection, all_image_maps, image_maps, matrix, visible_keys,
 };
-use crate::analysis::normalise::{Normalisation, Range, ranges, sinks, without_sinks};
+use crate::analysis::normalise::{Kind, Normalisation, Range, ranges, sinks, without_sinks};
 use crate::engine::protocol::{Run, RunId};
 use crate::render::overlay::{MAX_LAYERS, MapStack};
 use crate::trace::Trace;
@@ -33,36 +33,45 @@ pub struct Rows {
     /// Latents, then generated tokens; none where there are no images or no attention was kept. The same again and again
     /// where there is one map for each layer.
     pub queries: Vec<Query>,
-    /// `[queries]`: tokens each may look at.
+    /// `[queries]`: tokens each may look at; of what reaches it in several steps, visual tokens.
     pub visible: Vec<usize>,
     /// `[queries][images]`.
     pub maps: Vec<Vec<GridMap>>,
-    /// Is another run's attention taken off?
-    pub is_difference: bool,
+    /// What the values are.
+    pub kind: Kind,
 }
 
 impl Rows {
     /// No rows of a run.
     pub fn none(run: Arc<Run>) -> Self {
-        Self { run, queries: Vec::new(), visible: Vec::new(), maps: Vec::new(), is_difference: false }
+        Self { run, queries: Vec::new(), visible: Vec::new(), maps: Vec::new(), kind: Kind::Attention }
     }
 
     /// Reads the rows of a run, less those of another.
     pub fn new(run: Arc<Run>, minus: Option<&Run>, key: RowsKey) -> Self {
-        let (queries, maps) = read(&run.trace, key);
+        let (mut queries, maps) = read(&run.trace, key);
         let Some(mut maps) = maps.filter(|_| !run.trace.grids.is_empty()) else { return Self::none(run) };
-        let mut is_difference = false;
+        let mut kind = if key.selection.aggregation.is_indirect() { Kind::Indirect } else { Kind::Attention };
         if let Some(minus) = minus {
             let (others, other_maps) = read(&minus.trace, key);
-            let fits = other_maps.filter(|_| minus.trace.grids == run.trace.grids);
-            let Some(other_maps) = fits.filter(|_| others.len() >= queries.len()) else {
-                return Self::none(run);
-            };
-            take_off(&mut maps, &queries, &others, &other_maps);
-            is_difference = true;
+            let is_alike = minus.trace.grids == run.trace.grids
+                && minus.request.sample.images == run.request.sample.images;
+            let Some(other_maps) = other_maps.filter(|_| is_alike) else { return Self::none(run) };
+            (queries, maps) = differences(&queries, maps, &others, &other_maps);
+            kind = Kind::Difference;
         }
-        let visible = queries.iter().map(|query| visible_keys(&run.trace, *query)).collect();
-        Self { run, queries, visible, maps, is_difference }
+        let visual = run.trace.image_spans.iter().map(|span| span.len()).sum();
+        let visible = |query: &Query| match kind {
+            Kind::Indirect => visual,
+            Kind::Attention | Kind::Difference => visible_keys(&run.trace, *query),
+        };
+        let visible = queries.iter().map(visible).collect();
+        Self { run, queries, visible, maps, kind }
+    }
+
+    /// Is another run's attention taken off?
+    pub fn is_difference(&self) -> bool {
+        self.kind == Kind::Difference
     }
 
     /// The place of a query, or of the first where it is not there.
@@ -89,19 +98,22 @@ fn read(trace: &Trace, key: RowsKey) -> (Vec<Query>, Option<Vec<Vec<GridMap>>>) 
     (queries, maps)
 }
 
-fn take_off(maps: &mut [Vec<GridMap>], queries: &[Query], others: &[Query], other_maps: &[Vec<GridMap>]) {
-    for (place, (own, query)) in maps.iter_mut().zip(queries).enumerate() {
-        // In the same place where it is a layer's; answers may differ in length.
-        let other = if others.get(place) == Some(query) {
-            Some(place)
-        } else {
-            others.iter().position(|o| o == query)
-        };
-        let Some(other) = other.map(|place| &other_maps[place]) else { continue };
-        for (map, other) in own.iter_mut().zip(other) {
+/// The queries that both have, with their maps less the others'. Layers of one query go by their places.
+fn differences(
+    queries: &[Query],
+    maps: Vec<Vec<GridMap>>,
+    others: &[Query],
+    other_maps: &[Vec<GridMap>],
+) -> (Vec<Query>, Vec<Vec<GridMap>>) {
+    let paired = queries.iter().zip(maps).enumerate().filter_map(|(place, (query, mut own))| {
+        let same_place = others.get(place) == Some(query);
+        let other = if same_place { Some(place) } else { others.iter().position(|other| other == query) };
+        for (map, other) in own.iter_mut().zip(&other_maps[other?]) {
             map.values.iter_mut().zip(&other.values).for_each(|(value, less)| *value -= less);
         }
-    }
+        Some((*query, own))
+    });
+    paired.unzip()
 }
 
 /// What maps are made of.
@@ -166,7 +178,7 @@ pub fn all_ranges(rows: &Rows, maps: &Maps, normalisation: Normalisation) -> Vec
     let is_latent = |query: &Query| matches!(query, Query::Latent(_));
     let latents = rows.queries.iter().take_while(|query| is_latent(query)).count();
     let of = |places: std::ops::Range<usize>| {
-        ranges(&maps.maps[places.clone()], &rows.visible[places], normalisation, rows.is_difference)
+        ranges(&maps.maps[places.clone()], &rows.visible[places], normalisation, rows.kind)
     };
     let answers = of(latents..rows.queries.len());
     of(0..latents).into_iter().chain(answers).collect()

@@ -16,6 +16,8 @@ pub struct Asked {
     pub partial_answer: String,
     /// It goes into the list only: what is in sight stays.
     pub aside: bool,
+    /// What was in sight before its own maps.
+    pub before: Option<RunId>,
     /// When it was asked.
     pub since: Instant,
     /// When its first token was there, and how many there are.
@@ -25,7 +27,14 @@ pub struct Asked {
 impl Asked {
     /// Asked now.
     pub fn new(request: Request, aside: bool) -> Self {
-        Self { request, partial_answer: String::new(), aside, since: Instant::now(), tokens: None }
+        Self {
+            request,
+            partial_answer: String::new(),
+            aside,
+            before: None,
+            since: Instant::now(),
+            tokens: None,
+        }
     }
 
     /// Another token is there.

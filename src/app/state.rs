@@ -94,6 +94,8 @@ pub struct PathDialog {
     pub text: String,
     /// Why that is nothing.
     pub problem: Option<String>,
+    /// What was typed when the user was told that it is there already.
+    pub replace: Option<String>,
 }
 
 /// The panes of the window.

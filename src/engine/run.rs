@@ -117,7 +117,10 @@ pub fn run(
 
     let started = Instant::now();
     for run in runs.iter_mut().filter(|run| !run.trace.stopped) {
-        run.trace.choices = run.score_choices(model, compute)?;
+        match run.score_choices(model, compute) {
+            Err(Error::Cancelled) if compute.observer.keeps_stopped_answers() => run.trace.stopped = true,
+            scored => run.trace.choices = scored?,
+        }
     }
     let choices_secs = started.elapsed().as_secs_f64();
     let finished = |mut run: Run<'_>| {

@@ -16,6 +16,9 @@ use super::font;
 use crate::atomic;
 use crate::error::{Error, Result};
 
+/// Pixels of a figure at most.
+pub const MOST_PIXELS: u64 = 400_000_000;
+
 /// What is drawn.
 #[derive(Debug, Clone)]
 pub struct Figure {
@@ -64,7 +67,6 @@ pub fn ending(path: &Path) -> Result<Ending> {
 /// # Errors
 /// Another ending, a disk that cannot be written, a figure too large to draw.
 pub fn write(figure: &Figure, path: &Path) -> Result<()> {
-    const MOST_PIXELS: u64 = 400_000_000;
     let failed = |e: &dyn Display| Error::format(path, "cannot draw the figure", e);
     let ending = ending(path)?;
     let places = Places::new(figure);

@@ -7,7 +7,7 @@ use livr_explorer::app::kept::Strip;
 use livr_explorer::app::offscreen::Window;
 use livr_explorer::app::path_kind::PathKind;
 use livr_explorer::app::window::Startup;
-use livr_explorer::settings::{DeviceChoice, DtypeChoice, MaskKind};
+use livr_explorer::settings::{DeviceChoice, DtypeChoice, LatentChoice, MaskKind};
 
 use crate::common::photo;
 use crate::window::{apply, click, first_actions, open, settle, state};
@@ -96,6 +96,12 @@ fn a_patch_and_a_region_say_what_each_latent_gives_them() {
         window.step();
     }
     assert!(shows(&mut window, "Region: rows"));
+    // Twice the same way it grows twice, where there is room.
+    let one = state(&window).panes.map.pinned.unwrap();
+    window.key_press_modifiers(alt | egui::Modifiers::SHIFT, vertical);
+    settle(&mut window);
+    let two = state(&window).panes.map.pinned.unwrap();
+    assert!(two.rows.1 - two.rows.0 >= one.rows.1 - one.rows.0, "{one:?} {two:?}");
     let region = state(&window).panes.map.pinned.unwrap();
     let whole = state(&window).panes.map.in_sight().unwrap().latents_on(0, &region);
     assert!(whole[0] > most, "a region holds more than its patch");
@@ -128,7 +134,7 @@ fn masked_maps_say_so_and_differences_have_two_signs() {
     settle(&mut window);
     click(&mut window, "Difference from the base run");
     let shown = state(&window).panes.map.in_sight().unwrap();
-    assert!(shown.rows.is_difference);
+    assert!(shown.rows.is_difference());
     let (own, base) = (state(&window).shown_run().unwrap(), state(&window).runs.base().unwrap());
     let selection = state(&window).kept.view.selection;
     let map = |trace| livr_explorer::analysis::maps::image_maps(trace, Query::Latent(0), selection).unwrap();
@@ -138,6 +144,17 @@ fn masked_maps_say_so_and_differences_have_two_signs() {
     }
     let range = shown.ranges[0][0];
     assert_eq!(range.low, -range.high);
+    // Only what both runs have is compared: without latents in the base there is nothing of latents.
+    apply(&mut window, EditAction::SetLatents(LatentChoice::Off));
+    settle(&mut window);
+    let without = state(&window).panes.map.run.unwrap();
+    apply(&mut window, EditAction::SetLatents(LatentChoice::Auto));
+    apply(&mut window, RunAction::SetBase(Some(without)));
+    settle(&mut window);
+    let shown = state(&window).panes.map.in_sight().unwrap();
+    assert!(shown.rows.queries.iter().all(|query| matches!(query, Query::Answer(_))));
+    apply(&mut window, RunAction::SetBase(Some(first)));
+    settle(&mut window);
     assert!(shows(&mut window, "against the base run"));
 }
 

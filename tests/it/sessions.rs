@@ -170,8 +170,18 @@ fn figures_and_traces_are_saved() {
     give(&mut window, PathKind::SaveSession, Path::new("/nowhere/at/all/s.livr"));
     assert!(state(&window).ui.path_dialog.as_ref().unwrap().problem.is_some());
     assert_eq!(state(&window).ui.session, None, "what is not saved is not kept");
-    let trace = dir.path().join("t.safetensors");
+    apply(&mut window, ViewAction::ClosePathDialog);
+    let trace = dir.path().join("t [1].safetensors");
     give(&mut window, PathKind::Trace, &trace);
+    // What is there is replaced only when that is asked for twice.
+    std::fs::write(&trace, "mine").unwrap();
+    give(&mut window, PathKind::Trace, &trace);
+    assert_eq!(std::fs::read_to_string(&trace).unwrap(), "mine");
+    let dialog = state(&window).ui.path_dialog.clone().unwrap();
+    assert!(dialog.problem.unwrap().contains("is there already"));
+    apply(&mut window, JobAction::TakePath);
+    settle(&mut window);
+    assert!(state(&window).ui.path_dialog.is_none());
     let read = trace_file::read(&trace).unwrap();
     assert_eq!(format!("{read:?}"), format!("{:?}", state(&window).shown_run().unwrap().trace));
 }

@@ -8,7 +8,7 @@ use crate::app::kept::Kept;
 use crate::app::training::Under;
 use crate::engine::Polled;
 use crate::engine::jobs::Heard;
-use crate::engine::protocol::{Command, ModelId, ModelInfo, News, Purpose, Run};
+use crate::engine::protocol::{Command, ModelId, ModelInfo, News, Purpose, Run, RunId};
 use crate::memory;
 
 /// Takes all there is. Late news was superseded and does not count.
@@ -103,7 +103,10 @@ fn prompt_read(controller: &mut Controller, run: Arc<Run>) {
     if is_aside || matches!(state.panes.map.query, Query::Answer(_)) {
         return;
     }
-    state.panes.map.run = Some(run.id);
+    let before = state.panes.map.run.replace(run.id);
+    if let Some(asked) = &mut state.runs.asked {
+        asked.before = before;
+    }
     let training = &state.training;
     state.runs.insert(run, |id| training.probe_step(id).is_some());
 }
@@ -133,7 +136,10 @@ fn over(controller: &mut Controller, command: &Command, problem: Option<&str>) {
     let state = &mut controller.state;
     match command.purpose() {
         Purpose::Answer => {
-            state.runs.asked = None;
+            let before = state.runs.asked.take().and_then(|asked| asked.before);
+            if state.panes.map.run.is_some_and(RunId::is_partial) {
+                state.panes.map.run = before;
+            }
             state.runs.waiting.clear();
             state.runs.problem = problem.map(str::to_owned);
         }

@@ -1,6 +1,6 @@
 //! What the disk and the system's dialogs say.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use super::{jobs, session};
 use crate::app::controller::Controller;
@@ -31,7 +31,8 @@ pub(super) fn drain(controller: &mut Controller) {
             }
             FileEvent::Downloaded(outcome) => jobs::downloaded(controller, outcome),
             FileEvent::ShelfSeen(shelf) => controller.state.models.shelf = Some(shelf),
-            FileEvent::Saved(outcome) => saved(controller, outcome),
+            FileEvent::Saved(path, outcome) => saved(controller, &path, outcome),
+            FileEvent::Exists(kind, text) => exists(controller, kind, text),
             FileEvent::SessionRead(read) => match *read {
                 Ok((path, read)) => session::take(controller, path, read),
                 Err(problem) => unnamed(controller, PathKind::OpenSession, problem),
@@ -54,12 +55,12 @@ pub(super) fn drain(controller: &mut Controller) {
 }
 
 /// A file is written, or not: then the path typed is wanted again.
-fn saved(controller: &mut Controller, outcome: Result<PathBuf, String>) {
-    let path = session::saved(controller, outcome);
+fn saved(controller: &mut Controller, path: &Path, outcome: Result<(), String>) {
+    session::saved(controller, path, outcome.is_ok());
     let dialog = controller.state.ui.path_dialog.as_ref();
     let kind = dialog.map(|dialog| dialog.kind).filter(|kind| kind.is_written());
-    match (path, kind) {
-        (Ok(path), kind) => {
+    match (outcome, kind) {
+        (Ok(()), kind) => {
             if let Some(kind) = kind {
                 close_dialog(controller, kind);
             }
@@ -67,6 +68,14 @@ fn saved(controller: &mut Controller, outcome: Result<PathBuf, String>) {
         }
         (Err(problem), Some(kind)) => unnamed(controller, kind, problem),
         (Err(problem), None) => controller.state.notify(problem),
+    }
+}
+
+/// Something is there already: it is replaced when that is asked for once more.
+fn exists(controller: &mut Controller, kind: PathKind, text: String) {
+    if let Some(dialog) = controller.state.ui.path_dialog.as_mut().filter(|dialog| dialog.kind == kind) {
+        dialog.problem = Some(format!("{} is there already: Save once more replaces it", text.trim()));
+        dialog.replace = Some(text);
     }
 }
 

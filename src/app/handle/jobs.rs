@@ -30,7 +30,8 @@ pub(super) fn apply(controller: &mut Controller, action: JobAction) {
         JobAction::TakePath => {
             if let Some(dialog) = &mut state.ui.path_dialog {
                 dialog.problem = None;
-                controller.files.open_named(dialog.kind, dialog.text.clone());
+                let replace = dialog.replace.as_ref() == Some(&dialog.text);
+                controller.files.open_named(dialog.kind, dialog.text.clone(), replace);
             }
         }
         JobAction::EditRepository(name) => state.models.repository = name,

@@ -38,19 +38,16 @@ pub(super) fn save_as(controller: &mut Controller, path: PathBuf) {
     controller.files.save(path, move |path| session.write(path));
 }
 
-/// Something was saved; where it was the session, that is where it is kept from now on.
-pub(super) fn saved(
-    controller: &mut Controller,
-    outcome: Result<PathBuf, String>,
-) -> Result<PathBuf, String> {
+/// Something was saved, or not; where it was the session, that is where it is kept from now on.
+pub(super) fn saved(controller: &mut Controller, path: &Path, is_there: bool) {
+    if controller.saving_session.as_ref().is_none_or(|(own, _)| own != path) {
+        return;
+    }
     let saving = controller.saving_session.take();
-    if let (Ok(path), Some((own, session))) = (&outcome, saving)
-        && *path == own
-    {
+    if let Some((own, session)) = saving.filter(|_| is_there) {
         controller.state.ui.session = Some(own);
         controller.kept_session = Some(session);
     }
-    outcome
 }
 
 /// Takes a session up: its runs join those that are there, so that nothing is lost.
@@ -65,7 +62,12 @@ pub(super) fn take(controller: &mut Controller, path: PathBuf, session: Session)
     let (shown, base) = (id(session.shown), id(session.base));
     state.keep_draft(false);
     state.runs.restore(session.runs);
-    state.runs.set_base(base);
+    if base.is_some() {
+        state.runs.set_base(base);
+    }
+    for problem in session.problems {
+        state.notify(problem);
+    }
     state.set_images(session.images);
     state.kept.question = session.question;
     state.kept.choices = session.choices;
@@ -81,7 +83,8 @@ pub(super) fn take(controller: &mut Controller, path: PathBuf, session: Session)
     if let Some(model) = session.model.filter(|model| state.models.chosen() != Some(model)) {
         jobs::open_quietly(controller, model);
     }
-    controller.kept_session = Some(Session::of(&controller.state));
+    // What it joined is in no file yet.
+    controller.kept_session = was_empty.then(|| Session::of(&controller.state));
 }
 
 /// What became of keeping the session up to date.
@@ -97,8 +100,8 @@ impl Controller {
     pub fn last_session(&self) -> Option<PathBuf> {
         let automatic = self.automatic_session.as_ref()?;
         let before = before(automatic);
-        let path = if self.rotated { before } else { automatic.clone() };
-        path.is_file().then_some(path)
+        let own = (!self.rotated).then(|| automatic.clone());
+        own.into_iter().chain([before]).find(|path| path.is_file())
     }
 
     /// Brings the session's file up to date where something has changed: the one it was saved under, else one of the
@@ -111,7 +114,8 @@ impl Controller {
             return;
         };
         let session = Session::of(&self.state);
-        if self.kept_session.as_ref().is_some_and(|kept| kept.is_like(&session)) {
+        // Before the window goes it is written whatever is said to be on its way: that may not be there in time.
+        if !at_once && self.kept_session.as_ref().is_some_and(|kept| kept.is_like(&session)) {
             return;
         }
         if Some(&path) == self.automatic_session.as_ref()

@@ -55,7 +55,7 @@ pub(super) fn apply(controller: &mut Controller, action: ViewAction, ctx: &egui:
         ViewAction::FocusQuestion => ui.focus_question = true,
         ViewAction::QuestionFocused => ui.focus_question = false,
         ViewAction::OpenPathDialog(kind) => {
-            ui.path_dialog = Some(PathDialog { kind, text: String::new(), problem: None });
+            ui.path_dialog = Some(PathDialog { kind, text: String::new(), problem: None, replace: None });
         }
         ViewAction::EditPath(text) => {
             if let Some(dialog) = &mut ui.path_dialog {
@@ -72,6 +72,7 @@ fn move_pin(controller: &mut Controller, rows: isize, cols: isize, is_corner: bo
     let pane = &state.panes.map;
     let Some(shown) = pane.in_sight() else { return };
     let of_run = |place: usize| shown.image_of(place, state.images.get(place)?);
+    let mut begun = None;
     let moved = match pane.pinned.and_then(|pin| Some((pin, of_run(pin.image)?))) {
         None => (0..state.images.len())
             .filter_map(|place| {
@@ -85,15 +86,23 @@ fn move_pin(controller: &mut Controller, rows: isize, cols: isize, is_corner: bo
         Some((pin, image)) => {
             let map = &shown.maps.maps[shown.query][image];
             let step = |at: usize, by: isize, count: usize| at.saturating_add_signed(by).min(count - 1);
+            // The corner that moves is the one across from where the region was begun.
+            let anchor = pane.anchor.filter(|_| is_corner).unwrap_or(Hovered {
+                image: pin.image,
+                row: pin.rows.0,
+                col: pin.cols.0,
+            });
+            let across =
+                |(first, last): (usize, usize), anchor: usize| if first == anchor { last } else { first };
             let far = Hovered {
                 image: pin.image,
-                row: step(pin.rows.1, rows, map.rows),
-                col: step(pin.cols.1, cols, map.cols),
+                row: step(across(pin.rows, anchor.row), rows, map.rows),
+                col: step(across(pin.cols, anchor.col), cols, map.cols),
             };
-            let near =
-                if is_corner { Hovered { image: pin.image, row: pin.rows.0, col: pin.cols.0 } } else { far };
-            Some(Region::between(near, far))
+            begun = is_corner.then_some(anchor);
+            Some(Region::between(begun.unwrap_or(far), far))
         }
     };
+    controller.state.panes.map.anchor = begun;
     controller.state.panes.map.pinned = moved;
 }

@@ -45,7 +45,7 @@ pub fn canvas_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     let pane = &state.panes.map;
     let rects = place(&sizes(&state.images), area.shrink(GAP), IMAGE_GAP, pane.canvas, pane.maximised);
     let in_sight = pane.in_sight();
-    let masked = in_sight.is_some_and(|shown| is_masked(shown));
+    let masked = in_sight.is_some_and(|shown| is_masked(state, shown));
     paint_images(ui, state, in_sight.filter(|_| !masked), &rects, area);
     let patch = response.hover_pos().and_then(|point| patch_at(state, in_sight?, &rects, point));
     let hovered = patch.map(|(hovered, _)| hovered);
@@ -75,8 +75,12 @@ pub fn canvas_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
 }
 
 /// May the query in sight not look at the images at all?
-pub fn is_masked(shown: InSight<'_>) -> bool {
-    !shown.rows.is_difference && !sees_images(&shown.rows.run.trace, shown.rows.queries[shown.query])
+pub fn is_masked(state: &State, shown: InSight<'_>) -> bool {
+    // What comes by way of the latents is seen all the same.
+    let is_indirect = state.kept.view.selection.aggregation.is_indirect();
+    !is_indirect
+        && !shown.rows.is_difference()
+        && !sees_images(&shown.rows.run.trace, shown.rows.queries[shown.query])
 }
 
 fn paint_images(ui: &Ui, state: &State, in_sight: Option<InSight<'_>>, rects: &[Rect], area: Rect) {

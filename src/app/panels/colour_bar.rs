@@ -15,7 +15,7 @@ const STEPS: usize = 64;
 pub fn ends(shown: InSight<'_>, range: Range, image: usize) -> Option<(String, String)> {
     let [low, high] = [range.low, range.high].map(|value| shown.times_uniform(shown.query, value));
     let signed =
-        |value: f32| if shown.rows.is_difference { format!("{value:+.2}") } else { format!("{value:.2}") };
+        |value: f32| if shown.rows.is_difference() { format!("{value:+.2}") } else { format!("{value:.2}") };
     let low = if low == 0.0 { "0".to_owned() } else { signed(low) };
     // What is above takes the last colour too.
     let most = shown.maps.maps[shown.query][image].values.iter().copied().fold(0.0, f32::max);

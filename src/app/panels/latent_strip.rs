@@ -175,7 +175,7 @@ fn thumbnail_ui(ui: &mut Ui, strip: &Strips<'_>, index: usize, size: egui::Vec2,
 fn paint_maps(ui: &Ui, state: &State, shown: InSight<'_>, index: usize, area: egui::Rect) {
     let images = &shown.rows.run.request.sample.images;
     let style = shown_style(state);
-    let masked = is_masked(InSight { query: index, ..shown });
+    let masked = is_masked(state, InSight { query: index, ..shown });
     for (image, place) in fit_row(&sizes(images), area, 2.0).iter().enumerate() {
         let visible = place.intersect(ui.clip_rect());
         if !visible.is_positive() {
@@ -224,7 +224,7 @@ impl Strips<'_> {
     /// Mass on the images, and entropy where there is room.
     fn numbers(&self, index: usize, roomy: bool) -> String {
         let mass = 100.0 * self.mass(index);
-        match (self.shown.rows.is_difference, roomy) {
+        match (self.shown.rows.is_difference(), roomy) {
             (true, _) => format!("{mass:+.1} %"),
             (false, false) => format!("{mass:.0} %"),
             (false, true) => format!("{mass:.1} % · H {:.2}", self.entropy(index)),
@@ -236,10 +236,10 @@ impl Strips<'_> {
         let name = if self.is_of_layers { format!("layer {index} of {query}") } else { query };
         let name = name[..1].to_uppercase() + &name[1..];
         let mass = 100.0 * self.mass(index);
-        if self.shown.rows.is_difference {
+        if self.shown.rows.is_difference() {
             return format!("{name}, {mass:+.1} % of its attention on the images against the base run");
         }
-        if is_masked(InSight { query: index, ..self.shown }) {
+        if is_masked(self.state, InSight { query: index, ..self.shown }) {
             return format!("{name}, masked: cannot see the image");
         }
         format!(

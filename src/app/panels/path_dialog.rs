@@ -22,7 +22,7 @@ pub fn path_dialog_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
             actions.push(ViewAction::EditPath(text.clone()));
         }
         let enter = edit.lost_focus() && ui.input(|i| i.key_pressed(Key::Enter));
-        if !edit.has_focus() && !enter {
+        if !enter && ui.memory(|memory| memory.focused().is_none()) {
             edit.request_focus();
         }
         if let Some(problem) = &dialog.problem {

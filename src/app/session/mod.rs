@@ -43,6 +43,8 @@ pub struct Session {
     pub shown: Option<usize>,
     /// The number of the run that others are compared with.
     pub base: Option<usize>,
+    /// What of its file could not be read.
+    pub problems: Vec<String>,
 }
 
 impl Session {
@@ -63,6 +65,7 @@ impl Session {
             runs: runs.collect(),
             shown: number(state.panes.map.run),
             base: number(state.runs.base().map(|run| run.id)),
+            problems: Vec::new(),
         }
     }
 
