@@ -317,6 +317,19 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_through_the_latents_is_a_product() {
+        let mut rows = crate::trace::AnswerRows::default();
+        rows.push(Array::new([2, 1, 5], vec![0.1, 0.1, 0.1, 0.6, 0.1, 0.3, 0.0, 0.0, 0.2, 0.5]));
+        let trace = Trace { answer_attentions: Some(rows), ..trace() };
+        let through = Selection { aggregation: Aggregation::ThroughLatents, ..Selection::default() };
+        let map = &image_maps(&trace, Query::Answer(0), through).unwrap()[0];
+        // Means over both layers: 0.4 on the latent, which gives the patches 0.225 and 0.275.
+        assert!((map.values[0] - 0.4 * 0.225).abs() < 1e-6 && (map.values[1] - 0.4 * 0.275).abs() < 1e-6);
+        // Three prompt tokens before it and itself; of the answer all four and itself.
+        assert_eq!((visible_keys(&trace, Query::Latent(0)), visible_keys(&trace, Query::Answer(0))), (4, 5));
+    }
+
+    #[test]
     fn scalars_of_a_row() {
         let masses = matrix(&trace(), Query::Latent(0), Scalar::ImageMass);
         assert_eq!(masses, [[0.5], [0.5]]);

@@ -7,6 +7,8 @@ use egui::{Color32, CornerRadius, FontId, Stroke, TextStyle, Theme, Visuals};
 pub const GAP: f32 = 6.0;
 /// Space between things that do not.
 pub const SECTION_GAP: f32 = 12.0;
+/// Where windows open: the menus stay in sight.
+pub const BELOW_THE_BAR: [f32; 2] = [24.0, 46.0];
 /// What is left of the colour of maps that are not of what the controls describe.
 pub const DIMMED: f32 = 0.35;
 

@@ -14,7 +14,7 @@ use crate::memory;
 use crate::model::compute::Compute;
 use crate::ops::matmul::packed::Format;
 use crate::ops::weight::Precision;
-use crate::progress::{Observer, Progress};
+use crate::progress::Observer;
 use crate::trace::Trace;
 use crate::units::human_bytes;
 
@@ -188,43 +188,6 @@ fn refusal(unread: &Unread, need: u64, free: u64, held: u64) -> String {
     )
 }
 
-/// Passes on what happens on the way to an answer that somebody looks at.
-struct Telling<'a, 'w> {
-    watch: &'a Watch<'w>,
-    id: RunId,
-    request: &'a Request,
-}
-
-impl Observer for Telling<'_, '_> {
-    fn progress(&self, progress: Progress) -> Result<()> {
-        self.watch.progress(progress)
-    }
-
-    fn check(&self) -> Result<()> {
-        self.watch.check()
-    }
-
-    fn note(&self, note: &str) {
-        self.watch.note(note);
-    }
-
-    fn answer_grew(&self, answer: &str) {
-        self.watch.answer_grew(answer);
-    }
-
-    fn keeps_stopped_answers(&self) -> bool {
-        true
-    }
-
-    fn prompt_read(&self, trace: &Trace) {
-        if trace.latent_attentions.is_some() {
-            let trace = Arc::new(trace.with_latent_rows_alone());
-            let run = Run { id: self.id.partial(), request: self.request.clone(), trace };
-            self.watch.tell(News::PromptRead(Arc::new(run)));
-        }
-    }
-}
-
 impl Backend for Models {
     fn perform(&mut self, job: JobId, command: Command, watch: &Watch<'_>) -> Result<News> {
         match command {
@@ -232,8 +195,7 @@ impl Backend for Models {
             Command::CaptureTrace(request) => {
                 // It may have had to go since.
                 self.open(&request.model, watch)?;
-                let telling = Telling { watch, id: RunId(job.0), request: &request };
-                let trace = Arc::new(self.run(&request, &telling)?);
+                let trace = Arc::new(self.run(&request, watch)?);
                 Ok(News::TraceCaptured(Arc::new(Run { id: RunId(job.0), request: *request, trace })))
             }
             Command::KeepStates(order) => Ok(News::StatesKept(Arc::new(order.collect(self, watch)?))),

@@ -1,13 +1,15 @@
 //! The engine's thread: one job at a time, each of which can be stopped between two steps.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, unbounded};
 
-use super::protocol::{Command, Event, JobId, News, Order};
+use super::protocol::{Command, Event, JobId, News, Order, Request, Run, RunId};
 use super::{Engine, Polled};
 use crate::error::{Error, Result};
 use crate::progress::{Observer, Progress};
+use crate::trace::Trace;
 
 /// What does the work.
 pub trait Backend: Send + 'static {
@@ -82,6 +84,19 @@ impl Observer for Watch<'_> {
 
     fn answer_grew(&self, answer: &str) {
         self.tell(News::AnswerGrew(answer.to_owned()));
+    }
+
+    /// Somebody looks at it; the samples of a data set are answered whole or not at all.
+    fn keeps_stopped_answers(&self) -> bool {
+        matches!(self.order.command, Command::CaptureTrace(_))
+    }
+
+    fn prompt_read(&self, trace: &Trace) {
+        let Command::CaptureTrace(request) = &self.order.command else { return };
+        if trace.latent_attentions.is_some() {
+            let (id, trace) = (RunId(self.order.job.0).partial(), Arc::new(trace.with_latent_rows_alone()));
+            self.tell(News::PromptRead(Arc::new(Run { id, request: Request::clone(request), trace })));
+        }
     }
 
     fn note(&self, note: &str) {

@@ -6,6 +6,8 @@ use std::collections::HashMap;
 use eframe::egui_wgpu::{Callback, CallbackResources, CallbackTrait, ScreenDescriptor};
 use egui::{Color32, Painter, Rect};
 
+use super::viewport;
+
 /// Fills a rectangle with an opaque colour.
 pub fn fill(painter: &Painter, rect: Rect, colour: Color32) {
     let visible = rect.intersect(painter.clip_rect());
@@ -29,7 +31,6 @@ pub struct FillRenderer {
 impl FillRenderer {
     /// Compiles the shader for a target format.
     pub fn new(device: &wgpu::Device, format: wgpu::TextureFormat) -> Self {
-        let module = device.create_shader_module(wgpu::include_wgsl!("../../shaders/fill.wgsl"));
         let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
             label: Some("fill"),
             entries: &[wgpu::BindGroupLayoutEntry {
@@ -43,32 +44,8 @@ impl FillRenderer {
                 count: None,
             }],
         });
-        let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-            label: Some("fill"),
-            bind_group_layouts: &[Some(&layout)],
-            immediate_size: 0,
-        });
-        let pipeline = device.create_render_pipeline(&wgpu::RenderPipelineDescriptor {
-            label: Some("fill"),
-            layout: Some(&pipeline_layout),
-            vertex: wgpu::VertexState {
-                module: &module,
-                entry_point: Some("vertex"),
-                compilation_options: wgpu::PipelineCompilationOptions::default(),
-                buffers: &[],
-            },
-            fragment: Some(wgpu::FragmentState {
-                module: &module,
-                entry_point: Some("fragment"),
-                compilation_options: wgpu::PipelineCompilationOptions::default(),
-                targets: &[Some(format.into())],
-            }),
-            primitive: wgpu::PrimitiveState::default(),
-            depth_stencil: None,
-            multisample: wgpu::MultisampleState::default(),
-            multiview_mask: None,
-            cache: None,
-        });
+        let shader = wgpu::include_wgsl!("../../shaders/fill.wgsl");
+        let pipeline = viewport::pipeline(device, "fill", shader, &layout, format);
         Self { pipeline, layout, is_srgb: format.is_srgb(), colours: HashMap::new() }
     }
 

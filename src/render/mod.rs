@@ -5,3 +5,4 @@ pub mod fill;
 pub mod frames;
 pub mod overlay;
 pub mod points;
+mod viewport;

@@ -6,7 +6,7 @@ use super::name_widget;
 use crate::app::actions::{Actions, JobAction, ViewAction};
 use crate::app::path_kind::PathKind;
 use crate::app::state::State;
-use crate::app::theme::palette;
+use crate::app::theme::{BELOW_THE_BAR, palette};
 use crate::engine::protocol::{ModelId, Source};
 use crate::engine::shelf::{ModelFacts, Shelf, ShelvedModel};
 use crate::units::human_bytes;
@@ -20,6 +20,7 @@ pub fn browser_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     let size = ui.ctx().content_rect().size();
     Window::new("Models")
         .open(&mut open)
+        .default_pos(BELOW_THE_BAR)
         .default_size([560.0_f32.min(size.x - 40.0), 460.0_f32.min(size.y - 80.0)])
         .show(ui.ctx(), |ui| {
             ui.horizontal_wrapped(|ui| {

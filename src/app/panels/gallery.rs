@@ -7,6 +7,7 @@ use crate::app::actions::{Actions, GalleryAction};
 use crate::app::gallery::by_task;
 use crate::app::keyboard::{does, hint};
 use crate::app::state::State;
+use crate::app::theme::BELOW_THE_BAR;
 use crate::engine::demo;
 
 const THUMBNAIL: f32 = 72.0;
@@ -20,6 +21,7 @@ pub fn gallery_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     let size = ui.ctx().content_rect().size();
     Window::new("Samples")
         .open(&mut open)
+        .default_pos(BELOW_THE_BAR)
         .default_size([430.0_f32.min(size.x - 40.0), 620.0_f32.min(size.y - 80.0)])
         .show(ui.ctx(), |ui| {
             ui.label("No training saw these. Click one to ask it.");
