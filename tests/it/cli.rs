@@ -424,3 +424,17 @@ fn marks_are_as_many_as_images_or_none() {
     let found = json(&livr(&["ask", "--json", "--max-new-tokens", "1", "--prompt", "?", "--image", &folder]));
     assert!(found["image_sizes"].as_array().unwrap().len() >= 2);
 }
+
+#[test]
+fn the_window_is_measured_frame_by_frame() {
+    let args = ["bench", "window", "--frames", "20", "--runs", "3", "--idle", "1", "--json"];
+    let found = json(&livr(&args));
+    assert!(found["maps"].as_u64().unwrap() >= 16);
+    for frames in found["frames"].as_array().unwrap() {
+        assert!(
+            frames["median_ms"].as_f64().unwrap() > 0.0
+                && frames["p95_ms"].as_f64() >= frames["median_ms"].as_f64()
+        );
+    }
+    assert_eq!(found["idle_frames"], 0, "a window in which nothing happens draws nothing");
+}

@@ -1,5 +1,7 @@
 //! Maps in the window: scales, layers one by one, patches and regions, differences, rollout.
 
+use std::sync::Arc;
+
 use egui_kittest::kittest::{NodeT, Queryable};
 use livr_explorer::analysis::maps::{Aggregation, Query, Selection};
 use livr_explorer::app::actions::{EditAction, ImagesAction, JobAction, RunAction, ViewAction};
@@ -7,6 +9,7 @@ use livr_explorer::app::kept::Strip;
 use livr_explorer::app::offscreen::Window;
 use livr_explorer::app::path_kind::PathKind;
 use livr_explorer::app::window::Startup;
+use livr_explorer::data::picture::Picture;
 use livr_explorer::settings::{DeviceChoice, DtypeChoice, LatentChoice, MaskKind};
 
 use crate::common::photo;
@@ -194,7 +197,15 @@ fn images_are_ordered_renamed_and_shown_alone() {
     window.get_by_label_contains("show all images").click();
     settle(&mut window);
     assert_eq!(state(&window).panes.map.maximised, None);
-    apply(&mut window, ImagesAction::MoveTo(1, 0));
+    // Dragged by its name onto the other it takes its place.
+    let name = window.get_by_label_contains("Image 2, second.png").rect().center();
+    let first = window.get_by_label_contains("Image 1, kitchen").rect().center() + egui::vec2(40.0, 60.0);
+    window.drag_at(name);
+    window.step();
+    window.hover_at(first);
+    window.run_steps(2);
+    window.drop_at(first);
+    settle(&mut window);
     assert_eq!(state(&window).images[0].name, "second.png");
 }
 
@@ -247,4 +258,15 @@ fn the_models_of_this_machine_are_listed_and_opened() {
     settle(&mut window);
     let info = state(&window).models.in_use.as_ref().unwrap();
     assert_eq!((info.name.as_str(), info.adapter.as_deref()), ("LIVR demo", Some("direct SFT")));
+}
+
+#[test]
+fn a_pasted_picture_and_an_added_one_are_two() {
+    let mut window = asked();
+    let picture = || Arc::new(Picture::new("twin", image::RgbImage::new(8, 8)));
+    let (one, other) = (picture(), picture());
+    assert_ne!(one, other);
+    apply(&mut window, ImagesAction::Add(vec![one.clone(), other.clone()]));
+    apply(&mut window, ImagesAction::Move(2, false));
+    assert_eq!(state(&window).images[1..], [other, one]);
 }

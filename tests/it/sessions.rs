@@ -12,6 +12,7 @@ use livr_explorer::app::offscreen::Window;
 use livr_explorer::app::path_kind::PathKind;
 use livr_explorer::app::window::Startup;
 use livr_explorer::cli::Cli;
+use livr_explorer::data::picture::Picture;
 use livr_explorer::export::trace_file;
 use livr_explorer::settings::{DeviceChoice, DtypeChoice, MaskKind};
 
@@ -128,6 +129,8 @@ fn what_the_window_held_comes_back_after_a_restart() {
     };
     let mut first = reopened(first_actions());
     click(&mut first, "Ask");
+    // As a window closes: what is being saved is not waited for by the frame, and yet is there in the end.
+    first.state_mut().controller.keep_session(false);
     eframe::App::on_exit(first.state_mut());
     let before = facts(&first);
     let mut second = reopened(Vec::new());
@@ -210,14 +213,45 @@ fn the_command_of_a_run_makes_it_again() {
         found["choices"].as_array().unwrap().iter().map(|own| own["choice"].as_str()).collect();
     assert_eq!(choices, [Some("yes"), Some("no")]);
     // A picture that lies in no file is named as such.
-    let mut pasted = window_with_photo();
-    click(&mut pasted, "Ask");
-    let request = state(&pasted).shown_run().unwrap().request.clone();
-    assert_eq!(command_of(&request).1.len(), usize::from(request.sample.images[0].path.is_none()));
+    let mut request = run.request.clone();
+    request.sample.images = vec![Picture::new("pasted", run.request.sample.images[0].pixels.clone()).into()];
+    assert_eq!(command_of(&request).1, ["pasted"]);
 }
 
-fn window_with_photo() -> Window {
-    window(first_actions())
+#[test]
+fn the_map_goes_to_the_clipboard() {
+    let mut window = worked_in();
+    // Not into the question, where the cursor is at first.
+    window.ctx.memory_mut(|memory| memory.focused().map(|id| memory.surrender_focus(id)));
+    // The key going down alone: what is copied is in the output of that frame.
+    let (key, modifiers) = (egui::Key::C, egui::Modifiers::NONE);
+    window.event(egui::Event::Key { key, physical_key: None, pressed: true, repeat: false, modifiers });
+    window.step();
+    let commands = &window.output().platform_output.commands;
+    let image = commands.iter().find_map(|command| match command {
+        egui::OutputCommand::CopyImage(image) => Some(image.clone()),
+        _ => None,
+    });
+    let (width, height) = state(&window).images[0].size();
+    assert_eq!(image.unwrap().size, [width as usize, height as usize]);
+}
+
+#[test]
+fn without_a_display_a_session_is_opened_as_a_picture() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s.livr");
+    let mut window = worked_in();
+    give(&mut window, PathKind::SaveSession, &path);
+    let output = Command::new(env!("CARGO_BIN_EXE_livr"))
+        .args(["open".as_ref(), path.as_os_str()])
+        .env_remove("DISPLAY")
+        .env_remove("WAYLAND_DISPLAY")
+        .env("TMPDIR", dir.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let picture = said.trim().strip_prefix("a picture of the window is in ").expect("where it is");
+    assert!(image::open(picture).unwrap().width() == 1360, "{said}");
 }
 
 #[test]

@@ -12,7 +12,6 @@ use livr_explorer::app::kept::Kept;
 use livr_explorer::app::offscreen::{Offscreen, Window};
 use livr_explorer::app::state::State;
 use livr_explorer::app::window::Startup;
-use livr_explorer::data::picture::Picture;
 use livr_explorer::engine::protocol::{ModelInfo, Run};
 use livr_explorer::settings::{DeviceChoice, DtypeChoice, LatentChoice, MaskKind, PixelBudget};
 use livr_explorer::trace::Timings;
@@ -344,6 +343,14 @@ fn the_window_repaints_while_the_model_works_and_can_stop_it() {
         let asked = state(&window).runs.asked.as_ref().expect("it answers until it is stopped");
         seen.insert(asked.partial_answer.clone());
     }
+    // The prompt has been read: maps of the latents are there before the answer is.
+    let early = run(&window);
+    assert!(early.id.is_partial() && early.trace.generated.is_empty());
+    while state(&window).panes.map.is_waiting() {
+        window.step();
+    }
+    assert_eq!(state(&window).panes.map.in_sight().unwrap().rows.queries.len(), 16);
+    assert!(window.query_by_label_contains("tokens/s").is_some());
     while window.get_by_label("Stop").accesskit_node().is_disabled() {
         window.step();
     }
@@ -430,15 +437,4 @@ fn larger_images_cost_more_tokens() {
     assert!(small <= 4 && small < auto, "{small} of {auto}");
     let (height, width) = run(&window).trace.read_size(0);
     assert!(window.query_by_label(&format!("read at {width} x {height}")).is_some());
-}
-
-#[test]
-fn a_pasted_picture_and_an_added_one_are_two() {
-    let mut window = window();
-    let picture = || Arc::new(Picture::new("twin", image::RgbImage::new(8, 8)));
-    let (one, other) = (picture(), picture());
-    assert_ne!(one, other);
-    apply(&mut window, ImagesAction::Add(vec![one.clone(), other.clone()]));
-    apply(&mut window, ImagesAction::Move(2, false));
-    assert_eq!(state(&window).images[1..], [other, one]);
 }
