@@ -11,6 +11,7 @@ pub mod device;
 pub mod evaluate;
 pub mod experiment;
 pub mod fake;
+pub mod features;
 pub mod gpu;
 pub mod hub;
 pub mod inspect;

@@ -57,35 +57,6 @@ struct Feed<'a, 'r> {
     tap: Option<&'a mut dyn Tap>,
 }
 
-/// The images of several inputs through the vision tower at once; each gets its own features.
-pub fn encode_together(
-    model: &Model,
-    inputs: &[ModelInput],
-    compute: &Compute<'_>,
-) -> Result<Vec<Option<VisualFeatures>>> {
-    let mut pixels = Array::default();
-    let mut grids = Vec::new();
-    for input in inputs.iter().filter(|input| !input.grids.is_empty()) {
-        pixels.extend(input.pixel_values.clone());
-        grids.extend_from_slice(&input.grids);
-    }
-    if grids.is_empty() {
-        return Ok(vec![None; inputs.len()]);
-    }
-    let all = model.encode_images(&pixels, &grids, compute)?.detached();
-    let mut start = 0;
-    let own = |input: &ModelInput| {
-        if input.grids.is_empty() {
-            return Ok(None);
-        }
-        let len = input.grids.iter().map(|grid| grid.num_visual_tokens(input.merge_size)).sum();
-        let part = all.narrow(start, len)?;
-        start += len;
-        Ok(Some(part))
-    };
-    inputs.iter().map(own).collect()
-}
-
 /// Answers prepared samples, all of them in the same passes. `free_bytes` is the memory there is, where the system
 /// says: what would keep more is refused.
 pub fn run(

@@ -1,13 +1,13 @@
 //! A model in use: a base, the adapter on it, and the visual features of the last images.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::device;
+use super::features::{SeenImages, image_key};
 use super::need::{ModelNeed, RunShape};
 use super::protocol::{BaseId, ModelId, ModelInfo, Source};
-use super::run::{Job, encode_together, run};
+use super::run::{Job, run};
 use crate::checkpoint::adapter::Adapter;
 use crate::checkpoint::config::ModelConfig;
 use crate::checkpoint::folder::Folder;
@@ -190,6 +190,7 @@ struct AdapterInUse {
     source: Source,
     name: String,
     fingerprint: u64,
+    is_in_tower: bool,
 }
 
 /// A model in use. Sessions of one base share its weights.
@@ -210,7 +211,8 @@ impl Session {
         };
         let model = base.model.with_adapter(&adapter)?;
         let processor = base.processor.with_adapter(&adapter)?;
-        let adapter = Some(AdapterInUse { source, name: adapter.name, fingerprint });
+        let is_in_tower = adapter.is_in_tower();
+        let adapter = Some(AdapterInUse { source, name: adapter.name, fingerprint, is_in_tower });
         Ok(Self { base, model, processor, adapter, features: None })
     }
 
@@ -292,17 +294,36 @@ impl Session {
         free_bytes: Option<u64>,
         compute: &Compute<'_>,
     ) -> Result<Vec<Trace>> {
+        self.run_many_seen(samples, settings, free_bytes, &mut SeenImages::none(), compute)
+    }
+
+    /// The same, where images seen before do not go through the vision tower again.
+    pub fn run_many_seen(
+        &mut self,
+        samples: &[&Sample],
+        settings: &Settings,
+        free_bytes: Option<u64>,
+        seen: &mut SeenImages,
+        compute: &Compute<'_>,
+    ) -> Result<Vec<Trace>> {
         if samples.is_empty() {
             return Ok(Vec::new());
         }
         let process = |sample: &&Sample| self.process(sample, settings, compute);
         let (inputs, input_secs) = timed(|| samples.iter().map(process).collect::<Result<Vec<_>>>())?;
-        let (features, vision_secs) = timed(|| encode_together(&self.model, &inputs, compute))?;
+        let (features, vision_secs) =
+            timed(|| seen.features(&self.model, self.tower_fingerprint(), &inputs, compute))?;
         let mut traces = self.answer(samples, inputs, features, settings, free_bytes, compute)?;
         for trace in &mut traces {
             (trace.timings.input_secs, trace.timings.vision_secs) = (input_secs, vision_secs);
         }
         Ok(traces)
+    }
+
+    /// What the visual features of an image hang on: the base, and an adapter that reaches into its vision tower.
+    fn tower_fingerprint(&self) -> (u64, Option<u64>) {
+        let own = self.adapter.as_ref().filter(|adapter| adapter.is_in_tower);
+        (self.base.fingerprint, own.map(|adapter| adapter.fingerprint))
     }
 
     fn max_pixels(&self, settings: &Settings) -> Result<usize> {
@@ -362,11 +383,7 @@ impl Session {
         if input.grids.is_empty() {
             return Ok((None, false));
         }
-        let mut hasher = DefaultHasher::new();
-        bytemuck::cast_slice::<f32, u8>(input.pixel_values.data()).hash(&mut hasher);
-        input.grids.hash(&mut hasher);
-        compute.isa.hash(&mut hasher);
-        let key = hasher.finish();
+        let key = image_key(input, self.tower_fingerprint(), compute);
         if let Some((held, features)) = &self.features
             && *held == key
         {

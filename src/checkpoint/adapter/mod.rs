@@ -83,6 +83,11 @@ impl Adapter {
         })
     }
 
+    /// Does it change the vision tower?
+    pub fn is_in_tower(&self) -> bool {
+        self.lora.keys().chain(self.replaced.keys()).any(|name| name.starts_with("visual."))
+    }
+
     /// The same with no work left in putting it on, for a look at whether it fits.
     #[must_use]
     pub fn shapes_only(&self) -> Self {

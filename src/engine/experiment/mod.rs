@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::evaluate::{Accuracy, Prediction, evaluate};
+use super::features::SeenImages;
 use super::models::Models;
 use super::protocol::{BaseId, ModelId, Source};
 use super::session::Session;
@@ -118,6 +119,8 @@ pub fn measure(order: &Order, folder: &Path, observer: &dyn Observer) -> Result<
     std::fs::create_dir_all(folder).map_err(|e| Error::io("make the folder", folder, e))?;
     let mut models = Models::default();
     let mut cells: Vec<Cell> = Vec::new();
+    // The conditions of the battery and most adapters show the vision tower the same images.
+    let mut seen = SeenImages::up_to(memory::free_bytes().map_or(1 << 30, |free| free / 4) as usize);
     let total = order.adapters.len() * order.conditions.len() * order.records.len();
     for named in &order.adapters {
         let id = ModelId { base: order.base.clone(), adapter: named.adapter.clone() };
@@ -138,7 +141,7 @@ pub fn measure(order: &Order, folder: &Path, observer: &dyn Observer) -> Result<
                 held
             } else {
                 let watch = Counting { observer, done: cells.len() * order.records.len(), total };
-                let cell = one(order, named, condition, fingerprint.clone(), session, &watch)?;
+                let cell = one(order, named, condition, fingerprint.clone(), session, &mut seen, &watch)?;
                 let text = serde_json::to_string(&cell).expect("plain data serialises");
                 atomic::write(&path, |out| out.write_all(text.as_bytes()))?;
                 cell
@@ -156,6 +159,7 @@ fn one(
     condition: &Condition,
     fingerprint: String,
     session: &mut Session,
+    seen: &mut SeenImages,
     watch: &dyn Observer,
 ) -> Result<Cell> {
     let settings = settings(condition);
@@ -168,7 +172,7 @@ fn one(
         };
         let ready: Vec<Sample> = samples.iter().zip(asked.by_ref().take(samples.len())).map(ready).collect();
         let ready: Vec<&Sample> = ready.iter().collect();
-        let traces = session.run_many(&ready, &settings, memory::free_bytes(), &compute)?;
+        let traces = session.run_many_seen(&ready, &settings, memory::free_bytes(), seen, &compute)?;
         masses.extend(traces.iter().filter_map(latent_mass));
         Ok(traces)
     };

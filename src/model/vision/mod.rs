@@ -32,6 +32,12 @@ impl VisualFeatures {
         Self { tokens: self.tokens.detach(), deepstack: self.deepstack.iter().map(Tensor::detach).collect() }
     }
 
+    /// Memory its values take.
+    pub fn size_bytes(&self) -> usize {
+        let bytes = |x: &Tensor| x.elem_count() * x.dtype().size_in_bytes();
+        bytes(&self.tokens) + self.deepstack.iter().map(bytes).sum::<usize>()
+    }
+
     /// Those of a stretch of the visual tokens.
     pub fn narrow(&self, start: usize, len: usize) -> Result<Self> {
         let part = |x: &Tensor| Ok(x.narrow(0, start, len)?);
