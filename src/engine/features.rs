@@ -84,11 +84,13 @@ impl SeenImages {
         let is_new = |(_, key): &(&ModelInput, &u64)| !self.held.contains_key(key);
         let (new, new_keys): (Vec<&ModelInput>, Vec<u64>) = inputs.iter().zip(&keys).filter(is_new).unzip();
         let made = encode_together(model, new.iter().copied(), compute)?;
-        let made: HashMap<u64, Option<VisualFeatures>> = new_keys.into_iter().zip(made).collect();
-        let of = |key: &u64| self.held.get(key).or_else(|| made.get(key)?.as_ref()).cloned();
+        let of = |key: &u64| {
+            let new = || made[new_keys.iter().position(|new| new == key)?].as_ref();
+            self.held.get(key).or_else(new).cloned()
+        };
         let all = keys.iter().map(of).collect();
-        for (key, features) in made {
-            let Some(features) = features else { continue };
+        for (key, features) in new_keys.into_iter().zip(made) {
+            let Some(features) = features.filter(|_| !self.held.contains_key(&key)) else { continue };
             if let Some(left) = self.free_bytes.checked_sub(features.size_bytes()) {
                 self.free_bytes = left;
                 self.held.insert(key, features);

@@ -11,6 +11,7 @@ use crate::ops::dropout::dropout;
 use crate::ops::elementwise::add;
 use crate::ops::linear::linear;
 use crate::ops::low_rank::low_rank;
+use crate::ops::tape;
 use crate::ops::weight::Weight;
 use crate::random;
 
@@ -124,10 +125,10 @@ impl Linear {
         let mut parts = Vec::new();
         for start in (0..num_rows).step_by(block) {
             compute.check()?;
-            let rows = x.narrow(0, start, block.min(num_rows - start))?;
+            let rows = tape::narrow(x, 0, start, block.min(num_rows - start))?;
             parts.push(self.forward_rows(&rows, start, compute)?);
         }
-        Ok(Tensor::cat(&parts, 0)?)
+        tape::cat_rows(&parts)
     }
 
     /// x: [T, in] -> `count` outputs of [T, out / count] each, one after the other: where the weight is trained, by as
@@ -138,14 +139,15 @@ impl Linear {
             && self.lora.is_none()
         {
             let part = |i: usize| -> Result<Tensor> {
-                let rows = self.weight.get().like(weight.narrow(0, i * each, each)?);
-                let bias = self.bias.as_ref().map(|bias| bias.get().narrow(0, i * each, each)).transpose()?;
+                let rows = self.weight.get().like(tape::narrow(weight, 0, i * each, each)?);
+                let bias =
+                    self.bias.as_ref().map(|bias| tape::narrow(bias.get(), 0, i * each, each)).transpose()?;
                 linear(x, &rows, bias.as_ref(), compute.isa)
             };
             return (0..count).map(part).collect();
         }
         let all = self.forward(x, compute)?;
-        (0..count).map(|i| Ok(all.narrow(1, i * each, each)?)).collect()
+        (0..count).map(|i| tape::narrow(&all, 1, i * each, each)).collect()
     }
 
     /// Rows from `start` on.
@@ -154,20 +156,26 @@ impl Linear {
         let Some(lora) = &self.lora else { return linear(x, weight, bias, compute.isa) };
         let Some(magnitude) = &lora.magnitude else {
             let kept = match compute.dropout {
-                Some(key) if lora.dropout > 0.0 => &dropout(x, lora.dropout, self.key(key, start))?,
+                Some(key) if lora.dropout > 0.0 => {
+                    &dropout(x, lora.dropout, self.key(key, start), compute.isa)?
+                }
                 _ => x,
             };
             let update = low_rank(kept, &lora.a, &lora.b, lora.scale)?;
             return add(&linear(x, weight, bias, compute.isa)?, &update, compute.isa);
         };
         let base = linear(x, weight, None, compute.isa)?;
-        let sum = add(&low_rank(x, &lora.a, &lora.b, lora.scale)?, &base.to_dtype(DType::F32)?, compute.isa)?;
-        let y = sum.broadcast_mul(magnitude)?;
-        let y = match bias {
-            Some(bias) => y.broadcast_add(&bias.to_dtype(DType::F32)?)?,
-            None => y,
-        };
-        Ok(y.to_dtype(base.dtype())?)
+        let update = low_rank(x, &lora.a, &lora.b, lora.scale)?;
+        let inputs: Vec<&Tensor> = [&base, &update, magnitude].into_iter().chain(bias).collect();
+        tape::native(&inputs, |of| {
+            let (base, update, magnitude, bias) = (&of[0], &of[1], &of[2], of.get(3));
+            let y = (base.to_dtype(DType::F32)? + update)?.broadcast_mul(magnitude)?;
+            let y = match bias {
+                Some(bias) => y.broadcast_add(&bias.to_dtype(DType::F32)?)?,
+                None => y,
+            };
+            Ok(y.to_dtype(base.dtype())?)
+        })
     }
 
     /// A key of its own for this layer's rows from `start` on.

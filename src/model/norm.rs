@@ -11,6 +11,7 @@ use crate::ops::gelu::{self, gelu};
 use crate::ops::layer_norm::layer_norm;
 use crate::ops::rms_norm::rms_norm;
 use crate::ops::swiglu::swiglu;
+use crate::ops::tape;
 
 /// RMS norm, or with a bias layer norm.
 #[derive(Debug, Clone)]
@@ -69,7 +70,7 @@ impl Norm {
 /// The config's non-linearity.
 pub fn activate(x: &Tensor, activation: Activation, compute: &Compute<'_>) -> Result<Tensor> {
     match activation {
-        Activation::Silu => Ok(x.silu()?),
+        Activation::Silu => tape::native(&[x], |of| Ok(of[0].silu()?)),
         Activation::GeluTanh => gelu(x, gelu::Form::Tanh, compute.isa),
         Activation::Gelu => gelu(x, gelu::Form::Erf, compute.isa),
     }
@@ -79,6 +80,6 @@ pub fn activate(x: &Tensor, activation: Activation, compute: &Compute<'_>) -> Re
 pub fn gate(x: &Tensor, up: &Tensor, activation: Activation, compute: &Compute<'_>) -> Result<Tensor> {
     match activation {
         Activation::Silu => swiglu(x, up, compute.isa),
-        other => Ok((activate(x, other, compute)? * up)?),
+        other => tape::native(&[&activate(x, other, compute)?, up], |of| Ok((&of[0] * &of[1])?)),
     }
 }

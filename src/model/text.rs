@@ -16,6 +16,7 @@ use crate::error::Result;
 use crate::ops::attention::{Mask, Segment, attend_watched, rows};
 use crate::ops::cross_entropy::{LatentHead, cross_entropy};
 use crate::ops::elementwise::add;
+use crate::ops::tape;
 use crate::progress::{Phase, Progress};
 use crate::settings::MaskRule;
 use crate::units::{LayerIdx, Role};
@@ -188,7 +189,7 @@ impl SelfAttention {
     fn forward(&self, x: &Tensor, layer: LayerIdx, shared: &mut Shared<'_, '_>) -> Result<Tensor> {
         let (num_tokens, compute) = (x.dim(0)?, shared.compute);
         let heads = |y: Tensor, n: usize, norm: Option<&Norm>| -> Result<Tensor> {
-            let y = y.reshape((num_tokens, n, self.head_dim))?;
+            let y = tape::reshape(&y, (num_tokens, n, self.head_dim))?;
             match norm {
                 Some(norm) => norm.forward(&y, &compute),
                 None => Ok(y),
@@ -200,7 +201,7 @@ impl SelfAttention {
         let q = shared.rotary.apply(&q, &compute)?;
         let k = shared.rotary.apply(&k, &compute)?;
         let mixed = shared.attend(&q, &k, &v, layer)?;
-        self.o_proj.forward(&mixed.flatten_from(1)?, &compute)
+        self.o_proj.forward(&tape::reshape(&mixed, (num_tokens, self.num_heads * self.head_dim))?, &compute)
     }
 }
 
@@ -368,7 +369,7 @@ impl TextModel {
                 let progress = Progress { phase, done: i, total: self.layers.len() };
                 pass.compute.observer.progress(progress)?;
             }
-            x = layer.forward(&x, LayerIdx(i), &mut shared)?;
+            x = tape::stretch(&x, |x| layer.forward(x, LayerIdx(i), &mut shared))?;
             x = shared.on_hidden(Site::AfterLayer(LayerIdx(i)), x)?;
             watch(Site::AfterLayer(LayerIdx(i)), &x);
             if let Some((positions, features)) = pass.deepstack

@@ -7,18 +7,20 @@ use rayon::prelude::*;
 
 use super::element::Element;
 use super::host::{for_element, slice};
+use super::isa::Isa;
+use super::tape;
 use crate::error::Result;
 use crate::random::{GOLDEN, mix};
 
 /// x: any shape -> the same, each value 0 with probability `p`, else divided by 1 - p.
-pub fn dropout(x: &Tensor, p: f32, key: u64) -> Result<Tensor> {
+pub fn dropout(x: &Tensor, p: f32, key: u64, isa: Isa) -> Result<Tensor> {
     if p <= 0.0 {
         return Ok(x.clone());
     }
     if !x.device().is_cpu() {
         return plain(x, p, key);
     }
-    Ok(x.contiguous()?.apply_op1(Dropout { p, key })?)
+    tape::apply1(x, Dropout { p, key, isa })
 }
 
 /// The same in candle's operations.
@@ -34,32 +36,35 @@ pub fn plain(x: &Tensor, p: f32, key: u64) -> Result<Tensor> {
 struct Keep {
     key: u64,
     /// Of 65,536 values so many fall out.
-    dropped: u64,
+    dropped: u32,
     scale: f32,
 }
 
 impl Keep {
     fn new(p: f32, key: u64) -> Self {
-        Self { key, dropped: (f64::from(p) * 65_536.0).round() as u64, scale: 1.0 / (1.0 - p) }
+        Self { key, dropped: (f64::from(p) * 65_536.0).round() as u32, scale: 1.0 / (1.0 - p) }
     }
 
-    /// Sixteen random bits for each of four places at once.
+    /// Sixteen random bits for each of four places at once, those of the first place lowest.
+    #[inline(always)]
     fn bits(self, four: usize) -> u64 {
         mix(self.key.wrapping_add((four as u64).wrapping_mul(GOLDEN)))
     }
 
-    fn of_bits(self, bits: u64, place: usize) -> f32 {
-        if (bits >> (16 * place)) & 0xffff < self.dropped { 0.0 } else { self.scale }
+    #[inline(always)]
+    fn of_bits(self, bits: u16) -> f32 {
+        if u32::from(bits) < self.dropped { 0.0 } else { self.scale }
     }
 
     fn factor(self, i: usize) -> f32 {
-        self.of_bits(self.bits(i / 4), i % 4)
+        self.of_bits((self.bits(i / 4) >> (16 * (i % 4))) as u16)
     }
 }
 
 struct Dropout {
     p: f32,
     key: u64,
+    isa: Isa,
 }
 
 /// Values that a thread takes at a time; a multiple of four.
@@ -77,12 +82,19 @@ impl CustomOp1 for Dropout {
             let mut out = vec![T::narrow(0.0); x.len()];
             out.par_chunks_mut(PIECE).zip(x.par_chunks(PIECE)).enumerate().for_each(|(piece, (out, x))| {
                 let first = piece * (PIECE / 4);
-                for (four, (out, x)) in out.chunks_mut(4).zip(x.chunks(4)).enumerate() {
-                    let bits = keep.bits(first + four);
-                    for (place, (out, x)) in out.iter_mut().zip(x).enumerate() {
-                        *out = T::narrow(x.wide() * keep.of_bits(bits, place));
-                    }
-                }
+                let mut bits = vec![0u64; x.len().div_ceil(4)];
+                self.isa.run(
+                    #[inline(always)]
+                    || {
+                        for (four, bits) in bits.iter_mut().enumerate() {
+                            *bits = keep.bits(first + four).to_le();
+                        }
+                        let each: &[u16] = bytemuck::cast_slice(&bits);
+                        for ((out, x), bits) in out.iter_mut().zip(x).zip(each) {
+                            *out = T::narrow(x.wide() * keep.of_bits(u16::from_le(*bits)));
+                        }
+                    },
+                );
             });
             T::to_cpu_storage_owned(out)
         });
@@ -90,7 +102,7 @@ impl CustomOp1 for Dropout {
     }
 
     fn bwd(&self, _x: &Tensor, _res: &Tensor, grad: &Tensor) -> candle_core::Result<Option<Tensor>> {
-        grad.contiguous()?.apply_op1(Self { p: self.p, key: self.key }).map(Some)
+        grad.contiguous()?.apply_op1(Self { p: self.p, key: self.key, isa: self.isa }).map(Some)
     }
 }
 
@@ -104,11 +116,13 @@ mod tests {
     fn the_share_that_falls_out_is_p_and_the_mean_stays() {
         for p in [0.05f32, 0.5] {
             let ones = Tensor::ones((100, 1003), candle_core::DType::F32, &Device::Cpu).unwrap();
-            let kept = dropout(&ones, p, 7).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            let kept =
+                dropout(&ones, p, 7, Isa::best()).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
             let zeros = kept.iter().filter(|v| **v == 0.0).count() as f32 / kept.len() as f32;
             let mean = kept.iter().sum::<f32>() / kept.len() as f32;
             assert!((zeros - p).abs() < 0.005 && (mean - 1.0).abs() < 0.01, "{p}: {zeros} {mean}");
-            let other = dropout(&ones, p, 8).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            let other =
+                dropout(&ones, p, 8, Isa::best()).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
             assert_ne!(kept, other);
         }
     }

@@ -4,10 +4,10 @@ use bytemuck::zeroed_vec;
 use std::sync::Arc;
 
 use candle_core::backend::BackendStorage as _;
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, DType, Device, Layout, Shape, Tensor, WithDType};
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, DType, Layout, Shape, Tensor, WithDType};
 
 use super::element::Element;
-use super::host::{for_element, slice, values};
+use super::host::{for_element, slice, tensor_like, values};
 use super::matmul::packed::Packed;
 use super::rows;
 use super::weight::Weight;
@@ -118,7 +118,7 @@ impl Embed {
                 }
             }
         }
-        Tensor::from_vec(sums, like.shape(), &Device::Cpu)?.to_dtype(like.dtype())
+        tensor_like(sums, like)
     }
 
     fn to_latents(&self, grad: &Tensor, latents: &Tensor) -> candle_core::Result<Option<Tensor>> {

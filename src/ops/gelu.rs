@@ -7,6 +7,7 @@ use super::elementwise::{chain, zip};
 use super::host::{for_element, slice};
 use super::isa::Isa;
 use super::lanes::{erf, exp, tanh};
+use super::tape;
 use crate::error::Result;
 
 /// Which of the two.
@@ -23,7 +24,7 @@ pub fn gelu(x: &Tensor, form: Form, isa: Isa) -> Result<Tensor> {
     if !x.device().is_cpu() {
         return plain(x, form);
     }
-    Ok(x.contiguous()?.apply_op1(Gelu { form, isa })?)
+    tape::apply1(x, Gelu { form, isa })
 }
 
 /// The same in candle's operations.

@@ -1,8 +1,11 @@
 //! Slices of tensors on the CPU, for operations that compute there themselves.
 
+use candle_core::backend::BackendStorage as _;
 use candle_core::{CpuStorage, DType, Layout, Result, Storage, Tensor};
 
 use super::element::Element;
+use super::elementwise;
+use super::isa::Isa;
 
 /// The values of a contiguous tensor.
 pub fn slice<'a, T: Element>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [T]> {
@@ -14,7 +17,28 @@ pub fn slice<'a, T: Element>(storage: &'a CpuStorage, layout: &Layout) -> Result
 
 /// The tensor as f32 in row order, without a copy where it is so already.
 pub fn flat(tensor: &Tensor) -> Result<Tensor> {
-    tensor.to_dtype(DType::F32)?.contiguous()
+    cast(tensor, DType::F32)?.contiguous()
+}
+
+/// The tensor in another type, on all threads, which candle's own cast does not use.
+pub fn cast(tensor: &Tensor, dtype: DType) -> Result<Tensor> {
+    if tensor.dtype() == dtype || !tensor.device().is_cpu() || !tensor.is_contiguous() {
+        return tensor.to_dtype(dtype);
+    }
+    let (storage, layout) = tensor.storage_and_layout();
+    let Storage::Cpu(storage) = &*storage else { candle_core::bail!("values of a tensor not on the CPU") };
+    for_element!(storage.dtype(), T => {
+        let values = slice::<T>(storage, layout)?;
+        for_element!(dtype, U => {
+            let cast = elementwise::map::<T, U>(values, Isa::best(), |value| value);
+            Tensor::from_vec(cast, layout.shape(), tensor.device())
+        })
+    })
+}
+
+/// Values as a tensor of the shape and the type of another.
+pub fn tensor_like(values: Vec<f32>, like: &Tensor) -> Result<Tensor> {
+    cast(&Tensor::from_vec(values, like.shape(), like.device())?, like.dtype())
 }
 
 /// The values of a tensor that [`flat`] made.

@@ -5,8 +5,9 @@ use candle_core::backend::BackendStorage as _;
 use candle_core::{CpuStorage, CustomOp3, D, DType, Layout, Shape, Tensor, WithDType};
 
 use super::element::Element;
-use super::host::{for_element, slice, values};
+use super::host::{for_element, slice, tensor_like, values};
 use super::isa::Isa;
+use super::tape;
 use super::{lanes, rows};
 use crate::error::Result;
 
@@ -17,7 +18,7 @@ pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f32, isa: Isa
         return plain(x, weight, bias, eps);
     }
     let (weight, bias) = (weight.contiguous()?, bias.contiguous()?);
-    Ok(x.contiguous()?.apply_op3(&weight, &bias, LayerNorm { eps, isa })?)
+    tape::apply3(x, &weight, &bias, LayerNorm { eps, isa })
 }
 
 /// The same in candle's operations.
@@ -127,7 +128,7 @@ impl CustomOp3 for LayerNorm {
             }
         });
         let num_rows = xs.len() / width.max(1);
-        let dw = weight.track_op().then(|| {
+        let dw = tape::wants(weight).then(|| {
             rows::sum(num_rows, width, |range, sums| {
                 for i in range {
                     let (mean, inverse) = self.statistics(&xs[row(i)]);
@@ -137,7 +138,7 @@ impl CustomOp3 for LayerNorm {
                 }
             })
         });
-        let db = bias.track_op().then(|| {
+        let db = tape::wants(bias).then(|| {
             rows::sum(num_rows, width, |range, sums| {
                 for i in range {
                     for (sum, g) in sums.iter_mut().zip(&gs[row(i)]) {
@@ -146,10 +147,7 @@ impl CustomOp3 for LayerNorm {
                 }
             })
         });
-        let like = |values: Vec<f32>, like: &Tensor| {
-            Tensor::from_vec(values, like.shape(), like.device())?.to_dtype(like.dtype())
-        };
-        let dw = dw.map(|dw| like(dw, weight)).transpose()?;
-        Ok((Some(like(dx, x)?), dw, db.map(|db| like(db, bias)).transpose()?))
+        let dw = dw.map(|dw| tensor_like(dw, weight)).transpose()?;
+        Ok((Some(tensor_like(dx, x)?), dw, db.map(|db| tensor_like(db, bias)).transpose()?))
     }
 }

@@ -7,13 +7,14 @@ use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, DType, Layout, Sh
 use rayon::prelude::*;
 
 use super::element::Element;
-use super::host::{for_element, slice, values};
+use super::host::{for_element, slice, tensor_like, values};
 use super::isa::Isa;
 use super::matmul::dense::{Threads, View, multiply};
 use super::matmul::packed::{Format, Matrix, Packed};
 use super::matmul::tiles::Half;
 use super::matmul::{product, product_back};
 use super::shared::Shared;
+use super::tape;
 use super::weight::Weight;
 use super::{lanes, rows};
 use crate::error::Result;
@@ -25,27 +26,23 @@ pub fn linear(x: &Tensor, weight: &Weight, bias: Option<&Tensor>, isa: Isa) -> R
     match weight {
         Weight::Packed(packed) => {
             let op = Frozen { weight: packed.clone(), isa };
-            let x = x.contiguous()?;
-            Ok(match bias {
-                Some(bias) => x.apply_op2(&bias.contiguous()?, op)?,
-                None => x.apply_op1(op)?,
-            })
+            match bias {
+                Some(bias) => tape::apply2(x, bias, op),
+                None => tape::apply1(x, op),
+            }
         }
-        Weight::Mixed(weight) => {
-            let (x, weight) = (x.contiguous()?, weight.contiguous()?);
-            Ok(match bias {
-                Some(bias) => x.apply_op3(&weight, &bias.contiguous()?, Mixed { isa })?,
-                None => x.apply_op2(&weight, Mixed { isa })?,
-            })
-        }
-        Weight::Dense(weight) if weight.device().is_cpu() && weight.dtype() == DType::F32 => {
-            let (x, weight) = (x.contiguous()?, weight.contiguous()?);
-            Ok(match bias {
-                Some(bias) => x.apply_op3(&weight, &bias.contiguous()?, Dense { isa })?,
-                None => x.apply_op2(&weight, Dense { isa })?,
-            })
-        }
-        Weight::Dense(weight) => plain(x, weight, bias),
+        Weight::Mixed(weight) => match bias {
+            Some(bias) => tape::apply3(x, weight, bias, Mixed { isa }),
+            None => tape::apply2(x, weight, Mixed { isa }),
+        },
+        Weight::Dense(weight) if weight.device().is_cpu() && weight.dtype() == DType::F32 => match bias {
+            Some(bias) => tape::apply3(x, weight, bias, Dense { isa }),
+            None => tape::apply2(x, weight, Dense { isa }),
+        },
+        Weight::Dense(weight) => match bias {
+            Some(bias) => tape::native(&[x, weight, bias], |of| plain(&of[0], &of[1], Some(&of[2]))),
+            None => tape::native(&[x, weight], |of| plain(&of[0], &of[1], None)),
+        },
     }
 }
 
@@ -140,12 +137,12 @@ impl Dense {
         let ((rows, inner), cols) = (x.dims2()?, weight.dim(0)?);
         values!(xs = x, ws = weight, gs = grad);
         let (x_view, w_view, g_view) = (View::rows(xs, inner), View::rows(ws, inner), View::rows(gs, cols));
-        let dx = x.track_op().then(|| {
+        let dx = tape::wants(x).then(|| {
             let mut dx = vec![0f32; rows * inner];
             multiply([rows, cols, inner], g_view, w_view, 1.0, &mut dx, inner, false, Threads::All);
             Tensor::from_vec(dx, x.shape(), x.device())
         });
-        let dw = weight.track_op().then(|| {
+        let dw = tape::wants(weight).then(|| {
             let mut dw = vec![0f32; cols * inner];
             multiply([cols, rows, inner], g_view.t(), x_view, 1.0, &mut dw, inner, false, Threads::All);
             Tensor::from_vec(dw, weight.shape(), weight.device())
@@ -211,7 +208,7 @@ impl CustomOp3 for Dense {
         grad: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let (dx, dw) = Self::back(x, weight, grad)?;
-        let db = bias.track_op().then(|| column_sums(grad)).transpose()?;
+        let db = tape::wants(bias).then(|| column_sums(grad)).transpose()?;
         Ok((dx, dw, db))
     }
 }
@@ -247,11 +244,11 @@ impl Mixed {
         values!(xs = x, ws = weight, gs = grad);
         let (x_of, w_of, g_of) =
             (Matrix::new(xs, rows, inner), Matrix::new(ws, cols, inner), Matrix::new(gs, rows, cols));
-        let dx = x.track_op().then(|| {
+        let dx = tape::wants(x).then(|| {
             let dx = product(g_of, &Packed::new(w_of.t(), BF16), None, self.isa);
             Tensor::from_vec(dx, x.shape(), x.device())
         });
-        let dw = weight.track_op().then(|| {
+        let dw = tape::wants(weight).then(|| {
             let dw = product(g_of.t(), &Packed::new(x_of.t(), BF16), None, self.isa);
             Tensor::from_vec(dw, weight.shape(), weight.device())
         });
@@ -311,7 +308,7 @@ impl CustomOp3 for Mixed {
         grad: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let (dx, dw) = self.back(x, weight, grad)?;
-        let db = bias.track_op().then(|| column_sums(grad)).transpose()?;
+        let db = tape::wants(bias).then(|| column_sums(grad)).transpose()?;
         Ok((dx, dw, db))
     }
 }
@@ -355,7 +352,7 @@ impl Frozen {
         values!(gs = grad);
         let mut dx = vec![0f32; x.elem_count()];
         product_back(gs, &self.weight, &mut dx);
-        Tensor::from_vec(dx, x.shape(), x.device())?.to_dtype(x.dtype()).map(Some)
+        tensor_like(dx, x).map(Some)
     }
 }
 
@@ -398,7 +395,7 @@ impl CustomOp2 for Frozen {
         _res: &Tensor,
         grad: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
-        let db = bias.track_op().then(|| column_sums(grad)?.to_dtype(bias.dtype())).transpose()?;
+        let db = tape::wants(bias).then(|| column_sums(grad)?.to_dtype(bias.dtype())).transpose()?;
         Ok((self.back(x, grad)?, db))
     }
 }

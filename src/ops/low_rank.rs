@@ -5,9 +5,10 @@ use candle_core::{CpuStorage, CustomOp3, DType, Layout, Shape, Tensor, WithDType
 use rayon::prelude::*;
 
 use super::element::Element;
-use super::host::{for_element, slice, values};
+use super::host::{for_element, slice, tensor_like, values};
 use super::linear::sizes;
 use super::matmul::dense::{Threads, View, multiply};
+use super::tape;
 use crate::error::Result;
 
 /// The update of `LoRA` (Hu et al. 2021): scale · (x Aᵀ) Bᵀ for a: [r, in], b: [out, r], both f32.
@@ -18,7 +19,7 @@ pub fn low_rank(x: &Tensor, a: &Tensor, b: &Tensor, scale: f64) -> Result<Tensor
         return plain_low_rank(x, a, b, scale);
     }
     let op = LowRank { scale: scale as f32 };
-    Ok(x.contiguous()?.apply_op3(&a.contiguous()?, &b.contiguous()?, op)?)
+    tape::apply3(x, a, b, op)
 }
 
 /// The same in candle's operations.
@@ -94,7 +95,7 @@ impl CustomOp3 for LowRank {
             let mut h = vec![0f32; rows * rank];
             multiply([rows, cols, rank], g_view, b_view, self.scale, &mut h, rank, false, Threads::All);
             let h_view = View::rows(&h, rank);
-            let dx = x.track_op().then(|| {
+            let dx = tape::wants(x).then(|| {
                 let mut dx = vec![0f32; rows * inner];
                 multiply([rows, rank, inner], h_view, a_view, 1.0, &mut dx, inner, false, Threads::All);
                 dx
@@ -116,9 +117,9 @@ impl CustomOp3 for LowRank {
             );
             (dx, da, db)
         };
-        let dx = dx.map(|dx| Tensor::from_vec(dx, x.shape(), x.device())?.to_dtype(x.dtype())).transpose()?;
+        let dx = dx.map(|dx| tensor_like(dx, x)).transpose()?;
         let da = Tensor::from_vec(da, a.shape(), a.device())?;
         let db = Tensor::from_vec(db, b.shape(), b.device())?;
-        Ok((dx, a.track_op().then_some(da), b.track_op().then_some(db)))
+        Ok((dx, tape::wants(a).then_some(da), tape::wants(b).then_some(db)))
     }
 }

@@ -27,6 +27,7 @@ pub mod rotary;
 mod rows;
 mod shared;
 pub mod swiglu;
+pub mod tape;
 pub mod weight;
 
 /// Does a kernel of our own run on this device?

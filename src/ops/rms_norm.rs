@@ -5,8 +5,9 @@ use candle_core::backend::BackendStorage as _;
 use candle_core::{CpuStorage, CustomOp2, D, DType, Layout, Shape, Tensor, WithDType};
 
 use super::element::Element;
-use super::host::{for_element, slice, values};
+use super::host::{for_element, slice, tensor_like, values};
 use super::isa::Isa;
+use super::tape;
 use super::{has_kernels, lanes, rows};
 use crate::error::Result;
 
@@ -16,7 +17,7 @@ pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f32, isa: Isa) -> Result<Tenso
     if !has_kernels(x.device()) {
         return plain(x, weight, eps);
     }
-    Ok(x.contiguous()?.apply_op2(&weight.contiguous()?, RmsNorm { eps, isa })?)
+    tape::apply2(x, weight, RmsNorm { eps, isa })
 }
 
 /// The same in candle's operations.
@@ -145,7 +146,7 @@ impl CustomOp2 for RmsNorm {
                 );
             }
         });
-        let dw = weight.track_op().then(|| {
+        let dw = tape::wants(weight).then(|| {
             rows::sum(xs.len() / width.max(1), width, |range, sums| {
                 for i in range {
                     let inverse = self.inverse(&xs[row(i)]);
@@ -155,8 +156,7 @@ impl CustomOp2 for RmsNorm {
                 }
             })
         });
-        let dw = dw.map(|dw| Tensor::from_vec(dw, weight.shape(), weight.device())?.to_dtype(weight.dtype()));
-        Ok((Some(Tensor::from_vec(dx, x.shape(), x.device())?.to_dtype(x.dtype())?), dw.transpose()?))
+        Ok((Some(tensor_like(dx, x)?), dw.map(|dw| tensor_like(dw, weight)).transpose()?))
     }
 }
 

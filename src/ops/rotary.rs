@@ -8,6 +8,7 @@ use super::element::Element;
 use super::host::{for_element, slice};
 use super::isa::Isa;
 use super::rows;
+use super::tape;
 use crate::error::Result;
 
 /// Which channels of a head turn together.
@@ -27,8 +28,7 @@ pub fn rotate(x: &Tensor, cos: &Tensor, sin: &Tensor, pairing: Pairing, isa: Isa
     if !super::has_kernels(x.device()) {
         return plain(x, cos, sin, pairing);
     }
-    let (cos, sin) = (cos.contiguous()?, sin.contiguous()?);
-    Ok(x.contiguous()?.apply_op3(&cos, &sin, Rotate { pairing, sign: 1.0, isa })?)
+    tape::apply3(x, cos, sin, Rotate { pairing, sign: 1.0, isa })
 }
 
 /// The same in candle's operations.

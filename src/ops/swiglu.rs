@@ -5,9 +5,10 @@ use candle_core::{CpuStorage, CustomOp2, Layout, Shape, Tensor, WithDType};
 
 use super::element::Element;
 use super::elementwise::zip;
-use super::host::{for_element, slice, values};
+use super::host::{for_element, slice, tensor_like, values};
 use super::isa::Isa;
 use super::lanes::sigmoid;
+use super::tape;
 use crate::error::Result;
 
 /// gate and up: [.., D] -> [.., D]. silu(gate) is rounded to their type first, as the reference does it.
@@ -15,7 +16,7 @@ pub fn swiglu(gate: &Tensor, up: &Tensor, isa: Isa) -> Result<Tensor> {
     if !super::has_kernels(gate.device()) {
         return plain(gate, up);
     }
-    Ok(gate.contiguous()?.apply_op2(&up.contiguous()?, SwiGlu { isa })?)
+    tape::apply2(gate, up, SwiGlu { isa })
 }
 
 /// The same in candle's operations.
@@ -90,9 +91,7 @@ impl CustomOp2 for SwiGlu {
         });
         let dgate = zip(&slopes, gs, self.isa, |slope, g| slope * g);
         let dup = zip(gates, gs, self.isa, |gate, g| g * gate * sigmoid(gate));
-        let like =
-            |values: Vec<f32>| Tensor::from_vec(values, gate.shape(), gate.device())?.to_dtype(gate.dtype());
-        Ok((Some(like(dgate)?), Some(like(dup)?)))
+        Ok((Some(tensor_like(dgate, gate)?), Some(tensor_like(dup, gate)?)))
     }
 }
 

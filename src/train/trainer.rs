@@ -16,6 +16,7 @@ use super::schedule::{Schedule, steps_per_epoch};
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::model::compute::Compute;
+use crate::ops::tape;
 use crate::random::{key, stream};
 
 /// Which step is next.
@@ -246,11 +247,11 @@ impl Trainer {
             let Some(part) = weighted(parts, scale, &mut all_parts)? else { continue };
             loss += f64::from(part.to_scalar::<f32>()?);
             compute.check()?;
-            let grads = part.backward()?;
+            let grads = tape::backward(&part)?;
             for (sum, value) in sums.iter_mut().zip(&self.trained.values) {
-                let Some(grad) = grads.get(value.var.as_tensor()) else { continue };
+                let Some(grad) = grads.get(value.var.as_tensor())? else { continue };
                 *sum = Some(match sum.take() {
-                    None => grad.clone(),
+                    None => grad,
                     Some(before) => (before + grad)?,
                 });
             }

@@ -16,6 +16,7 @@ use livr_explorer::input::processor::Processor;
 use livr_explorer::model::Model;
 use livr_explorer::model::compute::Compute;
 use livr_explorer::model::loader::{Loader, Random, Variables};
+use livr_explorer::ops::tape::backward;
 use livr_explorer::progress::Unobserved;
 use livr_explorer::settings::MaskKind;
 use livr_explorer::train::{Example, Examples, Parts, Recipe, Stage, Weights, parts};
@@ -299,10 +300,10 @@ fn slopes_of_every_part_are_those_of_its_values() {
     let (_dir, records) = made(&[Task::Counting, Task::SemanticCorrespondence, Task::Matching], 1);
     let small = Small::new(records);
     for which in ["tower", "pairs", "model", "answers"] {
-        let grads = small.loss(which).backward().unwrap();
+        let grads = backward(&small.loss(which)).unwrap();
         let mut met = 0;
         for (name, var) in &small.weights {
-            let Some(grad) = grads.get(var.as_tensor()) else { continue };
+            let Some(grad) = grads.get(var.as_tensor()).unwrap() else { continue };
             let length = number(&grad.sqr().unwrap().sum_all().unwrap()).sqrt();
             if length < 1e-3 {
                 continue;
@@ -323,8 +324,10 @@ fn slopes_of_every_part_are_those_of_its_values() {
         assert!(met >= 4, "{which}: only {met} slopes stand out");
         // The tower's words and pairs are learned without the language model.
         let of_text = |name: &str| name.starts_with("language_model.layers");
-        let touched =
-            small.weights.iter().any(|(name, var)| of_text(name) && grads.get(var.as_tensor()).is_some());
+        let touched = small
+            .weights
+            .iter()
+            .any(|(name, var)| of_text(name) && grads.get(var.as_tensor()).unwrap().is_some());
         assert_eq!(touched, matches!(which, "model" | "answers"), "{which}");
     }
 }

@@ -104,7 +104,7 @@ pub fn row_ops(n: usize) -> Vec<Op> {
         op(
             "dropout",
             &[&[5, n]],
-            |i, _| dropout(&i[0], 0.25, 9).unwrap(),
+            |i, isa| dropout(&i[0], 0.25, 9, isa).unwrap(),
             |i| dropout::plain(&i[0], 0.25, 9).unwrap(),
         ),
         op(

@@ -17,6 +17,7 @@ use livr_explorer::model::Model;
 use livr_explorer::model::compute::Compute;
 use livr_explorer::model::loader::{Loader, Variables};
 use livr_explorer::model::parts::Part;
+use livr_explorer::ops::tape::backward;
 use livr_explorer::ops::weight::Weight;
 use livr_explorer::progress::Unobserved;
 use livr_explorer::settings::{Capture, LogitRows, MaskKind, MaskRule, Settings};
@@ -125,9 +126,9 @@ fn losses_gradients_and_three_steps_as_pytorch_has_them() {
         let mut adamw = AdamW::new(&options, values.iter().map(|value| value.var.elem_count()));
         for (step, rate) in [1e-2, 5e-3, 2e-3].into_iter().enumerate() {
             let loss = setup.loss(rule, &compute);
-            let grads = loss.backward().unwrap();
+            let grads = backward(&loss).unwrap();
             let grads: Vec<Tensor> =
-                values.iter().map(|value| grads.get(value.var.as_tensor()).unwrap().clone()).collect();
+                values.iter().map(|value| grads.get(value.var.as_tensor()).unwrap().unwrap()).collect();
             if step == 0 {
                 for (value, grad) in values.iter().zip(&grads) {
                     let theirs = golden.floats(&format!("grad.{}", value.name));
@@ -161,11 +162,11 @@ fn everything_trained_gets_a_gradient_and_nothing_frozen_does() {
             let setup = Setup::new(name, updates, dropout);
             let compute = Compute { dropout: Some(3), ..Compute::default() };
             // Under the bottleneck what is added late to the image's states never reaches the answer.
-            let grads = setup.loss(MaskKind::Standard.rule(), &compute).backward().unwrap();
+            let grads = backward(&setup.loss(MaskKind::Standard.rule(), &compute)).unwrap();
             for value in &setup.trained.values {
-                let grad = grads.get(value.var.as_tensor());
+                let grad = grads.get(value.var.as_tensor()).unwrap();
                 let grad = grad.unwrap_or_else(|| panic!("{name} {updates:?}: {} has none", value.name));
-                let largest = floats(grad).into_iter().fold(0f32, |most, g| most.max(g.abs()));
+                let largest = floats(&grad).into_iter().fold(0f32, |most, g| most.max(g.abs()));
                 assert!(
                     largest > 0.0 && largest.is_finite(),
                     "{name} {updates:?}: {} is {largest}",
@@ -190,7 +191,7 @@ fn everything_trained_gets_a_gradient_and_nothing_frozen_does() {
                     {
                         frozen += 1;
                         assert!(
-                            grads.get(tensor).is_none(),
+                            grads.get(tensor).unwrap().is_none(),
                             "{updates:?}: {name} is frozen and has a gradient"
                         );
                     }
@@ -215,12 +216,12 @@ fn gradients_are_the_slopes_of_the_loss() {
     {
         let setup = Setup::new(name, updates, 0.0);
         let rule = MaskKind::Standard.rule();
-        let grads = setup.loss(rule, &Compute::default()).backward().unwrap();
+        let grads = backward(&setup.loss(rule, &Compute::default())).unwrap();
         let mut sharp = 0;
         for value in &setup.trained.values {
-            let (var, grad) = (&value.var, grads.get(value.var.as_tensor()).unwrap());
+            let (var, grad) = (&value.var, grads.get(value.var.as_tensor()).unwrap().unwrap());
             let before = var.as_tensor().copy().unwrap();
-            let length = floats(grad).iter().map(|g| g * g).sum::<f32>().sqrt();
+            let length = floats(&grad).iter().map(|g| g * g).sum::<f32>().sqrt();
             let size = floats(&before).iter().map(|v| v * v).sum::<f32>().sqrt().max(1.0);
             let step = (2e-3 * size).min(0.02 / length.max(1e-3));
             let along = (grad * f64::from(step / length)).unwrap();
@@ -253,8 +254,13 @@ fn one_batch_or_several_give_the_same_gradient() {
     let rule = MaskKind::Bottleneck.rule();
     let sum = |examples: &[Arc<Example>]| {
         let all = losses(&setup.model, examples, rule, &Compute::default()).unwrap().sum_all().unwrap();
-        let grads = all.backward().unwrap();
-        setup.trained.values.iter().map(|v| floats(grads.get(v.var.as_tensor()).unwrap())).collect::<Vec<_>>()
+        let grads = backward(&all).unwrap();
+        setup
+            .trained
+            .values
+            .iter()
+            .map(|v| floats(&grads.get(v.var.as_tensor()).unwrap().unwrap()))
+            .collect::<Vec<_>>()
     };
     let together = sum(&setup.examples);
     let apart: Vec<Vec<Vec<f32>>> = setup.examples.iter().map(|one| sum(std::slice::from_ref(one))).collect();

@@ -17,6 +17,7 @@ use crate::model::Model;
 use crate::model::compute::Compute;
 use crate::model::loader::{Loader, Random, Variables};
 use crate::ops::isa::Isa;
+use crate::ops::tape;
 use crate::progress::Unobserved;
 use crate::settings::MaskKind;
 use crate::train::{AdamW, Example, Recipe, Seen, Trained as Values, Updates, clip, losses};
@@ -167,13 +168,13 @@ pub fn train(args: &Train) -> Result<TrainReport> {
         let loss = losses(&model, &examples, MaskKind::Bottleneck.rule(), &compute)?.mean_all()?;
         steps.push(loss.to_scalar::<f32>()?);
         let forward = started.elapsed().as_secs_f64();
-        let grads = loss.backward()?;
+        let grads = tape::backward(&loss)?;
         let backward = started.elapsed().as_secs_f64() - forward;
-        let grad = |value: &crate::train::Value| match grads.get(value.var.as_tensor()) {
-            Some(grad) => Ok(grad.clone()),
-            None => value.var.zeros_like(),
+        let grad = |value: &crate::train::Value| match grads.get(value.var.as_tensor())? {
+            Some(grad) => Ok(grad),
+            None => Ok(value.var.zeros_like()?),
         };
-        let grads = trained.values.iter().map(grad).collect::<candle_core::Result<Vec<_>>>()?;
+        let grads = trained.values.iter().map(grad).collect::<Result<Vec<_>>>()?;
         let (_, scale) = clip(&grads, 1.0)?;
         adamw.begin();
         for (i, (value, grad)) in trained.values.iter().zip(&grads).enumerate() {

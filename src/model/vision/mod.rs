@@ -14,6 +14,7 @@ use super::rotary::{Rotary, inverse_frequencies};
 use crate::checkpoint::config::{VisionConfig, VisionKind};
 use crate::error::Result;
 use crate::ops::attention::{Segment, attend_watched};
+use crate::ops::tape;
 use crate::units::GridThw;
 
 /// What the language model reads of the images.
@@ -154,12 +155,11 @@ impl VisionAttention {
         let (num_patches, width) = x.dims2()?;
         let head_dim = width / self.num_heads;
         let qkv = self.qkv.forward_split(x, 3, compute)?;
-        let part =
-            |i: usize| -> Result<Tensor> { Ok(qkv[i].reshape((num_patches, self.num_heads, head_dim))?) };
+        let part = |i: usize| tape::reshape(&qkv[i], (num_patches, self.num_heads, head_dim));
         let (q, k) = (rotary.apply(&part(0)?, compute)?, rotary.apply(&part(1)?, compute)?);
         let (v, plan) = (part(2)?, compute.attention(head_dim));
         let mixed = attend_watched(&q, &k, &v, segments, plan, compute.observer)?;
-        self.proj.forward(&mixed.flatten_from(1)?, compute)
+        self.proj.forward(&tape::reshape(&mixed, (num_patches, width))?, compute)
     }
 
     /// Its linear layers.

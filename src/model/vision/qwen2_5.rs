@@ -14,9 +14,11 @@ use crate::model::linear::Linear;
 use crate::model::loader::Loader;
 use crate::model::norm::{Norm, gate};
 use crate::model::parts::{Part, Visit};
+use crate::model::rotary::Rotary;
 use crate::ops::attention::Segment;
 use crate::ops::elementwise::add;
 use crate::ops::gelu::{Form, gelu};
+use crate::ops::tape;
 use crate::progress::{Phase, Progress};
 use crate::units::GridThw;
 
@@ -45,6 +47,19 @@ impl Block {
             down_proj: Linear::load(loader, &format!("{name}.mlp.down_proj"), m, d, true)?,
             activation: c.activation,
         })
+    }
+
+    /// x: [P, D] -> [P, D], attention within each of the segments.
+    fn forward(
+        &self,
+        x: &Tensor,
+        rotary: &Rotary,
+        segments: &[Segment],
+        compute: &Compute<'_>,
+    ) -> Result<Tensor> {
+        let normed = self.norm1.forward(x, compute)?;
+        let x = add(x, &self.attn.forward(&normed, rotary, segments, compute)?, compute.isa)?;
+        add(&x, &self.mlp(&self.norm2.forward(&x, compute)?, compute)?, compute.isa)
     }
 
     fn mlp(&self, x: &Tensor, compute: &Compute<'_>) -> Result<Tensor> {
@@ -124,9 +139,7 @@ impl VisionTower for Tower {
             let progress = Progress { phase: Phase::Vision, done: i, total: self.blocks.len() };
             compute.observer.progress(progress)?;
             let segments = if self.full_attention_blocks.contains(&i) { &frames } else { &windowed };
-            let normed = block.norm1.forward(&x, compute)?;
-            x = add(&x, &block.attn.forward(&normed, &rotary, segments, compute)?, compute.isa)?;
-            x = add(&x, &block.mlp(&block.norm2.forward(&x, compute)?, compute)?, compute.isa)?;
+            x = tape::stretch(&x, |x| block.forward(x, &rotary, segments, compute))?;
         }
         let merged = self.ln_q.forward(&x, compute)?;
         let merged = merged.reshape((windows.order.len(), per_token * c.hidden_size))?;

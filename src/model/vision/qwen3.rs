@@ -14,9 +14,11 @@ use crate::model::linear::Linear;
 use crate::model::loader::Loader;
 use crate::model::norm::{Norm, activate};
 use crate::model::parts::{Part, Visit};
+use crate::model::rotary::Rotary;
 use crate::ops::attention::Segment;
 use crate::ops::elementwise::add;
 use crate::ops::gelu::{Form, gelu};
+use crate::ops::tape;
 use crate::progress::{Phase, Progress};
 use crate::units::GridThw;
 
@@ -43,6 +45,19 @@ impl Block {
             fc2: Linear::load(loader, &format!("{name}.mlp.linear_fc2"), m, d, true)?,
             activation: c.activation,
         })
+    }
+
+    /// x: [P, D] -> [P, D], attention within each of the segments.
+    fn forward(
+        &self,
+        x: &Tensor,
+        rotary: &Rotary,
+        segments: &[Segment],
+        compute: &Compute<'_>,
+    ) -> Result<Tensor> {
+        let normed = self.norm1.forward(x, compute)?;
+        let x = add(x, &self.attn.forward(&normed, rotary, segments, compute)?, compute.isa)?;
+        add(&x, &self.mlp(&self.norm2.forward(&x, compute)?, compute)?, compute.isa)
     }
 
     fn mlp(&self, x: &Tensor, compute: &Compute<'_>) -> Result<Tensor> {
@@ -86,9 +101,9 @@ impl Merger {
     fn forward(&self, x: &Tensor, compute: &Compute<'_>) -> Result<Tensor> {
         let rows = x.elem_count() / self.merged;
         let x = if self.norm_after_merge {
-            self.norm.forward(&x.reshape((rows, self.merged))?, compute)?
+            self.norm.forward(&tape::reshape(x, (rows, self.merged))?, compute)?
         } else {
-            self.norm.forward(x, compute)?.reshape((rows, self.merged))?
+            tape::reshape(&self.norm.forward(x, compute)?, (rows, self.merged))?
         };
         self.fc2.forward(&gelu(&self.fc1.forward(&x, compute)?, Form::Erf, compute.isa)?, compute)
     }
@@ -186,14 +201,12 @@ impl VisionTower for Tower {
         for (i, block) in self.blocks.iter().enumerate() {
             let progress = Progress { phase: Phase::Vision, done: i, total: self.blocks.len() };
             compute.observer.progress(progress)?;
-            let normed = block.norm1.forward(&x, compute)?;
-            x = add(&x, &block.attn.forward(&normed, &rotary, &frames, compute)?, compute.isa)?;
-            x = add(&x, &block.mlp(&block.norm2.forward(&x, compute)?, compute)?, compute.isa)?;
+            x = tape::stretch(&x, |x| block.forward(x, &rotary, &frames, compute))?;
             if let Some(place) = self.deepstack_blocks.iter().position(|block| *block == i) {
-                deepstack.push(self.deepstack_mergers[place].forward(&x, compute)?);
+                deepstack.push(tape::stretch(&x, |x| self.deepstack_mergers[place].forward(x, compute))?);
             }
         }
-        let tokens = self.merger.forward(&x, compute)?;
+        let tokens = tape::stretch(&x, |x| self.merger.forward(x, compute))?;
         Ok(VisualFeatures { tokens, deepstack })
     }
 

@@ -20,8 +20,9 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Shape, Tensor, WithDType};
 use self::geometry::Geometry;
 pub use self::mask::Mask;
 pub use self::plain::{attend as plain, rows as plain_rows};
-use super::host::{flat, for_element, slice, values};
+use super::host::{flat, for_element, slice, tensor_like, values};
 use super::isa::Isa;
+use super::tape;
 use crate::error::{Error, Result};
 use crate::progress::{Observer, Unobserved};
 
@@ -93,10 +94,10 @@ pub fn attend_watched(
         return plain(q, k, v, segments, plan.scale);
     }
     let op = Attend { segments: segments.to_vec(), plan };
-    let (q, k, v) = (q.contiguous()?, k.contiguous()?, v.contiguous()?);
-    if q.track_op() || k.track_op() || v.track_op() || !q.device().is_cpu() {
-        return Ok(q.apply_op3(&k, &v, op)?);
+    if [q, k, v].into_iter().any(tape::wants) || !q.device().is_cpu() {
+        return tape::apply3(q, k, v, op);
     }
+    let (q, k, v) = (q.contiguous()?, k.contiguous()?, v.contiguous()?);
     let watched = Watched { attend: op, observer, stopped: RefCell::default() };
     let out = q.apply_op3_no_bwd(&k, &v, &watched);
     match watched.stopped.take() {
@@ -235,9 +236,6 @@ impl CustomOp3 for Attend {
             let given = backward::Given { q: qs, k: ks, v: vs, out: outs, grad: gs };
             backward::attend(geometry, &given, &self.segments, self.plan)
         };
-        let like = |values: Vec<f32>, like: &Tensor| {
-            Tensor::from_vec(values, like.shape(), like.device())?.to_dtype(like.dtype()).map(Some)
-        };
-        Ok((like(dq, q)?, like(dk, k)?, like(dv, v)?))
+        Ok((Some(tensor_like(dq, q)?), Some(tensor_like(dk, k)?), Some(tensor_like(dv, v)?)))
     }
 }
