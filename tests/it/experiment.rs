@@ -52,6 +52,9 @@ fn cells_are_those_of_eval_and_are_kept() {
     assert!(of("base", "normal")["latent_mass"].is_null());
     assert_eq!(of("way", "normal")["seeds"].as_array().unwrap().len(), 2);
     assert_eq!(of("way", "normal")["all"]["samples"], 24);
+    // Asked twice the same, which makes nobody surer.
+    let once = read(&place.path("out/cells/way-1-normal.json"));
+    assert_eq!(of("way", "normal")["all"]["interval"], once["all"]["interval"]);
 
     for (condition, options) in [
         ("bottleneck", ["--mask", "bottleneck", "--latents", "auto"]),

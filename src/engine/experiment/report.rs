@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::Cell;
+use crate::analysis::statistics::wilson;
 use crate::engine::evaluate::{Accuracy, Prediction};
 
 /// All seeds of a way of training under one condition.
@@ -14,9 +15,10 @@ pub struct Summary {
     pub variant: String,
     /// How it was asked.
     pub condition: String,
-    /// Over all samples of all seeds, which the interval takes for independent.
+    /// Over all answers of all seeds. The interval is that of as many answers as there are samples: what seeds say of
+    /// one sample is not independent.
     pub all: Accuracy,
-    /// Of each task.
+    /// Of each task, in the same way.
     pub tasks: BTreeMap<String, Accuracy>,
     /// Accuracy of each seed.
     pub seeds: Vec<f64>,
@@ -42,14 +44,25 @@ impl Summary {
             Self {
                 variant: variant.to_owned(),
                 condition: condition.to_owned(),
-                all: Accuracy::of(&all),
-                tasks: Accuracy::by_task(&all),
+                all: of_samples(Accuracy::of(&all), cells.len()),
+                tasks: Accuracy::by_task(&all)
+                    .into_iter()
+                    .map(|(task, own)| (task, of_samples(own, cells.len())))
+                    .collect(),
                 seeds: cells.iter().map(|cell| cell.all.accuracy).collect(),
                 latent_mass: (!masses.is_empty()).then(|| masses.iter().sum::<f64>() / masses.len() as f64),
             }
         };
         groups.into_iter().map(one).collect()
     }
+}
+
+/// The mean over seeds with the interval of one seed's number of samples.
+fn of_samples(mut over_seeds: Accuracy, seeds: usize) -> Accuracy {
+    let samples = over_seeds.samples / seeds.max(1);
+    let correct = (over_seeds.accuracy * samples as f64).round() as usize;
+    over_seeds.interval = wilson(correct, samples);
+    over_seeds
 }
 
 fn percent(accuracy: &Accuracy) -> String {
