@@ -17,8 +17,7 @@ pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f32, isa: Isa
     if !x.device().is_cpu() {
         return plain(x, weight, bias, eps);
     }
-    let (weight, bias) = (weight.contiguous()?, bias.contiguous()?);
-    tape::apply3(x, &weight, &bias, LayerNorm { eps, isa })
+    tape::apply3(x, weight, bias, LayerNorm { eps, isa })
 }
 
 /// The same in candle's operations.
