@@ -6,7 +6,7 @@ use super::background::Background;
 use super::files::Files;
 use super::kept::Kept;
 use super::keyboard;
-use super::session::Session;
+use super::session::{Place, Session};
 use super::state::State;
 use crate::engine::Engine;
 use crate::engine::jobs::Jobs;
@@ -29,9 +29,7 @@ pub struct Controller {
     /// Where hidden states are kept, a folder for each order.
     pub(super) states_in: PathBuf,
     /// Where the session is kept that has no name.
-    pub(super) automatic_session: Option<PathBuf>,
-    /// Was the one of the window before put beside it?
-    pub(super) rotated: bool,
+    pub(super) session_place: Option<Place>,
     /// The session that is being saved under a name.
     pub(super) saving_session: Option<(PathBuf, Session)>,
     /// The session as it was kept last.
@@ -54,8 +52,7 @@ impl Controller {
         states_in: Option<PathBuf>,
         wake: impl Fn() + Send + Sync + Clone + 'static,
     ) -> Self {
-        let automatic_session =
-            states_in.as_deref().and_then(Path::parent).map(|dir| dir.join("session.livr"));
+        let session_place = states_in.as_deref().and_then(Path::parent).and_then(Place::take);
         // Without a place of the window's own they go with it.
         let passing = if states_in.is_none() { tempfile::TempDir::new().ok() } else { None };
         let states_in = states_in
@@ -70,8 +67,7 @@ impl Controller {
             device,
             dtype,
             states_in,
-            automatic_session,
-            rotated: false,
+            session_place,
             saving_session: None,
             kept_session: None,
             hub_cache: None,

@@ -83,7 +83,7 @@ pub mod does {
     pub const PREVIOUS_SAMPLE: &str = "Ask the sample before";
     pub const FOUR: &str = "Ask with and without bottleneck and latents";
     pub const KEYS: &str = "Show these keys";
-    pub const UNDO: &str = "Undo a change of question or images";
+    pub const UNDO: &str = "Undo a change of question, choices or images";
     pub const REDO: &str = "Redo";
     pub const MASK: &str = "Stage-1 bottleneck mask on or off";
     pub const LATENTS: &str = "Latents on or off";

@@ -12,9 +12,9 @@ pub use super::path_kind::PathKind;
 use super::projection::Projection;
 use super::runs::Runs;
 use super::training::Training;
-use super::undo::{Draft, Undo};
+use super::undo::{Draft, Field, Undo};
 use crate::data::picture::Picture;
-use crate::data::sample::{Sample, choices_in};
+use crate::data::sample::{Sample, choices_in, choices_of_text, text_of_choices};
 use crate::engine::need::{Lengths, RunNeed};
 use crate::engine::protocol::{ModelId, ModelInfo, Request, Run};
 use crate::engine::shelf::Shelf;
@@ -163,8 +163,7 @@ impl State {
     }
 
     fn choices(&self) -> Vec<String> {
-        let typed = self.kept.choices.split(',').map(str::trim).filter(|choice| !choice.is_empty());
-        let typed: Vec<String> = typed.map(str::to_owned).collect();
+        let typed = choices_of_text(&self.kept.choices);
         if typed.is_empty() { choices_in(&self.kept.question) } else { typed }
     }
 
@@ -244,15 +243,27 @@ impl State {
         .collect()
     }
 
-    /// Question and images as they stand, to come back to.
+    /// Images, question and choices as they stand, to come back to.
     pub fn draft(&self) -> Draft {
-        Draft { images: self.images.clone(), question: self.kept.question.clone() }
+        let (question, choices) = (self.kept.question.clone(), self.kept.choices.clone());
+        Draft { images: self.images.clone(), question, choices }
     }
 
     /// Keeps the draft before it changes.
-    pub fn keep_draft(&mut self, typed: bool) {
+    pub fn keep_draft(&mut self, typed: Option<Field>) {
         let before = self.draft();
         self.undo.keep(before, typed);
+    }
+
+    /// Puts a sample into the controls: what stood there is a step back.
+    pub fn take_sample(&mut self, sample: Sample) {
+        self.keep_draft(None);
+        if self.images != sample.images {
+            self.set_images(sample.images);
+        }
+        let are_offered = sample.choices == choices_in(&sample.prompt);
+        self.kept.choices = if are_offered { String::new() } else { text_of_choices(&sample.choices) };
+        self.kept.question = sample.prompt;
     }
 
     /// Other images: the view of those before would show nothing of these.

@@ -1,4 +1,4 @@
-//! What the user can lose by one action, and get back: the question and the images.
+//! What the user can lose by one action, and get back: the images, the question and the choices.
 
 use std::sync::Arc;
 
@@ -14,6 +14,17 @@ pub struct Draft {
     pub images: Vec<Arc<Picture>>,
     /// The question.
     pub question: String,
+    /// The choices as they were typed.
+    pub choices: String,
+}
+
+/// Where letters are typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Field {
+    /// The question's.
+    Question,
+    /// That of the choices.
+    Choices,
 }
 
 /// Steps back and forth.
@@ -21,15 +32,15 @@ pub struct Draft {
 pub struct Undo {
     past: Vec<Draft>,
     future: Vec<Draft>,
-    /// The last step was a letter typed: the next one belongs to it.
-    typing: bool,
+    /// The last step was a letter typed, in this field: the next one there belongs to it.
+    typing: Option<Field>,
 }
 
 impl Undo {
-    /// Keeps a draft that is about to change. Letters typed one after another are one step.
-    pub fn keep(&mut self, draft: Draft, typed: bool) {
+    /// Keeps a draft that is about to change. Letters typed one after another in one field are one step.
+    pub fn keep(&mut self, draft: Draft, typed: Option<Field>) {
         self.future.clear();
-        if typed && self.typing {
+        if typed.is_some() && typed == self.typing {
             return;
         }
         self.typing = typed;
@@ -40,7 +51,7 @@ impl Undo {
 
     /// The draft before the present one.
     pub fn undo(&mut self, present: Draft) -> Option<Draft> {
-        self.typing = false;
+        self.typing = None;
         let earlier = self.past.pop()?;
         self.future.push(present);
         Some(earlier)
@@ -48,7 +59,7 @@ impl Undo {
 
     /// The draft that was undone last.
     pub fn redo(&mut self, present: Draft) -> Option<Draft> {
-        self.typing = false;
+        self.typing = None;
         let later = self.future.pop()?;
         self.past.push(present);
         Some(later)
@@ -75,24 +86,28 @@ mod tests {
     use super::*;
 
     fn draft(question: &str) -> Draft {
-        Draft { images: Vec::new(), question: question.to_owned() }
+        Draft { images: Vec::new(), question: question.to_owned(), choices: String::new() }
     }
 
     #[test]
     fn letters_are_one_step_and_other_changes_one_each() {
         let mut undo = Undo::default();
-        undo.keep(draft(""), true);
-        undo.keep(draft("w"), true);
-        undo.keep(draft("wh"), true);
-        undo.keep(draft("why"), false);
-        undo.keep(draft("from history"), true);
+        let typed = Some(Field::Question);
+        undo.keep(draft(""), typed);
+        undo.keep(draft("w"), typed);
+        undo.keep(draft("wh"), typed);
+        undo.keep(draft("why"), None);
+        undo.keep(draft("from history"), typed);
         assert_eq!(undo.undo(draft("from history!")), Some(draft("from history")));
         assert_eq!(undo.undo(draft("from history")), Some(draft("why")));
         assert_eq!(undo.undo(draft("why")), Some(draft("")));
         assert_eq!(undo.undo(draft("")), None);
         assert_eq!(undo.redo(draft("")), Some(draft("why")));
         assert!(undo.can_undo() && undo.can_redo());
-        undo.keep(draft("why"), false);
+        undo.keep(draft("why"), None);
         assert!(!undo.can_redo());
+        undo.keep(draft("why"), typed);
+        undo.keep(draft("why?"), Some(Field::Choices));
+        assert_eq!(undo.undo(draft("why?")), Some(draft("why?")), "another field is another step");
     }
 }

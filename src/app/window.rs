@@ -207,12 +207,12 @@ impl eframe::App for LivrApp {
     /// Now and then, and before the window closes.
     fn save(&mut self, _storage: &mut dyn eframe::Storage) {
         self.write_kept();
-        self.controller.keep_session(false);
+        self.controller.keep_session();
     }
 
     fn on_exit(&mut self) {
         self.write_kept();
-        self.controller.keep_session(true);
+        self.controller.close();
     }
 }
 

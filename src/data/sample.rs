@@ -50,6 +50,33 @@ pub fn choices_in(prompt: &str) -> Vec<String> {
     if listed.len() >= 2 { listed } else { Vec::new() }
 }
 
+/// Choices as they are typed: commas between them, and quotes around one that has a comma of its own ("" within quotes
+/// is a quote). The first quote without an end goes to the end.
+pub fn choices_of_text(text: &str) -> Vec<String> {
+    let mut choices = vec![String::new()];
+    let mut quoted = false;
+    let mut characters = text.chars().peekable();
+    while let Some(c) = characters.next() {
+        let last = choices.last_mut().expect("begins with one");
+        match c {
+            '"' if quoted && characters.next_if_eq(&'"').is_some() => last.push('"'),
+            '"' if quoted || last.trim().is_empty() => quoted = !quoted,
+            ',' if !quoted => choices.push(String::new()),
+            c => last.push(c),
+        }
+    }
+    choices.into_iter().map(|choice| choice.trim().to_owned()).filter(|choice| !choice.is_empty()).collect()
+}
+
+/// Choices as they would be typed: [`choices_of_text`] gives them back.
+pub fn text_of_choices(choices: &[String]) -> String {
+    let typed = |choice: &String| {
+        let has_own = choice.contains([',', '"']);
+        if has_own { format!("\"{}\"", choice.replace('"', "\"\"")) } else { choice.clone() }
+    };
+    choices.iter().map(typed).collect::<Vec<_>>().join(", ")
+}
+
 fn is_letter(word: &str) -> bool {
     matches!(word, "A" | "B" | "C" | "D" | "E" | "F")
 }
@@ -76,5 +103,17 @@ mod tests {
         assert!(choices_in("Is it plan A. or not? See figure (1).").is_empty());
         assert!(choices_in("How many apples are there? A lot or a few?").is_empty());
         assert!(choices_in("").is_empty());
+    }
+
+    #[test]
+    fn choices_are_typed_with_commas_and_quotes() {
+        assert_eq!(choices_of_text("red, blue ,,green,"), ["red", "blue", "green"]);
+        assert_eq!(choices_of_text(r#"red, "pale, blue", "a ""big"" one", 12" tall"#).len(), 4);
+        assert_eq!(choices_of_text(r#""pale, blue"#), ["pale, blue"]);
+        assert!(choices_of_text(" , \"\" ,").is_empty());
+        for choices in [vec!["A", "B"], vec!["pale, blue", "a \"big\" one", "don't", "12\" tall"], vec![]] {
+            let choices: Vec<String> = choices.into_iter().map(str::to_owned).collect();
+            assert_eq!(choices_of_text(&text_of_choices(&choices)), choices);
+        }
     }
 }

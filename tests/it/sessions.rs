@@ -130,7 +130,7 @@ fn what_the_window_held_comes_back_after_a_restart() {
     let mut first = reopened(first_actions());
     click(&mut first, "Ask");
     // As a window closes: what is being saved is not waited for by the frame, and yet is there in the end.
-    first.state_mut().controller.keep_session(false);
+    first.state_mut().controller.keep_session();
     eframe::App::on_exit(first.state_mut());
     let before = facts(&first);
     let mut second = reopened(Vec::new());
@@ -138,15 +138,25 @@ fn what_the_window_held_comes_back_after_a_restart() {
     apply(&mut second, FileAction::Reopen);
     settle(&mut second);
     assert_eq!(facts(&second), before);
+    eframe::App::on_exit(second.state_mut());
     // A window with runs of its own keeps them apart from those before.
     let mut third = reopened(first_actions());
     click(&mut third, "Ask");
     click(&mut third, "Ask");
-    third.state_mut().controller.keep_session(false);
+    third.state_mut().controller.keep_session();
     settle(&mut third);
     apply(&mut third, FileAction::Reopen);
     settle(&mut third);
     assert_eq!(state(&third).runs.listed().len(), 3, "two of its own, one of the window before");
+    // Another beside it, still open, takes nothing away from it.
+    let mut fourth = reopened(first_actions());
+    click(&mut fourth, "Ask");
+    fourth.state_mut().controller.keep_session();
+    settle(&mut fourth);
+    let mut fifth = reopened(Vec::new());
+    apply(&mut fifth, FileAction::OpenSession(dir.path().join("session.livr")));
+    settle(&mut fifth);
+    assert_eq!(state(&fifth).runs.listed().len(), 2, "as the third kept it");
 }
 
 #[test]
@@ -197,13 +207,13 @@ fn the_command_of_a_run_makes_it_again() {
     state(&window).images[0].pixels.save(&image).unwrap();
     apply(&mut window, livr_explorer::app::actions::ImagesAction::Clear);
     give(&mut window, PathKind::Images, &image);
-    apply(&mut window, EditAction::SetChoices("yes, no".to_owned()));
+    apply(&mut window, EditAction::SetChoices("yes, \"no, it is not\"".to_owned()));
     apply(&mut window, EditAction::SetMask(MaskKind::AnswerOnly));
     settle(&mut window);
     let run = state(&window).shown_run().unwrap().clone();
     let (command, unnamed) = command_of(&run.request);
     assert!(unnamed.is_empty(), "{unnamed:?}");
-    assert_eq!(run.request.sample.choices, ["yes", "no"]);
+    assert_eq!(run.request.sample.choices, ["yes", "no, it is not"]);
     let words = shlex::split(&command).unwrap();
     assert!(Cli::try_parse_from(&words).is_ok(), "{command}");
     let output = Command::new(env!("CARGO_BIN_EXE_livr")).args(&words[1..]).arg("--json").output().unwrap();
@@ -211,7 +221,7 @@ fn the_command_of_a_run_makes_it_again() {
     assert_eq!(found["answer"], run.trace.answer.as_str(), "{command}");
     let choices: Vec<_> =
         found["choices"].as_array().unwrap().iter().map(|own| own["choice"].as_str()).collect();
-    assert_eq!(choices, [Some("yes"), Some("no")]);
+    assert_eq!(choices, [Some("yes"), Some("no, it is not")]);
     // A picture that lies in no file is named as such.
     let mut request = run.request.clone();
     request.sample.images = vec![Picture::new("pasted", run.request.sample.images[0].pixels.clone()).into()];

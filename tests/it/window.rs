@@ -236,7 +236,7 @@ fn images_come_go_and_come_back() {
 }
 
 #[test]
-fn a_question_replaced_comes_back() {
+fn a_question_and_choices_replaced_come_back() {
     let mut window = asked();
     let first = state(&window).kept.question.clone();
     apply(&mut window, EditAction::SetQuestion("Another question entirely".to_owned()));
@@ -246,6 +246,13 @@ fn a_question_replaced_comes_back() {
     assert_eq!(state(&window).kept.question, first);
     assert!(window.query_by_label_contains("you have changed").is_none());
     apply(&mut window, EditAction::Redo);
+    assert_eq!(state(&window).kept.question, "Another question entirely");
+    for typed in ["r", "red", "red, \"pale, blue\""] {
+        apply(&mut window, EditAction::SetChoices(typed.to_owned()));
+    }
+    assert_eq!(state(&window).sample().choices, ["red", "pale, blue"]);
+    click(&mut window, "Undo");
+    assert_eq!(state(&window).kept.choices, "", "letters typed one after another are one step");
     assert_eq!(state(&window).kept.question, "Another question entirely");
 }
 

@@ -3,14 +3,17 @@
 use super::jobs;
 use crate::app::actions::EditAction;
 use crate::app::controller::Controller;
-use crate::app::undo::Draft;
+use crate::app::undo::{Draft, Field};
 use crate::settings::AttentionRows;
 
 pub(super) fn apply(controller: &mut Controller, action: EditAction) {
     match action {
-        EditAction::TypeQuestion(question) => set_question(controller, question, true),
-        EditAction::SetQuestion(question) => set_question(controller, question, false),
-        EditAction::SetChoices(choices) => controller.state.kept.choices = choices,
+        EditAction::TypeQuestion(question) => set_question(controller, question, Some(Field::Question)),
+        EditAction::SetQuestion(question) => set_question(controller, question, None),
+        EditAction::SetChoices(choices) => {
+            controller.state.keep_draft(Some(Field::Choices));
+            controller.state.kept.choices = choices;
+        }
         EditAction::SetMaxNewTokens(n) => controller.state.kept.settings.decoding.max_new_tokens = n,
         EditAction::SetMask(mask) => {
             controller.state.kept.settings.mask = mask;
@@ -46,7 +49,7 @@ pub(super) fn apply(controller: &mut Controller, action: EditAction) {
     }
 }
 
-fn set_question(controller: &mut Controller, question: String, typed: bool) {
+fn set_question(controller: &mut Controller, question: String, typed: Option<Field>) {
     if question == controller.state.kept.question {
         return;
     }
@@ -60,5 +63,5 @@ fn restore(controller: &mut Controller, draft: Option<Draft>) {
     if draft.images != state.images {
         state.set_images(draft.images);
     }
-    state.kept.question = draft.question;
+    (state.kept.question, state.kept.choices) = (draft.question, draft.choices);
 }

@@ -14,7 +14,7 @@ pub(super) fn drain(controller: &mut Controller) {
             FileEvent::ImageRead { first, read: Ok(picture) } => {
                 close_dialog(controller, PathKind::Images);
                 if first {
-                    controller.state.keep_draft(false);
+                    controller.state.keep_draft(None);
                 }
                 let images = [controller.state.images.as_slice(), &[picture]].concat();
                 controller.state.set_images(images);

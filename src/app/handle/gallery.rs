@@ -47,11 +47,8 @@ fn put(controller: &mut Controller, index: usize) {
     let state = &mut controller.state;
     match record.sample() {
         Ok(sample) => {
-            state.keep_draft(false);
-            state.kept.question.clone_from(&sample.prompt);
-            state.kept.choices.clear();
+            state.take_sample(sample.clone());
             state.kept.sample.clone_from(&record.id);
-            state.set_images(sample.images.clone());
             state.gallery.taken = Some(Taken { index, sample });
         }
         Err(problem) => state.notify(problem.to_string()),

@@ -45,6 +45,6 @@ pub(super) fn apply(controller: &mut Controller, action: ImagesAction) {
     if images == controller.state.images {
         return;
     }
-    controller.state.keep_draft(false);
+    controller.state.keep_draft(None);
     controller.state.set_images(images);
 }

@@ -126,9 +126,7 @@ fn open(controller: &mut Controller, point: u32) {
     let Some(record) = collected.records.get(number) else { return };
     match record.sample() {
         Ok(sample) => {
-            state.keep_draft(false);
-            state.kept.question.clone_from(&sample.prompt);
-            state.set_images(sample.images);
+            state.take_sample(sample);
             jobs::apply(controller, JobAction::Ask);
             let pane = &mut controller.state.panes.map;
             match point.kept.role {

@@ -4,7 +4,6 @@ use super::jobs;
 use crate::app::actions::{JobAction, RunAction};
 use crate::app::controller::Controller;
 use crate::app::layout::Pane;
-use crate::data::sample::choices_in;
 use crate::engine::protocol::{Request, RunId};
 use crate::settings::{LatentChoice, MaskKind};
 
@@ -33,13 +32,7 @@ fn show(controller: &mut Controller, id: RunId) {
     jobs::stop_answer(controller);
     let state = &mut controller.state;
     let Request { model, sample, settings } = request;
-    state.keep_draft(false);
-    if state.images != sample.images {
-        state.set_images(sample.images);
-    }
-    state.kept.choices =
-        if sample.choices == choices_in(&sample.prompt) { String::new() } else { sample.choices.join(", ") };
-    state.kept.question = sample.prompt;
+    state.take_sample(sample);
     state.kept.settings = settings;
     state.panes.map.run = Some(id);
     if state.models.chosen() != Some(&model) {

@@ -6,7 +6,7 @@ use super::{exports, jobs};
 use crate::app::actions::{FileAction, ViewAction};
 use crate::app::controller::Controller;
 use crate::app::path_kind::PathKind;
-use crate::app::session::{SESSION, Session, rename};
+use crate::app::session::{Place, SESSION, Session};
 
 pub(super) fn apply(controller: &mut Controller, action: FileAction, ctx: &egui::Context) {
     match action {
@@ -53,14 +53,14 @@ pub(super) fn saved(controller: &mut Controller, path: &Path, is_there: bool) {
 /// Takes a session up: its runs join those that are there, so that nothing is lost.
 pub(super) fn take(controller: &mut Controller, path: PathBuf, session: Session) {
     jobs::stop_answer(controller);
-    let is_own = controller.automatic_session.as_deref().and_then(Path::parent) == path.parent();
+    let is_own = controller.session_place.as_ref().is_some_and(|place| place.is_beside(&path));
     let state = &mut controller.state;
     state.ui.path_dialog = None;
     let was_empty = state.runs.listed().is_empty();
     let numbers: Vec<_> = session.runs.iter().map(|(listed, run)| (listed.number, run.id)).collect();
     let id = |number: Option<usize>| numbers.iter().find(|(own, _)| Some(*own) == number).map(|(_, id)| *id);
     let (shown, base) = (id(session.shown), id(session.base));
-    state.keep_draft(false);
+    state.keep_draft(None);
     state.runs.restore(session.runs);
     if base.is_some() {
         state.runs.set_base(base);
@@ -98,19 +98,27 @@ pub(super) fn kept(controller: &mut Controller, outcome: Result<PathBuf, String>
 impl Controller {
     /// What the window held when it was last closed.
     pub fn last_session(&self) -> Option<PathBuf> {
-        let automatic = self.automatic_session.as_ref()?;
-        let before = before(automatic);
-        let own = (!self.rotated).then(|| automatic.clone());
-        own.into_iter().chain([before]).find(|path| path.is_file())
+        self.session_place.as_ref()?.last()
     }
 
     /// Brings the session's file up to date where something has changed: the one it was saved under, else one of the
-    /// window's own. `at_once` before the window goes.
-    pub fn keep_session(&mut self, at_once: bool) {
+    /// window's own.
+    pub fn keep_session(&mut self) {
+        self.write_session(false);
+    }
+
+    /// Before the window goes: the session is written, and its place is another window's to take.
+    pub fn close(&mut self) {
+        self.write_session(true);
+        self.session_place = None;
+    }
+
+    fn write_session(&mut self, at_once: bool) {
         if self.state.runs.listed().is_empty() || self.files.is_busy() && !at_once {
             return;
         }
-        let Some(path) = self.state.ui.session.clone().or_else(|| self.automatic_session.clone()) else {
+        let named = self.state.ui.session.clone();
+        let Some(path) = named.clone().or_else(|| self.session_place.as_ref().map(Place::path)) else {
             return;
         };
         let session = Session::of(&self.state);
@@ -118,14 +126,9 @@ impl Controller {
         if !at_once && self.kept_session.as_ref().is_some_and(|kept| kept.is_like(&session)) {
             return;
         }
-        if Some(&path) == self.automatic_session.as_ref()
-            && !std::mem::replace(&mut self.rotated, true)
-            && path.is_file()
-        {
-            // The one of the window before is kept until this one has runs of its own, and then beside it.
-            if let Err(problem) = rename(&path, &before(&path)) {
-                log::warn!("the session before is not kept: {problem}");
-            }
+        // The one of the window before is kept until this one has runs of its own, and then beside it.
+        if let Some(place) = self.session_place.as_mut().filter(|_| named.is_none()) {
+            place.make_room();
         }
         self.kept_session = Some(session.clone());
         if at_once {
@@ -136,9 +139,4 @@ impl Controller {
             self.files.keep_session(session, path);
         }
     }
-}
-
-/// Beside the automatic session, that of the window before.
-fn before(automatic: &Path) -> PathBuf {
-    automatic.with_file_name(format!("before.{SESSION}"))
 }

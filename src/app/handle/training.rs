@@ -38,9 +38,7 @@ pub(super) fn apply(controller: &mut Controller, action: TrainAction) {
             let Some(sample) = controller.state.runs.get(*run).map(|run| run.request.sample.clone()) else {
                 return;
             };
-            controller.state.keep_draft(false);
-            controller.state.set_images(sample.images);
-            controller.state.kept.question = sample.prompt;
+            controller.state.take_sample(sample);
         }
         TrainAction::Follow(follow) => {
             training.follow = follow;

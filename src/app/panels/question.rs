@@ -129,7 +129,7 @@ fn choices_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
         let label = ui.label("Choices");
         let edit = TextEdit::singleline(&mut choices).hint_text(found).desired_width(180.0);
         let edit = ui.add(edit).labelled_by(label.id).on_hover_text(
-            "Answers whose probabilities are compared, with commas between them; empty takes those the question offers",
+            "Answers whose probabilities are compared, with commas between them (\"quotes\" around one that has a comma); empty takes those the question offers",
         );
         if edit.changed() {
             actions.push(EditAction::SetChoices(choices));

@@ -1,8 +1,9 @@
 //! A session: what a window holds, to be put in a file and taken up again.
 
 mod file;
+mod place;
 
-pub use file::rename;
+pub use place::Place;
 
 use std::sync::Arc;
 
