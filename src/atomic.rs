@@ -1,5 +1,6 @@
-//! Files appear whole or not at all.
+//! Files appear whole or not at all, and what grows has one writer.
 
+use std::fs::{File, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -50,6 +51,41 @@ pub fn check_apart(path: &Path, files: &[PathBuf], folders: &[PathBuf]) -> Resul
     Ok(())
 }
 
+/// What no other window or program has, for as long as this is held. The system lets go of it when the program ends, in
+/// whatever way.
+#[derive(Debug)]
+pub struct Hold {
+    _lock: File,
+}
+
+impl Hold {
+    /// Takes hold by a file that stands for the thing, and makes it; nothing where another has it.
+    pub fn take(lock: &Path) -> Result<Option<Self>> {
+        let opened = File::options().create(true).append(true).open(lock);
+        let file = opened.map_err(|e| Error::io("make the file", lock, e))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            // A file system without locks: as well as one can.
+            Err(TryLockError::Error(problem)) => log::warn!("{} is not locked: {problem}", lock.display()),
+        }
+        Ok(Some(Self { _lock: file }))
+    }
+
+    /// Takes hold of a folder that is written to piece by piece.
+    ///
+    /// # Errors
+    /// Another writes to it.
+    pub fn of_folder(folder: &Path) -> Result<Self> {
+        let held = Self::take(&folder.join(LOCK))?;
+        let expected = "one that no other window or program is writing to";
+        held.ok_or_else(|| Error::field(folder, "the folder", expected, "one that is being written to"))
+    }
+}
+
+/// Stands for the folder it is in.
+pub const LOCK: &str = ".lock";
+
 /// The file itself, where the path is a link to one.
 fn target_of(path: &Path) -> Result<PathBuf> {
     if path.is_symlink() {
@@ -90,4 +126,19 @@ pub fn write(path: &Path, content: impl FnOnce(&mut dyn Write) -> std::io::Resul
     file.as_file().sync_all().map_err(failed)?;
     file.persist(&target).map_err(|e| failed(e.error))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_has_one_writer() {
+        let dir = tempfile::tempdir().unwrap();
+        let held = Hold::of_folder(dir.path()).unwrap();
+        let problem = Hold::of_folder(dir.path()).unwrap_err().to_string();
+        assert!(problem.contains("no other window or program"), "{problem}");
+        drop(held);
+        assert!(Hold::take(&dir.path().join(LOCK)).unwrap().is_some());
+    }
 }

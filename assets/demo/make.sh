@@ -42,16 +42,22 @@ tune() {
 # keep FOLDER NAME: the files of a model or adapter, not those of its training.
 keep() {
     mkdir -p "$demo/$2"
+    rm -rf "$out/keep"
+    mkdir -p "$out/keep"
     for file in "$1"/*; do
         case $(basename "$file") in
         state.safetensors | metrics.jsonl | recipe.toml | run.json | README.md) ;;
-        *) [ -f "$file" ] && cp "$file" "$demo/$2/" ;;
+        *) [ -f "$file" ] && cp "$file" "$out/keep/" ;;
         esac
     done
     # Where the base lay while it was tuned is nobody's business.
-    if [ -f "$demo/$2/adapter_config.json" ]; then
-        sed -i 's#"base_model_name_or_path": .*#"base_model_name_or_path": null,#' "$demo/$2/adapter_config.json"
+    if [ -f "$out/keep/adapter_config.json" ]; then
+        sed -i 's#"base_model_name_or_path": .*#"base_model_name_or_path": null,#' "$out/keep/adapter_config.json"
     fi
+    # What is the same stays as it is: what was measured of it counts.
+    for file in "$out/keep"/*; do
+        cmp -s "$file" "$demo/$2/$(basename "$file")" || mv "$file" "$demo/$2/"
+    done
 }
 
 cargo build --release --quiet
@@ -77,10 +83,25 @@ for way in sft latents-only livr; do keep $out/$way-1 $way; done
 keep $out/livr-1/stage-1 stage-1
 
 # The gallery, and the questions of the paper on samples that nothing has seen.
-rm -rf $demo/gallery
-$livr tasks all --split 0,0,4 --seed 9001 --side 168 --colours --out $demo/gallery
-mv $demo/gallery/test.jsonl $demo/gallery/gallery.jsonl
-[ -d $out/test ] || $livr tasks all --split 0,0,500 --seed 303 --side 168 --colours --out $out/test
+if [ ! -d $out/gallery ]; then
+    rm -rf $out/gallery.part
+    $livr tasks all --split 0,0,4 --seed 9001 --side 168 --colours --out $out/gallery.part
+    mv $out/gallery.part/test.jsonl $out/gallery.part/gallery.jsonl
+    mv $out/gallery.part $out/gallery
+fi
+if ! diff -rq $out/gallery $demo/gallery >/dev/null; then
+    rm -rf $demo/gallery.part
+    cp -r $out/gallery $demo/gallery.part
+    rm -rf $demo/gallery
+    mv $demo/gallery.part $demo/gallery
+    # Nothing else tells the compiler of it.
+    touch src/engine/demo.rs
+fi
+if [ ! -d $out/test ]; then
+    rm -rf $out/test.part
+    $livr tasks all --split 0,0,500 --seed 303 --side 168 --colours --out $out/test.part
+    mv $out/test.part $out/test
+fi
 $livr experiment --model $demo/model --data $out/test/test.jsonl --out $out/experiment \
     --adapters base=none \
     sft/1=$out/sft-1 sft/2=$out/sft-2 sft/3=$out/sft-3 \

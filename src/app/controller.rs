@@ -6,8 +6,9 @@ use super::background::Background;
 use super::files::Files;
 use super::kept::Kept;
 use super::keyboard;
-use super::session::{Place, Session};
+use super::session::{Place, Saving, Session};
 use super::state::State;
+use crate::atomic::Hold;
 use crate::engine::Engine;
 use crate::engine::jobs::Jobs;
 use crate::engine::protocol::Command;
@@ -30,8 +31,10 @@ pub struct Controller {
     pub(super) states_in: PathBuf,
     /// Where the session is kept that has no name.
     pub(super) session_place: Option<Place>,
+    /// Of the named session that is kept up to date: no other window writes to it.
+    pub(super) session_hold: Option<Hold>,
     /// The session that is being saved under a name.
-    pub(super) saving_session: Option<(PathBuf, Session)>,
+    pub(super) saving_session: Option<Saving>,
     /// The session as it was kept last.
     pub(super) kept_session: Option<Session>,
     /// When the next layer is due while they play.
@@ -68,6 +71,7 @@ impl Controller {
             dtype,
             states_in,
             session_place,
+            session_hold: None,
             saving_session: None,
             kept_session: None,
             hub_cache: None,

@@ -257,13 +257,22 @@ impl State {
 
     /// Puts a sample into the controls: what stood there is a step back.
     pub fn take_sample(&mut self, sample: Sample) {
-        self.keep_draft(None);
-        if self.images != sample.images {
-            self.set_images(sample.images);
-        }
         let are_offered = sample.choices == choices_in(&sample.prompt);
-        self.kept.choices = if are_offered { String::new() } else { text_of_choices(&sample.choices) };
-        self.kept.question = sample.prompt;
+        let choices = if are_offered { String::new() } else { text_of_choices(&sample.choices) };
+        let next = Draft { images: sample.images, question: sample.prompt, choices };
+        if next == self.draft() {
+            return;
+        }
+        self.keep_draft(None);
+        self.restore(next);
+    }
+
+    /// Puts a draft into the controls.
+    pub fn restore(&mut self, draft: Draft) {
+        if self.images != draft.images {
+            self.set_images(draft.images);
+        }
+        (self.kept.question, self.kept.choices) = (draft.question, draft.choices);
     }
 
     /// Other images: the view of those before would show nothing of these.

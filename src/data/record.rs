@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use sha2::{Digest, Sha256};
+
 use super::draw::marks::Mark;
 use super::grounding::Grounding;
 use super::picture::Picture;
@@ -78,6 +80,21 @@ impl Record {
     pub fn sample(&self) -> Result<Sample> {
         let images = self.images.iter().map(|image| image.read().map(Arc::new)).collect::<Result<_>>()?;
         Ok(Sample { images, prompt: self.prompt.clone(), choices: self.choices.clone() })
+    }
+
+    /// Adds all of it, images as they lie on disk, to a hash that says whether data are still the same.
+    ///
+    /// # Errors
+    /// An image that cannot be read.
+    pub fn hash_into(&self, hash: &mut Sha256) -> Result<()> {
+        let texts = (&self.id, &self.task, &self.prompt, &self.target, &self.choices, &self.options);
+        hash.update(serde_json::to_vec(&(texts, &self.grounding)).expect("plain data serialises"));
+        for image in &self.images {
+            let bytes = image.bytes()?;
+            hash.update(bytes.len().to_le_bytes());
+            hash.update(bytes);
+        }
+        Ok(())
     }
 
     /// Sets `choices` and `options` from what a file calls choices: letters, or the texts that letters stand for.

@@ -143,6 +143,15 @@ impl Trainer {
         (&self.trained, &mut self.adamw)
     }
 
+    /// Was the last step the last of a pass over the data, and of its stage?
+    pub fn has_ended(&self) -> (bool, bool) {
+        let per_epoch = steps_per_epoch(self.examples.len(), self.per_step());
+        let Position { step, overall, .. } = self.position;
+        // Between stages the step is the next one's first.
+        let ends_stage = overall > 0 && step == 0;
+        (ends_stage || step > 0 && step.is_multiple_of(per_epoch), ends_stage)
+    }
+
     /// Makes one step. Where it fails, or is stopped, no value has changed.
     ///
     /// # Errors

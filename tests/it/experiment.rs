@@ -96,6 +96,45 @@ fn cells_are_those_of_eval_and_are_kept() {
 }
 
 #[test]
+fn other_images_of_the_same_questions_are_measured_anew() {
+    let place = Place::new();
+    let out = place.path("out").display().to_string();
+    let fingerprint = || {
+        let output = place.livr("experiment", &["--adapters", "base=none", "--out", &out]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        read(&place.path("out/cells/base-normal.json"))["fingerprint"].clone()
+    };
+    let before = fingerprint();
+    assert_eq!(fingerprint(), before);
+    let lines = std::fs::read_to_string(place.path("data/train.jsonl")).unwrap();
+    let image = |line: &str| {
+        let record = serde_json::from_str::<Value>(line).unwrap();
+        place.path("data").join(record["images"][0].as_str().unwrap())
+    };
+    let images: Vec<_> = lines.lines().take(2).map(image).collect();
+    std::fs::copy(&images[1], &images[0]).unwrap();
+    assert_ne!(fingerprint(), before);
+}
+
+#[test]
+fn adapters_built_in_are_not_taken_for_each_other() {
+    let place = Place::new();
+    let out = place.path("out").display().to_string();
+    let answers = |adapter: &str| {
+        let named = format!("way={adapter}");
+        let output = Command::new(env!("CARGO_BIN_EXE_livr"))
+            .args(["experiment", "--adapters", &named, "--out", &out, "--data"])
+            .arg(place.path("data/train.jsonl"))
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        read(&place.path("out/cells/way-normal.json"))["latent_mass"].clone()
+    };
+    assert!(answers("demo:sft").is_null());
+    assert!(answers("demo:livr").is_number());
+}
+
+#[test]
 fn what_cannot_be_is_said_in_a_sentence() {
     let place = Place::new();
     let out = place.path("out").display().to_string();

@@ -34,6 +34,7 @@ mod superseding;
 mod tasks;
 mod together;
 mod tokenizer;
+mod train_resume;
 mod train_runs;
 mod train_window;
 mod training;

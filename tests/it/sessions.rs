@@ -105,6 +105,38 @@ fn a_session_comes_back_as_it_was() {
 }
 
 #[test]
+fn a_session_is_kept_by_one_window() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("work.livr");
+    let mut first = worked_in();
+    give(&mut first, PathKind::SaveSession, &path);
+    let mut second = window(vec![FileAction::OpenSession(path.clone()).into()]);
+    assert_eq!(facts(&second), facts(&first));
+    assert_eq!(state(&second).ui.session, None);
+    assert!(state(&second).ui.notices.iter().any(|note| note.contains("open in another window")));
+    give(&mut second, PathKind::SaveSession, &path);
+    let replaced = state(&second).ui.path_dialog.as_ref().is_some_and(|dialog| dialog.replace.is_some());
+    if replaced {
+        apply(&mut second, JobAction::TakePath);
+        settle(&mut second);
+    }
+    let dialog = state(&second).ui.path_dialog.clone().expect("what was typed stays");
+    assert!(dialog.problem.unwrap().contains("no other window has open"));
+    eframe::App::on_exit(first.state_mut());
+    let third = window(vec![FileAction::OpenSession(path.clone()).into()]);
+    assert_eq!(state(&third).ui.session.as_deref(), Some(path.as_path()));
+    drop(third);
+    // What is left out for now is not taken from the file.
+    let arrays = dir.path().join("work.livr.arrays");
+    let run = std::fs::read_dir(&arrays).unwrap().flatten().map(|entry| entry.path());
+    let run = run.filter(|path| path.extension().is_some_and(|own| own == "safetensors")).min().unwrap();
+    std::fs::rename(&run, dir.path().join("away")).unwrap();
+    let fourth = window(vec![FileAction::OpenSession(path.clone()).into()]);
+    assert!(state(&fourth).ui.notices.iter().any(|note| note.contains("is left out")));
+    assert_eq!(state(&fourth).ui.session, None);
+}
+
+#[test]
 fn a_session_that_is_none_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("broken.livr");

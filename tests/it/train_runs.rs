@@ -12,20 +12,20 @@ use tempfile::TempDir;
 use crate::common::{drawn, fixture};
 
 /// A folder with data of two tasks and room for runs.
-struct Place(TempDir);
+pub struct Place(TempDir);
 
 impl Place {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let dir = drawn(&[Task::ObjectLocalization, Task::Counting], [10, 3, 2]);
         Self(dir)
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
     /// Writes a recipe with these lines before and after the data.
-    fn recipe(&self, head: &str, rest: &str) -> PathBuf {
+    pub fn recipe(&self, head: &str, rest: &str) -> PathBuf {
         let path = self.path("recipe.toml");
         let tiny = fixture("tiny/model");
         let model = if head.contains("\nmodel =") {
@@ -40,7 +40,7 @@ impl Place {
         path
     }
 
-    fn train(&self, out: &str, more: &[&str]) -> Command {
+    pub fn train(&self, out: &str, more: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_livr"));
         command.arg("train").arg("--out").arg(self.path(out)).args(more).env("RAYON_NUM_THREADS", "1");
         command
@@ -50,7 +50,7 @@ impl Place {
         self.train(out, &["--recipe", recipe.to_str().unwrap()]).output().unwrap()
     }
 
-    fn done(&self, out: &str, recipe: &Path) {
+    pub fn done(&self, out: &str, recipe: &Path) {
         let output = self.run(out, recipe);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
@@ -63,11 +63,11 @@ impl Place {
     }
 }
 
-const SHORT: &str =
+pub const SHORT: &str =
     "[latents]\ncount = 4\n[lora]\nrank = 2\n[optimizer]\naccumulation = 4\nlearning_rate = 1e-3\n";
 
 /// Everything a run leaves that does not depend on the clock.
-fn result(dir: &Path) -> BTreeMap<String, Vec<u8>> {
+pub fn result(dir: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut all = BTreeMap::new();
     for folder in ["", "best", "stage-1", "stage-2"] {
         let Ok(entries) = std::fs::read_dir(dir.join(folder)) else { continue };

@@ -3,7 +3,7 @@
 use super::jobs;
 use crate::app::actions::EditAction;
 use crate::app::controller::Controller;
-use crate::app::undo::{Draft, Field};
+use crate::app::undo::Field;
 use crate::settings::AttentionRows;
 
 pub(super) fn apply(controller: &mut Controller, action: EditAction) {
@@ -38,13 +38,15 @@ pub(super) fn apply(controller: &mut Controller, action: EditAction) {
         }
         EditAction::Undo => {
             let present = controller.state.draft();
-            let earlier = controller.state.undo.undo(present);
-            restore(controller, earlier);
+            if let Some(earlier) = controller.state.undo.undo(present) {
+                controller.state.restore(earlier);
+            }
         }
         EditAction::Redo => {
             let present = controller.state.draft();
-            let later = controller.state.undo.redo(present);
-            restore(controller, later);
+            if let Some(later) = controller.state.undo.redo(present) {
+                controller.state.restore(later);
+            }
         }
     }
 }
@@ -55,13 +57,4 @@ fn set_question(controller: &mut Controller, question: String, typed: Option<Fie
     }
     controller.state.keep_draft(typed);
     controller.state.kept.question = question;
-}
-
-fn restore(controller: &mut Controller, draft: Option<Draft>) {
-    let Some(draft) = draft else { return };
-    let state = &mut controller.state;
-    if draft.images != state.images {
-        state.set_images(draft.images);
-    }
-    (state.kept.question, state.kept.choices) = (draft.question, draft.choices);
 }

@@ -6,7 +6,8 @@ use super::{exports, jobs};
 use crate::app::actions::{FileAction, ViewAction};
 use crate::app::controller::Controller;
 use crate::app::path_kind::PathKind;
-use crate::app::session::{Place, SESSION, Session};
+use crate::app::session::{Place, SESSION, Saving, Session};
+use crate::error::Error;
 
 pub(super) fn apply(controller: &mut Controller, action: FileAction, ctx: &egui::Context) {
     match action {
@@ -33,20 +34,32 @@ pub(super) fn apply(controller: &mut Controller, action: FileAction, ctx: &egui:
 /// Saves under a name, which is the session's from now on.
 pub(super) fn save_as(controller: &mut Controller, path: PathBuf) {
     let path = if path.extension().is_none() { path.with_extension(SESSION) } else { path };
+    let hold = match Session::hold(&path) {
+        // It is this window's.
+        _ if controller.state.ui.session.as_ref() == Some(&path) => None,
+        Ok(None) => {
+            let expected = "one that no other window has open";
+            let refuse =
+                move |path: &Path| Err(Error::field(path, "the session", expected, "one that is open"));
+            return controller.files.save(path, refuse);
+        }
+        // Where there can be none, writing says why.
+        hold => hold.ok().flatten(),
+    };
     let session = Session::of(&controller.state);
-    controller.saving_session = Some((path.clone(), session.clone()));
+    controller.saving_session = Some(Saving { path: path.clone(), session: session.clone(), hold });
     controller.files.save(path, move |path| session.write(path));
 }
 
 /// Something was saved, or not; where it was the session, that is where it is kept from now on.
 pub(super) fn saved(controller: &mut Controller, path: &Path, is_there: bool) {
-    if controller.saving_session.as_ref().is_none_or(|(own, _)| own != path) {
-        return;
-    }
-    let saving = controller.saving_session.take();
-    if let Some((own, session)) = saving.filter(|_| is_there) {
-        controller.state.ui.session = Some(own);
-        controller.kept_session = Some(session);
+    let Some(saving) = controller.saving_session.take_if(|saving| saving.path == path) else { return };
+    if is_there {
+        if controller.state.ui.session.as_deref() != Some(path) {
+            controller.session_hold = saving.hold;
+        }
+        controller.state.ui.session = Some(saving.path);
+        controller.kept_session = Some(saving.session);
     }
 }
 
@@ -65,6 +78,7 @@ pub(super) fn take(controller: &mut Controller, path: PathBuf, session: Session)
     if base.is_some() {
         state.runs.set_base(base);
     }
+    let is_whole = session.problems.is_empty();
     for problem in session.problems {
         state.notify(problem);
     }
@@ -78,7 +92,18 @@ pub(super) fn take(controller: &mut Controller, path: PathBuf, session: Session)
     state.panes.map.query = session.query;
     state.gallery.taken = None;
     if !is_own && was_empty {
-        state.ui.session = Some(path);
+        match Session::hold(&path) {
+            // What could not be read would be gone from the file.
+            _ if !is_whole => {}
+            Ok(None) => state.notify(format!(
+                "{} is open in another window: what is asked here stays out of it; Save session as keeps it",
+                path.display()
+            )),
+            hold => {
+                controller.session_hold = hold.ok().flatten();
+                state.ui.session = Some(path);
+            }
+        }
     }
     if let Some(model) = session.model.filter(|model| state.models.chosen() != Some(model)) {
         jobs::open_quietly(controller, model);
@@ -110,7 +135,7 @@ impl Controller {
     /// Before the window goes: the session is written, and its place is another window's to take.
     pub fn close(&mut self) {
         self.write_session(true);
-        self.session_place = None;
+        (self.session_place, self.session_hold) = (None, None);
     }
 
     fn write_session(&mut self, at_once: bool) {

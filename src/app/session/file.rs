@@ -15,7 +15,7 @@ use crate::analysis::maps::Query;
 use crate::app::kept::View;
 use crate::app::layout::Layout;
 use crate::app::runs::{Listed, next_loaded_id};
-use crate::atomic;
+use crate::atomic::{self, Hold, LOCK};
 use crate::data::picture::Picture;
 use crate::data::sample::Sample;
 use crate::engine::protocol::{ModelId, Request, Run};
@@ -78,8 +78,12 @@ fn folder_of(path: &Path) -> PathBuf {
 
 /// Moves a session to another name, in the place of one there.
 pub fn rename(from: &Path, to: &Path) -> std::io::Result<()> {
-    remove(to)?;
-    std::fs::rename(folder_of(from), folder_of(to))?;
+    // Where it was cut short before, what is left to do is the file itself.
+    let is_cut_short = !folder_of(from).is_dir() && folder_of(to).is_dir() && !to.is_file();
+    if !is_cut_short {
+        remove(to)?;
+        std::fs::rename(folder_of(from), folder_of(to))?;
+    }
     std::fs::rename(from, to)
 }
 
@@ -94,6 +98,17 @@ fn remove(path: &Path) -> std::io::Result<()> {
 }
 
 impl Session {
+    /// Takes hold of a session's file, so that no other window keeps its own there; nothing where another has it.
+    ///
+    /// # Errors
+    /// A place that cannot be written.
+    pub fn hold(path: &Path) -> Result<Option<Hold>> {
+        atomic::check(path)?;
+        let folder = folder_of(path);
+        std::fs::create_dir_all(&folder).map_err(|e| Error::io("create the folder", &folder, e))?;
+        Hold::take(&folder.join(LOCK))
+    }
+
     /// Writes the session: the folder first, so that what the file names is there.
     ///
     /// # Errors

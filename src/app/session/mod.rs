@@ -5,6 +5,7 @@ mod place;
 
 pub use place::Place;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::kept::View;
@@ -12,6 +13,7 @@ use super::layout::Layout;
 use super::runs::Listed;
 use super::state::State;
 use crate::analysis::maps::Query;
+use crate::atomic::Hold;
 use crate::data::picture::Picture;
 use crate::engine::protocol::{ModelId, Run};
 use crate::settings::Settings;
@@ -46,6 +48,17 @@ pub struct Session {
     pub base: Option<usize>,
     /// What of its file could not be read.
     pub problems: Vec<String>,
+}
+
+/// A session on its way into a file.
+#[derive(Debug)]
+pub struct Saving {
+    /// Where to.
+    pub path: PathBuf,
+    /// As it is written.
+    pub session: Session,
+    /// Where the window does not keep it there yet.
+    pub hold: Option<Hold>,
 }
 
 impl Session {

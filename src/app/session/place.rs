@@ -1,11 +1,10 @@
 //! Where a window keeps the session that nobody named: each window has a place of its own.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use super::SESSION;
 use super::file::rename;
+use crate::atomic::Hold;
 
 /// So many windows at once have one.
 const MAX_WINDOWS: usize = 16;
@@ -17,8 +16,7 @@ pub struct Place {
     number: usize,
     /// Was the session of the window before put aside?
     rotated: bool,
-    /// Locked by the system, which lets go of it when the program ends in whatever way.
-    _lock: File,
+    _hold: Hold,
 }
 
 impl Place {
@@ -29,10 +27,8 @@ impl Place {
             return None;
         }
         (1..=MAX_WINDOWS).find_map(|number| {
-            let lock = dir.join(file_name("session", number)).with_extension("lock");
-            let lock = File::options().create(true).append(true).open(lock).ok()?;
-            lock.try_lock().ok()?;
-            Some(Self { dir: dir.to_owned(), number, rotated: false, _lock: lock })
+            let lock = lock_of(&dir.join(file_name("session", number)));
+            Some(Self { dir: dir.to_owned(), number, rotated: false, _hold: Hold::take(&lock).ok()?? })
         })
     }
 
@@ -62,11 +58,16 @@ impl Place {
         }
     }
 
-    /// What a window here held when it was last closed; else the newest that any other holds or held.
+    /// What was kept last by a window that is no more.
     pub fn last(&self) -> Option<PathBuf> {
-        let own = (!self.rotated).then(|| self.path());
-        let own = own.into_iter().chain([self.before()]).find(|path| path.is_file());
-        own.or_else(|| newest(&self.dir, &self.path()))
+        let paths = std::fs::read_dir(&self.dir).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
+        let is_left = |path: &PathBuf| {
+            let is_own = *path == self.path();
+            if is_own { !self.rotated } else { Hold::take(&lock_of(path)).is_ok_and(|free| free.is_some()) }
+        };
+        let written = |path: &PathBuf| path.metadata().and_then(|facts| facts.modified()).ok();
+        let sessions = paths.filter(|path| path.extension().is_some_and(|own| own == SESSION));
+        sessions.filter(is_left).max_by_key(written)
     }
 }
 
@@ -74,14 +75,8 @@ fn file_name(name: &str, number: usize) -> String {
     if number == 1 { format!("{name}.{SESSION}") } else { format!("{name}-{number}.{SESSION}") }
 }
 
-/// The session of a folder, but for one, that was written last.
-fn newest(dir: &Path, except: &Path) -> Option<PathBuf> {
-    let written =
-        |path: &PathBuf| path.metadata().and_then(|facts| facts.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
-    let paths = std::fs::read_dir(dir).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
-    paths
-        .filter(|path| path.extension().is_some_and(|own| own == SESSION) && path != except)
-        .max_by_key(written)
+fn lock_of(session: &Path) -> PathBuf {
+    session.with_extension("lock")
 }
 
 #[cfg(test)]
@@ -101,11 +96,17 @@ mod tests {
         assert_ne!(first.path(), second.path());
         assert_eq!(first.last(), None);
         write(&first.path(), "one");
-        assert_eq!(second.last(), Some(first.path()), "with none of its own, that of another");
         assert_eq!(first.last(), Some(first.path()));
+        assert_eq!(second.last(), None, "what another window holds is its own");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        let later = second.path();
+        write(&later, "later");
+        drop(second);
+        assert_eq!(first.last(), Some(later.clone()), "the newest of all");
+        std::fs::remove_file(later).unwrap();
         first.make_room();
         assert_eq!(std::fs::read_to_string(first.last().unwrap()).unwrap(), "one");
-        assert!(!first.path().is_file() && first.is_beside(&second.path()));
+        assert!(!first.path().is_file());
         write(&first.path(), "two");
         first.make_room();
         assert_eq!(std::fs::read_to_string(first.last().unwrap()).unwrap(), "one", "put aside only once");

@@ -122,12 +122,13 @@ pub fn measure(order: &Order, folder: &Path, observer: &dyn Observer) -> Result<
     // The conditions of the battery and most adapters show the vision tower the same images.
     let mut seen = SeenImages::up_to(memory::free_bytes().map_or(1 << 30, |free| free / 4) as usize);
     let total = order.adapters.len() * order.conditions.len() * order.records.len();
+    let data = hash_of_data(&order.records, observer)?;
     for named in &order.adapters {
         let id = ModelId { base: order.base.clone(), adapter: named.adapter.clone() };
         models.open(&id, observer)?;
         let session = models.session(&id).expect("opened above");
         let has_latents = session.info().trained_latents > 0;
-        let fingerprint = fingerprint(order, session);
+        let fingerprint = fingerprint(order, named, session, &data);
         for condition in &order.conditions {
             // Without latents there is nothing to leave out.
             if !has_latents && condition.latents == LatentChoice::Off {
@@ -228,14 +229,22 @@ fn kept(path: &Path) -> Option<Cell> {
     serde_json::from_str(&std::fs::read_to_string(path).ok()?).ok()
 }
 
-/// Of all that an answer hangs on besides the condition.
-fn fingerprint(order: &Order, session: &Session) -> String {
+fn hash_of_data(records: &[Record], observer: &dyn Observer) -> Result<Sha256> {
     let mut hash = Sha256::new();
-    hash.update(format!("{:?} {:?}", session.base().fingerprint(), session.adapter_fingerprint()));
-    hash.update(format!(" {:?} {}", order.base, order.seed));
-    for record in &order.records {
-        hash.update(format!("{}\0{}\0{}\0", record.id, record.prompt, record.target));
+    for record in records {
+        observer.check()?;
+        record.hash_into(&mut hash)?;
     }
+    Ok(hash)
+}
+
+/// Of all that an answer hangs on besides the condition.
+fn fingerprint(order: &Order, named: &Named, session: &Session, data: &Sha256) -> String {
+    let mut hash = data.clone();
+    let info = session.info();
+    hash.update(format!("{:?} {:?}", session.base().fingerprint(), session.adapter_fingerprint()));
+    hash.update(format!(" {:?} {:?} {}", order.base, named.adapter, order.seed));
+    hash.update(format!(" {} {} {}", info.device, info.dtype, info.auto_max_pixels));
     hash.finalize().iter().take(12).fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 

@@ -11,6 +11,7 @@ use super::super::protocol::ModelId;
 use super::collect::collect;
 use super::layers::{Happening, Layout, map_layers};
 use super::store::{Plan, Point, States};
+use crate::atomic::Hold;
 use crate::data::dataset;
 use crate::data::record::Record;
 use crate::data::sample::Sample;
@@ -98,7 +99,7 @@ impl StatesOrder {
         let settings = Settings { capture, ..self.settings.clone() };
         let session = models.session(&self.model).expect("opened above");
         let data = match &self.data {
-            DataChoice::Gallery => (PathBuf::new(), 0, None),
+            DataChoice::Gallery => (PathBuf::new(), demo::gallery_fingerprint(), None),
             DataChoice::File(path) => {
                 let file = std::fs::metadata(path).map_err(|e| Error::io("read the data file", path, e))?;
                 (path.clone(), file.len(), file.modified().ok())
@@ -112,6 +113,7 @@ impl StatesOrder {
         };
         // The folder is this order's own: what it holds of a model or of data that were others then is of no use.
         if Plan::of(&self.folder).is_some_and(|held| held != plan) {
+            let _hold = Hold::of_folder(&self.folder)?;
             std::fs::remove_dir_all(&self.folder)
                 .map_err(|e| Error::io("remove old states from", &self.folder, e))?;
         }
@@ -137,6 +139,7 @@ fn tidy(folder: &Path) {
         .flatten()
         .map(|entry| entry.path())
         .filter(|path| path != folder && Plan::of(path).is_some())
+        .filter(|path| Hold::of_folder(path).is_ok())
         .filter_map(|path| Some((path.metadata().ok()?.modified().ok()?, path)))
         .collect();
     others.sort();

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::protocol::ModelId;
 use super::scalars::{Scalar, Scalars};
-use crate::atomic;
+use crate::atomic::{self, Hold};
 use crate::error::{Error, Result};
 use crate::projection::rows::Rows;
 use crate::settings::Settings;
@@ -28,7 +28,7 @@ pub struct Plan {
     pub model: ModelId,
     /// What the folders of base and adapter were like.
     pub fingerprints: (u64, Option<u64>),
-    /// Data file, its length and last change.
+    /// Data file, its length and last change; of the built-in samples, no file and their fingerprint.
     pub data: (PathBuf, u64, Option<SystemTime>),
     /// How samples are run; what is captured says which layers and roles.
     pub settings: Settings,
@@ -138,6 +138,7 @@ fn failed(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> E
 
 /// A folder that states are written to.
 pub struct Writer {
+    _hold: Hold,
     folder: PathBuf,
     lines: File,
     states: File,
@@ -148,9 +149,10 @@ impl Writer {
     /// A new folder, or one of the same plan that was stopped.
     ///
     /// # Errors
-    /// A folder of another plan, a disk that cannot be written.
+    /// A folder of another plan or that another writes to, a disk that cannot be written.
     pub fn open(folder: &Path, plan: &Plan) -> Result<Self> {
         std::fs::create_dir_all(folder).map_err(failed("make the folder", folder))?;
+        let hold = Hold::of_folder(folder)?;
         let path = folder.join(PLAN);
         let text = serde_json::to_string_pretty(plan).expect("plain data serialises");
         match std::fs::read_to_string(&path) {
@@ -187,7 +189,7 @@ impl Writer {
         if length > whole as u64 {
             states.set_len(whole as u64).map_err(failed("write", &path))?;
         }
-        Ok(Self { folder: folder.to_owned(), lines, states, samples })
+        Ok(Self { _hold: hold, folder: folder.to_owned(), lines, states, samples })
     }
 
     /// The samples that are there.

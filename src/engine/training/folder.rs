@@ -20,7 +20,7 @@ use sha2::{Digest, Sha256};
 use super::super::device;
 use super::Validation;
 use super::open::{Opened, hex};
-use crate::atomic;
+use crate::atomic::{self, Hold, LOCK};
 use crate::error::{Error, Result};
 use crate::ops::isa::Isa;
 use crate::train::{Recipe, Step, Trainer};
@@ -46,13 +46,15 @@ pub(super) struct RunFolder {
     /// Opened by the first line.
     metrics: Option<File>,
     metrics_bytes: u64,
+    /// From the first file on.
+    hold: Option<Hold>,
 }
 
 impl RunFolder {
     /// A new one, which is not made yet, or that of a run to go on with.
     pub(super) fn open(root: &Path, resume: bool) -> Result<Self> {
         let is_empty = match std::fs::read_dir(root) {
-            Ok(mut entries) => entries.next().is_none(),
+            Ok(entries) => entries.flatten().all(|entry| entry.file_name() == LOCK),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => true,
             Err(e) => return Err(Error::io("look into the folder", root, e)),
         };
@@ -67,10 +69,11 @@ impl RunFolder {
             let found = if is_run { "a run; --resume goes on with it" } else { "files in it" };
             return Err(Error::field(root, "the folder to train into", "a new or empty one", found));
         }
+        let hold = if resume { Some(Hold::of_folder(root)?) } else { None };
         if resume {
             atomic::clear_parts(root)?;
         }
-        let folder = Self { root: root.to_owned(), metrics: None, metrics_bytes: 0 };
+        let folder = Self { root: root.to_owned(), metrics: None, metrics_bytes: 0, hold };
         for model in std::iter::once(folder.best()).chain((1..=9).map(|stage| folder.stage(stage))) {
             crate::train::mend_folder(&model)?;
         }
@@ -94,13 +97,18 @@ impl RunFolder {
         Some(self.state_path()).filter(|path| path.is_file())
     }
 
-    pub(super) fn metrics_bytes(&self) -> u64 {
-        self.metrics_bytes
+    /// How long the metrics are, once that much is on disk: a state that counts on more could not be resumed.
+    pub(super) fn metrics_kept(&self) -> Result<u64> {
+        if let Some(file) = &self.metrics {
+            file.sync_data().map_err(|e| Error::io("write the metrics", self.root.join(METRICS), e))?;
+        }
+        Ok(self.metrics_bytes)
     }
 
     /// Writes what is needed to repeat the run.
-    pub(super) fn describe(&self, opened: &Opened, trainer: &Trainer) -> Result<()> {
+    pub(super) fn describe(&mut self, opened: &Opened, trainer: &Trainer) -> Result<()> {
         std::fs::create_dir_all(&self.root).map_err(|e| Error::io("make the folder", &self.root, e))?;
+        self.hold = Some(Hold::of_folder(&self.root)?);
         let write = |name: &str, text: &str| {
             atomic::write(&self.root.join(name), |out| out.write_all(text.as_bytes()))
         };
@@ -159,13 +167,16 @@ impl RunFolder {
         Ok(read_metrics(&self.root)?.1.last().map(|validation| validation.all.accuracy))
     }
 
-    /// Copies a model's files into the folder itself.
+    /// Copies a model's files into the folder itself; the weights last, so that where they are all is there.
     pub(super) fn take_result(&self, from: &Path) -> Result<()> {
         let failed = |e| Error::io("read the result", from, e);
-        for entry in std::fs::read_dir(from).map_err(failed)? {
-            let path = entry.map_err(failed)?.path();
+        let entries = std::fs::read_dir(from).map_err(failed)?;
+        let mut names: Vec<_> =
+            entries.map(|entry| Ok(entry?.file_name())).collect::<std::io::Result<_>>().map_err(failed)?;
+        names.sort_by_key(|name| name == "model.safetensors" || name == "adapter_model.safetensors");
+        for name in names {
+            let path = from.join(&name);
             let bytes = std::fs::read(&path).map_err(|e| Error::io("read the result", &path, e))?;
-            let name = path.file_name().unwrap_or_default();
             atomic::write(&self.root.join(name), |out| out.write_all(&bytes))?;
         }
         Ok(())
@@ -189,8 +200,11 @@ pub fn read_metrics(root: &Path) -> Result<(Vec<Step>, Vec<Validation>)> {
 }
 
 /// Of all that decides what a run computes.
-pub(super) fn fingerprint(recipe: &Recipe, data_hash: &str) -> String {
+pub(super) fn fingerprint(opened: &Opened) -> String {
     // How often is saved and shown changes no value.
-    let plain = Recipe { save_every: 1, probe_every: 0, ..recipe.clone() };
-    hex(&Sha256::digest(format!("{}\0{data_hash}", plain.to_toml())))
+    let plain = Recipe { save_every: 1, probe_every: 0, ..opened.recipe.clone() };
+    let Opened { data_hash, model_hash, max_pixels, precision, device, .. } = opened;
+    let device = if device.is_cpu() { "cpu" } else { "gpu" };
+    let facts = format!("{data_hash}\0{model_hash}\0{max_pixels}\0{}\0{device}", precision.name());
+    hex(&Sha256::digest(format!("{}\0{facts}", plain.to_toml())))
 }

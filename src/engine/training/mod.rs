@@ -1,6 +1,7 @@
 //! A training run from a recipe to a folder: opens what it needs, drives the steps, validates, saves, shows a probe
 //! sample, and goes on where it was stopped.
 
+mod answers;
 mod folder;
 mod open;
 
@@ -12,19 +13,12 @@ use serde::{Deserialize, Serialize};
 
 use self::folder::{Metric, RunFolder};
 use self::open::Opened;
-use super::evaluate::{Accuracy, Prediction, evaluate};
-use super::features::encode_together;
-use super::run::{Job, run};
-use crate::data::record::Record;
+use super::evaluate::Accuracy;
 use crate::data::sample::Sample;
 use crate::error::{Error, Result};
-use crate::input::processor::Processor;
-use crate::model::Model;
 use crate::model::compute::Compute;
 use crate::progress::{Observer, Phase, Progress};
-use crate::settings::{
-    AttentionRows, Capture, Decoding, DeviceChoice, LatentChoice, MaskKind, PixelBudget, Settings,
-};
+use crate::settings::{Capture, Decoding, DeviceChoice, LatentChoice, MaskKind, PixelBudget, Settings};
 use crate::trace::Trace;
 use crate::train::{Keep, Recipe, State, Step, Trainer, Updates};
 
@@ -126,9 +120,6 @@ pub struct Trained {
     pub version: &'static str,
 }
 
-/// Samples that validation answers together.
-const TOGETHER: usize = 8;
-
 /// Trains to the end.
 ///
 /// # Errors
@@ -175,6 +166,8 @@ struct Running {
     last_loss: Option<f64>,
     /// What is looked at, decoded once: every look is at the same pictures.
     probe: Option<Sample>,
+    /// The last step, where it was stopped before what follows it was done.
+    unsettled: Option<Step>,
 }
 
 impl Running {
@@ -184,13 +177,15 @@ impl Running {
         resume: bool,
         watch: &dyn TrainWatch,
     ) -> Result<Self> {
-        let fingerprint = folder::fingerprint(&opened.recipe, &opened.data_hash);
+        let fingerprint = folder::fingerprint(&opened);
         let trainer = opened.trainer()?;
-        let mut run = Self { opened, trainer, fingerprint, best: None, last_loss: None, probe: None };
+        let mut run =
+            Self { opened, trainer, fingerprint, best: None, last_loss: None, probe: None, unsettled: None };
         let before = if resume { run.go_on(folder)? } else { (Vec::new(), Vec::new()) };
         if !resume {
             folder.describe(&run.opened, &run.trainer)?;
         }
+        run.unsettled = run.left_to_do(&before);
         watch.begun(&Begun {
             recipe: run.opened.recipe.clone(),
             total_steps: run.trainer.total_steps(),
@@ -224,99 +219,55 @@ impl Running {
     fn finish(&mut self, folder: &mut RunFolder, watch: &dyn TrainWatch) -> Result<()> {
         let compute = Compute::observed(watch.as_observer());
         let total = self.trainer.total_steps();
+        if let Some(step) = self.unsettled.take() {
+            self.settle(&step, &compute, folder, watch)?;
+        }
         while !self.trainer.is_done() {
             let done = self.trainer.position().overall;
             watch.progress(Progress { phase: Phase::Training, done, total })?;
-            let mask = self.opened.recipe.stages[self.trainer.position().stage].mask;
             let step = self.trainer.step(&compute)?;
             self.last_loss = Some(step.loss);
             folder.log(&Metric::Step(step.clone()))?;
             watch.stepped(&step, total);
-            if step.ends_epoch {
-                self.validate(&step, mask, folder, watch)?;
-            }
-            if step.ends_stage {
-                self.save_model(&folder.stage(step.stage), step.stage)?;
-            }
-            let probe_every = self.opened.recipe.probe_every;
-            let due = probe_every > 0
-                && (step.step == 1 || step.step.is_multiple_of(probe_every) || step.ends_stage);
-            if due && watch.wants_probes() {
-                self.look(&step, mask, &compute, watch)?;
-            }
-            if step.ends_epoch || step.step.is_multiple_of(self.opened.recipe.save_every) {
-                self.save_state(folder)?;
-            }
+            self.settle(&step, &compute, folder, watch)?;
         }
         Ok(())
     }
 
-    fn validate(
+    /// What follows a step: the validation, what is saved, the look at the probe sample.
+    fn settle(
         &mut self,
         step: &Step,
-        mask: MaskKind,
+        compute: &Compute<'_>,
         folder: &mut RunFolder,
         watch: &dyn TrainWatch,
     ) -> Result<()> {
-        if self.opened.validation.is_empty() {
-            return Ok(());
+        let mask = self.opened.recipe.stages[step.stage - 1].mask;
+        if step.ends_epoch {
+            self.validate(step, mask, folder, watch)?;
         }
-        let started = Instant::now();
-        let predictions = self.predictions(mask, watch)?;
-        let validation = Validation {
-            stage: step.stage,
-            step: step.step,
-            all: Accuracy::of(&predictions),
-            tasks: Accuracy::by_task(&predictions),
-            secs: started.elapsed().as_secs_f64(),
-        };
-        folder.log(&Metric::Validation(validation.clone()))?;
-        watch.validated(&validation);
-        let last_stage = step.stage == self.opened.last_stage();
-        if last_stage && self.best.is_none_or(|best| validation.all.accuracy > best) {
-            self.best = Some(validation.all.accuracy);
-            self.save_model(&folder.best(), step.stage)?;
+        if step.ends_stage {
+            self.save_model(&folder.stage(step.stage), step.stage)?;
+        }
+        let probe_every = self.opened.recipe.probe_every;
+        let due =
+            probe_every > 0 && (step.step == 1 || step.step.is_multiple_of(probe_every) || step.ends_stage);
+        if due && watch.wants_probes() {
+            self.look(step, mask, compute, watch)?;
+        }
+        if step.ends_epoch || step.step.is_multiple_of(self.opened.recipe.save_every) {
+            self.save_state(folder)?;
         }
         Ok(())
     }
 
-    fn predictions(&self, mask: MaskKind, watch: &dyn TrainWatch) -> Result<Vec<Prediction>> {
-        let model = self.trainer.model().detached()?;
-        let longest = self.opened.longest_answer;
-        let settings = self.opened.settings(mask, longest, Capture::default());
-        let compute = Compute::observed(watch.as_observer());
-        let quiet = Quiet(watch.as_observer());
-        let records: Vec<&Record> = self.opened.validation.iter().collect();
-        let mut answering = |samples: &[&Sample]| {
-            let samples: Vec<Sample> = samples.iter().map(|sample| self.opened.asked(sample)).collect();
-            answers(&model, &self.opened.processor, &samples, &settings, self.opened.max_pixels, &compute)
-        };
-        evaluate(&records, TOGETHER, &mut answering, &quiet, &mut |_| Ok(()))
-    }
-
-    /// Looks at the first validation sample, or the first of all, with every latent's row.
-    fn look(
-        &mut self,
-        step: &Step,
-        mask: MaskKind,
-        compute: &Compute<'_>,
-        watch: &dyn TrainWatch,
-    ) -> Result<()> {
-        if self.probe.is_none() {
-            let first = self.opened.validation.first().or_else(|| self.trainer.examples().records().first());
-            let Some(record) = first else { return Ok(()) };
-            self.probe = Some(self.opened.asked(&record.sample()?));
-        }
-        let Some(sample) = self.probe.clone() else { return Ok(()) };
-        let capture = Capture { attention: AttentionRows::LatentsAndAnswer, ..Capture::default() };
-        let settings = self.opened.settings(mask, self.opened.longest_answer, capture);
-        let model = self.trainer.model().detached()?;
-        let (processor, max_pixels) = (&self.opened.processor, self.opened.max_pixels);
-        let mut traces =
-            answers(&model, processor, std::slice::from_ref(&sample), &settings, max_pixels, compute)?;
-        let trace = Arc::new(traces.remove(0));
-        watch.probed(Probe { step: step.step, sample, trace });
-        Ok(())
+    /// The step that a run to go on with was stopped after, where its validation is not among what was measured.
+    fn left_to_do(&self, before: &(Vec<Step>, Vec<Validation>)) -> Option<Step> {
+        let (steps, validations) = before;
+        let (ends_epoch, ends_stage) = self.trainer.has_ended();
+        let last = steps.last().filter(|_| ends_epoch)?;
+        let is_validated = validations.last().is_some_and(|own| own.step == last.step);
+        (!is_validated).then(|| Step { ends_epoch, ends_stage, ..last.clone() })
     }
 
     fn save_model(&self, folder: &Path, stage: usize) -> Result<()> {
@@ -329,7 +280,7 @@ impl Running {
             position: self.trainer.position(),
             updates: adamw.step,
             fingerprint: self.fingerprint.clone(),
-            metrics_bytes: folder.metrics_bytes(),
+            metrics_bytes: folder.metrics_kept()?,
             best: self.best,
         };
         state.write(&folder.state_path(), self.trainer.trained(), adamw)
@@ -351,44 +302,6 @@ impl Running {
     }
 }
 
-/// Answers samples by a model in training.
-fn answers(
-    model: &Model,
-    processor: &Processor,
-    samples: &[Sample],
-    settings: &Settings,
-    max_pixels: usize,
-    compute: &Compute<'_>,
-) -> Result<Vec<Trace>> {
-    let quiet = Quiet(compute.observer);
-    let compute = Compute { observer: &quiet, ..*compute };
-    let mut inputs = samples
-        .iter()
-        .map(|sample| processor.process(sample, settings.latents, max_pixels, compute.observer))
-        .collect::<Result<Vec<_>>>()?;
-    let features = encode_together(model, &inputs, &compute)?;
-    let jobs = inputs.drain(..).zip(features).zip(samples).map(|((input, features), sample)| Job {
-        input,
-        features,
-        choices: if settings.capture.attention == AttentionRows::Nothing { &[] } else { &sample.choices },
-        settings,
-    });
-    run(model, processor, jobs.collect(), None, &compute)
-}
-
-/// Passes the wish to stop on, and keeps the small steps of a run to itself.
-struct Quiet<'a>(&'a dyn Observer);
-
-impl Observer for Quiet<'_> {
-    fn progress(&self, _progress: Progress) -> Result<()> {
-        self.0.check()
-    }
-
-    fn check(&self) -> Result<()> {
-        self.0.check()
-    }
-}
-
 impl Opened {
     /// The number of the last stage that has epochs.
     fn last_stage(&self) -> usize {
@@ -406,10 +319,10 @@ impl Opened {
         Settings { mask, latents, max_pixels: PixelBudget::Pixels(self.max_pixels), decoding, capture }
     }
 
-    /// A sample as this variant asks it.
-    fn asked(&self, sample: &Sample) -> Sample {
+    /// A sample, by its id, as this variant asks it.
+    fn asked(&self, sample: &Sample, id: &str) -> Sample {
         let mut sample = match self.recipe.data.disturb {
-            Some(disturbance) => disturbance.of(sample, &sample.prompt, self.recipe.seed),
+            Some(disturbance) => disturbance.of(sample, id, self.recipe.seed),
             None => sample.clone(),
         };
         if self.recipe.variant == crate::train::Variant::ImageTwice {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use candle_core::{DType, Device, Var};
+use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use super::super::need::ModelNeed;
@@ -12,7 +13,7 @@ use crate::checkpoint::adapter::Adapter;
 use crate::checkpoint::config::ModelConfig;
 use crate::checkpoint::folder::Folder;
 use crate::checkpoint::livr::LivrConfig;
-use crate::checkpoint::safetensors::Safetensors;
+use crate::checkpoint::safetensors::{Safetensors, TensorEntry};
 use crate::checkpoint::source::WeightSource;
 use crate::data::record::Record;
 use crate::error::{Error, Result};
@@ -46,7 +47,7 @@ pub(super) struct Opened {
     pub(super) longest_answer: usize,
     /// Of all data.
     pub(super) data_hash: String,
-    /// Of the checkpoint's config and headers.
+    /// Of the checkpoint's config and tensors.
     pub(super) model_hash: String,
     pub(super) device: Device,
     pub(super) precision: Precision,
@@ -105,7 +106,7 @@ impl Opened {
         Ok(Self {
             max_pixels: check_pixels(&recipe, &processor, max_pixels)?,
             longest_answer: longest(&processor, &train, &validation)?,
-            model_hash: hash_of_model(&folder, source.as_ref())?,
+            model_hash: hash_of_model(&folder, source.as_ref(), observer)?,
             begun: Some(Beginning { model, weights, records: train }),
             recipe,
             processor,
@@ -240,31 +241,34 @@ fn longest(processor: &Processor, train: &[Record], validation: &[Record]) -> Re
     Ok(longest)
 }
 
-/// Of every prompt, answer and image.
+/// Of all that is learned from.
 fn hash_of_data(train: &[Record], validation: &[Record], observer: &dyn Observer) -> Result<String> {
     let mut hash = Sha256::new();
     for (i, record) in train.iter().chain(validation).enumerate() {
         if i % 64 == 0 {
             observer.check()?;
         }
-        let is_train = i < train.len();
-        hash.update(format!(
-            "{is_train}\0{}\0{}\0{}\0{}\0",
-            record.id, record.task, record.prompt, record.target
-        ));
-        for image in &record.images {
-            hash.update(image.bytes()?);
-        }
+        hash.update([u8::from(i < train.len())]);
+        record.hash_into(&mut hash)?;
     }
     Ok(hex(&hash.finalize()))
 }
 
-/// Of the config, and of names, shapes and types of the tensors; their values are not read for it.
-fn hash_of_model(folder: &Folder, source: Option<&Safetensors>) -> Result<String> {
+/// Of the config and of every tensor.
+fn hash_of_model(folder: &Folder, source: Option<&Safetensors>, observer: &dyn Observer) -> Result<String> {
     let mut hash = Sha256::new();
     hash.update(folder.bytes("config.json")?);
-    for (name, entry) in source.into_iter().flat_map(Safetensors::entries) {
-        hash.update(format!("{name} {:?} {:?}\0", entry.shape, entry.dtype));
+    let Some(source) = source else { return Ok(hex(&hash.finalize())) };
+    let entries: Vec<_> = source.entries().collect();
+    let digest = |(name, entry): &(&str, &TensorEntry)| {
+        let (bytes, _) = source.raw(name)?.expect("one of its entries");
+        Ok(format!("{name} {:?} {:?} {}\0", entry.shape, entry.dtype, hex(&Sha256::digest(bytes))))
+    };
+    for some in entries.chunks(rayon::current_num_threads()) {
+        observer.check()?;
+        for digest in some.par_iter().map(digest).collect::<Result<Vec<_>>>()? {
+            hash.update(digest);
+        }
     }
     Ok(hex(&hash.finalize()))
 }
