@@ -86,11 +86,23 @@ pub struct HiddenStates {
 /// Attention rows of the generated tokens; each is as long as the sequence was when it was made.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct AnswerRows {
+    /// [L, H, N] of the last prompt token, which says the first of the answer.
+    before: Option<Array>,
     /// Per generated token [L, H, N + i + 1].
     tokens: Vec<Array>,
 }
 
 impl AnswerRows {
+    /// None yet, after a prompt whose last token had these rows, [L, H, N].
+    pub fn after(before: Option<Array>) -> Self {
+        Self { before, tokens: Vec::new() }
+    }
+
+    /// Those of the last prompt token, [L, H, N]; none in files of versions that did not keep them.
+    pub fn before(&self) -> Option<&Array> {
+        self.before.as_ref()
+    }
+
     /// Adds the rows of the next token, [L, H, S].
     pub fn push(&mut self, rows: Array) {
         assert_eq!(rows.shape().len(), 3, "rows of one token are [L, H, S]");
@@ -113,6 +125,15 @@ impl AnswerRows {
     /// The row of a token in one head, over the N + token + 1 keys it saw.
     pub fn row(&self, layer: LayerIdx, head: HeadIdx, token: usize) -> Option<&[f32]> {
         Some(self.tokens.get(token)?.at(&[layer.0, head.0]))
+    }
+
+    /// The row that a token was said from, over the N + token keys before it: that of the last prompt token for the first,
+    /// else that of the token before.
+    pub fn saying(&self, layer: LayerIdx, head: HeadIdx, token: usize) -> Option<&[f32]> {
+        match token.checked_sub(1) {
+            None => Some(self.before.as_ref()?.at(&[layer.0, head.0])),
+            Some(before) => self.row(layer, head, before),
+        }
     }
 
     /// Rows in the order of [`Self::shape`], each with the number of zeros that follow it.
@@ -205,7 +226,10 @@ impl Trace {
     pub fn attention_dims(&self) -> (usize, usize) {
         match (&self.latent_attentions, &self.answer_attentions) {
             (Some(rows), _) => (rows.shape()[0], rows.shape()[1]),
-            (None, Some(rows)) => (rows.shape()[0], rows.shape()[1]),
+            (None, Some(rows)) => match &rows.before {
+                Some(before) => (before.shape()[0], before.shape()[1]),
+                None => (rows.shape()[0], rows.shape()[1]),
+            },
             (None, None) => (0, 0),
         }
     }
@@ -221,7 +245,7 @@ impl Trace {
         ];
         let arrays = arrays.into_iter().flatten();
         let states = self.hidden_states.iter().map(|states| &states.values);
-        let answer = self.answer_attentions.iter().flat_map(|rows| &rows.tokens);
+        let answer = self.answer_attentions.iter().flat_map(|rows| rows.tokens.iter().chain(&rows.before));
         let values: usize = arrays.chain(states).chain(answer).map(|array| array.data().len()).sum();
         values * size_of::<f32>()
     }
@@ -270,6 +294,11 @@ impl Trace {
         self.answer_attentions.as_ref()?.row(layer, head, token)
     }
 
+    /// Attention probabilities that generated token `token` was said from, see [`AnswerRows::saying`].
+    pub fn saying_row(&self, layer: LayerIdx, head: HeadIdx, token: usize) -> Option<&[f32]> {
+        self.answer_attentions.as_ref()?.saying(layer, head, token)
+    }
+
     /// Height and width in pixels at which an image was read.
     pub fn read_size(&self, image: usize) -> (usize, usize) {
         let grid = self.grids[image];
@@ -283,7 +312,7 @@ mod tests {
 
     #[test]
     fn answer_rows_are_padded_with_zeros() {
-        let mut rows = AnswerRows::default();
+        let mut rows = AnswerRows::after(Some(Array::new([1, 2, 1], vec![1.0, 0.75])));
         rows.push(Array::new([1, 2, 2], vec![0.5, 0.5, 1.0, 0.0]));
         rows.push(Array::new([1, 2, 3], vec![0.2, 0.3, 0.5, 0.1, 0.1, 0.8]));
         let all = rows.to_array();
@@ -292,6 +321,10 @@ mod tests {
         assert_eq!(all.at(&[0, 0, 1]), [0.2, 0.3, 0.5]);
         assert_eq!(rows.row(LayerIdx(0), HeadIdx(1), 0), Some([1.0, 0.0].as_slice()));
         assert_eq!(rows.row(LayerIdx(0), HeadIdx(1), 2), None);
+        let said = |token| rows.saying(LayerIdx(0), HeadIdx(1), token);
+        assert_eq!(said(0), Some([0.75].as_slice()));
+        assert_eq!(said(1), Some([1.0, 0.0].as_slice()));
+        assert_eq!((said(3), AnswerRows::default().saying(LayerIdx(0), HeadIdx(0), 0)), (None, None));
         assert_eq!(AnswerRows::default().to_array().shape(), [0, 0, 0, 0]);
     }
 }

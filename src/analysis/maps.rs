@@ -11,7 +11,7 @@ use crate::units::{HeadIdx, LayerIdx, Role, Span};
 pub enum Query {
     /// A latent token, from 0.
     Latent(usize),
-    /// A generated token, from 0.
+    /// A generated token, from 0: where the position looks that says it, the token before.
     Answer(usize),
 }
 
@@ -137,7 +137,7 @@ pub fn entropy(values: &[f32]) -> f32 {
 pub fn row(trace: &Trace, query: Query, layer: LayerIdx, head: HeadIdx) -> Option<&[f32]> {
     match query {
         Query::Latent(latent) => trace.latent_row(layer, head, latent),
-        Query::Answer(token) => trace.answer_row(layer, head, token),
+        Query::Answer(token) => trace.saying_row(layer, head, token),
     }
 }
 
@@ -200,17 +200,22 @@ pub fn visible_keys(trace: &Trace, query: Query) -> usize {
             Some(place) => (place, Role::Latent, 0),
             None => return 0,
         },
-        Query::Answer(token) => (n, Role::Answer, token + 1),
+        Query::Answer(token) => (n.saturating_sub(1), said_as(trace, token), token),
     };
     let of_prompt = trace.roles.iter().take(place + 1).filter(|key| rule.allows(role, **key)).count();
     of_prompt + answered
+}
+
+/// What the position is for that says a token: the end of the prompt, or the answer.
+fn said_as(trace: &Trace, token: usize) -> Role {
+    if token == 0 { trace.roles.last().copied().unwrap_or(Role::Prompt) } else { Role::Answer }
 }
 
 /// May a query look at the images at all?
 pub fn sees_images(trace: &Trace, query: Query) -> bool {
     let role = match query {
         Query::Latent(_) => Role::Latent,
-        Query::Answer(_) => Role::Answer,
+        Query::Answer(token) => said_as(trace, token),
     };
     trace.settings.mask.rule().allows(role, Role::Image)
 }
@@ -318,15 +323,17 @@ mod tests {
 
     #[test]
     fn what_comes_through_the_latents_is_a_product() {
-        let mut rows = crate::trace::AnswerRows::default();
-        rows.push(Array::new([2, 1, 5], vec![0.1, 0.1, 0.1, 0.6, 0.1, 0.3, 0.0, 0.0, 0.2, 0.5]));
+        let before = Array::new([2, 1, 4], vec![0.1, 0.1, 0.2, 0.6, 0.3, 0.5, 0.0, 0.2]);
+        let rows = crate::trace::AnswerRows::after(Some(before));
         let trace = Trace { answer_attentions: Some(rows), ..trace() };
         let through = Selection { aggregation: Aggregation::ThroughLatents, ..Selection::default() };
         let map = &image_maps(&trace, Query::Answer(0), through).unwrap()[0];
         // Means over both layers: 0.4 on the latent, which gives the patches 0.225 and 0.275.
         assert!((map.values[0] - 0.4 * 0.225).abs() < 1e-6 && (map.values[1] - 0.4 * 0.275).abs() < 1e-6);
-        // Three prompt tokens before it and itself; of the answer all four and itself.
-        assert_eq!((visible_keys(&trace, Query::Latent(0)), visible_keys(&trace, Query::Answer(0))), (4, 5));
+        // Three prompt tokens before it and itself; the answer is begun from there, and goes on from its first token.
+        let keys =
+            [Query::Latent(0), Query::Answer(0), Query::Answer(1)].map(|query| visible_keys(&trace, query));
+        assert_eq!(keys, [4, 4, 5]);
     }
 
     #[test]

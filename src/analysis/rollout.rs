@@ -16,7 +16,8 @@ pub fn rollout(trace: &Trace, queries: &[Query], selection: Selection) -> Option
     let latents: Vec<usize> = trace.positions_of(Role::Latent).collect();
     let place = |query: &Query| match query {
         Query::Latent(latent) => latents.get(*latent).copied(),
-        Query::Answer(token) => (*token < generated).then_some(n + token),
+        // From where it is said.
+        Query::Answer(token) => (*token <= generated && n + token > 0).then(|| n + token - 1),
     };
     let mut rows: Vec<Vec<f32>> = Vec::with_capacity(queries.len());
     for query in queries {

@@ -7,7 +7,7 @@ use super::sampler::{Sampler, log_softmax};
 use crate::array::Array;
 use crate::error::{Error, Result};
 use crate::input::processor::Processor;
-use crate::settings::{AttentionRows, LogitRows, Settings};
+use crate::settings::{LogitRows, Settings};
 use crate::trace::{AnswerRows, Applied, GeneratedToken, Trace};
 
 /// Likeliest tokens kept beside each generated one.
@@ -29,13 +29,14 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// After a prompt of `input_ids` that left these scores.
+    /// After a prompt of `input_ids` that left these scores, and rows to go on with where rows are kept.
     pub fn new(
         processor: &Processor,
         settings: &Settings,
         input_ids: &[u32],
         max_new_tokens: usize,
         after_prompt: &[f32],
+        rows: Option<AnswerRows>,
     ) -> Self {
         let (decoding, published) = (settings.decoding, processor.generation());
         let penalty = decoding.repetition_penalty.resolve(published.repetition_penalty).filter(|p| *p != 1.0);
@@ -50,7 +51,7 @@ impl Decoder {
             ids: Vec::new(),
             max_new_tokens,
             open: true,
-            rows: (settings.capture.attention != AttentionRows::Nothing).then(AnswerRows::default),
+            rows,
             kept_logits: (settings.capture.logits != LogitRows::Nothing).then(Array::default),
         }
     }

@@ -108,8 +108,8 @@ impl RunShape {
         let (heads, whole) = (self.num_layers * self.num_heads, tokens + answer);
         let (rows, answer_rows) = match capture.attention {
             AttentionRows::Nothing => (0, 0),
-            AttentionRows::LatentsAndAnswer => (latents, answer),
-            AttentionRows::Full => (tokens + latents, answer),
+            AttentionRows::LatentsAndAnswer => (latents, 1 + answer),
+            AttentionRows::Full => (tokens + latents, 1 + answer),
         };
         let logits = match capture.logits {
             LogitRows::Nothing => 0,
@@ -212,10 +212,10 @@ mod tests {
         };
         let shape = RunShape::new(&config, DType::F32);
         let need = RunNeed::new(shape, &roles, 2, &full);
-        // [L, H, N, N] and [L, H, K, N]; [L, H, G, N + G]; [L + 1, N, D]; [N, V] and [G, V].
+        // [L, H, N, N] and [L, H, K, N]; [L, H, 1 + G, N + G]; [L + 1, N, D]; [N, V] and [G, V].
         let heads = text.num_layers * text.num_heads;
         assert_eq!(need.attention, (4 * heads * (4 * 4 + 4)) as u64);
-        assert_eq!(need.answer_attention, (4 * heads * 2 * 6) as u64);
+        assert_eq!(need.answer_attention, (4 * heads * 3 * 6) as u64);
         assert_eq!(need.hidden, (4 * (text.num_layers + 1) * 4 * text.hidden_size) as u64);
         assert_eq!(need.logits, (4 * 6 * text.vocab_size) as u64);
         let nothing = RunNeed::new(shape, &roles, 2, &Capture::default());

@@ -21,7 +21,7 @@ use crate::model::vision::VisualFeatures;
 use crate::model::{Model, to_host};
 use crate::progress::{Phase, Progress};
 use crate::settings::{AttentionRows, LogitRows, Settings};
-use crate::trace::{ChoiceScore, Trace};
+use crate::trace::{AnswerRows, ChoiceScore, Trace};
 use crate::units::Role;
 
 /// What a run needs besides the model.
@@ -45,6 +45,8 @@ struct Run<'a> {
     roles: Vec<Role>,
     /// Scores after the prompt, [V].
     after_prompt: Vec<f32>,
+    /// Rows to go on with, where rows are kept.
+    answer_rows: Option<AnswerRows>,
     max_new_tokens: usize,
     choice_ids: Vec<Vec<u32>>,
     trace: Trace,
@@ -137,7 +139,17 @@ impl<'a> Run<'a> {
             ..Trace::default()
         };
         let roles = input.roles.clone();
-        Ok(Self { processor, job, cache, roles, after_prompt: Vec::new(), max_new_tokens, choice_ids, trace })
+        Ok(Self {
+            processor,
+            job,
+            cache,
+            roles,
+            after_prompt: Vec::new(),
+            answer_rows: None,
+            max_new_tokens,
+            choice_ids,
+            trace,
+        })
     }
 
     fn latents(&self) -> Vec<usize> {
@@ -149,8 +161,7 @@ impl<'a> Run<'a> {
         &mut self,
         model: &Model,
         output: &Tensor,
-        rows: RowCollector,
-        hidden: Option<HiddenCollector>,
+        kept: PromptTaps,
         compute: &Compute<'_>,
     ) -> Result<()> {
         let capture = &self.job.settings.capture;
@@ -163,14 +174,20 @@ impl<'a> Run<'a> {
             LogitRows::Full => Some(all_logits(model, output, compute)?),
         };
         let latents = self.latents();
-        (self.trace.attentions, self.trace.latent_attentions) = match (capture.attention, rows.finish()) {
+        let before = kept.last_row.finish().map(|rows| {
+            let &[layers, heads, _, keys] = rows.shape() else { unreachable!("attention has four axes") };
+            rows.reshaped([layers, heads, keys])
+        });
+        self.answer_rows = (capture.attention != AttentionRows::Nothing).then(|| AnswerRows::after(before));
+        (self.trace.attentions, self.trace.latent_attentions) = match (capture.attention, kept.rows.finish())
+        {
             (AttentionRows::Full, Some(full)) => {
                 let of_latents = (!latents.is_empty()).then(|| select_rows(&full, &latents));
                 (Some(full), of_latents)
             }
             (_, rows) => (None, rows),
         };
-        self.trace.hidden_states = hidden.map(HiddenCollector::finish);
+        self.trace.hidden_states = kept.hidden.map(HiddenCollector::finish);
         Ok(())
     }
 
@@ -210,18 +227,34 @@ impl<'a> Run<'a> {
     }
 }
 
+/// What is taken out of the pass over the prompt.
+struct PromptTaps {
+    rows: RowCollector,
+    /// Of the token that says the first of the answer.
+    last_row: RowCollector,
+    hidden: Option<HiddenCollector>,
+}
+
+impl PromptTaps {
+    fn of(run: &Run<'_>) -> Self {
+        let capture = &run.job.settings.capture;
+        let all = 0..run.roles.len();
+        let (rows, last) = match capture.attention {
+            AttentionRows::Nothing => (Vec::new(), None),
+            AttentionRows::LatentsAndAnswer => (run.latents(), all.last()),
+            AttentionRows::Full => (all.clone().collect(), all.last()),
+        };
+        Self {
+            rows: RowCollector::new(rows),
+            last_row: RowCollector::new(last.into_iter().collect()),
+            hidden: capture.hidden.clone().map(HiddenCollector::new),
+        }
+    }
+}
+
 /// Reads all prompts in one pass.
 fn read_prompts(model: &Model, runs: &mut [Run<'_>], compute: &Compute<'_>) -> Result<()> {
-    let collectors = |run: &Run<'_>| {
-        let capture = &run.job.settings.capture;
-        let rows = match capture.attention {
-            AttentionRows::Nothing => Vec::new(),
-            AttentionRows::LatentsAndAnswer => run.latents(),
-            AttentionRows::Full => (0..run.roles.len()).collect(),
-        };
-        (RowCollector::new(rows), capture.hidden.clone().map(HiddenCollector::new))
-    };
-    let mut watching: Vec<_> = runs.iter().map(collectors).collect();
+    let mut watching: Vec<_> = runs.iter().map(PromptTaps::of).collect();
     let (mut embeddings, mut positions, mut visual, mut start) = (Vec::new(), Vec::new(), Vec::new(), 0);
     let mut deepstack: Vec<Vec<Tensor>> = Vec::new();
     for run in &*runs {
@@ -241,9 +274,9 @@ fn read_prompts(model: &Model, runs: &mut [Run<'_>], compute: &Compute<'_>) -> R
     let visual = Tensor::new(places, model.device())?;
     let deepstack =
         deepstack.into_iter().map(|parts| Ok(Tensor::cat(&parts, 0)?)).collect::<Result<Vec<_>>>()?;
-    let sequences = runs.iter_mut().zip(&mut watching).map(|(run, (rows, hidden))| {
-        let mut taps: Vec<&mut dyn Tap> = vec![rows];
-        taps.extend(hidden.as_mut().map(|tap| -> &mut dyn Tap { tap }));
+    let sequences = runs.iter_mut().zip(&mut watching).map(|(run, kept)| {
+        let mut taps: Vec<&mut dyn Tap> = vec![&mut kept.rows, &mut kept.last_row];
+        taps.extend(kept.hidden.as_mut().map(|tap| -> &mut dyn Tap { tap }));
         let rule = run.job.settings.mask.rule();
         Sequence { roles: &run.roles, rule, cache: Some(&mut run.cache), taps }
     });
@@ -257,9 +290,9 @@ fn read_prompts(model: &Model, runs: &mut [Run<'_>], compute: &Compute<'_>) -> R
     };
     let output = model.text.forward(pass)?;
     let mut start = 0;
-    for (run, (rows, hidden)) in runs.iter_mut().zip(watching) {
+    for (run, kept) in runs.iter_mut().zip(watching) {
         let len = run.job.input.num_tokens();
-        run.keep(model, &output.narrow(0, start, len)?, rows, hidden, compute)?;
+        run.keep(model, &output.narrow(0, start, len)?, kept, compute)?;
         start += len;
     }
     Ok(())
@@ -295,16 +328,17 @@ fn feed(model: &Model, feeds: Vec<Feed<'_, '_>>, compute: &Compute<'_>) -> Resul
 
 /// Answers all prompts, a token of each at a time.
 fn answer(model: &Model, runs: &mut [Run<'_>], compute: &Compute<'_>) -> Result<()> {
-    let start = |run: &Run<'_>| {
+    let start = |run: &mut Run<'_>| {
         Decoder::new(
             run.processor,
             run.job.settings,
             &run.job.input.input_ids,
             run.max_new_tokens,
             &run.after_prompt,
+            run.answer_rows.take(),
         )
     };
-    let mut decoders: Vec<Decoder> = runs.iter().map(start).collect();
+    let mut decoders: Vec<Decoder> = runs.iter_mut().map(start).collect();
     let stopped = match decode(model, runs, &mut decoders, compute) {
         Err(Error::Cancelled) if compute.observer.keeps_stopped_answers() => true,
         ended => {

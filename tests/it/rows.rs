@@ -1,12 +1,13 @@
 //! Captured rows: equal to the full matrix, zero where blocked, one in sum; both kinds of operations agree.
 
+use livr_explorer::analysis::maps::{Query, Selection, aggregated_row};
 use livr_explorer::array::Array;
 use livr_explorer::model::compute::{Blocks, Compute};
 use livr_explorer::ops::isa::Isa;
 use livr_explorer::progress::Unobserved;
 use livr_explorer::settings::{AttentionRows, Capture, HiddenLayers, HiddenRows, MaskKind};
 use livr_explorer::trace::Trace;
-use livr_explorer::units::Role;
+use livr_explorer::units::{HeadIdx, LayerIdx, Role};
 
 use crate::common::{Case, Loaded, everything, last_logits, load, logits, relative_error};
 
@@ -38,6 +39,16 @@ fn captured_rows_are_those_of_the_full_matrix() {
             }
         }
         assert_eq!(full.answer_attentions, rows.answer_attentions);
+        // An answer's token is said from the position before it, the first from the last of the prompt.
+        let (layer, head) = (LayerIdx(1), HeadIdx(2));
+        let last = rows.roles.len() - 1;
+        assert_eq!(rows.saying_row(layer, head, 0), Some(all.at(&[1, 2, last])));
+        assert_eq!(rows.saying_row(layer, head, 1), rows.answer_row(layer, head, 0));
+        let map = aggregated_row(&rows, Query::Answer(0), Selection::default()).unwrap();
+        let mean =
+            (0..ours.shape()[0]).flat_map(|l| (0..ours.shape()[1]).map(move |h| all.at(&[l, h, last])[0]));
+        let mean = mean.sum::<f32>() / (ours.shape()[0] * ours.shape()[1]) as f32;
+        assert!((map[0] - mean).abs() < 1e-6);
         let ids = |trace: &Trace| trace.generated.iter().map(|t| t.id).collect::<Vec<_>>();
         assert_eq!(ids(&full), ids(&rows));
     }

@@ -79,7 +79,7 @@ fn choices_ui(ui: &mut Ui, trace: &Trace) {
 }
 
 fn tokens_ui(ui: &mut Ui, state: &State, trace: &Trace, actions: &mut Actions) {
-    ui.weak("Tokens: click one for where it looks");
+    ui.weak("Tokens: click one for where the model looked to say it");
     ui.horizontal_wrapped(|ui| {
         for (i, token) in trace.generated.iter().enumerate() {
             let chosen = state.panes.map.query == Query::Answer(i);

@@ -105,7 +105,7 @@ pub struct Cell {
     pub all: Accuracy,
     /// Of each task.
     pub tasks: BTreeMap<String, Accuracy>,
-    /// Attention of the answer's tokens to all latents together, mean over tokens, heads, layers and samples.
+    /// Attention to all latents together where the answer begins, mean over heads, layers and samples.
     pub latent_mass: Option<f64>,
     /// Answers.
     pub predictions: Vec<Prediction>,
@@ -203,26 +203,20 @@ fn settings(condition: &Condition) -> Settings {
     }
 }
 
-/// Attention of the generated tokens to all latents together: mean over tokens, layers and heads. None where there
-/// are no latents.
+/// Attention to all latents together of the position that the answer's first token is said from: mean over layers and
+/// heads. None where there are no latents.
 fn latent_mass(trace: &Trace) -> Option<f64> {
-    let latents: Vec<usize> =
-        trace.roles.iter().enumerate().filter(|(_, role)| **role == Role::Latent).map(|(i, _)| i).collect();
-    let rows = trace.answer_attentions.as_ref()?;
-    let [layers, heads, tokens, _] = rows.shape();
-    if latents.is_empty() || tokens == 0 {
+    let latents: Vec<usize> = trace.positions_of(Role::Latent).collect();
+    let (layers, heads) = trace.attention_dims();
+    if latents.is_empty() {
         return None;
     }
     let mut sum = 0.0;
-    for layer in 0..layers {
-        for head in 0..heads {
-            for token in 0..tokens {
-                let row = rows.row(LayerIdx(layer), HeadIdx(head), token)?;
-                sum += latents.iter().map(|key| f64::from(row[*key])).sum::<f64>();
-            }
-        }
+    for (layer, head) in (0..layers).flat_map(|layer| (0..heads).map(move |head| (layer, head))) {
+        let row = trace.saying_row(LayerIdx(layer), HeadIdx(head), 0)?;
+        sum += latents.iter().map(|key| f64::from(row[*key])).sum::<f64>();
     }
-    Some(sum / (layers * heads * tokens) as f64)
+    Some(sum / (layers * heads) as f64)
 }
 
 fn kept(path: &Path) -> Option<Cell> {

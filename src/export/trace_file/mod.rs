@@ -78,8 +78,10 @@ fn tensors(trace: &Trace) -> Vec<Stored<'_>> {
         integers("position_ids", &[3, num_tokens], axes),
         integers("roles", &[num_tokens], trace.roles.iter().map(|role| role.code())),
     ];
+    let before = trace.answer_attentions.as_ref().and_then(AnswerRows::before);
     let captured = [
         answer,
+        floats("answer_attentions_before", before),
         floats("attentions", trace.attentions.as_ref()),
         floats("generated_logits", trace.generated_logits.as_ref()),
         floats("hidden_states", hidden),

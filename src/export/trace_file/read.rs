@@ -181,7 +181,7 @@ impl File<'_> {
         const NAME: &str = "answer_attentions";
         let Some(padded) = self.floats(NAME, &[None; 4])? else { return Ok(None) };
         let [layers, heads, count, width] = padded.shape() else { unreachable!("four axes") };
-        let mut rows = AnswerRows::default();
+        let mut rows = AnswerRows::after(self.floats("answer_attentions_before", &[None, None, Some(n)])?);
         if *count == 0 {
             return Ok(Some(rows));
         }
@@ -209,7 +209,7 @@ mod tests {
     use crate::trace::{ChoiceScore, GeneratedToken};
 
     fn trace() -> Trace {
-        let mut rows = AnswerRows::default();
+        let mut rows = AnswerRows::after(Some(Array::new([1, 1, 4], vec![0.1, 0.2, 0.3, 0.4])));
         rows.push(Array::new([1, 1, 5], vec![0.1, 0.2, 0.3, 0.2, 0.2]));
         let token = GeneratedToken {
             id: 7,
