@@ -8,6 +8,7 @@ use std::sync::Arc;
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
+use super::output::note;
 use crate::atomic;
 use crate::checkpoint::folder::Folder;
 use crate::data::picture::{MAX_FILE_BYTES, Picture};
@@ -35,6 +36,7 @@ pub struct ModelArgs {
     #[arg(long, value_name = "DIR")]
     pub model: Option<OsString>,
     /// Adapter folder or repository; none; or one of the demo's: demo:livr, demo:stage-1, demo:latents-only, demo:sft
+    /// [default: demo:livr on the built-in demo, else none]
     #[arg(long, value_name = "DIR", value_parser = OsStringValueParser::new().try_map(|text| Source::adapter(&text).map(AdapterChoice)))]
     pub adapter: Option<AdapterChoice>,
     /// auto, cpu or cuda:N
@@ -84,7 +86,14 @@ impl ModelArgs {
     pub fn run(&self, sample: Sample, settings: Settings, observer: &dyn Observer) -> Result<Trace> {
         let mut models = Models::default();
         let model = self.id();
-        models.open(&model, observer)?;
+        let info = models.open(&model, observer)?;
+        match settings.latents {
+            LatentChoice::Count(count) if count > info.trained_latents => note(&format!(
+                "{} latents are asked for, {} were trained: the others are rows that no training has seen",
+                count, info.trained_latents
+            )),
+            _ => {}
+        }
         models.run(&Request { model, sample, settings }, observer)
     }
 }

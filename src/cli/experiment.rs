@@ -54,15 +54,27 @@ pub struct ExperimentArgs {
 fn named(text: &str) -> Result<Named, String> {
     let wrong = || format!("expected NAME=DIR, NAME=demo:livr or NAME=none, found {text}");
     let (name, place) = text.split_once('=').ok_or_else(wrong)?;
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./ ".contains(c);
-    if name.is_empty() || place.is_empty() || !name.chars().all(is_plain) {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_. ".contains(c);
+    let is_part = |part: &str| part.chars().all(is_plain) && part.chars().any(|c| c.is_ascii_alphanumeric());
+    if place.is_empty() || !name.split('/').all(is_part) {
         return Err(wrong());
     }
     Ok(Named { name: name.to_owned(), adapter: Source::adapter(place.as_ref())? })
 }
 
+/// Two of one name would be taken for seeds of one way, and have one file.
+fn check_names(adapters: &[Named]) -> anyhow::Result<()> {
+    let file = |named: &Named| named.name.replace('/', "-");
+    for (i, named) in adapters.iter().enumerate() {
+        let is_taken = adapters[..i].iter().any(|other| file(other) == file(named));
+        anyhow::ensure!(!is_taken, "--adapters: expected names of their own, found {} twice", named.name);
+    }
+    Ok(())
+}
+
 /// Runs it.
 pub fn run(args: ExperimentArgs) -> anyhow::Result<()> {
+    check_names(&args.adapters)?;
     let source = args.model.as_ref().map_or(Source::Demo, |path| Source::named(path.as_os_str()));
     let mut records = dataset::read(&args.data)?;
     if let Some(most) = args.per_task {

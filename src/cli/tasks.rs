@@ -9,6 +9,10 @@ use super::output::{Terminal, print, print_json};
 use crate::atomic;
 use crate::data::draw::marks::Ink;
 use crate::data::tasks::{Counts, Order, Photos, Task, make, sheet};
+use crate::units::counted;
+
+/// Most samples of a task, which take a day or so.
+const MOST: i64 = 1_000_000;
 
 /// Options of `livr tasks`.
 #[derive(Debug, Args)]
@@ -17,7 +21,7 @@ pub struct TasksArgs {
     #[arg(value_name = "NAME", value_parser = parse_tasks, long_help = long_help())]
     tasks: Tasks,
     /// Samples of each task: a tenth each goes into validation and test
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), required_unless_present = "split")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MOST), required_unless_present = "split", conflicts_with = "split")]
     count: Option<u32>,
     /// Samples of each task for train, validation and test, instead of the shares
     #[arg(long, value_name = "N,N,N", value_parser = parse_split)]
@@ -65,15 +69,20 @@ fn parse_tasks(text: &str) -> Result<Tasks, String> {
     match text {
         "all" => Ok(Tasks(Task::ALL.to_vec())),
         "grounded" => Ok(Tasks(Task::GROUNDED.to_vec())),
-        name => name.parse().map(|task| Tasks(vec![task])),
+        name => match name.parse() {
+            Ok(task) => Ok(Tasks(vec![task])),
+            Err(problem) => Err(problem.replacen("expected all or", "expected all, grounded or", 1)),
+        },
     }
 }
 
 fn parse_split(text: &str) -> Result<Counts, String> {
-    let wrong = || format!("expected three numbers, as 800,100,100, found {text}");
+    let wrong =
+        || format!("expected three numbers up to {MOST}, as 800,100,100, not all of them 0, found {text}");
     let numbers = text.split(',').map(|part| part.trim().parse::<usize>().ok()).collect::<Option<Vec<_>>>();
     let counts: [usize; 3] = numbers.ok_or_else(wrong)?.try_into().map_err(|_other| wrong())?;
-    if counts.iter().sum::<usize>() == 0 { Err(wrong()) } else { Ok(Counts(counts)) }
+    let is_fine = counts.iter().all(|count| *count as i64 <= MOST) && counts != [0; 3];
+    if is_fine { Ok(Counts(counts)) } else { Err(wrong()) }
 }
 
 #[derive(Serialize)]
@@ -113,7 +122,7 @@ pub fn run(args: &TasksArgs) -> anyhow::Result<()> {
         return Ok(());
     }
     for (path, samples) in made.files {
-        print(&format!("{samples} samples in {}", path.display()));
+        print(&format!("{} in {}", counted(samples, "sample"), path.display()));
     }
     Ok(())
 }

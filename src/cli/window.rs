@@ -125,15 +125,6 @@ pub enum ThemeArg {
     Dark,
 }
 
-/// With the latents or without.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LatentSwitch {
-    /// As many as the model was trained with.
-    Auto,
-    /// None.
-    Off,
-}
-
 /// Options of `livr screenshot`.
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
@@ -161,9 +152,9 @@ pub struct ScreenshotArgs {
     /// Attention mask
     #[arg(long, value_enum, default_value_t = MaskKind::Standard)]
     mask: MaskKind,
-    /// Append the latents or not
-    #[arg(long, value_enum, default_value_t = LatentSwitch::Auto)]
-    latents: LatentSwitch,
+    /// auto, off or a number of latents
+    #[arg(long, default_value = "auto", allow_negative_numbers = true)]
+    latents: LatentChoice,
     /// Longest answer in tokens
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=512))]
     max_new_tokens: u32,
@@ -260,10 +251,6 @@ pub fn screenshot(args: &ScreenshotArgs) -> anyhow::Result<()> {
 impl ScreenshotArgs {
     /// Settings and view, before anything is opened.
     fn actions(&self, theme: egui::Theme) -> Vec<Action> {
-        let latents = match self.latents {
-            LatentSwitch::Auto => LatentChoice::Auto,
-            LatentSwitch::Off => LatentChoice::Off,
-        };
         let selection = Selection {
             layer: self.layer.map(LayerIdx),
             head: self.head.map(HeadIdx),
@@ -283,7 +270,8 @@ impl ScreenshotArgs {
         let query = self.answer_token.map_or(Query::Latent(self.latent.unwrap_or(0)), Query::Answer);
         let mut actions: Vec<Action> = vec![
             EditAction::SetMask(self.mask).into(),
-            EditAction::SetLatents(latents).into(),
+            EditAction::SetLatents(self.latents).into(),
+            EditAction::KeepEveryRow(self.aggregation == Aggregation::Rollout).into(),
             EditAction::SetMaxNewTokens(self.max_new_tokens as usize).into(),
             ViewAction::SetTheme(theme.into()).into(),
             ViewAction::Select(selection).into(),

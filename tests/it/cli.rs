@@ -138,6 +138,9 @@ fn exit_status_and_sentences() {
         vec!["screenshot", "--out", "x.png", "--opacity", "nan"],
         vec!["screenshot", "--out", "x.jpg"],
         vec!["ask", "--prompt", "?", "--top-p", "0"],
+        vec!["tasks", "counting", "--out", "/tmp/none", "--split", "3000000000,0,0"],
+        vec!["tasks", "counting", "--out", "/tmp/none", "--count", "5", "--split", "1,1,1"],
+        vec!["project", "--out", "x.safetensors", "--data", "d.jsonl", "--perplexity", "0"],
     ] {
         let output = livr(&args);
         assert_eq!(output.status.code(), Some(2), "{args:?}");

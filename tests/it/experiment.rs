@@ -138,12 +138,14 @@ fn adapters_built_in_are_not_taken_for_each_other() {
 fn what_cannot_be_is_said_in_a_sentence() {
     let place = Place::new();
     let out = place.path("out").display().to_string();
-    for (args, status, words) in [
-        (["--adapters", "nothing", "--out", &out], 2, "NAME=DIR"),
-        (["--adapters", "a=demo:best", "--out", &out], 2, "demo:livr"),
-        (["--adapters", "a=/nowhere", "--out", &out], 1, "/nowhere"),
+    for (adapters, status, words) in [
+        (&["nothing"][..], 2, "NAME=DIR"),
+        (&["../a=none"], 2, "NAME=DIR"),
+        (&["a=demo:best"], 2, "demo:livr"),
+        (&["a=/nowhere"], 1, "/nowhere"),
+        (&["a/1=none", "b=none", "a-1=demo:livr"], 1, "expected names of their own, found a-1 twice"),
     ] {
-        let output = place.livr("experiment", &args);
+        let output = place.livr("experiment", &[&["--out", &out, "--adapters"], adapters].concat());
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(status), "{said}");
         assert!(said.contains(words), "{said}");

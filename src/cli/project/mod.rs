@@ -26,6 +26,14 @@ use crate::projection::{Engine, Init, Options, prepare};
 use crate::settings::{LatentChoice, MaskKind, PixelBudget};
 use crate::units::Role;
 
+/// The number of points, which bounds it from above, is known later.
+fn perplexity(text: &str) -> std::result::Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value >= 1.0 && value.is_finite() => Ok(value),
+        _ => Err(format!("expected a number from 1, found {text}")),
+    }
+}
+
 /// Options of `livr project`.
 #[derive(Debug, Args)]
 pub struct ProjectArgs {
@@ -48,7 +56,7 @@ pub struct ProjectArgs {
     #[arg(long, value_enum, num_args = 1.., default_values = ["latent", "image", "text"])]
     role: Vec<Tokens>,
     /// How many neighbours count, about
-    #[arg(long, value_name = "X", default_value_t = 30.0)]
+    #[arg(long, value_name = "X", default_value_t = 30.0, value_parser = perplexity, allow_negative_numbers = true)]
     perplexity: f64,
     /// Steps; the first third of them, 250 at most, with exaggerated attraction
     #[arg(long, value_name = "N", default_value_t = 750, value_parser = clap::value_parser!(u32).range(1..))]

@@ -163,7 +163,7 @@ impl Writer {
                     path,
                     "plan.json",
                     expected,
-                    "others: name another output, or remove the folder",
+                    "others: name another output, or remove the folder it is in",
                 ));
             }
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
