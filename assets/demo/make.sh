@@ -69,7 +69,17 @@ for task in listing pairing tallying; do data base "$task" 10000,60,0 101; done
 for task in naming locating comparing matching; do data base "$task" 2500,60,0 101; done
 train $demo/recipes/1-look.toml look
 train $demo/recipes/2-read.toml read
-keep $out/read model
+data count counting 18000,60,0 404
+data count jigsaw 6000,60,0 404
+data count locating 5000,60,0 404
+for task in tallying relative_reflectance; do data count "$task" 3750,60,0 404; done
+for task in semantic_correspondence visual_correspondence functional_correspondence; do
+    data count "$task" 2500,60,0 404
+done
+for task in naming object_localization visual_similarity; do data count "$task" 2000,60,0 404; done
+for task in listing art_style comparing matching; do data count "$task" 1200,60,0 404; done
+train $demo/recipes/3-count.toml count
+keep $out/count model
 
 # Its adapters, on samples anew; the first seed's are the program's.
 for task in $nine; do data tune "$task" 600,40,0 202; done
