@@ -69,15 +69,15 @@ for task in listing pairing tallying; do data base "$task" 10000,60,0 101; done
 for task in naming locating comparing matching; do data base "$task" 2500,60,0 101; done
 train $demo/recipes/1-look.toml look
 train $demo/recipes/2-read.toml read
-data count counting 18000,60,0 404
-data count jigsaw 6000,60,0 404
-data count locating 5000,60,0 404
-for task in tallying relative_reflectance; do data count "$task" 3750,60,0 404; done
+data again counting 18000,60,0 404
+data again jigsaw 6000,60,0 404
+data again locating 5000,60,0 404
+for task in tallying relative_reflectance; do data again "$task" 3750,60,0 404; done
 for task in semantic_correspondence visual_correspondence functional_correspondence; do
-    data count "$task" 2500,60,0 404
+    data again "$task" 2500,60,0 404
 done
-for task in naming object_localization visual_similarity; do data count "$task" 2000,60,0 404; done
-for task in listing art_style comparing matching; do data count "$task" 1200,60,0 404; done
+for task in naming object_localization visual_similarity; do data again "$task" 2000,60,0 404; done
+for task in listing art_style comparing matching; do data again "$task" 1200,60,0 404; done
 train $demo/recipes/3-count.toml count
 keep $out/count model
 
