@@ -22,6 +22,9 @@ pub enum Error {
     /// Something asked of the model that it cannot do: a prompt too long, an image it cannot take.
     #[error("{0}")]
     Request(String),
+    /// The same of one of several samples that are asked together, counted from 0.
+    #[error("sample {} of those asked together: {problem}", index + 1)]
+    RequestOf { index: usize, problem: String },
     /// The user stopped the job.
     #[error("cancelled")]
     Cancelled,
@@ -61,6 +64,24 @@ impl Error {
     /// A failed file operation.
     pub fn io(action: &'static str, path: impl AsRef<Path>, cause: std::io::Error) -> Self {
         Self::Io { action, path: path.as_ref().to_owned(), cause }
+    }
+
+    /// A request that says which of several samples it was of. What else can go wrong names a file.
+    #[must_use]
+    pub fn of_index(self, index: usize) -> Self {
+        match self {
+            Self::Request(problem) => Self::RequestOf { index, problem },
+            other => other,
+        }
+    }
+
+    /// The same by the sample's name.
+    #[must_use]
+    pub fn named<'a>(self, id: impl FnOnce(usize) -> &'a str) -> Self {
+        match self {
+            Self::RequestOf { index, problem } => Self::Request(format!("sample {:?}: {problem}", id(index))),
+            other => other,
+        }
     }
 
     /// True where the user stopped the job, so that it is not shown as a failure.

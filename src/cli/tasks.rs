@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use serde::Serialize;
 
 use super::output::{Terminal, print, print_json};
@@ -16,21 +16,22 @@ const MOST: i64 = 1_000_000;
 
 /// Options of `livr tasks`.
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("number").required(true)), group(ArgGroup::new("place").required(true)))]
 pub struct TasksArgs {
     /// all, a task, grounded, or a simpler task
     #[arg(value_name = "NAME", value_parser = parse_tasks, long_help = long_help())]
     tasks: Tasks,
     /// Samples of each task: a tenth each goes into validation and test
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MOST), required_unless_present = "split", conflicts_with = "split")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MOST), group = "number")]
     count: Option<u32>,
     /// Samples of each task for train, validation and test, instead of the shares
-    #[arg(long, value_name = "N,N,N", value_parser = parse_split)]
+    #[arg(long, value_name = "N,N,N", value_parser = parse_split, group = "number")]
     split: Option<Counts>,
     /// Decides every sample: the same seed makes the same bytes
     #[arg(long, default_value_t = 42)]
     seed: u64,
     /// Folder to write to, new or empty
-    #[arg(long, value_name = "DIR", required_unless_present = "sheet")]
+    #[arg(long, value_name = "DIR", group = "place")]
     out: Option<PathBuf>,
     /// Photographs for jigsaw, visual correspondence, art style and visual similarity [default: drawn scenes]
     #[arg(long, value_name = "DIR")]
@@ -45,7 +46,7 @@ pub struct TasksArgs {
     #[arg(long)]
     grounding: bool,
     /// Write a contact sheet of the first samples to this PNG instead; only for one task
-    #[arg(long, value_name = "FILE", conflicts_with = "out")]
+    #[arg(long, value_name = "FILE", group = "place")]
     sheet: Option<PathBuf>,
     /// Machine-readable output
     #[arg(long)]

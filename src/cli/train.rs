@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 
 use super::output::{Terminal, note, print, print_json};
 use crate::engine::training::{Begun, TrainOrder, TrainWatch, Validation, train};
@@ -14,15 +14,16 @@ use crate::train::{Keep, Step};
 
 /// Options of `livr train`.
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("which").required(true).multiple(true)))]
 pub struct TrainArgs {
     /// TOML file that says what to train on what; with --resume that of the folder
-    #[arg(long, value_name = "FILE", required_unless_present = "resume")]
+    #[arg(long, value_name = "FILE", group = "which")]
     recipe: Option<PathBuf>,
     /// Folder of the run, new or empty; the result is opened from it
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Go on with a run that was stopped, from its last saved state
-    #[arg(long)]
+    #[arg(long, group = "which")]
     resume: bool,
     /// auto, cpu or cuda:N
     #[arg(long, default_value = "auto")]

@@ -1,6 +1,6 @@
 //! Matrices of anyone's states: `.npy`, or safetensors with `x`.
 
-use std::io::Cursor;
+use std::io::{Cursor, ErrorKind};
 use std::path::Path;
 
 use half::slice::HalfFloatSliceExt;
@@ -16,7 +16,10 @@ use crate::error::{Error, Result};
 /// # Errors
 /// A file of another format, something that is no matrix of floats.
 pub fn read(path: &Path) -> Result<Array> {
-    let bytes = std::fs::read(path).map_err(|e| Error::io("read the states", path, e))?;
+    let bytes = std::fs::read(path).map_err(|e| match e.kind() {
+        ErrorKind::NotFound => Error::Missing { what: "the file of states".to_owned(), path: path.to_owned() },
+        _ => Error::io("read the states", path, e),
+    })?;
     let is_npy = bytes.starts_with(b"\x93NUMPY");
     let array = if is_npy { npy(&bytes, path)? } else { safetensors(&bytes, path)? };
     if array.shape().len() != 2 || array.shape()[1] == 0 {
@@ -29,16 +32,21 @@ fn npy(bytes: &[u8], path: &Path) -> Result<Array> {
     let bad = |e: std::io::Error| Error::format(path, "the states are no .npy file", e);
     let file = NpyFile::new(Cursor::new(bytes)).map_err(bad)?;
     let shape: Vec<usize> = file.shape().iter().map(|size| *size as usize).collect();
-    if file.order() != Order::C {
-        return Err(Error::field(path, "fortran_order", "False", "True"));
-    }
+    let order = file.order();
     let DType::Plain(kind) = file.dtype() else {
         return Err(Error::field(path, "descr", "floating-point numbers", file.dtype().descr()));
     };
     let values = match kind.to_string().trim_start_matches(['<', '>', '=', '|']) {
+        "f2" => file.into_vec::<f16>().map_err(bad)?.to_f32_vec(),
         "f4" => file.into_vec::<f32>().map_err(bad)?,
         "f8" => file.into_vec::<f64>().map_err(bad)?.into_iter().map(|v| v as f32).collect(),
-        _ => return Err(Error::field(path, "descr", "f4 or f8", kind.to_string())),
+        _ => return Err(Error::field(path, "descr", "f2, f4 or f8", kind.to_string())),
+    };
+    let values = match (order, &shape[..]) {
+        (Order::Fortran, &[rows, columns]) => {
+            (0..rows * columns).map(|i| values[i % columns * rows + i / columns]).collect()
+        }
+        _ => values,
     };
     Ok(Array::new(shape, values))
 }
@@ -59,4 +67,31 @@ fn safetensors(bytes: &[u8], path: &Path) -> Result<Array> {
         other => return Err(Error::field(path, "x", "floating-point numbers", format!("{other:?}"))),
     };
     Ok(Array::new(tensor.shape(), values))
+}
+
+#[cfg(test)]
+mod tests {
+    use npyz::WriterBuilder;
+
+    use super::*;
+
+    fn written<T: npyz::AutoSerialize + Copy>(order: Order, values: &[T]) -> Array {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let options = npyz::WriteOptions::new().default_dtype().order(order).shape(&[2, 3]);
+        let mut writer = options.writer(file.as_file()).begin_nd().unwrap();
+        writer.extend(values.iter().copied()).unwrap();
+        writer.finish().unwrap();
+        read(file.path()).unwrap()
+    }
+
+    #[test]
+    fn arrays_of_any_float_and_order_are_read() {
+        let rows = [0.5_f32, 1.0, 2.0, -3.0, 4.0, 5.5];
+        let expected = Array::new(vec![2, 3], rows.to_vec());
+        assert_eq!(written(Order::C, &rows), expected);
+        assert_eq!(written(Order::C, &rows.map(f64::from)), expected);
+        assert_eq!(written(Order::C, &rows.map(f16::from_f32)), expected);
+        // As `np.save` writes a transposed array.
+        assert_eq!(written(Order::Fortran, &[0.5_f32, -3.0, 1.0, 4.0, 2.0, 5.5]), expected);
+    }
 }

@@ -309,8 +309,13 @@ impl Session {
         if samples.is_empty() {
             return Ok(Vec::new());
         }
-        let process = |sample: &&Sample| self.process(sample, settings, compute);
-        let (inputs, input_secs) = timed(|| samples.iter().map(process).collect::<Result<Vec<_>>>())?;
+        // What is wrong with the settings is not wrong with the first sample.
+        self.max_pixels(settings)?;
+        let process = |(i, sample): (usize, &&Sample)| {
+            self.process(sample, settings, compute).map_err(|e| e.of_index(i))
+        };
+        let (inputs, input_secs) =
+            timed(|| samples.iter().enumerate().map(process).collect::<Result<Vec<_>>>())?;
         let (features, vision_secs) =
             timed(|| seen.features(&self.model, self.tower_fingerprint(), &inputs, compute))?;
         let mut traces = self.answer(samples, inputs, features, settings, free_bytes, compute)?;

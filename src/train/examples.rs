@@ -209,10 +209,7 @@ impl Examples {
 
     /// Example `i` before the tower.
     fn prepare(&self, i: usize) -> Result<Example> {
-        self.prepare_unnamed(i).map_err(|problem| match problem {
-            Error::Request(problem) => Error::Request(format!("sample {:?}: {problem}", self.records[i].id)),
-            other => other,
-        })
+        self.prepare_unnamed(i).map_err(|e| e.of_index(0).named(|_| &self.records[i].id))
     }
 
     fn prepare_unnamed(&self, i: usize) -> Result<Example> {

@@ -111,7 +111,7 @@ fn what_is_wrong_is_said_with_its_line() {
             format!("{good}\n{good}"),
             "id: expected one id for one sample, found \"x\" for samples 1 and 2",
         ),
-        ("d.jsonl", format!("{good}\n{{"), "line 2 is not JSON"),
+        ("d.jsonl", format!("{good}\n{{"), "line 2 is not JSON: EOF while parsing an object at column 1 ("),
         ("d.jsonl", "[1, 2".to_owned(), "the data is not JSON"),
         ("d.jsonl", "7".to_owned(), "the sample in line 1: expected an object, found 7"),
         ("d.jsonl", good.replace("a.png", "b.png"), "an image of sample \"x\""),

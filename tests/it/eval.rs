@@ -129,3 +129,21 @@ fn shares_are_the_whole() {
         assert_eq!(place.eval("a", "x.json", &["--shard", wrong]).output().unwrap().status.code(), Some(2));
     }
 }
+
+#[test]
+fn a_sample_that_the_model_cannot_take_is_named() {
+    let place = Place::new();
+    let text = std::fs::read_to_string(place.path("data/train.jsonl")).unwrap();
+    let mut samples: Vec<Value> =
+        text.lines().take(3).map(|line| serde_json::from_str(line).unwrap()).collect();
+    let image = samples[1]["images"][0].clone();
+    samples[1]["images"] = Value::Array(vec![image; 200]);
+    let lines: Vec<String> = samples.iter().map(Value::to_string).collect();
+    std::fs::write(place.path("data/many.jsonl"), lines.join("\n")).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_livr"));
+    command.arg("eval").arg("--data").arg(place.path("data/many.jsonl"));
+    let output = command.arg("--out").arg(place.path("many.json")).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    let named = format!("livr: sample {}: the images are", samples[1]["id"]);
+    assert!(!output.status.success() && said.contains(&named), "{said}");
+}

@@ -1,6 +1,7 @@
 //! Maps of a data set's hidden states: its samples are run, or were.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use super::said::{Said, samples};
 use super::{Layers, ProjectArgs, json};
@@ -10,7 +11,7 @@ use crate::data::sample::Sample;
 use crate::engine::models::Models;
 use crate::engine::project::{Layout, Plan, Point, States, collect, map_layers, words_by_role};
 use crate::error::{Error, Result};
-use crate::export::layout_file::{self, Mark};
+use crate::export::layout_file::{self, LayoutFile, Mark};
 use crate::export::scatter;
 use crate::memory;
 use crate::model::compute::Compute;
@@ -20,11 +21,13 @@ use crate::units::Role;
 
 /// Makes them.
 pub fn of_data(args: &ProjectArgs, observer: &dyn Observer) -> Result<Vec<Said>> {
+    // Before minutes of work.
+    let other = args.onto.as_deref().map(layout_file::read).transpose()?;
     let roles: Vec<Role> = args.role.iter().map(|tokens| tokens.role()).collect();
     let mut models = Models::default();
     let states = collected(args, &roles, &mut models, observer)?;
     let layers = states.layers();
-    let others = others(args, &states)?;
+    let others = others(args.onto.as_deref().zip(other.as_ref()), &states)?;
     let layouts = map_layers(&states, &layers, &others, &args.options(), observer, &mut |_| ())?;
     let mut said: Vec<Said> = layouts.iter().map(Said::of).collect();
     if args.words {
@@ -69,9 +72,11 @@ fn mark(point: &Point) -> Mark {
 }
 
 /// By layer, the places of the map that is named to begin at.
-fn others(args: &ProjectArgs, states: &States) -> Result<BTreeMap<usize, Vec<[f32; 2]>>> {
-    let Some(path) = &args.onto else { return Ok(BTreeMap::new()) };
-    let file = layout_file::read(path)?;
+fn others(
+    named: Option<(&Path, &LayoutFile)>,
+    states: &States,
+) -> Result<BTreeMap<usize, Vec<[f32; 2]>>> {
+    let Some((path, file)) = named else { return Ok(BTreeMap::new()) };
     let of = |layer: usize| {
         let own: Vec<Mark> = states.at_layer(layer).points().iter().map(mark).collect();
         let is_own = |mark: &&Mark| mark.layer == layer as i64;

@@ -5,7 +5,7 @@ mod said;
 
 use std::path::{Path, PathBuf};
 
-use clap::{Args, ValueEnum};
+use clap::{ArgGroup, Args, ValueEnum};
 use serde::Serialize;
 
 use self::said::{Said, line, spoken, told};
@@ -36,14 +36,15 @@ fn perplexity(text: &str) -> std::result::Result<f64, String> {
 
 /// Options of `livr project`.
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("what").required(true)))]
 pub struct ProjectArgs {
     #[command(flatten)]
     model: ModelArgs,
     /// Data file whose samples are run; their states are kept beside the result, in OUT.states
-    #[arg(long, value_name = "FILE", required_unless_present = "states")]
+    #[arg(long, value_name = "FILE", group = "what")]
     data: Option<PathBuf>,
-    /// Any states instead: .npy, or safetensors with x [P, D]
-    #[arg(long, value_name = "FILE", conflicts_with = "data")]
+    /// Any states instead, floats: .npy, or safetensors with x [P, D]
+    #[arg(long, value_name = "FILE", group = "what")]
     states: Option<PathBuf>,
     /// Safetensors file for the map
     #[arg(long, value_name = "FILE")]

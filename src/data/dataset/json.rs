@@ -43,10 +43,17 @@ pub fn parse(text: &str, path: &Path) -> Result<Vec<Record>> {
     let mut records = Vec::new();
     for (i, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let value: Value = serde_json::from_str(line)
-            .map_err(|e| Error::format(path, format!("line {} is not JSON", i + 1), e))?;
+            .map_err(|e| Error::format(path, format!("line {} is not JSON", i + 1), of_line(&e)))?;
         records.push(record(path, format!("line {}", i + 1), i, &value)?);
     }
     Ok(records)
+}
+
+/// A parser that was given one line counts from there.
+fn of_line(e: &serde_json::Error) -> String {
+    let said = e.to_string();
+    let problem = said.rsplit_once(" at line ").map_or(said.as_str(), |(problem, _)| problem);
+    format!("{problem} at column {}", e.column())
 }
 
 fn not_read(path: &Path, e: std::io::Error) -> Error {
