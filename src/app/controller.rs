@@ -1,6 +1,7 @@
 //! The state with what can act on the world: the engine, the disk, threads. What changes it is in `handle`.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::background::Background;
 use super::files::Files;
@@ -11,7 +12,7 @@ use super::state::State;
 use crate::atomic::Hold;
 use crate::engine::Engine;
 use crate::engine::jobs::Jobs;
-use crate::engine::protocol::Command;
+use crate::engine::protocol::{Command, Run};
 use crate::engine::shelf::HubCache;
 use crate::settings::{DeviceChoice, DtypeChoice};
 
@@ -83,8 +84,15 @@ impl Controller {
     /// Brings the panes up to date with the state.
     pub fn refresh(&mut self) {
         let state = &mut self.state;
-        let run = state.panes.map.run.and_then(|id| state.runs.get(id)).cloned();
-        let base = state.runs.base().cloned();
+        // What was let go to save memory is read back when it is looked at.
+        for id in state.panes.map.run.into_iter().chain(state.runs.base().map(|run| run.id)) {
+            if let Some(file) = state.runs.begin_reading(id) {
+                self.files.read_trace(id, file);
+            }
+        }
+        let is_there = |run: &&Arc<Run>| !state.runs.is_reading(run.id);
+        let run = state.panes.map.run.and_then(|id| state.runs.get(id)).filter(is_there).cloned();
+        let base = state.runs.base().filter(is_there).cloned();
         state.panes.map.refresh(run.as_ref(), base.as_ref(), &state.kept.view, &self.background);
         state.projection.refresh(&state.kept.map, state.kept.theme != egui::ThemePreference::Light);
     }

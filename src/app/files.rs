@@ -12,11 +12,13 @@ use super::path_kind::{PathKind, Picks};
 use super::session::{SESSION, Session};
 use crate::data::picture::{Picture, on_white};
 use crate::engine::hub;
-use crate::engine::protocol::Source;
+use crate::engine::protocol::{RunId, Source};
 use crate::engine::shelf::{HubCache, Search, Shelf};
 use crate::error::{Error, Result};
+use crate::export::trace_file;
 use crate::paths;
 use crate::progress::{Observer, Progress};
+use crate::trace::Trace;
 
 /// What came of it.
 pub enum FileEvent {
@@ -51,6 +53,8 @@ pub enum FileEvent {
     SessionRead(Box<Result<(PathBuf, Session), String>>),
     /// The session is in its file, or why not.
     SessionKept(Result<PathBuf, String>),
+    /// All there was of a run, or why it cannot be read.
+    TraceRead(RunId, Box<Result<Trace, String>>),
 }
 
 /// Paths by what lies there.
@@ -215,6 +219,14 @@ impl Files {
                 Ok(read) => read.map(|session| (path, session)).map_err(|e| e.to_string()),
                 Err(_) => Err(format!("{} could not be read: the program has a fault", path.display())),
             })));
+        });
+    }
+
+    /// Reads a run's trace from a session's folder.
+    pub fn read_trace(&self, run: RunId, path: PathBuf) {
+        self.count(move |tell| {
+            let read = trace_file::read(&path).map_err(|e| e.to_string());
+            tell(FileEvent::TraceRead(run, Box::new(read)));
         });
     }
 

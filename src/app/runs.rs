@@ -1,11 +1,13 @@
 //! The runs there are: those of the list, looks at a training run's sample, and the one on its way.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use crate::engine::protocol::{Request, Run, RunId};
+use crate::trace::Trace;
 
 /// What was asked and has no answer yet.
 #[derive(Debug)]
@@ -70,13 +72,18 @@ pub struct Listed {
 }
 
 /// All of them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Runs {
     held: BTreeMap<RunId, Arc<Run>>,
     listed: Vec<Listed>,
     count: usize,
     base: Option<RunId>,
     deleted: Vec<(usize, Listed, Arc<Run>)>,
+    /// Where sessions keep whole traces.
+    files: BTreeMap<RunId, PathBuf>,
+    /// Whose maps are read from there; once, whatever comes of it.
+    read_back: BTreeSet<RunId>,
+    most_bytes: usize,
     /// On its way.
     pub asked: Option<Asked>,
     /// To be asked after that, in order.
@@ -93,12 +100,36 @@ pub fn next_loaded_id() -> RunId {
 
 /// Runs of the list.
 const MOST: usize = 200;
-/// Bytes of what all of them captured: older ones lose their maps, not their answers.
-const MOST_BYTES: usize = 1 << 30;
+/// Bytes of what all of them captured: older ones keep their answers, and their maps
+/// only where a session does.
+pub(super) const MOST_BYTES: usize = 1 << 30;
 /// Deletions that can be taken back.
 const DELETIONS: usize = 20;
 
+impl Default for Runs {
+    fn default() -> Self {
+        Self::holding(MOST_BYTES)
+    }
+}
+
 impl Runs {
+    /// None yet, of which so many bytes of captures are held.
+    pub fn holding(most_bytes: usize) -> Self {
+        Self {
+            held: BTreeMap::new(),
+            listed: Vec::new(),
+            count: 0,
+            base: None,
+            deleted: Vec::new(),
+            files: BTreeMap::new(),
+            read_back: BTreeSet::new(),
+            most_bytes,
+            asked: None,
+            waiting: VecDeque::new(),
+            problem: None,
+        }
+    }
+
     /// Holds a run, and lets go of those that neither the list nor `needed` names.
     pub fn insert(&mut self, run: Arc<Run>, needed: impl Fn(RunId) -> bool) {
         let newest = run.id;
@@ -117,7 +148,7 @@ impl Runs {
             let gone = self.listed.remove(place);
             self.held.remove(&gone.id);
         }
-        self.lighten(id, MOST_BYTES);
+        self.lighten(&[Some(id), self.base]);
     }
 
     /// Puts runs of a session behind those there are, by their numbers where these are free.
@@ -133,19 +164,70 @@ impl Runs {
         }
     }
 
-    /// Takes the maps of the oldest until what is left fits.
-    fn lighten(&mut self, newest: RunId, most: usize) {
+    /// Takes the maps of the oldest until what is left fits: of those that can be read back, and of others only where
+    /// twice as much is held.
+    fn lighten(&mut self, spared: &[Option<RunId>]) {
         let size = |run: &Run| run.trace.captured_bytes();
         let mut total: usize = self.held.values().map(|run| size(run)).sum();
-        for own in self.listed.iter().filter(|own| !own.pinned && own.id != newest) {
-            if total <= most {
-                break;
+        for (kept, most) in [(true, self.most_bytes), (false, self.most_bytes.saturating_mul(2))] {
+            for own in self.listed.iter().filter(|own| !own.pinned && !spared.contains(&Some(own.id))) {
+                if total <= most {
+                    break;
+                }
+                let Some(run) = self.held.get_mut(&own.id) else { continue };
+                if self.files.contains_key(&own.id) != kept {
+                    continue;
+                }
+                total -= size(run);
+                let trace = Arc::new(run.trace.without_captures());
+                *run = Arc::new(Run { id: run.id, request: run.request.clone(), trace });
+                self.read_back.remove(&own.id);
             }
-            let Some(run) = self.held.get_mut(&own.id) else { continue };
-            total -= size(run);
-            let trace = Arc::new(run.trace.without_captures());
-            *run = Arc::new(Run { id: run.id, request: run.request.clone(), trace });
         }
+    }
+
+    /// Says where sessions keep whole traces of runs.
+    pub fn set_files(&mut self, files: BTreeMap<RunId, PathBuf>) {
+        self.files.extend(files);
+    }
+
+    /// The same.
+    pub fn files(&self) -> &BTreeMap<RunId, PathBuf> {
+        &self.files
+    }
+
+    /// A session's folder was moved.
+    pub fn files_moved(&mut self, from: &Path, to: &Path) {
+        for file in self.files.values_mut() {
+            if let Ok(name) = file.strip_prefix(from) {
+                *file = to.join(name);
+            }
+        }
+    }
+
+    /// The file to read the maps of a run from that lost them; from now on they are being read.
+    pub fn begin_reading(&mut self, id: RunId) -> Option<PathBuf> {
+        let run = self.held.get(&id)?;
+        let file = self.files.get(&id).filter(|_| run.trace.captured_bytes() == 0)?;
+        self.read_back.insert(id).then(|| file.clone())
+    }
+
+    /// Are the maps of a run being read?
+    pub fn is_reading(&self, id: RunId) -> bool {
+        self.read_back.contains(&id)
+            && self.files.contains_key(&id)
+            && self.held.get(&id).is_some_and(|run| run.trace.captured_bytes() == 0)
+    }
+
+    /// What was read of a run, or nothing where it could not be; others may lose theirs, but for the run in sight.
+    pub fn end_reading(&mut self, id: RunId, trace: Option<Trace>, in_sight: Option<RunId>) {
+        let Some((trace, run)) = trace.zip(self.held.get_mut(&id)) else {
+            self.files.remove(&id);
+            return;
+        };
+        let trace = Arc::new(trace);
+        *run = Arc::new(Run { id, request: run.request.clone(), trace });
+        self.lighten(&[Some(id), self.base, in_sight]);
     }
 
     /// A run by its id.
@@ -284,10 +366,37 @@ mod tests {
         runs.pin(RunId(0), true);
         let each = run(0, 0.0).trace.captured_bytes();
         assert_eq!(each, 1024);
-        runs.lighten(RunId(3), 3 * each);
-        let has_maps = |id| runs.get(RunId(id)).unwrap().trace.latent_attentions.is_some();
-        assert_eq!([0, 1, 2, 3].map(has_maps), [true, false, true, true]);
+        let mut has_maps = |most_bytes: usize| {
+            runs.most_bytes = most_bytes;
+            runs.lighten(&[Some(RunId(3))]);
+            [0, 1, 2, 3].map(|id| runs.get(RunId(id)).unwrap().trace.latent_attentions.is_some())
+        };
+        assert_eq!(has_maps(2 * each), [true; 4], "no session keeps them yet");
+        assert_eq!(has_maps(3 * each / 2), [true, false, true, true]);
         assert_eq!(runs.get(RunId(1)).unwrap().trace.answer, "A");
+    }
+
+    #[test]
+    fn lost_maps_are_read_back_where_a_session_keeps_them() {
+        let mut runs = filled(3);
+        runs.most_bytes = 1024;
+        runs.lighten(&[Some(RunId(2))]);
+        runs.most_bytes = 2 * 1024;
+        assert_eq!(runs.begin_reading(RunId(0)), None, "nobody keeps them");
+        runs.set_files([0, 1].map(|id| (RunId(id), PathBuf::from(format!("/old/{id}")))).into());
+        runs.files_moved(Path::new("/old"), Path::new("/new"));
+        assert_eq!(runs.begin_reading(RunId(1)), None, "its maps are there");
+        assert_eq!(runs.begin_reading(RunId(0)), Some(PathBuf::from("/new/0")));
+        assert!(runs.begin_reading(RunId(0)).is_none() && runs.is_reading(RunId(0)), "once");
+        let trace = run(0, -1.0).trace.clone();
+        runs.end_reading(RunId(0), Some(Trace::clone(&trace)), Some(RunId(2)));
+        let has_maps = |runs: &Runs, id| runs.get(RunId(id)).unwrap().trace.latent_attentions.is_some();
+        assert_eq!([0, 1, 2].map(|id| has_maps(&runs, id)), [true, false, true]);
+        assert!(!runs.is_reading(RunId(0)));
+        // A file that is gone is not asked for again.
+        assert!(runs.begin_reading(RunId(1)).is_some());
+        runs.end_reading(RunId(1), None, None);
+        assert!(!runs.is_reading(RunId(1)) && runs.begin_reading(RunId(1)).is_none());
     }
 
     #[test]

@@ -17,7 +17,9 @@ use crate::error::{Error, Result};
 /// A file of another format, something that is no matrix of floats.
 pub fn read(path: &Path) -> Result<Array> {
     let bytes = std::fs::read(path).map_err(|e| match e.kind() {
-        ErrorKind::NotFound => Error::Missing { what: "the file of states".to_owned(), path: path.to_owned() },
+        ErrorKind::NotFound => {
+            Error::Missing { what: "the file of states".to_owned(), path: path.to_owned() }
+        }
         _ => Error::io("read the states", path, e),
     })?;
     let is_npy = bytes.starts_with(b"\x93NUMPY");

@@ -92,8 +92,8 @@ pub fn evaluate(
     for records in records.chunks(batch.max(1)) {
         observer.progress(Progress { phase: Phase::Evaluating, done: all.len(), total })?;
         let samples = records.iter().map(|record| record.sample()).collect::<Result<Vec<_>>>()?;
-        let traces = answering(&samples.iter().collect::<Vec<_>>())
-            .map_err(|e| e.named(|i| &records[i].id))?;
+        let traces =
+            answering(&samples.iter().collect::<Vec<_>>()).map_err(|e| e.named(|i| &records[i].id))?;
         let predictions: Vec<Prediction> =
             records.iter().zip(traces).map(|(record, trace)| predicted(record, &trace)).collect();
         told(&predictions)?;

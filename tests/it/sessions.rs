@@ -10,6 +10,7 @@ use livr_explorer::app::figure::FigureForm;
 use livr_explorer::app::layout::Preset;
 use livr_explorer::app::offscreen::Window;
 use livr_explorer::app::path_kind::PathKind;
+use livr_explorer::app::runs::Runs;
 use livr_explorer::app::window::Startup;
 use livr_explorer::cli::Cli;
 use livr_explorer::data::picture::Picture;
@@ -189,6 +190,47 @@ fn what_the_window_held_comes_back_after_a_restart() {
     apply(&mut fifth, FileAction::OpenSession(dir.path().join("session.livr")));
     settle(&mut fifth);
     assert_eq!(state(&fifth).runs.listed().len(), 2, "as the third kept it");
+}
+
+#[test]
+fn maps_let_go_to_save_memory_come_back_when_they_are_looked_at() {
+    let dir = tempfile::tempdir().unwrap();
+    let [path, other] = ["work.livr", "other.livr"].map(|name| dir.path().join(name));
+    let mut first = window(first_actions());
+    // One run has room at a time.
+    first.state_mut().controller.state.runs = Runs::holding(1);
+    click(&mut first, "Ask");
+    give(&mut first, PathKind::SaveSession, &path);
+    let maps = |window: &Window| {
+        let shown = state(window).panes.map.in_sight().expect("maps are there");
+        format!("{:?}", shown.maps.maps)
+    };
+    let (run, own) = (state(&first).panes.map.run.unwrap(), maps(&first));
+    // It is asked again at once.
+    apply(&mut first, EditAction::SetMask(MaskKind::Bottleneck));
+    settle(&mut first);
+    first.state_mut().controller.keep_session();
+    settle(&mut first);
+    let is_whole =
+        |window: &Window, id| state(window).runs.get(id).unwrap().trace.latent_attentions.is_some();
+    assert!(!is_whole(&first, run) && maps(&first) != own);
+    apply(&mut first, RunAction::Show(run));
+    settle(&mut first);
+    assert!(is_whole(&first, run));
+    assert_eq!(maps(&first), own);
+    // Saved elsewhere, a session has them all; in another window as well.
+    let masked = state(&first).runs.listed()[1].id;
+    apply(&mut first, RunAction::Show(masked));
+    settle(&mut first);
+    assert!(!is_whole(&first, run));
+    give(&mut first, PathKind::SaveSession, &other);
+    std::fs::remove_file(&path).unwrap();
+    std::fs::remove_dir_all(dir.path().join("work.livr.arrays")).unwrap();
+    let mut second = window(vec![FileAction::OpenSession(other).into()]);
+    let run = state(&second).runs.listed()[0].id;
+    apply(&mut second, RunAction::Show(run));
+    settle(&mut second);
+    assert_eq!(maps(&second), own);
 }
 
 #[test]

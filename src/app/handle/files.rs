@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{jobs, session};
+use super::{jobs, runs, session};
 use crate::app::controller::Controller;
 use crate::app::files::FileEvent;
 use crate::app::path_kind::PathKind;
@@ -37,6 +37,7 @@ pub(super) fn drain(controller: &mut Controller) {
                 Ok((path, read)) => session::take(controller, path, read),
                 Err(problem) => unnamed(controller, PathKind::OpenSession, problem),
             },
+            FileEvent::TraceRead(run, read) => runs::read_back(controller, run, *read),
             FileEvent::SessionKept(kept) => session::kept(controller, kept),
             FileEvent::Sorted(sorted) => jobs::take_sorted(controller, sorted),
             FileEvent::Found(kind, Ok(source)) => {

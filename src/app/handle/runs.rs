@@ -6,6 +6,7 @@ use crate::app::controller::Controller;
 use crate::app::layout::Pane;
 use crate::engine::protocol::{Request, RunId};
 use crate::settings::{LatentChoice, MaskKind};
+use crate::trace::Trace;
 
 pub(super) fn apply(controller: &mut Controller, action: RunAction) {
     let state = &mut controller.state;
@@ -38,6 +39,13 @@ fn show(controller: &mut Controller, id: RunId) {
     if state.models.chosen() != Some(&model) {
         jobs::open_quietly(controller, model);
     }
+}
+
+/// The maps of a run are there again, or why not.
+pub(super) fn read_back(controller: &mut Controller, id: RunId, read: Result<Trace, String>) {
+    let state = &mut controller.state;
+    let trace = read.map_err(|problem| state.notify(format!("The maps of a run are gone: {problem}"))).ok();
+    state.runs.end_reading(id, trace, state.panes.map.run);
 }
 
 /// The mask off and on, each with latents and without.

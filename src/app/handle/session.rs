@@ -6,7 +6,7 @@ use super::{exports, jobs};
 use crate::app::actions::{FileAction, ViewAction};
 use crate::app::controller::Controller;
 use crate::app::path_kind::PathKind;
-use crate::app::session::{Place, SESSION, Saving, Session};
+use crate::app::session::{Place, SESSION, Saving, Session, folder_of};
 use crate::error::Error;
 
 pub(super) fn apply(controller: &mut Controller, action: FileAction, ctx: &egui::Context) {
@@ -58,6 +58,7 @@ pub(super) fn saved(controller: &mut Controller, path: &Path, is_there: bool) {
         if controller.state.ui.session.as_deref() != Some(path) {
             controller.session_hold = saving.hold;
         }
+        controller.state.runs.set_files(saving.session.files_in(path));
         controller.state.ui.session = Some(saving.path);
         controller.kept_session = Some(saving.session);
     }
@@ -74,6 +75,7 @@ pub(super) fn take(controller: &mut Controller, path: PathBuf, session: Session)
     let id = |number: Option<usize>| numbers.iter().find(|(own, _)| Some(*own) == number).map(|(_, id)| *id);
     let (shown, base) = (id(session.shown), id(session.base));
     state.keep_draft(None);
+    state.runs.set_files(session.files);
     state.runs.restore(session.runs);
     if base.is_some() {
         state.runs.set_base(base);
@@ -114,9 +116,13 @@ pub(super) fn take(controller: &mut Controller, path: PathBuf, session: Session)
 
 /// What became of keeping the session up to date.
 pub(super) fn kept(controller: &mut Controller, outcome: Result<PathBuf, String>) {
-    if let Err(problem) = outcome {
-        controller.kept_session = None;
-        controller.state.notify(format!("The session is not kept: {problem}"));
+    match (outcome, &controller.kept_session) {
+        (Ok(path), Some(kept)) => controller.state.runs.set_files(kept.files_in(&path)),
+        (Ok(_), None) => {}
+        (Err(problem), _) => {
+            controller.kept_session = None;
+            controller.state.notify(format!("The session is not kept: {problem}"));
+        }
     }
 }
 
@@ -146,14 +152,16 @@ impl Controller {
         let Some(path) = named.clone().or_else(|| self.session_place.as_ref().map(Place::path)) else {
             return;
         };
-        let session = Session::of(&self.state);
+        let mut session = Session::of(&self.state);
         // Before the window goes it is written whatever is said to be on its way: that may not be there in time.
         if !at_once && self.kept_session.as_ref().is_some_and(|kept| kept.is_like(&session)) {
             return;
         }
         // The one of the window before is kept until this one has runs of its own, and then beside it.
-        if let Some(place) = self.session_place.as_mut().filter(|_| named.is_none()) {
-            place.make_room();
+        let place = self.session_place.as_mut().filter(|_| named.is_none());
+        if let Some(before) = place.and_then(Place::make_room) {
+            self.state.runs.files_moved(&folder_of(&path), &folder_of(&before));
+            session.files.clone_from(self.state.runs.files());
         }
         self.kept_session = Some(session.clone());
         if at_once {

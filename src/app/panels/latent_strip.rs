@@ -78,13 +78,14 @@ fn why_empty(state: &State) -> &'static str {
     let view = state.kept.view;
     match state.shown_run() {
         _ if state.panes.map.is_waiting() => "Reading the maps…",
+        Some(run) if state.runs.is_reading(run.id) => "Reading the maps back from the session's file…",
         None if state.runs.asked.is_some() => "The maps of each latent appear here",
         None => "Ask a question: the map of each latent appears here",
         Some(run) if run.trace.grids.is_empty() => {
             "This run had no images: there is nothing to draw maps over"
         }
         Some(run) if run.trace.attention_dims() == (0, 0) => {
-            "The maps of this run were let go to save memory: ask again to see them, or keep runs in their menu"
+            "The maps of this run were let go to save memory, and no session keeps them: ask again to see them"
         }
         Some(run) if view.selection.aggregation == Aggregation::Rollout && run.trace.attentions.is_none() => {
             "Rollout needs every attention row: tick \"Keep every attention row\" under Map"

@@ -11,14 +11,15 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::Session;
+use super::pictures::{Pictures, WrittenPicture, plain, read_picture, short};
 use crate::analysis::maps::Query;
 use crate::app::kept::View;
 use crate::app::layout::Layout;
-use crate::app::runs::{Listed, next_loaded_id};
+use crate::app::runs::{Listed, MOST_BYTES, next_loaded_id};
 use crate::atomic::{self, Hold, LOCK};
 use crate::data::picture::Picture;
 use crate::data::sample::Sample;
-use crate::engine::protocol::{ModelId, Request, Run};
+use crate::engine::protocol::{ModelId, Request, Run, RunId};
 use crate::error::{Error, Result};
 use crate::export::trace_file;
 use crate::settings::Settings;
@@ -47,13 +48,6 @@ struct Written {
 }
 
 #[derive(Serialize, Deserialize)]
-struct WrittenPicture {
-    name: String,
-    path: Option<PathBuf>,
-    file: String,
-}
-
-#[derive(Serialize, Deserialize)]
 struct WrittenRun {
     number: usize,
     name: String,
@@ -70,7 +64,7 @@ struct WrittenRun {
 }
 
 /// The folder beside a session file.
-fn folder_of(path: &Path) -> PathBuf {
+pub fn folder_of(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".arrays");
     path.with_file_name(name)
@@ -120,9 +114,11 @@ impl Session {
         atomic::check(path)?;
         let folder = folder_of(path);
         std::fs::create_dir_all(&folder).map_err(|e| Error::io("create the folder", &folder, e))?;
-        let mut pictures = Pictures { folder: &folder, written: Vec::new(), places: BTreeMap::new() };
+        let mut pictures = Pictures::new(&folder);
         let images = pictures.places_of(&self.images)?;
-        let runs = self.runs.iter().map(|(listed, run)| written_run(listed, run, &mut pictures));
+        let runs = self.runs.iter().map(|(listed, run)| {
+            written_run(listed, run, self.files.get(&run.id).map(PathBuf::as_path), &mut pictures)
+        });
         let runs = runs.collect::<Result<_>>()?;
         let written = Written {
             format: FORMAT.to_owned(),
@@ -146,11 +142,21 @@ impl Session {
         clear(&folder, &written)
     }
 
-    /// Reads a session.
+    /// Where the traces of its runs are once it is in this file.
+    pub fn files_in(&self, path: &Path) -> BTreeMap<RunId, PathBuf> {
+        let folder = folder_of(path);
+        self.runs.iter().map(|(listed, run)| (run.id, folder.join(file_of(listed, run)))).collect()
+    }
+
+    /// Reads a session; of more runs than memory is to hold the older ones without their maps, which stay in their files.
     ///
     /// # Errors
     /// A file that is none, of a later version, or whose folder lacks something.
     pub fn read(path: &Path) -> Result<Self> {
+        Self::read_holding(path, MOST_BYTES)
+    }
+
+    fn read_holding(path: &Path, most_bytes: usize) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(|e| match e.kind() {
             std::io::ErrorKind::NotFound => {
                 Error::Missing { what: "the session".to_owned(), path: path.to_owned() }
@@ -159,44 +165,24 @@ impl Session {
         })?;
         let written = parsed(&text, path)?;
         let folder = folder_of(path);
-        let pictures: Vec<Arc<Picture>> =
+        let pictures =
             written.pictures.iter().map(|own| read_picture(&folder, own, path)).collect::<Result<_>>()?;
-        let images_of = |places: &[usize]| {
-            let found: Option<Vec<_>> = places.iter().map(|place| pictures.get(*place).cloned()).collect();
-            found.ok_or_else(|| {
-                Error::field(
-                    path,
-                    "images",
-                    format!("numbers below {}", pictures.len()),
-                    format!("{places:?}"),
-                )
-            })
-        };
-        let mut problems = Vec::new();
-        let read = |own: WrittenRun| -> Result<_> {
-            let sample = Sample { images: images_of(&own.images)?, prompt: own.prompt, choices: own.choices };
-            let request = Request { model: own.model, sample, settings: own.settings };
-            let trace = trace_file::read(&plain(&folder, &own.file, path)?)?;
-            if trace.grids.len() != request.sample.images.len() {
-                let expected = format!("{} images, as the run has", request.sample.images.len());
-                return Err(Error::field(path, own.file, expected, trace.grids.len().to_string()));
-            }
-            let id = next_loaded_id();
-            let (number, name, pinned, sample) = (own.number, own.name, own.pinned, own.sample);
-            let listed = Listed { id, number, name, pinned, sample };
-            Ok((listed, Arc::new(Run { id, request, trace: Arc::new(trace) })))
-        };
-        // A run that cannot be read is left out, and said.
-        let runs = written.runs.into_iter().filter_map(|own| {
+        let mut reader = Reader { path, folder, pictures, files: BTreeMap::new(), room: most_bytes };
+        let (mut runs, mut problems) = (Vec::new(), Vec::new());
+        // The newest first, as they keep their maps.
+        for own in written.runs.into_iter().rev() {
             let number = own.number;
-            let note = |e: Error| problems.push(format!("run {number} is left out: {e}"));
-            read(own).map_err(note).ok()
-        });
-        let runs = runs.collect();
+            match reader.run(own) {
+                Ok(run) => runs.push(run),
+                Err(problem) => problems.push(format!("run {number} is left out: {problem}")),
+            }
+        }
+        runs.reverse();
         Ok(Self {
             runs,
             problems,
-            images: images_of(&written.images)?,
+            images: reader.images(&written.images)?,
+            files: reader.files,
             model: written.model,
             question: written.question,
             choices: written.choices,
@@ -207,6 +193,47 @@ impl Session {
             shown: written.shown,
             base: written.base,
         })
+    }
+}
+
+/// What is read of a session's folder.
+struct Reader<'a> {
+    path: &'a Path,
+    folder: PathBuf,
+    pictures: Vec<Arc<Picture>>,
+    files: BTreeMap<RunId, PathBuf>,
+    /// Bytes of captures that may yet be held.
+    room: usize,
+}
+
+impl Reader<'_> {
+    fn images(&self, places: &[usize]) -> Result<Vec<Arc<Picture>>> {
+        let found: Option<Vec<_>> = places.iter().map(|place| self.pictures.get(*place).cloned()).collect();
+        found.ok_or_else(|| {
+            let expected = format!("numbers below {}", self.pictures.len());
+            Error::field(self.path, "images", expected, format!("{places:?}"))
+        })
+    }
+
+    fn run(&mut self, own: WrittenRun) -> Result<(Listed, Arc<Run>)> {
+        let sample = Sample { images: self.images(&own.images)?, prompt: own.prompt, choices: own.choices };
+        let request = Request { model: own.model, sample, settings: own.settings };
+        let file = plain(&self.folder, &own.file, self.path)?;
+        let mut trace = trace_file::read(&file)?;
+        if trace.grids.len() != request.sample.images.len() {
+            let expected = format!("{} images, as the run has", request.sample.images.len());
+            return Err(Error::field(self.path, own.file, expected, trace.grids.len().to_string()));
+        }
+        match self.room.checked_sub(trace.captured_bytes()) {
+            Some(room) => self.room = room,
+            None if own.pinned => self.room = 0,
+            None => trace = trace.without_captures(),
+        }
+        let id = next_loaded_id();
+        self.files.insert(id, file);
+        let (number, name, pinned, sample) = (own.number, own.name, own.pinned, own.sample);
+        let listed = Listed { id, number, name, pinned, sample };
+        Ok((listed, Arc::new(Run { id, request, trace: Arc::new(trace) })))
     }
 }
 
@@ -229,76 +256,32 @@ fn parsed(text: &str, path: &Path) -> Result<Written> {
     serde_json::from_str(text).map_err(|e| no_session(&e))
 }
 
-/// A file of the session's folder; a name that leads elsewhere is refused.
-fn plain(folder: &Path, name: &str, path: &Path) -> Result<PathBuf> {
-    let is_plain = Path::new(name).file_name().is_some_and(|own| own == name);
-    if is_plain {
-        Ok(folder.join(name))
-    } else {
-        Err(Error::field(path, "file", "a name without folders", name))
-    }
-}
-
-/// Pictures as they are written, each once.
-struct Pictures<'a> {
-    folder: &'a Path,
-    written: Vec<WrittenPicture>,
-    places: BTreeMap<u64, usize>,
-}
-
-impl Pictures<'_> {
-    fn places_of(&mut self, images: &[Arc<Picture>]) -> Result<Vec<usize>> {
-        images.iter().map(|image| self.place_of(image)).collect()
-    }
-
-    fn place_of(&mut self, picture: &Picture) -> Result<usize> {
-        if let Some(place) = self.places.get(&picture.id().0) {
-            return Ok(*place);
-        }
-        let (width, height) = picture.size();
-        let mut hasher = Sha256::new();
-        hasher.update(width.to_le_bytes());
-        hasher.update(height.to_le_bytes());
-        hasher.update(picture.pixels.as_raw());
-        let file = format!("picture-{}.png", short(hasher));
-        let target = self.folder.join(&file);
-        if !target.is_file() {
-            atomic::write(&target, |out| {
-                let mut bytes = std::io::Cursor::new(Vec::new());
-                picture
-                    .pixels
-                    .write_to(&mut bytes, image::ImageFormat::Png)
-                    .map_err(std::io::Error::other)?;
-                out.write_all(bytes.get_ref())
-            })?;
-        }
-        let place = self.written.len();
-        self.written.push(WrittenPicture { name: picture.name.clone(), path: picture.path.clone(), file });
-        self.places.insert(picture.id().0, place);
-        Ok(place)
-    }
-}
-
-fn read_picture(folder: &Path, written: &WrittenPicture, path: &Path) -> Result<Arc<Picture>> {
-    let mut picture = Picture::read(&plain(folder, &written.file, path)?)?;
-    picture.name.clone_from(&written.name);
-    picture.path.clone_from(&written.path);
-    // Made here, so that the window need not wait for it.
-    picture.shown();
-    Ok(Arc::new(picture))
-}
-
-fn written_run(listed: &Listed, run: &Run, pictures: &mut Pictures<'_>) -> Result<WrittenRun> {
+/// The file of a run in a session's folder.
+fn file_of(listed: &Listed, run: &Run) -> String {
     let Request { model, sample, settings } = &run.request;
-    let images = pictures.places_of(&sample.images)?;
     let mut hasher = Sha256::new();
     let facts = (model, &sample.prompt, settings, &run.trace.answer, &run.trace.timings, listed.number);
     hasher.update(serde_json::to_vec(&facts).expect("plain data serialises"));
-    let file = format!("run-{}-{}.safetensors", listed.number, short(hasher));
+    format!("run-{}-{}.safetensors", listed.number, short(hasher))
+}
+
+/// Writes what there is of a run; `kept` is where another session keeps all of it.
+fn written_run(
+    listed: &Listed,
+    run: &Run,
+    kept: Option<&Path>,
+    pictures: &mut Pictures<'_>,
+) -> Result<WrittenRun> {
+    let Request { model, sample, settings } = &run.request;
+    let images = pictures.places_of(&sample.images)?;
+    let file = file_of(listed, run);
     let target = pictures.folder.join(&file);
     // A run that lost its maps in memory keeps them there.
     if !target.is_file() {
-        trace_file::write(&run.trace, &target)?;
+        match kept.filter(|kept| kept.is_file()) {
+            Some(kept) => same(kept, &target)?,
+            None => trace_file::write(&run.trace, &target)?,
+        }
     }
     Ok(WrittenRun {
         number: listed.number,
@@ -314,9 +297,13 @@ fn written_run(listed: &Listed, run: &Run, pictures: &mut Pictures<'_>) -> Resul
     })
 }
 
-fn short(hasher: Sha256) -> String {
-    let first = hasher.finalize()[..8].iter().fold(0, |sum: u64, byte| sum << 8 | u64::from(*byte));
-    format!("{first:016x}")
+/// The same file in another place. Neither is ever written to, only replaced, so they may be one.
+fn same(from: &Path, to: &Path) -> Result<()> {
+    if std::fs::hard_link(from, to).is_ok() {
+        return Ok(());
+    }
+    let mut file = std::fs::File::open(from).map_err(|e| Error::io("read the run", from, e))?;
+    atomic::write(to, |out| std::io::copy(&mut file, out).map(|_| ()))
 }
 
 /// Removes what the session no longer names.
@@ -379,6 +366,7 @@ mod tests {
             runs: vec![(listed, Arc::new(Run { id, request, trace: Arc::new(trace) }))],
             shown: Some(3),
             base: None,
+            files: BTreeMap::new(),
             problems: Vec::new(),
         }
     }
@@ -408,6 +396,33 @@ mod tests {
         rest.write(&moved).unwrap();
         let files = std::fs::read_dir(folder_of(&moved)).unwrap().count();
         assert_eq!((files, path.exists()), (1, false), "the picture is still named");
+    }
+
+    #[test]
+    fn maps_that_memory_has_no_room_for_stay_in_their_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let [path, other] = ["a.livr", "b.livr"].map(|name| dir.path().join(name));
+        let mut first = session();
+        let (listed, run) = first.runs[0].clone();
+        first.runs.push((Listed { number: 4, pinned: false, ..listed.clone() }, run.clone()));
+        first.runs[0].0.pinned = false;
+        first.write(&path).unwrap();
+        let has_maps = |session: &Session| {
+            let runs = session.runs.iter();
+            runs.map(|(_, run)| run.trace.latent_attentions.is_some()).collect::<Vec<_>>()
+        };
+        let each = run.trace.captured_bytes();
+        let found = Session::read_holding(&path, each).unwrap();
+        assert_eq!(
+            (found.runs[0].0.number, has_maps(&found)),
+            (3, vec![false, true]),
+            "the newest has its maps"
+        );
+        // Saved elsewhere, and there without what it came from, it is whole.
+        found.write(&other).unwrap();
+        remove(&path).unwrap();
+        assert_eq!(has_maps(&Session::read_holding(&other, 2 * each).unwrap()), [true, true]);
+        assert!(found.files_in(&other).values().all(|file| file.is_file()));
     }
 
     #[test]

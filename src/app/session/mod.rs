@@ -1,10 +1,13 @@
 //! A session: what a window holds, to be put in a file and taken up again.
 
 mod file;
+mod pictures;
 mod place;
 
+pub use file::folder_of;
 pub use place::Place;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -15,7 +18,7 @@ use super::state::State;
 use crate::analysis::maps::Query;
 use crate::atomic::Hold;
 use crate::data::picture::Picture;
-use crate::engine::protocol::{ModelId, Run};
+use crate::engine::protocol::{ModelId, Run, RunId};
 use crate::settings::Settings;
 
 /// The ending of session files.
@@ -46,6 +49,8 @@ pub struct Session {
     pub shown: Option<usize>,
     /// The number of the run that others are compared with.
     pub base: Option<usize>,
+    /// Where other sessions, or this, keep whole traces of runs: memory may hold less.
+    pub files: BTreeMap<RunId, PathBuf>,
     /// What of its file could not be read.
     pub problems: Vec<String>,
 }
@@ -79,6 +84,7 @@ impl Session {
             runs: runs.collect(),
             shown: number(state.panes.map.run),
             base: number(state.runs.base().map(|run| run.id)),
+            files: state.runs.files().clone(),
             problems: Vec::new(),
         }
     }

@@ -47,15 +47,16 @@ impl Place {
         session.parent() == Some(&self.dir)
     }
 
-    /// Makes room for the session of this window: that of the one before is put aside, once.
-    pub fn make_room(&mut self) {
-        let path = self.path();
+    /// Makes room for the session of this window: that of the one before is put aside, once. -> where it is then.
+    pub fn make_room(&mut self) -> Option<PathBuf> {
+        let (path, before) = (self.path(), self.before());
         if std::mem::replace(&mut self.rotated, true) || !path.is_file() {
-            return;
+            return None;
         }
-        if let Err(problem) = rename(&path, &self.before()) {
+        if let Err(problem) = rename(&path, &before) {
             log::warn!("the session before is not kept: {problem}");
         }
+        Some(before)
     }
 
     /// What was kept last by a window that is no more.

@@ -72,10 +72,7 @@ fn mark(point: &Point) -> Mark {
 }
 
 /// By layer, the places of the map that is named to begin at.
-fn others(
-    named: Option<(&Path, &LayoutFile)>,
-    states: &States,
-) -> Result<BTreeMap<usize, Vec<[f32; 2]>>> {
+fn others(named: Option<(&Path, &LayoutFile)>, states: &States) -> Result<BTreeMap<usize, Vec<[f32; 2]>>> {
     let Some((path, file)) = named else { return Ok(BTreeMap::new()) };
     let of = |layer: usize| {
         let own: Vec<Mark> = states.at_layer(layer).points().iter().map(mark).collect();

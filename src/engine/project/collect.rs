@@ -34,8 +34,8 @@ pub fn collect(
     for records in left.chunks(batch.max(1)) {
         observer.progress(Progress { phase: Phase::States, done: writer.count(), total })?;
         let samples = records.iter().map(|record| record.sample()).collect::<Result<Vec<_>>>()?;
-        let traces = answering(&samples.iter().collect::<Vec<_>>())
-            .map_err(|e| e.named(|i| &records[i].id))?;
+        let traces =
+            answering(&samples.iter().collect::<Vec<_>>()).map_err(|e| e.named(|i| &records[i].id))?;
         for (record, trace) in records.iter().zip(traces) {
             let states = trace.hidden_states.as_ref().expect("asked for");
             writer.add(sampled(record, &trace, states), states.values.data())?;
