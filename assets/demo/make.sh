@@ -79,7 +79,15 @@ done
 for task in naming object_localization visual_similarity; do data again "$task" 2000,60,0 404; done
 for task in listing art_style comparing matching; do data again "$task" 1200,60,0 404; done
 train $demo/recipes/3-count.toml count
-keep $out/count model
+data last jigsaw 8000,60,0 505
+data last semantic_correspondence 6000,60,0 505
+data last counting 4000,60,0 505
+for task in functional_correspondence relative_reflectance; do data last "$task" 3000,60,0 505; done
+data last visual_correspondence 1500,60,0 505
+for task in object_localization visual_similarity art_style; do data last "$task" 800,60,0 505; done
+for task in tallying naming locating listing matching; do data last "$task" 400,60,0 505; done
+train $demo/recipes/4-compare.toml compare
+keep $out/compare model
 
 # Its adapters, on samples anew; the first seed's are the program's.
 for task in $nine; do data tune "$task" 600,40,0 202; done

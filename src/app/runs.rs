@@ -1,6 +1,6 @@
 //! The runs there are: those of the list, looks at a training run's sample, and the one on its way.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -81,8 +81,8 @@ pub struct Runs {
     deleted: Vec<(usize, Listed, Arc<Run>)>,
     /// Where sessions keep whole traces.
     files: BTreeMap<RunId, PathBuf>,
-    /// Whose maps are read from there; once, whatever comes of it.
-    read_back: BTreeSet<RunId>,
+    /// Runs that lost their maps: are these being read from there?
+    let_go: BTreeMap<RunId, bool>,
     most_bytes: usize,
     /// On its way.
     pub asked: Option<Asked>,
@@ -100,8 +100,7 @@ pub fn next_loaded_id() -> RunId {
 
 /// Runs of the list.
 const MOST: usize = 200;
-/// Bytes of what all of them captured: older ones keep their answers, and their maps
-/// only where a session does.
+/// Bytes of what all of them captured: older ones keep their answers, and their maps only where a session does.
 pub(super) const MOST_BYTES: usize = 1 << 30;
 /// Deletions that can be taken back.
 const DELETIONS: usize = 20;
@@ -122,7 +121,7 @@ impl Runs {
             base: None,
             deleted: Vec::new(),
             files: BTreeMap::new(),
-            read_back: BTreeSet::new(),
+            let_go: BTreeMap::new(),
             most_bytes,
             asked: None,
             waiting: VecDeque::new(),
@@ -156,6 +155,9 @@ impl Runs {
         let shift = self.count;
         for (listed, run) in runs {
             let id = run.id;
+            if run.trace.captured_bytes() == 0 {
+                self.let_go.insert(id, false);
+            }
             self.held.insert(id, run);
             self.list(id);
             self.count = listed.number + shift;
@@ -174,14 +176,15 @@ impl Runs {
                 if total <= most {
                     break;
                 }
-                let Some(run) = self.held.get_mut(&own.id) else { continue };
+                let has_maps = |run: &&mut Arc<Run>| size(run) > 0;
+                let Some(run) = self.held.get_mut(&own.id).filter(has_maps) else { continue };
                 if self.files.contains_key(&own.id) != kept {
                     continue;
                 }
                 total -= size(run);
                 let trace = Arc::new(run.trace.without_captures());
                 *run = Arc::new(Run { id: run.id, request: run.request.clone(), trace });
-                self.read_back.remove(&own.id);
+                self.let_go.insert(own.id, false);
             }
         }
     }
@@ -207,24 +210,21 @@ impl Runs {
 
     /// The file to read the maps of a run from that lost them; from now on they are being read.
     pub fn begin_reading(&mut self, id: RunId) -> Option<PathBuf> {
-        let run = self.held.get(&id)?;
-        let file = self.files.get(&id).filter(|_| run.trace.captured_bytes() == 0)?;
-        self.read_back.insert(id).then(|| file.clone())
+        let is_read = self.let_go.get_mut(&id).filter(|is_read| !**is_read)?;
+        let file = self.files.get(&id)?;
+        *is_read = true;
+        Some(file.clone())
     }
 
     /// Are the maps of a run being read?
     pub fn is_reading(&self, id: RunId) -> bool {
-        self.read_back.contains(&id)
-            && self.files.contains_key(&id)
-            && self.held.get(&id).is_some_and(|run| run.trace.captured_bytes() == 0)
+        self.let_go.get(&id) == Some(&true)
     }
 
     /// What was read of a run, or nothing where it could not be; others may lose theirs, but for the run in sight.
     pub fn end_reading(&mut self, id: RunId, trace: Option<Trace>, in_sight: Option<RunId>) {
-        let Some((trace, run)) = trace.zip(self.held.get_mut(&id)) else {
-            self.files.remove(&id);
-            return;
-        };
+        self.let_go.remove(&id);
+        let Some((trace, run)) = trace.zip(self.held.get_mut(&id)) else { return };
         let trace = Arc::new(trace);
         *run = Arc::new(Run { id, request: run.request.clone(), trace });
         self.lighten(&[Some(id), self.base, in_sight]);

@@ -111,7 +111,10 @@ fn names_ui(ui: &Ui, state: &State, rects: &[Rect], area: Rect, actions: &mut Ac
             continue;
         }
         let text = format!("{}. {}", i + 1, short(&image.name));
-        let galley = ui.painter().layout_no_wrap(text, egui::FontId::proportional(11.5), palette.text);
+        let font = egui::FontId::proportional(11.5);
+        let mut job = egui::text::LayoutJob::simple_singleline(text, font, palette.text);
+        job.wrap = egui::text::TextWrapping::truncate_at_width(rect.intersect(area).width() - 16.0);
+        let galley = ui.painter().layout_job(job);
         let corner = rect.min.max(area.min) + vec2(3.0, 3.0);
         let ground = Rect::from_min_size(corner, galley.size() + vec2(10.0, 4.0)).intersect(area);
         let response = ui.interact(ground, Id::unique(("name of image", i)), Sense::click_and_drag());

@@ -53,10 +53,13 @@ impl Place {
         if std::mem::replace(&mut self.rotated, true) || !path.is_file() {
             return None;
         }
-        if let Err(problem) = rename(&path, &before) {
-            log::warn!("the session before is not kept: {problem}");
+        match rename(&path, &before) {
+            Ok(()) => Some(before),
+            Err(problem) => {
+                log::warn!("the session before is not kept: {problem}");
+                None
+            }
         }
-        Some(before)
     }
 
     /// What was kept last by a window that is no more.
