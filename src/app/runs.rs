@@ -336,6 +336,10 @@ mod tests {
         Arc::new(Run { id: RunId(id), request, trace: Arc::new(trace) })
     }
 
+    fn has_maps(runs: &Runs, id: u64) -> bool {
+        runs.get(RunId(id)).is_some_and(|run| run.trace.latent_attentions.is_some())
+    }
+
     fn filled(count: u64) -> Runs {
         let mut runs = Runs::default();
         for id in 0..count {
@@ -366,13 +370,13 @@ mod tests {
         runs.pin(RunId(0), true);
         let each = run(0, 0.0).trace.captured_bytes();
         assert_eq!(each, 1024);
-        let mut has_maps = |most_bytes: usize| {
+        let mut left = |most_bytes: usize| {
             runs.most_bytes = most_bytes;
             runs.lighten(&[Some(RunId(3))]);
-            [0, 1, 2, 3].map(|id| runs.get(RunId(id)).unwrap().trace.latent_attentions.is_some())
+            [0, 1, 2, 3].map(|id| has_maps(&runs, id))
         };
-        assert_eq!(has_maps(2 * each), [true; 4], "no session keeps them yet");
-        assert_eq!(has_maps(3 * each / 2), [true, false, true, true]);
+        assert_eq!(left(2 * each), [true; 4], "no session keeps them yet");
+        assert_eq!(left(3 * each / 2), [true, false, true, true]);
         assert_eq!(runs.get(RunId(1)).unwrap().trace.answer, "A");
     }
 
@@ -390,7 +394,6 @@ mod tests {
         assert!(runs.begin_reading(RunId(0)).is_none() && runs.is_reading(RunId(0)), "once");
         let trace = run(0, -1.0).trace.clone();
         runs.end_reading(RunId(0), Some(Trace::clone(&trace)), Some(RunId(2)));
-        let has_maps = |runs: &Runs, id| runs.get(RunId(id)).unwrap().trace.latent_attentions.is_some();
         assert_eq!([0, 1, 2].map(|id| has_maps(&runs, id)), [true, false, true]);
         assert!(!runs.is_reading(RunId(0)));
         // A file that is gone is not asked for again.
