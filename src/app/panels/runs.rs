@@ -13,7 +13,6 @@ use crate::app::runs::{Listed, Runs};
 use crate::app::state::State;
 use crate::app::theme::{GAP, palette};
 use crate::engine::protocol::Run;
-use crate::settings::LatentChoice;
 use crate::units::counted;
 
 /// Of a run: its name, what it was made of, what came of it.
@@ -156,9 +155,9 @@ fn lines(state: &State, listed: &Listed, run: &Run) -> [String; 3] {
     } else {
         format!("{} + {}", trace.model, trace.adapter)
     };
-    let latents = match request.settings.latents {
-        LatentChoice::Off => "no latents".to_owned(),
-        LatentChoice::Auto | LatentChoice::Count(_) => format!("K = {}", trace.num_latents()),
+    let latents = match trace.num_latents() {
+        0 => "no latents".to_owned(),
+        k => format!("K = {k}"),
     };
     let made = format!("{model} · {} · {latents}", request.settings.mask.label());
     let choices: Vec<String> = trace
