@@ -134,6 +134,7 @@ $livr experiment --model $demo/model --data $out/test/test.jsonl --out $out/pict
     --adapters pictures-only=$out/pictures-only-1 --disturb no-question
 mkdir -p docs/demo
 for part in experiment words-only pictures-only; do
-    for file in tables.md results.json battery.svg; do cp "$out/$part/$file" "docs/demo/$part-$file"; done
+    for file in tables.md results.json; do cp "$out/$part/$file" "docs/demo/$part-$file"; done
 done
+cp $out/experiment/battery.svg docs/demo/experiment-battery.svg
 cargo build --release --quiet
