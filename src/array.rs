@@ -21,8 +21,13 @@ impl Array {
     /// Where there are not as many values as the shape says.
     pub fn new(shape: impl Into<Vec<usize>>, data: Vec<f32>) -> Self {
         let shape = shape.into();
-        assert_eq!(shape.iter().product::<usize>(), data.len(), "values of an array of shape {shape:?}");
+        assert_eq!(Self::count(&shape), Some(data.len()), "values of an array of shape {shape:?}");
         Self { shape, data }
+    }
+
+    /// Values of an array of a shape; `None` where no machine can count so many.
+    pub fn count(shape: &[usize]) -> Option<usize> {
+        shape.iter().try_fold(1usize, |count, size| count.checked_mul(*size))
     }
 
     /// Zeros of a shape.

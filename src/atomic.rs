@@ -4,6 +4,8 @@ use std::fs::{File, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+
 use crate::error::{Error, Result};
 
 /// How the names of files begin that are not whole yet.
@@ -34,6 +36,10 @@ pub fn check(path: &Path) -> Result<()> {
     let dir = folder_of(&target);
     if !dir.is_dir() {
         return Err(Error::Missing { what: "the folder to write to".to_owned(), path: dir.to_owned() });
+    }
+    // A rename would replace it all the same: whoever took the right to write away meant it.
+    if target.metadata().is_ok_and(|about| about.permissions().readonly()) {
+        return Err(Error::field(path, "the output", "a file that may be written", "one that is read-only"));
     }
     // What the system allows is best found out by doing it.
     tempfile::tempfile_in(dir).map_err(|e| Error::io("write to the folder", dir, e))?;
@@ -112,12 +118,22 @@ pub fn write(path: &Path, content: impl FnOnce(&mut dyn Write) -> std::io::Resul
     }
     let target = target_of(path)?;
     let dir = folder_of(&target);
+    let before = target.metadata().ok();
     let mut builder = tempfile::Builder::new();
     builder.prefix(PART);
-    // Not the private mode of temporary files: what the user's umask leaves, as for any file.
+    // Not the private mode of temporary files: that of the file which is replaced, or what the user's umask leaves. A
+    // private one is private from its first byte on.
     #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = before.as_ref().map_or(0o666, |about| about.permissions().mode() & 0o777);
+        builder.permissions(std::fs::Permissions::from_mode(mode));
+    }
     let mut file = builder.tempfile_in(dir).map_err(failed)?;
+    if let Some(about) = &before {
+        // What the umask took away, and where there are no modes.
+        file.as_file().set_permissions(about.permissions()).map_err(failed)?;
+    }
     {
         let mut buffered = std::io::BufWriter::new(&mut file);
         content(&mut buffered).map_err(failed)?;
@@ -125,7 +141,36 @@ pub fn write(path: &Path, content: impl FnOnce(&mut dyn Write) -> std::io::Resul
     }
     file.as_file().sync_all().map_err(failed)?;
     file.persist(&target).map_err(|e| failed(e.error))?;
+    sync_folder(dir);
     Ok(())
+}
+
+/// Has the names in a folder reach the disk: a rename counts after a power cut only then. Best effort: some systems have
+/// no handles of folders.
+fn sync_folder(dir: &Path) {
+    if cfg!(unix)
+        && let Err(problem) = File::open(dir).and_then(|folder| folder.sync_all())
+    {
+        log::debug!("{} is not synced: {problem}", dir.display());
+    }
+}
+
+/// A value as JSON on one line.
+///
+/// # Errors
+/// A value that JSON cannot say, such as a map whose keys are no texts.
+pub fn json_line(value: &impl Serialize, path: &Path) -> Result<String> {
+    serde_json::to_string(value).map_err(|e| Error::format(path, "what is to be written is no JSON", e))
+}
+
+/// Writes a value as JSON for people.
+///
+/// # Errors
+/// A value that JSON cannot say, a place that cannot be written.
+pub fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|e| Error::format(path, "what is to be written is no JSON", e))?;
+    write(path, |out| out.write_all(text.as_bytes()))
 }
 
 #[cfg(test)]
@@ -140,5 +185,27 @@ mod tests {
         assert!(problem.contains("no other window or program"), "{problem}");
         drop(held);
         assert!(Hold::take(&dir.path().join(LOCK)).unwrap().is_some());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_keeps_its_mode_and_one_that_is_read_only_stays() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("result.json");
+        let mode = || path.metadata().unwrap().permissions().mode() & 0o777;
+        let set = |mode| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        let rewrite = |text: &str| write(&path, |out| out.write_all(text.as_bytes()));
+        rewrite("1").unwrap();
+        for wanted in [0o600, 0o640, 0o666, 0o755] {
+            set(wanted);
+            rewrite("2").unwrap();
+            assert_eq!(mode(), wanted, "{wanted:o}");
+        }
+        set(0o444);
+        let problem = rewrite("3").unwrap_err().to_string();
+        assert!(problem.contains("read-only") && problem.contains("result.json"), "{problem}");
+        assert_eq!((mode(), std::fs::read_to_string(&path).unwrap().as_str()), (0o444, "2"));
+        assert!(check(&path).is_err(), "and says so before the work");
     }
 }

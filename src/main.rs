@@ -4,12 +4,13 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use livr_explorer::cli::{Cli, output};
-use livr_explorer::sandbox;
+use livr_explorer::{logging, sandbox};
 
 fn main() -> ExitCode {
     sandbox::keep_freed_memory();
     let cli = Cli::parse();
-    output::silence_panics();
+    logging::install();
+    output::log_panics();
     match output::as_a_sentence(|| cli.run()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {

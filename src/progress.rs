@@ -33,6 +33,8 @@ pub enum Phase {
     Samples,
     /// Steps of training.
     Training,
+    /// Samples of a data set read for their digest.
+    Digest,
     /// Samples of a data set answered.
     Evaluating,
     /// Samples whose states are kept.
@@ -41,6 +43,8 @@ pub enum Phase {
     Components,
     /// Points whose nearest are found.
     Neighbours,
+    /// Shuffles of labels that probes are held against.
+    Probes,
     /// What states would say.
     Words,
     /// Steps of a map.
@@ -61,10 +65,12 @@ impl Phase {
             Self::Choices => "Scoring choices",
             Self::Samples => "Making samples",
             Self::Training => "Training",
+            Self::Digest => "Looking at the samples",
             Self::Evaluating => "Evaluating",
             Self::States => "Keeping states",
             Self::Components => "Principal components",
             Self::Neighbours => "Finding neighbours",
+            Self::Probes => "Fitting probes",
             Self::Words => "Reading words",
             Self::Map => "Making the map",
             Self::Download => "Downloading",

@@ -179,6 +179,16 @@ pub struct Decoding {
     pub seed: u64,
 }
 
+/// Longest answer of a sample of a data set, in tokens: room for a clause before the letter.
+pub const STUDY_TOKENS: usize = 16;
+
+impl Decoding {
+    /// How samples of data sets are answered unless told otherwise, so that one model has one accuracy.
+    pub fn of_studies() -> Self {
+        Self { max_new_tokens: STUDY_TOKENS, ..Self::default() }
+    }
+}
+
 impl Default for Decoding {
     fn default() -> Self {
         Self {

@@ -9,7 +9,7 @@ use super::kept::Strip;
 use super::layout::{Layout, Pane, Preset};
 use super::path_kind::PathKind;
 use super::projection::{MapForm, MapView, Tool};
-use super::session::Session;
+use super::session::SessionFile;
 use crate::analysis::maps::{Query, Scalar, Selection};
 use crate::analysis::normalise::Normalisation;
 use crate::data::picture::Picture;
@@ -177,17 +177,19 @@ pub enum RunAction {
     SetBase(Option<RunId>),
     /// Ask with and without the bottleneck, each with and without latents.
     AskFour,
+    /// Put those back on the list that only the session's file holds, the latest of them.
+    ShowOlder,
 }
 
 /// Files and the clipboard.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum FileAction {
     /// Save the session under its name, or ask for one.
     SaveSession,
     /// Take up a session.
     OpenSession(PathBuf),
     /// Take up a session that was read, from this file.
-    TakeSession(Arc<(PathBuf, Session)>),
+    TakeSession(Box<SessionFile>),
     /// Take up what the window held when it was last closed.
     Reopen,
     /// How figures are made.
@@ -292,70 +294,27 @@ pub enum MapAction {
     Open(u32),
 }
 
-impl PartialEq for FileAction {
-    fn eq(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::OpenSession(a), Self::OpenSession(b)) => a == b,
-            (Self::TakeSession(a), Self::TakeSession(b)) => Arc::ptr_eq(a, b),
-            (Self::SetFigure(a), Self::SetFigure(b)) => a == b,
-            (Self::TakeText(a), Self::TakeText(b)) => a == b,
-            (a, b) => std::mem::discriminant(a) == std::mem::discriminant(b),
-        }
-    }
+/// A kind of action is an action.
+macro_rules! kinds {
+    ($($kind:ident($actions:ident)),* $(,)?) => {
+        $(impl From<$actions> for Action {
+            fn from(action: $actions) -> Self {
+                Self::$kind(action)
+            }
+        })*
+    };
 }
 
-impl From<FileAction> for Action {
-    fn from(action: FileAction) -> Self {
-        Self::File(action)
-    }
-}
-
-impl From<MapAction> for Action {
-    fn from(action: MapAction) -> Self {
-        Self::Map(action)
-    }
-}
-
-impl From<GalleryAction> for Action {
-    fn from(action: GalleryAction) -> Self {
-        Self::Gallery(action)
-    }
-}
-
-impl From<TrainAction> for Action {
-    fn from(action: TrainAction) -> Self {
-        Self::Train(action)
-    }
-}
-
-impl From<EditAction> for Action {
-    fn from(action: EditAction) -> Self {
-        Self::Edit(action)
-    }
-}
-
-impl From<ViewAction> for Action {
-    fn from(action: ViewAction) -> Self {
-        Self::View(action)
-    }
-}
-
-impl From<JobAction> for Action {
-    fn from(action: JobAction) -> Self {
-        Self::Job(action)
-    }
-}
-
-impl From<RunAction> for Action {
-    fn from(action: RunAction) -> Self {
-        Self::Run(action)
-    }
-}
-
-impl From<ImagesAction> for Action {
-    fn from(action: ImagesAction) -> Self {
-        Self::Images(action)
-    }
+kinds! {
+    Edit(EditAction),
+    View(ViewAction),
+    Job(JobAction),
+    Images(ImagesAction),
+    Train(TrainAction),
+    Gallery(GalleryAction),
+    Map(MapAction),
+    Run(RunAction),
+    File(FileAction),
 }
 
 /// Where panels put what they ask for.

@@ -7,7 +7,7 @@ use super::background::Background;
 use super::files::Files;
 use super::kept::Kept;
 use super::keyboard;
-use super::session::{Place, Saving, Session};
+use super::session::{Place, Saving, Session, folder_of};
 use super::state::State;
 use crate::atomic::Hold;
 use crate::engine::Engine;
@@ -38,6 +38,8 @@ pub struct Controller {
     pub(super) saving_session: Option<Saving>,
     /// The session as it was kept last.
     pub(super) kept_session: Option<Session>,
+    /// Is it on its way into its file?
+    pub(super) keeping_session: bool,
     /// When the next layer is due while they play.
     next_layer: f64,
     /// Where Hugging Face's programs keep models.
@@ -62,8 +64,10 @@ impl Controller {
         let states_in = states_in
             .or_else(|| passing.as_ref().map(|dir| dir.path().to_owned()))
             .unwrap_or_else(std::env::temp_dir);
+        let mut state = State::new(kept);
+        state.runs.set_kept_in(session_place.as_ref().map(|place| folder_of(&place.path())));
         Self {
-            state: State::new(kept),
+            state,
             engine,
             jobs: Jobs::default(),
             files: Files::new(wake.clone()),
@@ -75,6 +79,7 @@ impl Controller {
             session_hold: None,
             saving_session: None,
             kept_session: None,
+            keeping_session: false,
             hub_cache: None,
             next_layer: 0.0,
             _states: passing,

@@ -8,7 +8,8 @@ use image::{Rgb, RgbImage};
 use serde::{Deserialize, Serialize};
 
 use super::map_pane::InSight;
-use super::panels::{colour_bar, shown_style};
+use super::panels::colour_bar::{self, ends};
+use super::panels::shown_style;
 use super::state::State;
 use super::words::{query_name, visible};
 use crate::analysis::maps::{GridMap, Query};
@@ -45,7 +46,30 @@ impl Default for FigureForm {
 /// One picture of the figure, to be made elsewhere.
 struct Panel {
     label: String,
+    /// What stands at the ends of each image's scale; none without maps.
+    ends: Vec<(String, String)>,
     maps: Option<Vec<(GridMap, Range)>>,
+}
+
+/// The scale of a figure: where pictures have several, each says its own, and the bar only what the colours mean.
+fn scale(panels: &mut [Panel]) -> (String, String) {
+    let mut all: Vec<&(String, String)> = panels.iter().flat_map(|panel| &panel.ends).collect();
+    all.sort();
+    all.dedup();
+    if let [one] = all[..] {
+        return one.clone();
+    }
+    for panel in panels.iter_mut().filter(|panel| !panel.ends.is_empty()) {
+        let mut own = panel.ends.clone();
+        own.dedup();
+        let short = |(low, high): &(String, String)| {
+            let high = high.trim_start_matches("≥ ").trim_end_matches(" uniform");
+            if low == "0" { format!("to {high}") } else { format!("{low} to {high}") }
+        };
+        let own: Vec<String> = own.iter().map(short).collect();
+        panel.label = format!("{}, {}", panel.label, own.join(", "));
+    }
+    ("least of each".to_owned(), "most of each, as said below it, x uniform".to_owned())
 }
 
 /// The figure of what is in sight; the closure makes it, which takes a while.
@@ -58,7 +82,7 @@ pub fn figure_of(state: &State, form: &FigureForm) -> Result<impl FnOnce() -> Fi
     let chosen = chosen(shown, &form.queries)?;
     let mut panels = Vec::new();
     if form.plain {
-        panels.push(Panel { label: "no map".to_owned(), maps: None });
+        panels.push(Panel { label: "no map".to_owned(), ends: Vec::new(), maps: None });
     }
     for index in chosen {
         let maps = &shown.maps.maps[index];
@@ -69,8 +93,11 @@ pub fn figure_of(state: &State, form: &FigureForm) -> Result<impl FnOnce() -> Fi
             }
             query @ Query::Latent(_) => query_name(query),
         };
-        let maps = maps.iter().cloned().zip(shown.ranges[index].iter().copied()).collect();
-        panels.push(Panel { label: format!("{label}, {:.1} %", 100.0 * mass), maps: Some(maps) });
+        let ranges = &shown.ranges[index];
+        let ends = ranges.iter().enumerate().filter_map(|(image, range)| ends(shown, index, *range, image));
+        let maps = maps.iter().cloned().zip(ranges.iter().copied()).collect();
+        let label = format!("{label}, {:.1} %", 100.0 * mass);
+        panels.push(Panel { label, ends: ends.collect(), maps: Some(maps) });
     }
     let (layers, heads) = run.trace.attention_dims();
     let trace = &run.trace;
@@ -85,7 +112,7 @@ pub fn figure_of(state: &State, form: &FigureForm) -> Result<impl FnOnce() -> Fi
         trace.settings.mask.label(),
         trace.answer
     );
-    let (low, high) = colour_bar::ends(shown, shown.ranges[shown.query][0], 0).unwrap_or_default();
+    let (low, high) = scale(&mut panels);
     let scale = (low, high, colour_bar::colours(state));
     let (images, style) = (run.request.sample.images.clone(), shown_style(state));
     let (title, width, columns) = (run.request.sample.prompt.clone(), form.width, form.columns);

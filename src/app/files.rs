@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::path_kind::{PathKind, Picks};
-use super::session::{SESSION, Session};
+use super::runs::Evicted;
+use super::session::{ReadRuns, SESSION, Session};
 use crate::data::picture::{Picture, on_white};
 use crate::engine::hub;
 use crate::engine::protocol::{RunId, Source};
@@ -41,8 +42,8 @@ pub enum FileEvent {
     Noted(String),
     /// A file is written, or why it is not.
     Saved(PathBuf, Result<(), String>),
-    /// What was typed as a file to write is there already.
-    Exists(PathKind, String),
+    /// What was typed as a file to write is there already, under this path.
+    Exists(PathKind, String, PathBuf),
     /// So much of a repository is there: share of it.
     Downloading(f32),
     /// A repository is in the cache, or why not; nothing where it was stopped.
@@ -51,6 +52,8 @@ pub enum FileEvent {
     ShelfSeen(Shelf),
     /// A session was read, with its file, or why not.
     SessionRead(Box<Result<(PathBuf, Session), String>>),
+    /// Runs that only files held, or why they cannot be read.
+    RunsRead(Box<Result<ReadRuns, String>>),
     /// The session is in its file, or why not.
     SessionKept(Result<PathBuf, String>),
     /// All there was of a run, or why it cannot be read.
@@ -137,8 +140,8 @@ impl Files {
                     }
                 }
                 // A name to be written is no pattern.
-                _ if kind.is_written() => match paths::literal(&text) {
-                    Ok(path) if path.exists() && !replace => tell(FileEvent::Exists(kind, text)),
+                _ if kind.is_written() => match paths::literal(&text).map(|path| kind.completed(path)) {
+                    Ok(path) if path.exists() && !replace => tell(FileEvent::Exists(kind, text, path)),
                     Ok(path) => tell(FileEvent::Picked(kind, vec![path])),
                     Err(problem) => unnamed(problem),
                 },
@@ -214,18 +217,24 @@ impl Files {
     /// Reads a session.
     pub fn read_session(&self, path: PathBuf) {
         self.count(move |tell| {
-            let read = std::panic::catch_unwind(AssertUnwindSafe(|| Session::read(&path)));
-            tell(FileEvent::SessionRead(Box::new(match read {
-                Ok(read) => read.map(|session| (path, session)).map_err(|e| e.to_string()),
-                Err(_) => Err(format!("{} could not be read: the program has a fault", path.display())),
-            })));
+            let read = caught("read", &path, || Session::read(&path));
+            tell(FileEvent::SessionRead(Box::new(read.map(|session| (path, session)))));
+        });
+    }
+
+    /// Reads runs that only sessions' files hold.
+    pub fn read_runs(&self, evicted: Vec<Evicted>) {
+        self.count(move |tell| {
+            let path = evicted.first().map(|run| run.file.clone()).unwrap_or_default();
+            let read = caught("read", &path, || Session::read_runs(&evicted));
+            tell(FileEvent::RunsRead(Box::new(read)));
         });
     }
 
     /// Reads a run's trace from a session's folder.
     pub fn read_trace(&self, run: RunId, path: PathBuf) {
         self.count(move |tell| {
-            let read = trace_file::read(&path).map_err(|e| e.to_string());
+            let read = caught("read", &path, || trace_file::read(&path));
             tell(FileEvent::TraceRead(run, Box::new(read)));
         });
     }
@@ -233,19 +242,15 @@ impl Files {
     /// Writes a session, without a word where that works.
     pub fn keep_session(&self, session: Session, path: PathBuf) {
         self.count(move |tell| {
-            let written = session.write(&path).map(|()| path).map_err(|e| e.to_string());
-            tell(FileEvent::SessionKept(written));
+            let written = caught("written", &path, || session.write(&path));
+            tell(FileEvent::SessionKept(written.map(|()| path)));
         });
     }
 
     /// Writes a file.
     pub fn save(&self, path: PathBuf, write: impl FnOnce(&Path) -> Result<()> + Send + 'static) {
         self.count(move |tell| {
-            let written = std::panic::catch_unwind(AssertUnwindSafe(|| write(&path)));
-            let outcome = match written {
-                Ok(written) => written.map_err(|problem| problem.to_string()),
-                Err(_) => Err(format!("{} could not be written: the program has a fault", path.display())),
-            };
+            let outcome = caught("written", &path, || write(&path));
             tell(FileEvent::Saved(path, outcome));
         });
     }
@@ -256,7 +261,9 @@ impl Files {
         self.spawn(move |tell| {
             // Ends with the work, however that ends.
             let _working = working;
-            work(tell);
+            if std::panic::catch_unwind(AssertUnwindSafe(|| work(tell))).is_err() {
+                tell(FileEvent::Noted("A file could not be worked on: the program has a fault".to_owned()));
+            }
         });
     }
 
@@ -280,11 +287,26 @@ impl Files {
             }
         };
         self.spawn(move |tell| {
-            if let Some(files) = pollster::block_on(picking) {
-                let paths = files.iter().map(|file| file.path().to_owned()).collect();
-                tell(FileEvent::Picked(kind, paths));
+            let Some(files) = pollster::block_on(picking) else { return };
+            let paths: Vec<PathBuf> = files.iter().map(|file| file.path().to_owned()).collect();
+            if let Some(path) = paths.first().filter(|_| kind.is_written()) {
+                // The system's dialog asked about the name without its ending.
+                let completed = kind.completed(path.clone());
+                if completed != *path && completed.exists() {
+                    return tell(FileEvent::Exists(kind, completed.display().to_string(), completed));
+                }
+                return tell(FileEvent::Picked(kind, vec![completed]));
             }
+            tell(FileEvent::Picked(kind, paths));
         });
+    }
+}
+
+/// What came of work on a file; a panic is a sentence like any other.
+fn caught<T>(action: &str, path: &Path, work: impl FnOnce() -> Result<T>) -> Result<T, String> {
+    match std::panic::catch_unwind(AssertUnwindSafe(work)) {
+        Ok(outcome) => outcome.map_err(|problem| problem.to_string()),
+        Err(_) => Err(format!("{} could not be {action}: the program has a fault", path.display())),
     }
 }
 

@@ -76,8 +76,10 @@ pub struct Kept {
     /// Light, dark, or as the system.
     pub theme: egui::ThemePreference,
     /// Checkpoint folders, the latest first.
+    #[serde(with = "crate::paths::text::list")]
     pub recent_models: Vec<PathBuf>,
     /// Adapter folders, the latest first.
+    #[serde(with = "crate::paths::text::list")]
     pub recent_adapters: Vec<PathBuf>,
     /// Questions, the latest first.
     pub history: Vec<String>,
@@ -171,12 +173,11 @@ impl Kept {
 
     /// Writes the file.
     pub fn write(&self, path: &Path) -> Result<()> {
-        let text = serde_json::to_string_pretty(self).expect("plain data serialises");
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)
                 .map_err(|e| crate::error::Error::io("create the folder", folder, e))?;
         }
-        atomic::write(path, |out| out.write_all(text.as_bytes()))
+        atomic::write_json(path, self)
     }
 
     /// Puts a folder first in a list of recent ones.

@@ -1,5 +1,8 @@
 //! What the window asks paths for, and how it asks.
 
+use std::ffi::OsStr;
+use std::path::PathBuf;
+
 /// Which path the path dialog is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PathKind {
@@ -120,8 +123,44 @@ impl PathKind {
         }
     }
 
+    /// A path that something is written to, with the ending its format has: a name without one is the user's shorthand. A
+    /// session's name may have dots of its own.
+    #[must_use]
+    pub fn completed(self, path: PathBuf) -> PathBuf {
+        let endings = self.wanted().extensions;
+        let (true, [usual, ..]) = (self.is_written(), endings) else { return path };
+        let ending = path.extension().and_then(OsStr::to_str).unwrap_or_default();
+        let is_known = endings.iter().any(|known| known.eq_ignore_ascii_case(ending));
+        let is_meant = if self == Self::SaveSession { is_known } else { path.extension().is_some() };
+        if is_meant || path.file_name().is_none() { path } else { path.with_added_extension(usual) }
+    }
+
     /// Is something written there?
     pub fn is_written(self) -> bool {
         self.wanted().picks == Picks::NewFile
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_without_its_ending_gets_it() {
+        let completed = |kind: PathKind, path: &str| kind.completed(path.into()).display().to_string();
+        for (typed, meant) in [
+            ("d/mine", "d/mine.livr"),
+            ("d/mine.livr", "d/mine.livr"),
+            ("d/mine.LIVR", "d/mine.LIVR"),
+            ("d/run 3.5", "d/run 3.5.livr"),
+            (".work", ".work.livr"),
+        ] {
+            assert_eq!(completed(PathKind::SaveSession, typed), meant);
+        }
+        assert_eq!(completed(PathKind::Figure, "f"), "f.png");
+        assert_eq!(completed(PathKind::Figure, "f.svg"), "f.svg");
+        assert_eq!(completed(PathKind::Figure, "f.jpg"), "f.jpg", "the exporter says which there are");
+        assert_eq!(completed(PathKind::Trace, "t"), "t.safetensors");
+        assert_eq!(completed(PathKind::OpenSession, "mine"), "mine", "what is read is there under its name");
     }
 }

@@ -83,6 +83,8 @@ pub struct Ui {
     pub engine_died: bool,
     /// The session file that is kept up to date, where one was saved or opened.
     pub session: Option<PathBuf>,
+    /// What a later version of the program says in that file.
+    pub session_rest: serde_json::Map<String, serde_json::Value>,
 }
 
 /// The dialog that takes a path by hand, for machines without a file dialog.
@@ -153,6 +155,7 @@ impl State {
                 used_bytes: 0,
                 engine_died: false,
                 session: None,
+                session_rest: serde_json::Map::new(),
             },
         }
     }

@@ -4,14 +4,18 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::time::SystemTime;
 
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use super::json::Json;
+use crate::digest;
 use crate::error::{Error, Result};
+use crate::progress::Observer;
 
 /// Files compiled into the program: name, content.
 pub type EmbeddedFiles = &'static [(&'static str, &'static [u8])];
@@ -113,6 +117,14 @@ fn says_nothing(name: &str) -> bool {
     COMMON.contains(&stem) || matches!(stem, "stage" | "step" | "epoch" | "")
 }
 
+/// What the files of a folder were like at a moment of this process: name, length and last change of each. What is kept
+/// longer goes by [`Folder::digest`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Stamp(Vec<(OsString, u64, Option<SystemTime>)>);
+
+/// Endings of what a checkpoint or an adapter is read from.
+const READ: [&str; 7] = ["json", "jinja", "safetensors", "txt", "pt", "bin", "model"];
+
 /// Larger files are not read whole: only weights are, and those piece by piece.
 const MAX_WHOLE: u64 = 512 << 20;
 
@@ -158,25 +170,52 @@ impl Folder {
         name_of(&self.root)
     }
 
-    /// Changes when a file of the folder does: by names, lengths and times, of which nothing is read, or by all that is
-    /// compiled into the program.
-    pub fn fingerprint(&self) -> u64 {
+    /// What the folder is like now: another where a file of it is another, as far as names, lengths and times say, of which
+    /// nothing is read. Links count as what they lead to.
+    pub fn stamp(&self) -> Stamp {
         if let Some(files) = self.embedded {
-            return fingerprint_of(files);
+            return Stamp(vec![(OsString::from(embedded_digest(files)), 0, None)]);
         }
-        let mut files: Vec<_> = std::fs::read_dir(&self.root)
+        let mut files: Vec<_> = self
+            .files()
             .into_iter()
-            .flatten()
-            .filter_map(|entry| {
-                let entry = entry.ok()?;
-                let about = entry.metadata().ok().filter(std::fs::Metadata::is_file)?;
-                Some((entry.file_name(), about.len(), about.modified().ok()))
+            .filter_map(|name| {
+                let about = std::fs::metadata(self.root.join(&name)).ok()?;
+                Some((name, about.len(), about.modified().ok()))
             })
             .collect();
         files.sort();
-        let mut hasher = DefaultHasher::new();
-        files.hash(&mut hasher);
-        hasher.finish()
+        Stamp(files)
+    }
+
+    /// The SHA-256 of all that a model is read from: a copy elsewhere, or a folder of links, has the same.
+    ///
+    /// # Errors
+    /// A file that cannot be read, a stop.
+    pub fn digest(&self, observer: &dyn Observer) -> Result<String> {
+        if let Some(files) = self.embedded {
+            return Ok(embedded_digest(files));
+        }
+        let read = |name: &OsString| {
+            let ending = Path::new(name).extension().and_then(OsStr::to_str).unwrap_or_default();
+            !name.as_encoded_bytes().starts_with(b".") && READ.contains(&ending)
+        };
+        let mut names: Vec<OsString> = self.files().into_iter().filter(read).collect();
+        names.sort();
+        let mut hasher = Sha256::new();
+        for name in names {
+            let digest = digest::of_file(&self.root.join(&name), observer)?;
+            hasher.update(name.as_encoded_bytes());
+            hasher.update([0]);
+            hasher.update(digest);
+        }
+        Ok(digest::finished(hasher))
+    }
+
+    /// Names of its files, links to files among them.
+    fn files(&self) -> Vec<OsString> {
+        let entries = std::fs::read_dir(&self.root).into_iter().flatten().filter_map(std::result::Result::ok);
+        entries.filter(|entry| entry.path().is_file()).map(|entry| entry.file_name()).collect()
     }
 
     /// Where a file of this folder is, for messages.
@@ -247,29 +286,72 @@ impl Folder {
     }
 }
 
-/// Of names and bytes, computed once for each: megabytes, whenever a model is asked.
-fn fingerprint_of(files: EmbeddedFiles) -> u64 {
-    static KNOWN: Mutex<BTreeMap<usize, u64>> = Mutex::new(BTreeMap::new());
+/// The SHA-256 of names and bytes, computed once for each: megabytes, whenever a model is asked.
+fn embedded_digest(files: EmbeddedFiles) -> String {
+    static KNOWN: Mutex<BTreeMap<usize, String>> = Mutex::new(BTreeMap::new());
     let mut known = KNOWN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    *known.entry(files.as_ptr() as usize).or_insert_with(|| {
-        let mut hasher = DefaultHasher::new();
-        files.hash(&mut hasher);
-        hasher.finish()
-    })
+    let digest = known.entry(files.as_ptr() as usize).or_insert_with(|| {
+        let mut hasher = Sha256::new();
+        for (name, bytes) in files {
+            hasher.update(name);
+            hasher.update([0]);
+            hasher.update(digest::of_bytes(bytes));
+        }
+        digest::finished(hasher)
+    });
+    digest.clone()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::progress::Unobserved;
 
     #[test]
     fn what_is_built_in_is_known_by_its_bytes() {
         const ONE: EmbeddedFiles = &[("config.json", b"{}"), ("model.safetensors", b"1")];
         const OTHER: EmbeddedFiles = &[("config.json", b"{}"), ("model.safetensors", b"2")];
         let [one, again, other] =
-            [ONE, ONE, OTHER].map(|files| Folder::embedded("demo", files).fingerprint());
+            [ONE, ONE, OTHER].map(|files| Folder::embedded("demo", files).digest(&Unobserved).unwrap());
         assert_eq!(one, again);
         assert_ne!(one, other);
+        let [one, other] = [ONE, OTHER].map(|files| Folder::embedded("demo", files).stamp());
+        assert_ne!(one, other);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_folder_of_links_is_what_they_lead_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let [first, second, links] = ["first", "second", "links"].map(|name| dir.path().join(name));
+        for (folder, weights) in [(&first, "one"), (&second, "other")] {
+            std::fs::create_dir(folder).unwrap();
+            std::fs::write(folder.join("config.json"), "{}").unwrap();
+            std::fs::write(folder.join("model.safetensors"), weights).unwrap();
+        }
+        std::fs::create_dir(&links).unwrap();
+        let link = |to: &Path| {
+            for name in ["config.json", "model.safetensors"] {
+                let place = links.join(name);
+                if place.is_symlink() {
+                    std::fs::remove_file(&place).unwrap();
+                }
+                std::os::unix::fs::symlink(to.join(name), place).unwrap();
+            }
+        };
+        let open = |path: &Path| Folder::open(path).unwrap();
+        let digest = |path: &Path| open(path).digest(&Unobserved).unwrap();
+        link(&first);
+        let stamp = open(&links).stamp();
+        assert_eq!(digest(&links), digest(&first), "a copy is the same");
+        // What is no part of a model says nothing of it.
+        std::fs::write(links.join("README.md"), "mine").unwrap();
+        assert_eq!(digest(&links), digest(&first));
+        std::fs::remove_file(links.join("README.md")).unwrap();
+        link(&second);
+        assert_ne!(open(&links).stamp(), stamp);
+        assert_eq!(digest(&links), digest(&second));
+        assert_ne!(digest(&first), digest(&second));
     }
 
     #[test]

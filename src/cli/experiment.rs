@@ -75,6 +75,11 @@ fn check_names(adapters: &[Named]) -> anyhow::Result<()> {
 /// Runs it.
 pub fn run(args: ExperimentArgs) -> anyhow::Result<()> {
     check_names(&args.adapters)?;
+    for (i, disturbance) in args.disturb.iter().enumerate() {
+        // The same twice would be taken for two seeds.
+        let is_twice = args.disturb[..i].contains(disturbance);
+        anyhow::ensure!(!is_twice, "--disturb: expected each way once, found {disturbance} twice");
+    }
     let source = args.model.as_ref().map_or(Source::Demo, |path| Source::named(path.as_os_str()));
     let mut records = dataset::read(&args.data)?;
     if let Some(most) = args.per_task {

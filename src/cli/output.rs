@@ -108,9 +108,14 @@ impl Observer for Terminal {
     }
 }
 
-/// Keeps panics from printing lines of their own: each is caught somewhere and said in a sentence.
-pub fn silence_panics() {
-    std::panic::set_hook(Box::new(|info| log::error!("{info}")));
+/// Has the place of a panic logged: each is caught somewhere and said in a sentence, which does not know it.
+pub fn log_panics() {
+    std::panic::set_hook(Box::new(|info| {
+        let place = info.location().map_or_else(String::new, |at| format!(" at {}:{}", at.file(), at.line()));
+        let thread = std::thread::current();
+        let name = thread.name().unwrap_or("without a name");
+        log::error!("a fault{place}, thread {name}: {}", panic_message(info.payload()));
+    }));
 }
 
 /// Runs to the end; a panic on the way is a failure like any other, said in one sentence.

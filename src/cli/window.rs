@@ -1,7 +1,6 @@
 //! The window from the command line: on the screen, or as a picture where there is none.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -15,7 +14,7 @@ use crate::app::actions::{
     Action, EditAction, FileAction, GalleryAction, ImagesAction, JobAction, ViewAction,
 };
 use crate::app::offscreen::{Offscreen, settle};
-use crate::app::session::Session;
+use crate::app::session::{Session, SessionFile};
 use crate::app::state::State;
 use crate::app::window::{Startup, open};
 use crate::atomic;
@@ -84,7 +83,8 @@ pub fn open_session(args: &OpenArgs) -> anyhow::Result<()> {
     let path = paths::one(&args.session.to_string_lossy()).unwrap_or_else(|_| args.session.clone());
     let path = std::path::absolute(&path).unwrap_or(path);
     let session = Session::read(&path)?;
-    let actions: Vec<Action> = vec![FileAction::TakeSession(Arc::new((path, session))).into()];
+    let actions: Vec<Action> =
+        vec![FileAction::TakeSession(Box::new(SessionFile::new(path, session))).into()];
     let startup = || Startup::new(args.device, args.dtype, actions.clone());
     show(startup().remembering(), startup)
 }
@@ -239,7 +239,8 @@ pub fn screenshot(args: &ScreenshotArgs) -> anyhow::Result<()> {
     let form = Offscreen { size: [width, height], scale: args.scale, theme, system_fonts: true };
     let mut actions = [args.actions(theme), args.window.actions()?].concat();
     if let Some(path) = &args.session {
-        actions.push(FileAction::TakeSession(Arc::new((path.clone(), Session::read(path)?))).into());
+        let read = SessionFile::new(path.clone(), Session::read(path)?);
+        actions.push(FileAction::TakeSession(Box::new(read)).into());
     }
     let asking = (!args.no_ask && args.session.is_none()).then(|| JobAction::Ask.into());
     let startup = args.window.startup(actions.into_iter().chain(asking).collect());

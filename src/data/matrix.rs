@@ -34,6 +34,9 @@ fn npy(bytes: &[u8], path: &Path) -> Result<Array> {
     let bad = |e: std::io::Error| Error::format(path, "the states are no .npy file", e);
     let file = NpyFile::new(Cursor::new(bytes)).map_err(bad)?;
     let shape: Vec<usize> = file.shape().iter().map(|size| *size as usize).collect();
+    if Array::count(&shape).is_none_or(|count| count > bytes.len()) {
+        return Err(Error::field(path, "shape", "as many values as the file holds", format!("{shape:?}")));
+    }
     let order = file.order();
     let DType::Plain(kind) = file.dtype() else {
         return Err(Error::field(path, "descr", "floating-point numbers", file.dtype().descr()));
@@ -84,6 +87,20 @@ mod tests {
         writer.extend(values.iter().copied()).unwrap();
         writer.finish().unwrap();
         read(file.path()).unwrap()
+    }
+
+    #[test]
+    fn a_shape_of_more_values_than_there_are_is_refused() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        for shape in ["(4294967296, 4294967296)", "(3, 1000000000000)"] {
+            let head = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}");
+            let head = format!("{head:<117}\n");
+            let bytes =
+                [b"\x93NUMPY\x01\x00".as_slice(), &(head.len() as u16).to_le_bytes(), head.as_bytes()];
+            std::fs::write(file.path(), bytes.concat()).unwrap();
+            let problem = read(file.path()).unwrap_err().to_string();
+            assert!(problem.contains("shape: expected as many values as the file holds"), "{problem}");
+        }
     }
 
     #[test]

@@ -7,7 +7,6 @@ use std::sync::OnceLock;
 
 use include_dir::{Dir, include_dir};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::checkpoint::folder::{EmbeddedFiles, Folder};
 use crate::data::dataset;
@@ -128,19 +127,6 @@ impl FromStr for DemoAdapter {
 }
 
 static GALLERY: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/assets/demo/gallery");
-
-/// Of all that the built-in samples are.
-pub fn gallery_fingerprint() -> u64 {
-    static KNOWN: OnceLock<u64> = OnceLock::new();
-    *KNOWN.get_or_init(|| {
-        let mut hash = Sha256::new();
-        for record in gallery() {
-            record.hash_into(&mut hash).expect("built in");
-        }
-        let digest = hash.finalize();
-        u64::from_le_bytes(digest[..8].try_into().expect("eight bytes"))
-    })
-}
 
 /// Samples of each of the nine tasks, of which no training saw any.
 pub fn gallery() -> &'static [Record] {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::array::Array;
+use crate::checkpoint::folder::Stamp;
 use crate::error::Result;
 use crate::input::model_input::ModelInput;
 use crate::model::Model;
@@ -39,8 +40,17 @@ pub fn encode_together<'a>(
     inputs.into_iter().map(own).collect()
 }
 
+/// The files a vision tower was read from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Tower<'a> {
+    /// The base's.
+    pub base: &'a Stamp,
+    /// The adapter's, where it reaches into the tower.
+    pub adapter: Option<&'a Stamp>,
+}
+
 /// What the features of an input's images hang on: their pixels, the vision tower, and how it is computed.
-pub fn image_key(input: &ModelInput, tower: (u64, Option<u64>), compute: &Compute<'_>) -> u64 {
+pub fn image_key(input: &ModelInput, tower: Tower<'_>, compute: &Compute<'_>) -> u64 {
     let mut hasher = DefaultHasher::new();
     bytemuck::cast_slice::<f32, u8>(input.pixel_values.data()).hash(&mut hasher);
     input.grids.hash(&mut hasher);
@@ -73,7 +83,7 @@ impl SeenImages {
     pub fn features(
         &mut self,
         model: &Model,
-        tower: (u64, Option<u64>),
+        tower: Tower<'_>,
         inputs: &[ModelInput],
         compute: &Compute<'_>,
     ) -> Result<Vec<Option<VisualFeatures>>> {

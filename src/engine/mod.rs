@@ -25,6 +25,7 @@ pub mod run;
 pub mod sampler;
 pub mod session;
 pub mod shelf;
+pub mod study;
 pub mod training;
 pub mod worker;
 

@@ -51,13 +51,13 @@ impl Models {
     pub fn open(&mut self, id: &ModelId, observer: &dyn Observer) -> Result<ModelInfo> {
         let base_folder = id.base.source.open()?;
         let adapter_folder = id.adapter.as_ref().map(Source::open).transpose()?;
-        let base_now = base_folder.fingerprint();
-        if self.bases.iter().any(|(held, base)| *held == id.base && base.fingerprint() != base_now) {
+        let base_now = base_folder.stamp();
+        if self.bases.iter().any(|(held, base)| *held == id.base && *base.stamp() != base_now) {
             self.close(&id.base);
         }
-        let adapter_now = adapter_folder.as_ref().map(Folder::fingerprint);
+        let adapter_now = adapter_folder.as_ref().map(Folder::stamp);
         if let Some(session) = self.sessions.get(id)
-            && session.adapter_fingerprint() == adapter_now
+            && session.adapter_stamp() == adapter_now.as_ref()
         {
             let info = session.info();
             self.touch(id);

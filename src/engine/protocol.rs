@@ -30,7 +30,7 @@ pub enum Source {
     /// One of its adapters.
     DemoAdapter(DemoAdapter),
     /// A folder on disk.
-    Folder(PathBuf),
+    Folder(#[serde(with = "crate::paths::text")] PathBuf),
 }
 
 impl Source {

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::device;
-use super::features::{SeenImages, image_key};
+use super::features::{SeenImages, Tower, image_key};
 use super::need::{ModelNeed, RunShape};
 use super::protocol::{BaseId, ModelId, ModelInfo, Source};
 use super::run::{Job, run};
 use crate::checkpoint::adapter::Adapter;
 use crate::checkpoint::config::ModelConfig;
-use crate::checkpoint::folder::Folder;
+use crate::checkpoint::folder::{Folder, Stamp};
 use crate::checkpoint::safetensors::{Safetensors, TensorEntry};
 use crate::checkpoint::source::WeightSource;
 use crate::data::sample::Sample;
@@ -30,7 +30,7 @@ use crate::trace::Trace;
 pub struct Unread {
     id: BaseId,
     folder: Folder,
-    fingerprint: u64,
+    stamp: Stamp,
     config: ModelConfig,
     source: Safetensors,
     device: candle_core::Device,
@@ -40,12 +40,12 @@ pub struct Unread {
 impl Unread {
     /// Reads config and headers.
     pub fn open(id: &BaseId, folder: Folder) -> Result<Self> {
-        let fingerprint = folder.fingerprint();
+        let stamp = folder.stamp();
         let config = ModelConfig::read(&folder)?;
         let source = Safetensors::open(&folder)?;
         let device = device::open(id.device)?;
         let precision = device::resolve(id.dtype, &device, source.stored_dtype())?;
-        Ok(Self { id: id.clone(), folder, fingerprint, config, source, device, precision })
+        Ok(Self { id: id.clone(), folder, stamp, config, source, device, precision })
     }
 
     /// Folder name.
@@ -104,8 +104,8 @@ impl Unread {
             parameters,
             device_advice: device::advice(&self.device),
             id: self.id,
-            name: self.folder.name(),
-            fingerprint: self.fingerprint,
+            folder: self.folder,
+            stamp: self.stamp,
             model,
             processor,
         })
@@ -120,8 +120,8 @@ pub fn parameters(source: &Safetensors) -> usize {
 /// A checkpoint in memory, without an adapter.
 pub struct Base {
     id: BaseId,
-    name: String,
-    fingerprint: u64,
+    folder: Folder,
+    stamp: Stamp,
     model: Model,
     processor: Processor,
     need: ModelNeed,
@@ -132,13 +132,13 @@ pub struct Base {
 
 impl Base {
     /// Folder name.
-    pub fn name(&self) -> &str {
-        &self.name
+    pub fn name(&self) -> String {
+        self.folder.name()
     }
 
     /// What its folder was like when it was read.
-    pub fn fingerprint(&self) -> u64 {
-        self.fingerprint
+    pub fn stamp(&self) -> &Stamp {
+        &self.stamp
     }
 
     /// Memory its weights hold.
@@ -171,8 +171,10 @@ pub fn auto_max_pixels(model: &Model, processor: &Processor, parameters: usize) 
 pub struct ReadAdapter {
     /// Its place.
     pub source: Source,
-    /// What its folder was like when it was read.
-    pub fingerprint: u64,
+    /// Its folder.
+    pub folder: Folder,
+    /// What the folder was like when it was read.
+    pub stamp: Stamp,
     /// Its content.
     pub adapter: Adapter,
 }
@@ -180,8 +182,8 @@ pub struct ReadAdapter {
 impl ReadAdapter {
     /// Reads the adapter of a folder.
     pub fn read(source: Source, folder: &Folder) -> Result<Self> {
-        let fingerprint = folder.fingerprint();
-        Ok(Self { source, fingerprint, adapter: Adapter::read_folder(folder)? })
+        let stamp = folder.stamp();
+        Ok(Self { source, stamp, folder: folder.clone(), adapter: Adapter::read_folder(folder)? })
     }
 }
 
@@ -189,7 +191,8 @@ impl ReadAdapter {
 struct AdapterInUse {
     source: Source,
     name: String,
-    fingerprint: u64,
+    folder: Folder,
+    stamp: Stamp,
     is_in_tower: bool,
 }
 
@@ -205,20 +208,38 @@ pub struct Session {
 impl Session {
     /// A base with an adapter on, or without.
     pub fn new(base: Arc<Base>, adapter: Option<ReadAdapter>) -> Result<Self> {
-        let Some(ReadAdapter { source, fingerprint, adapter }) = adapter else {
+        let Some(ReadAdapter { source, folder, stamp, adapter }) = adapter else {
             let (model, processor) = (base.model.clone(), base.processor.clone());
             return Ok(Self { base, model, processor, adapter: None, features: None });
         };
         let model = base.model.with_adapter(&adapter)?;
         let processor = base.processor.with_adapter(&adapter)?;
         let is_in_tower = adapter.is_in_tower();
-        let adapter = Some(AdapterInUse { source, name: adapter.name, fingerprint, is_in_tower });
+        let adapter = Some(AdapterInUse { source, name: adapter.name, folder, stamp, is_in_tower });
         Ok(Self { base, model, processor, adapter, features: None })
     }
 
     /// What its adapter's folder was like when it was read.
-    pub fn adapter_fingerprint(&self) -> Option<u64> {
-        self.adapter.as_ref().map(|adapter| adapter.fingerprint)
+    pub fn adapter_stamp(&self) -> Option<&Stamp> {
+        self.adapter.as_ref().map(|adapter| &adapter.stamp)
+    }
+
+    /// The SHA-256 of what the base and its adapter were read from.
+    ///
+    /// # Errors
+    /// Files that cannot be read, or have changed since the model was; a stop.
+    pub fn digests(&self, observer: &dyn Observer) -> Result<(String, Option<String>)> {
+        let digest = |folder: &Folder, stamp: &Stamp| {
+            let digest = folder.digest(observer)?;
+            if folder.stamp() == *stamp {
+                return Ok(digest);
+            }
+            let expected = "the files the model was read from";
+            Err(Error::field(folder.root(), "the folder", expected, "others: they changed since"))
+        };
+        let base = digest(&self.base.folder, &self.base.stamp)?;
+        let adapter = self.adapter.as_ref().map(|own| digest(&own.folder, &own.stamp)).transpose()?;
+        Ok((base, adapter))
     }
 
     /// Lets go of the visual features of the last images.
@@ -237,7 +258,7 @@ impl Session {
         let adapter = self.adapter.as_ref();
         ModelInfo {
             id: ModelId { base: base.id.clone(), adapter: adapter.map(|adapter| adapter.source.clone()) },
-            name: base.name.clone(),
+            name: base.name(),
             family: self.model.config.family.model_type(),
             adapter: adapter.map(|adapter| adapter.name.clone()),
             device: device::describe(self.model.device()),
@@ -316,8 +337,7 @@ impl Session {
         };
         let (inputs, input_secs) =
             timed(|| samples.iter().enumerate().map(process).collect::<Result<Vec<_>>>())?;
-        let (features, vision_secs) =
-            timed(|| seen.features(&self.model, self.tower_fingerprint(), &inputs, compute))?;
+        let (features, vision_secs) = timed(|| seen.features(&self.model, self.tower(), &inputs, compute))?;
         let mut traces = self.answer(samples, inputs, features, settings, free_bytes, compute)?;
         for trace in &mut traces {
             (trace.timings.input_secs, trace.timings.vision_secs) = (input_secs, vision_secs);
@@ -326,9 +346,9 @@ impl Session {
     }
 
     /// What the visual features of an image hang on: the base, and an adapter that reaches into its vision tower.
-    fn tower_fingerprint(&self) -> (u64, Option<u64>) {
+    fn tower(&self) -> Tower<'_> {
         let own = self.adapter.as_ref().filter(|adapter| adapter.is_in_tower);
-        (self.base.fingerprint, own.map(|adapter| adapter.fingerprint))
+        Tower { base: &self.base.stamp, adapter: own.map(|adapter| &adapter.stamp) }
     }
 
     fn max_pixels(&self, settings: &Settings) -> Result<usize> {
@@ -372,7 +392,7 @@ impl Session {
         for (trace, pixels) in traces.iter_mut().zip(pixels) {
             trace.pixel_values = pixels;
             trace.applied.max_pixels = max_pixels;
-            trace.model.clone_from(&self.base.name);
+            trace.model = self.base.name();
             trace.adapter = self.adapter.as_ref().map_or_else(String::new, |adapter| adapter.name.clone());
         }
         Ok(traces)
@@ -388,7 +408,7 @@ impl Session {
         if input.grids.is_empty() {
             return Ok((None, false));
         }
-        let key = image_key(input, self.tower_fingerprint(), compute);
+        let key = image_key(input, self.tower(), compute);
         if let Some((held, features)) = &self.features
             && *held == key
         {

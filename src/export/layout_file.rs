@@ -1,13 +1,11 @@
 //! Maps of states as a safetensors file: places, what each is of, and how the map was made.
 
-use std::collections::HashMap;
 use std::path::Path;
 
-use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
-use crate::atomic;
 use crate::error::{Error, Result};
+use crate::tensor_file::{self, Entry};
 
 /// What a place of a map is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,18 +33,12 @@ pub fn write(path: &Path, places: &[[f32; 2]], marks: &[Mark], metadata: &[(&str
         ("layer", column(|mark| mark.layer)),
     ];
     columns.retain(|_| !marks.is_empty());
-    let view = |dtype, shape: &[usize], bytes| {
-        TensorView::new(dtype, shape.to_vec(), bytes).expect("as many bytes as the shape says")
-    };
-    let mut tensors = vec![("layout", view(Dtype::F32, &[places.len(), 2], bytemuck::cast_slice(places)))];
-    for (name, values) in &columns {
-        tensors.push((name, view(Dtype::I64, &[values.len()], bytemuck::cast_slice(values))));
+    let mut entries = vec![Entry::floats("layout", &[places.len(), 2], places.as_flattened())];
+    for (name, values) in columns {
+        entries.push(Entry::integers(name, &[values.len()], values));
     }
-    let metadata: HashMap<String, String> =
-        metadata.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-    let bytes = safetensors::serialize(tensors, Some(metadata))
-        .map_err(|e| Error::format(path, "the map cannot be written", e))?;
-    atomic::write(path, |out| out.write_all(&bytes))
+    let metadata = metadata.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+    tensor_file::write(path, entries, metadata)
 }
 
 /// A map that was written.

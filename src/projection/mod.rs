@@ -18,7 +18,6 @@ pub mod tsne;
 use std::time::Instant;
 
 use rand::RngExt;
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use self::affinities::Affinities;
@@ -27,7 +26,7 @@ use self::gradient::{Gradient, Host, Point};
 use self::neighbours::Neighbours;
 use self::pca::Components;
 use self::repulsion::{Plain, Spline};
-use self::rows::Rows;
+use self::rows::{Rows, Scaled};
 use self::tsne::{Schedule, Tsne};
 use crate::error::{Error, Result};
 use crate::progress::Observer;
@@ -113,11 +112,23 @@ pub struct Mapped {
     pub seconds: Seconds,
 }
 
+/// The nearest of some states among all, by the states as they are: what maps are judged by, whatever components they were
+/// made of.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Yardstick {
+    /// Numbers of the states asked, ascending; all of few.
+    pub asked: Vec<usize>,
+    /// Of each, nearest first.
+    pub near: Vec<Vec<u32>>,
+}
+
 /// How much of the states' neighbourhoods a map keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Quality {
     /// Neighbours that were compared.
     pub neighbours: usize,
+    /// Points it was asked of, evenly among all.
+    pub asked: usize,
     /// Share of each point's nearest states that are among its nearest on the map.
     pub recall: f64,
     /// 1 where no stranger is near on the map.
@@ -164,6 +175,7 @@ pub fn prepare(states: &dyn Rows, options: &Options, observer: &dyn Observer) ->
     }
     let mut seconds = Seconds::default();
     let clock = Instant::now();
+    let states: &dyn Rows = &Scaled::new(states)?;
     let (points, axes) = match options.components {
         Some(count) => (pca::principal(states, count.max(2), options.seed, observer)?, None),
         None => (pca::whole(states)?, Some(pca::principal(states, 2, options.seed, observer)?)),
@@ -208,28 +220,48 @@ impl Prepared {
         Ok(Mapped { places, divergence, seconds })
     }
 
-    /// How good a map is; points are asked on behalf of all where there are many.
+    /// The nearest of states among all: of all of few, of many on behalf of the rest.
     ///
     /// # Errors
-    /// A stop.
-    pub fn quality(&self, places: &[[f32; 2]], groups: &[u32], observer: &dyn Observer) -> Result<Quality> {
+    /// States that cannot be read, a stop.
+    pub fn yardstick(&self, states: &dyn Rows, observer: &dyn Observer) -> Result<Yardstick> {
         const COMPARED: usize = 10;
-        const ASKED: usize = 2000;
-        let count = places.len();
+        const MOST: usize = 2000;
+        /// Numbers that are compared: some seconds.
+        const PAIRS: usize = 40_000_000_000;
+        let count = states.count();
+        let affordable = PAIRS / (count * states.width()).max(1);
+        let asked: Vec<usize> = (0..count).step_by(count.div_ceil(MOST.min(affordable.max(100)))).collect();
         let k = COMPARED.min(self.neighbours.k).min(count.saturating_sub(1) / 2).max(1);
+        let near = neighbours::among(&Scaled::new(states)?, &asked, k, observer)?;
+        Ok(Yardstick { asked, near })
+    }
+
+    /// How good a map is, by the states as they are.
+    ///
+    /// # Errors
+    /// States that cannot be read, a stop.
+    pub fn quality(
+        &self,
+        states: &dyn Rows,
+        yardstick: &Yardstick,
+        places: &[[f32; 2]],
+        groups: &[u32],
+        observer: &dyn Observer,
+    ) -> Result<Quality> {
+        let Yardstick { asked, near: of_states } = yardstick;
+        let (count, k) = (places.len(), of_states.first().map_or(1, Vec::len));
         let flat: Vec<f32> = places.iter().flatten().copied().collect();
         let near = neighbours::nearest(&flat, 2, k, 0, observer)?;
-        let asked: Vec<usize> = (0..count).step_by(count.div_ceil(ASKED)).collect();
-        let ranks: Vec<Vec<usize>> = asked
-            .par_iter()
-            .map(|i| quality::ranks(&self.points.scores, self.points.count, *i, near.of(*i)))
-            .collect();
+        let of_map: Vec<&[u32]> = asked.iter().map(|i| near.of(*i)).collect();
+        let ranks = quality::ranks(&Scaled::new(states)?, asked, &of_map, observer)?;
         let wide: Vec<Point> = places.iter().map(|place| place.map(f64::from)).collect();
         Ok(Quality {
             neighbours: k,
-            recall: quality::recall(&self.neighbours, &near),
+            asked: asked.len(),
+            recall: quality::recall(of_states, &of_map),
             trustworthiness: quality::trustworthiness(ranks.into_iter(), count, k),
-            silhouette: quality::silhouette(&wide, groups, &asked),
+            silhouette: quality::silhouette(&wide, groups, asked),
             found: self.neighbours.found,
         })
     }
@@ -335,6 +367,38 @@ mod tests {
     fn points_on_one_another_still_make_a_map() {
         let (map, divergence) = mapped(&[1.0; 60], 3, &Options { perplexity: 4.0, ..short(Engine::Cpu) });
         assert!(divergence.is_finite() && map.iter().flatten().all(|v| v.is_finite()));
+    }
+
+    #[test]
+    fn a_map_is_judged_by_the_states_and_not_by_the_components_it_was_made_of() {
+        let mut rng = stream(4, &[]);
+        let x: Vec<f32> = (0..400 * 60).map(|_| rng.random_range(-1.0..1.0)).collect();
+        let recall = |components| {
+            let options = Options { components, ..short(Engine::Cpu) };
+            let states = InMemory::new(&x, 60);
+            let prepared = prepare(&states, &options, &Unobserved).unwrap();
+            let map = prepared.map(&options, None, &Unobserved, &mut |_| ()).unwrap();
+            let yardstick = prepared.yardstick(&states, &Unobserved).unwrap();
+            prepared.quality(&states, &yardstick, &map.places, &[0; 400], &Unobserved).unwrap().recall
+        };
+        // Noise has no plane: two components of sixty keep little, and less than all sixty.
+        let [two, all] = [Some(2), None].map(recall);
+        assert!(two < 0.25 && two < all, "{two} {all}");
+    }
+
+    #[test]
+    fn states_of_any_magnitude_make_the_same_map() {
+        let x = groups(200, 12);
+        let map = |factor: f32| {
+            let x: Vec<f32> = x.iter().map(|v| v * factor).collect();
+            mapped(&x, 12, &short(Engine::Cpu)).0
+        };
+        let plain = map(1.0);
+        // Powers of two lose no bit on the way.
+        assert_eq!(map(2f32.powi(66)), plain);
+        assert_eq!(map(2f32.powi(-83)), plain);
+        let (far, _) = mapped(&x.iter().map(|v| v * 1e20).collect::<Vec<_>>(), 12, &short(Engine::Cpu));
+        assert!(far.iter().flatten().all(|v| v.is_finite()));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::products::{Matrix, multiply};
 use super::rows::Rows;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::progress::{Observer, Phase, Progress};
 use crate::random::stream;
 
@@ -41,7 +41,7 @@ pub fn principal(rows: &dyn Rows, count: usize, seed: u64, observer: &dyn Observ
     let total = PASSES + 2;
     let tell = |done| observer.progress(Progress { phase: Phase::Components, done, total });
     tell(0)?;
-    let mean = checked_mean(rows)?;
+    let mean = mean(rows)?;
     let wide = (count + EXTRA).min(width);
     let mut rng = stream(seed, &[0]);
     let mut basis = DMatrix::<f64>::from_fn(width, wide, |_, _| rng.random_range(-1.0..1.0)).qr().q();
@@ -86,33 +86,13 @@ pub fn principal(rows: &dyn Rows, count: usize, seed: u64, observer: &dyn Observ
     Ok(Components { scores, count, shares })
 }
 
-/// Which row it is.
-fn not_finite(rows: &dyn Rows, column: usize) -> Error {
-    let mut row = vec![0f32; rows.width()];
-    let is_bad = |i: &usize| rows.read(*i, &mut row).is_ok() && !row[column].is_finite();
-    match (0..rows.count()).find(is_bad) {
-        Some(i) => {
-            Error::Request(format!("states: expected finite numbers, found {} in row {i}", row[column]))
-        }
-        None => Error::Request("states: expected numbers whose mean is finite, found larger ones".to_owned()),
-    }
-}
-
 /// All rows as they are, about their mean.
 ///
 /// # Errors
 /// Rows that cannot be read.
 pub fn whole(rows: &dyn Rows) -> Result<Components> {
-    let scores = centred(rows, &checked_mean(rows)?, 0, rows.count())?;
+    let scores = centred(rows, &mean(rows)?, 0, rows.count())?;
     Ok(Components { scores, count: rows.width(), shares: Vec::new() })
-}
-
-fn checked_mean(rows: &dyn Rows) -> Result<Vec<f32>> {
-    let mean = mean(rows)?;
-    match mean.iter().position(|v| !v.is_finite()) {
-        Some(column) => Err(not_finite(rows, column)),
-        None => Ok(mean),
-    }
 }
 
 /// Row by row in single precision.

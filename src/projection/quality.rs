@@ -2,17 +2,18 @@
 
 use rayon::prelude::*;
 
-use super::neighbours::Neighbours;
+use super::neighbours::distance;
+use super::rows::Rows;
+use crate::error::Result;
+use crate::progress::{Observer, Phase, Progress};
 
-/// The share of each point's k nearest states that are among its k nearest on the map, averaged.
-pub fn recall(states: &Neighbours, map: &Neighbours) -> f64 {
-    let count = states.count();
-    let k = states.k.min(map.k);
-    let kept = |i: usize| {
-        let near = &map.of(i)[..k];
-        states.of(i)[..k].iter().filter(|j| near.contains(j)).count()
-    };
-    (0..count).into_par_iter().map(kept).sum::<usize>() as f64 / (count * k).max(1) as f64
+/// The share of each point's nearest states that are among its nearest on the map, averaged over the points asked.
+pub fn recall(states: &[Vec<u32>], map: &[&[u32]]) -> f64 {
+    let shares = states.iter().zip(map).map(|(states, map)| {
+        let kept = states.iter().filter(|j| map.contains(j)).count();
+        kept as f64 / states.len().max(1) as f64
+    });
+    shares.sum::<f64>() / states.len().max(1) as f64
 }
 
 /// Trustworthiness (Venna and Kaski 2001): 1 where no stranger is among the k nearest on the map; `ranks` are those of
@@ -28,19 +29,55 @@ pub fn trustworthiness(ranks: impl Iterator<Item = Vec<usize>>, count: usize, k:
     if most <= 0.0 { 1.0 } else { 1.0 - sum as f64 / most }
 }
 
-/// The ranks of some points among all by squared distance from one, from 1: [width] rows.
-pub fn ranks(x: &[f32], width: usize, from: usize, asked: &[u32]) -> Vec<usize> {
-    let row = |i: usize| &x[i * width..][..width];
-    let square = |i: usize| row(from).iter().zip(row(i)).map(|(a, b)| (a - b) * (a - b)).sum::<f32>();
-    let bounds: Vec<f32> = asked.iter().map(|i| square(*i as usize)).collect();
-    let mut ranks = vec![1; asked.len()];
-    for other in (0..x.len() / width).filter(|other| *other != from) {
-        let far = square(other);
-        for ((rank, bound), own) in ranks.iter_mut().zip(&bounds).zip(asked) {
-            *rank += usize::from(far < *bound || (far == *bound && (other as u32) < *own));
-        }
+/// The ranks of points among all by squared distance from each of those asked, from 1; of equal ones the lower number
+/// first. Rows are read block by block.
+///
+/// # Errors
+/// Rows that cannot be read, a stop.
+pub fn ranks(
+    rows: &dyn Rows,
+    asked: &[usize],
+    others: &[&[u32]],
+    observer: &dyn Observer,
+) -> Result<Vec<Vec<usize>>> {
+    const BLOCK: usize = 1024;
+    let (count, width) = (rows.count(), rows.width());
+    let mut row = vec![0f32; width];
+    let mut own = vec![0f32; asked.len() * width];
+    let mut bounds: Vec<Vec<f32>> = Vec::with_capacity(asked.len());
+    for ((place, others), own) in asked.iter().zip(others).zip(own.chunks_exact_mut(width)) {
+        rows.read(*place, own)?;
+        let mut bound = |other: &u32| {
+            rows.read(*other as usize, &mut row)?;
+            Ok(distance(own, &row))
+        };
+        bounds.push(others.iter().map(&mut bound).collect::<Result<_>>()?);
     }
-    ranks
+    let mut ranks: Vec<Vec<usize>> = others.iter().map(|others| vec![1; others.len()]).collect();
+    let mut block = vec![0f32; BLOCK.min(count) * width];
+    for first in (0..count).step_by(BLOCK) {
+        observer.progress(Progress { phase: Phase::Neighbours, done: first, total: count })?;
+        let block = &mut block[..BLOCK.min(count - first) * width];
+        rows.read(first, block)?;
+        let block = &*block;
+        let each = ranks.par_iter_mut().zip(own.par_chunks_exact(width)).zip(asked.par_iter());
+        each.zip(others.par_iter()).zip(bounds.par_iter()).for_each(
+            |((((ranks, own), place), others), bounds)| {
+                for (i, row) in block.chunks_exact(width).enumerate() {
+                    let number = first + i;
+                    if number == *place {
+                        continue;
+                    }
+                    let far = distance(own, row);
+                    for ((rank, bound), other) in ranks.iter_mut().zip(bounds).zip(*others) {
+                        let is_before = far < *bound || (far == *bound && (number as u32) < *other);
+                        *rank += usize::from(is_before);
+                    }
+                }
+            },
+        );
+    }
+    Ok(ranks)
 }
 
 /// The silhouette of groups on a map (Rousseeuw 1987), averaged over the points asked: 1 where groups are tight and
@@ -76,6 +113,7 @@ pub fn silhouette(map: &[[f64; 2]], groups: &[u32], asked: &[usize]) -> Option<f
 #[cfg(test)]
 mod tests {
     use super::super::neighbours;
+    use super::super::rows::InMemory;
     use super::*;
     use crate::progress::Unobserved;
 
@@ -85,11 +123,16 @@ mod tests {
         let (states, map) = ([0.0, 1.0, 2.5, 4.5, 7.0], [0.0f32, 1.0, 4.5, 2.5, 7.0]);
         let near = |x: &[f32]| neighbours::exact(x, 1, 2, &Unobserved).unwrap();
         let (of_states, of_map) = (near(&states), near(&map));
-        assert_eq!(recall(&of_states, &of_states), 1.0);
-        let kept = recall(&of_states, &of_map);
+        let lists = |of: &neighbours::Neighbours| (0..5).map(|i| of.of(i).to_vec()).collect::<Vec<_>>();
+        let (states_lists, map_lists) = (lists(&of_states), lists(&of_map));
+        let slices = |lists: &'static [Vec<u32>]| lists.iter().map(Vec::as_slice).collect::<Vec<_>>();
+        let (states_slices, map_slices) = (slices(states_lists.clone().leak()), slices(map_lists.leak()));
+        assert_eq!(recall(&states_lists, &states_slices), 1.0);
+        let kept = recall(&states_lists, &map_slices);
         assert!(kept < 1.0 && kept > 0.4, "{kept}");
-        let all = (0..5).map(|i| ranks(&states, 1, i, of_map.of(i)));
-        let trusted = trustworthiness(all, 5, 2);
+        let rows = InMemory::new(&states, 1);
+        let all = ranks(&rows, &[0, 1, 2, 3, 4], &map_slices, &Unobserved).unwrap();
+        let trusted = trustworthiness(all.into_iter(), 5, 2);
         assert!((trusted - 2.0 / 3.0).abs() < 1e-9, "{trusted}");
     }
 

@@ -66,10 +66,10 @@ pub enum Keep {
 #[serde(deny_unknown_fields)]
 pub struct Recipe {
     /// Checkpoint folder; the built-in demo where there is none.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "crate::paths::text::option")]
     pub model: Option<PathBuf>,
     /// Adapter folder to begin from.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "crate::paths::text::option")]
     pub adapter: Option<PathBuf>,
     /// Element type of the frozen weights.
     #[serde(default)]
@@ -136,9 +136,10 @@ fn probe_every() -> usize {
 #[serde(deny_unknown_fields)]
 pub struct Data {
     /// Data files.
+    #[serde(with = "crate::paths::text::list")]
     pub train: Vec<PathBuf>,
     /// Data files that choose the checkpoint.
-    #[serde(default)]
+    #[serde(default, with = "crate::paths::text::list")]
     pub validation: Vec<PathBuf>,
     /// Only samples of these tasks; all where it is empty.
     #[serde(default)]

@@ -1,11 +1,13 @@
 //! What training leaves: an adapter folder as PEFT writes it, or a whole checkpoint. A folder appears whole or not
 //! at all.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
-use safetensors::tensor::TensorView;
+use half::bf16;
+use safetensors::Dtype;
 use serde_json::json;
 
 use super::params::Trained;
@@ -20,62 +22,40 @@ use crate::checkpoint::source::WeightSource;
 use crate::error::{Error, Result};
 use crate::input::processor::Processor;
 use crate::settings::DtypeChoice;
+use crate::tensor_file::{self, Entry};
 
-/// A tensor's values on the host, as little-endian bytes.
-pub(super) struct Stored {
-    name: String,
-    shape: Vec<usize>,
-    dtype: safetensors::Dtype,
-    bytes: Vec<u8>,
+/// A tensor's values in single precision, on the host.
+pub(super) fn values_of(tensor: &Tensor) -> Result<Vec<f32>> {
+    Ok(tensor.to_device(&Device::Cpu)?.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?)
 }
 
-impl Stored {
-    pub(super) fn floats(name: impl Into<String>, tensor: &Tensor) -> Result<Self> {
-        let values = tensor.to_device(&Device::Cpu)?.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
-        Ok(Self::of(name, tensor.dims(), &values))
-    }
-
-    pub(super) fn of(name: impl Into<String>, shape: &[usize], values: &[f32]) -> Self {
-        let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-        Self { name: name.into(), shape: shape.to_vec(), dtype: safetensors::Dtype::F32, bytes }
-    }
-
-    /// The same values in a type, rounded to the nearest.
-    fn stored_as(mut self, dtype: DtypeChoice) -> Self {
-        if dtype == DtypeChoice::Bf16 && self.dtype == safetensors::Dtype::F32 {
-            let (values, _) = self.bytes.as_chunks::<4>();
-            let narrow = |v: &[u8; 4]| half::bf16::from_f32(f32::from_le_bytes(*v)).to_le_bytes();
-            self.bytes = values.iter().flat_map(narrow).collect();
-            self.dtype = safetensors::Dtype::BF16;
+/// A tensor of a file, whose values are made when they are written, rounded to the nearest of the type it is stored in.
+fn entry<'a>(
+    name: impl Into<String>,
+    shape: &[usize],
+    store: DtypeChoice,
+    values: impl Fn() -> Result<Vec<f32>> + 'a,
+) -> Entry<'a> {
+    let narrow = store == DtypeChoice::Bf16;
+    let write = move |out: &mut dyn Write| {
+        let values = values().map_err(std::io::Error::other)?;
+        if narrow {
+            let narrow: Vec<bf16> = values.into_iter().map(bf16::from_f32).collect();
+            return out.write_all(bytemuck::cast_slice(&narrow));
         }
-        self
-    }
-
-    fn ids(name: &str, ids: &[u32]) -> Self {
-        let bytes = ids.iter().flat_map(|id| i64::from(*id).to_le_bytes()).collect();
-        Self { name: name.to_owned(), shape: vec![ids.len()], dtype: safetensors::Dtype::I64, bytes }
-    }
+        out.write_all(bytemuck::cast_slice(&values))
+    };
+    let dtype = if narrow { Dtype::BF16 } else { Dtype::F32 };
+    Entry { name: name.into(), dtype, shape: shape.to_vec(), values: Box::new(write) }
 }
 
-/// Writes a safetensors file.
-pub(super) fn write_tensors(
-    path: &Path,
-    tensors: &[Stored],
-    metadata: HashMap<String, String>,
-) -> Result<()> {
-    let views = tensors.iter().map(|t| {
-        let view =
-            TensorView::new(t.dtype, t.shape.clone(), &t.bytes).expect("as many bytes as the shape says");
-        (t.name.as_str(), view)
-    });
-    let bytes = safetensors::serialize(views, Some(metadata))
-        .map_err(|e| Error::format(path, "cannot write the tensors", e))?;
-    atomic::write(path, |out| out.write_all(&bytes))
+/// A tensor as it is trained.
+pub(super) fn plain<'a>(name: impl Into<String>, tensor: &'a Tensor) -> Entry<'a> {
+    entry(name, tensor.dims(), DtypeChoice::F32, move || values_of(tensor))
 }
 
-fn write_json(path: &Path, value: &serde_json::Value) -> Result<()> {
-    let text = serde_json::to_string_pretty(value).expect("plain data serialises");
-    atomic::write(path, |out| out.write_all(text.as_bytes()))
+fn format_of_torch() -> HashMap<String, String> {
+    HashMap::from([("format".to_owned(), "pt".to_owned())])
 }
 
 /// Fills a folder beside its place and then moves it there; what was there goes only after that.
@@ -130,39 +110,37 @@ pub fn save_adapter(
 ) -> Result<()> {
     let rows = trained.latent_rows()?;
     write_folder(folder, |dir| {
-        let mut tensors: Vec<Stored> = Vec::new();
+        let mut entries: Vec<Entry<'_>> = Vec::new();
         for (module, a, b) in trained.lora() {
             let name = format!("base_model.model.{}", published_name(module));
-            for (half, values) in [("lora_A", a), ("lora_B", b)] {
-                let stored = Stored::floats(format!("{name}.{half}.weight"), values)?;
-                tensors.push(stored.stored_as(recipe.store));
+            for (half, tensor) in [("lora_A", a), ("lora_B", b)] {
+                let name = format!("{name}.{half}.weight");
+                entries.push(entry(name, tensor.dims(), recipe.store, move || values_of(tensor)));
             }
         }
         let within = rows.as_ref().filter(|rows| rows.token_ids.iter().all(|id| (*id as usize) < vocab_size));
-        if !tensors.is_empty() {
+        if !entries.is_empty() {
             if let Some(rows) = within {
                 let name =
                     "base_model.model.model.language_model.embed_tokens.token_adapter.trainable_tokens_delta";
                 // As exact as beside, where this program reads them.
-                tensors.push(Stored::floats(name, &rows.rows)?);
+                entries.push(plain(name, &rows.rows));
             }
-            let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-            write_tensors(&dir.join("adapter_model.safetensors"), &tensors, metadata)?;
-            write_json(&dir.join("adapter_config.json"), &peft_config(recipe, within))?;
+            tensor_file::write(&dir.join("adapter_model.safetensors"), entries, format_of_torch())?;
+            atomic::write_json(&dir.join("adapter_config.json"), &peft_config(recipe, within))?;
         }
         if let Some(rows) = &rows {
             write_rows(dir, rows)?;
         }
-        if let Some(livr) = livr {
-            write_json(&dir.join("livr.json"), &serde_json::to_value(livr).expect("plain data serialises"))?;
-        }
-        Ok(())
+        livr.map_or(Ok(()), |livr| atomic::write_json(&dir.join("livr.json"), livr))
     })
 }
 
 fn write_rows(dir: &Path, rows: &LatentRows) -> Result<()> {
-    let tensors = [Stored::floats("latent_rows", &rows.rows)?, Stored::ids("token_ids", &rows.token_ids)];
-    write_tensors(&dir.join("latent_rows.safetensors"), &tensors, HashMap::new())
+    let ids = rows.token_ids.iter().map(|id| i64::from(*id));
+    let ids = Entry::integers("token_ids", &[rows.token_ids.len()], ids);
+    let entries = vec![plain("latent_rows", &rows.rows), ids];
+    tensor_file::write(&dir.join("latent_rows.safetensors"), entries, HashMap::new())
 }
 
 fn peft_config(recipe: &Recipe, rows: Option<&LatentRows>) -> serde_json::Value {
@@ -173,7 +151,7 @@ fn peft_config(recipe: &Recipe, rows: Option<&LatentRows>) -> serde_json::Value 
     json!({
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
-        "base_model_name_or_path": recipe.model,
+        "base_model_name_or_path": recipe.model.as_ref().map(|path| path.display().to_string()),
         "r": lora.rank,
         "lora_alpha": lora.alpha,
         "lora_dropout": lora.dropout,
@@ -186,6 +164,10 @@ fn peft_config(recipe: &Recipe, rows: Option<&LatentRows>) -> serde_json::Value 
         "trainable_token_indices": rows.map(|rows| json!({ "embed_tokens": rows.token_ids })),
     })
 }
+
+/// Tables with a row for each word of the vocabulary.
+const EMBEDDING: &str = "language_model.embed_tokens.weight";
+const OUTPUT: &str = "lm_head.weight";
 
 /// Files of a checkpoint folder besides weights, tokenizer and config.
 const BESIDE: [&str; 7] = [
@@ -210,37 +192,53 @@ pub fn save_checkpoint(
     store: DtypeChoice,
 ) -> Result<()> {
     write_folder(folder, |dir| {
-        let mut tensors: Vec<(String, Stored)> = Vec::new();
-        for value in trained.values.iter().filter(|value| value.name != "latent_rows") {
-            let stored = Stored::floats(published_name(&value.name), value.var.as_tensor())?;
-            tensors.push((value.name.clone(), stored));
+        let is_trained = |name: &str| trained.values.iter().any(|value| value.name == name);
+        let mut shapes: BTreeMap<String, Vec<usize>> = trained
+            .values
+            .iter()
+            .filter(|value| value.name != "latent_rows")
+            .map(|value| (value.name.clone(), value.var.dims().to_vec()))
+            .collect();
+        let stored: BTreeMap<&str, &[usize]> = source
+            .into_iter()
+            .flat_map(Safetensors::entries)
+            .map(|(name, entry)| (name, &entry.shape[..]))
+            .collect();
+        for (name, shape) in stored.iter().filter(|(name, _)| !is_trained(name)) {
+            shapes.insert((*name).to_owned(), shape.to_vec());
         }
-        if let Some(source) = source {
-            let is_trained = |name: &str| trained.values.iter().any(|value| value.name == name);
-            for (name, entry) in source.entries().filter(|(name, _)| !is_trained(name)) {
-                let tensor = source.read(name, &entry.shape, DType::F32, &Device::Cpu)?;
-                tensors.push((name.to_owned(), Stored::floats(published_name(name), &tensor)?));
-            }
-        }
+        let rows = trained.latent_rows()?;
+        // Tables of the vocabulary have rows for the latents too.
+        let is_table = |name: &str| name == EMBEDDING || name == OUTPUT;
+        let count = |rows: &LatentRows| rows.token_ids.iter().map(|id| *id as usize + 1).max().unwrap_or(0);
         let mut vocabulary = 0;
-        if let Some(rows) = trained.latent_rows()? {
-            let count = rows.token_ids.iter().map(|id| *id as usize + 1).max().unwrap_or(0);
-            for (name, table) in &mut tensors {
-                let is_embedding = name == "language_model.embed_tokens.weight";
-                if is_embedding || name == "lm_head.weight" {
-                    grow(table, count);
-                    vocabulary = table.shape[0];
-                }
-                if is_embedding {
-                    put_rows(table, &Stored::floats("rows", &rows.rows)?, &rows.token_ids);
-                }
+        if let Some(rows) = &rows {
+            for (_, shape) in shapes.iter_mut().filter(|(name, _)| is_table(name)) {
+                shape[0] = shape[0].max(count(rows));
+                vocabulary = shape[0];
             }
         }
-        tensors.sort_by(|a, b| a.0.cmp(&b.0));
-        let tensors: Vec<Stored> = tensors.into_iter().map(|(_, stored)| stored.stored_as(store)).collect();
-        let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-        write_tensors(&dir.join("model.safetensors"), &tensors, metadata)?;
-        write_json(&dir.join("config.json"), &config_of(base, vocabulary, store)?)?;
+        let values = |name: &str, shape: &[usize]| -> Result<Vec<f32>> {
+            let mut values = match trained.values.iter().find(|value| value.name == name) {
+                Some(value) => values_of(value.var.as_tensor())?,
+                None => {
+                    let source = source.expect("what is not trained is the checkpoint's");
+                    values_of(&source.read(name, stored[name], DType::F32, &Device::Cpu)?)?
+                }
+            };
+            if let (true, Some(rows)) = (is_table(name), &rows) {
+                grow(&mut values, shape);
+                if name == EMBEDDING {
+                    put_rows(&mut values, &values_of(&rows.rows)?, &rows.token_ids, shape[1]);
+                }
+            }
+            Ok(values)
+        };
+        let entries = shapes
+            .iter()
+            .map(|(name, shape)| entry(published_name(name), shape, store, || values(name, shape)));
+        tensor_file::write(&dir.join("model.safetensors"), entries.collect(), format_of_torch())?;
+        atomic::write_json(&dir.join("config.json"), &config_of(base, vocabulary, store)?)?;
         for name in BESIDE {
             if base.has(name) {
                 copy(base, name, dir)?;
@@ -248,31 +246,21 @@ pub fn save_checkpoint(
         }
         let tokenizer = processor.tokenizer_json()?;
         atomic::write(&dir.join("tokenizer.json"), |out| out.write_all(tokenizer.as_bytes()))?;
-        match livr {
-            Some(livr) => write_json(
-                &dir.join("livr.json"),
-                &serde_json::to_value(livr).expect("plain data serialises"),
-            ),
-            None => Ok(()),
-        }
+        livr.map_or(Ok(()), |livr| atomic::write_json(&dir.join("livr.json"), livr))
     })
 }
 
-/// Gives a table, [V, D], at least `count` rows: those it lacks are the mean of the rows there, as transformers adds
-/// rows to a vocabulary.
-fn grow(table: &mut Stored, count: usize) {
-    let (rows, width) = (table.shape[0], table.shape[1]);
-    if count <= rows {
-        return;
-    }
+/// Gives a table as many rows as its shape, [V, D], says: those it lacks are the mean of the rows there, as transformers
+/// adds rows to a vocabulary.
+fn grow(values: &mut Vec<f32>, shape: &[usize]) {
+    let width = shape[1];
+    let rows = values.len() / width;
     let mut mean = vec![0f64; width];
-    let (values, _) = table.bytes.as_chunks::<4>();
     for (i, value) in values.iter().enumerate() {
-        mean[i % width] += f64::from(f32::from_le_bytes(*value)) / rows as f64;
+        mean[i % width] += f64::from(*value) / rows as f64;
     }
-    let row: Vec<u8> = mean.iter().flat_map(|v| (*v as f32).to_le_bytes()).collect();
-    table.bytes.extend(row.repeat(count - rows));
-    table.shape[0] = count;
+    let row: Vec<f32> = mean.iter().map(|v| *v as f32).collect();
+    values.extend(row.repeat(shape[0].saturating_sub(rows)));
 }
 
 /// The base's `config.json`, of the type that the tensors are stored in and with at least so many rows of the
@@ -300,12 +288,10 @@ fn config_of(base: &Folder, vocabulary: usize, store: DtypeChoice) -> Result<ser
     Ok(config)
 }
 
-/// Overwrites rows of a table.
-fn put_rows(table: &mut Stored, rows: &Stored, ids: &[u32]) {
-    let width = rows.shape[1] * 4;
-    for (row, id) in rows.bytes.chunks_exact(width).zip(ids) {
-        let start = *id as usize * width;
-        table.bytes[start..start + width].copy_from_slice(row);
+/// Overwrites rows of a table of this width.
+fn put_rows(table: &mut [f32], rows: &[f32], ids: &[u32], width: usize) {
+    for (row, id) in rows.chunks_exact(width).zip(ids) {
+        table[*id as usize * width..][..width].copy_from_slice(row);
     }
 }
 

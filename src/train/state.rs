@@ -10,9 +10,11 @@ use serde::{Deserialize, Serialize};
 
 use super::adamw::{AdamW, Moments};
 use super::params::Trained;
-use super::save::{Stored, write_tensors};
+use super::save::plain;
 use super::trainer::Position;
+use crate::atomic::json_line;
 use crate::error::{Error, Result};
+use crate::tensor_file::{self, Entry};
 
 /// Everything of it that is no tensor.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,15 +36,15 @@ const KEY: &str = "state";
 impl State {
     /// Writes it with all values and moments.
     pub fn write(&self, path: &Path, trained: &Trained, adamw: &AdamW) -> Result<()> {
-        let mut tensors = Vec::new();
+        let mut entries = Vec::new();
         for (value, moments) in trained.values.iter().zip(&adamw.moments) {
             let shape = value.var.dims();
-            tensors.push(Stored::floats(format!("value.{}", value.name), value.var.as_tensor())?);
-            tensors.push(Stored::of(format!("mean.{}", value.name), shape, &moments.mean));
-            tensors.push(Stored::of(format!("square.{}", value.name), shape, &moments.square));
+            entries.push(plain(format!("value.{}", value.name), value.var.as_tensor()));
+            entries.push(Entry::floats(format!("mean.{}", value.name), shape, &moments.mean));
+            entries.push(Entry::floats(format!("square.{}", value.name), shape, &moments.square));
         }
-        let text = serde_json::to_string(self).expect("plain data serialises");
-        write_tensors(path, &tensors, HashMap::from([(KEY.to_owned(), text)]))
+        let text = json_line(self, path)?;
+        tensor_file::write(path, entries, HashMap::from([(KEY.to_owned(), text)]))
     }
 
     /// Reads it back into the values and the optimizer.

@@ -4,10 +4,11 @@ use std::path::Path;
 
 /// The layers from the ground up: a module may use those of earlier lines, and what its own line adds.
 const LAYERS: &[(&[&str], &[&str])] = &[
-    (&["units", "array", "memory", "random"], &[]),
+    (&["units", "array", "memory", "random", "logging"], &[]),
     (&["error", "settings"], &["units"]),
-    (&["trace", "atomic", "paths"], &["error"]),
+    (&["trace", "atomic", "paths", "tensor_file"], &["error", "atomic"]),
     (&["progress"], &[]),
+    (&["digest"], &[]),
     (&["sandbox", "projection"], &[]),
     (&["checkpoint", "data"], &[]),
     (&["input", "ops"], &[]),

@@ -14,6 +14,7 @@ mod gallery;
 mod grounding;
 mod half;
 mod hub;
+mod kept_sessions;
 mod kernels;
 mod layering;
 mod layouts;

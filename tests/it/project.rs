@@ -123,7 +123,7 @@ fn every_layer_of_a_data_set_is_mapped_and_a_stopped_run_goes_on() {
 
     // States of other settings are not thrown away.
     let other = said(&place.of_data("map.safetensors", &["--layer", "0"]));
-    assert!(other.contains("plan.json") && other.contains("name another output"), "{other}");
+    assert!(other.contains("samples.jsonl") && other.contains("name another output"), "{other}");
     assert!(std::fs::read(&states).unwrap() == whole.1);
 }
 

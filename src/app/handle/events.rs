@@ -121,7 +121,17 @@ fn captured(controller: &mut Controller, run: Arc<Run>) {
     let shown = state.panes.map.run;
     let sample = state.gallery.asked_by(&run);
     state.runs.insert(run, |id| training.probe_step(id).is_some() || shown == Some(id));
+    let (automatic, dropped) =
+        (state.runs.asked.as_ref().is_some_and(|asked| asked.automatic), state.runs.dropped());
     state.runs.list(id);
+    if automatic {
+        state.runs.set_automatic(id);
+    }
+    if dropped == 0 && state.runs.dropped() > 0 {
+        state.notify(
+            "The list is full and no session is kept: with each new run the oldest goes. Ctrl+S keeps them",
+        );
+    }
     state.runs.set_sample(id, sample);
     state.runs.asked = None;
     state.runs.problem = None;

@@ -6,6 +6,7 @@ use super::{jobs, runs, session};
 use crate::app::controller::Controller;
 use crate::app::files::FileEvent;
 use crate::app::path_kind::PathKind;
+use crate::app::state::PathDialog;
 
 /// Takes what came of reading files and of the system's dialogs.
 pub(super) fn drain(controller: &mut Controller) {
@@ -32,7 +33,8 @@ pub(super) fn drain(controller: &mut Controller) {
             FileEvent::Downloaded(outcome) => jobs::downloaded(controller, outcome),
             FileEvent::ShelfSeen(shelf) => controller.state.models.shelf = Some(shelf),
             FileEvent::Saved(path, outcome) => saved(controller, &path, outcome),
-            FileEvent::Exists(kind, text) => exists(controller, kind, text),
+            FileEvent::Exists(kind, text, path) => exists(controller, kind, text, &path),
+            FileEvent::RunsRead(read) => session::take_older(controller, *read),
             FileEvent::SessionRead(read) => match *read {
                 Ok((path, read)) => session::take(controller, path, read),
                 Err(problem) => unnamed(controller, PathKind::OpenSession, problem),
@@ -73,10 +75,16 @@ fn saved(controller: &mut Controller, path: &Path, outcome: Result<(), String>) 
 }
 
 /// Something is there already: it is replaced when that is asked for once more.
-fn exists(controller: &mut Controller, kind: PathKind, text: String) {
-    if let Some(dialog) = controller.state.ui.path_dialog.as_mut().filter(|dialog| dialog.kind == kind) {
-        dialog.problem = Some(format!("{} is there already: Save once more replaces it", text.trim()));
-        dialog.replace = Some(text);
+fn exists(controller: &mut Controller, kind: PathKind, text: String, path: &Path) {
+    let problem = Some(format!("{} is there already: Save once more replaces it", path.display()));
+    match &mut controller.state.ui.path_dialog {
+        // Typed on since: what stands there now has not been looked at.
+        Some(dialog) if dialog.kind == kind && dialog.text == text => {
+            (dialog.problem, dialog.replace) = (problem, Some(text));
+        }
+        dialog => {
+            *dialog = Some(PathDialog { kind, text: text.clone(), problem, replace: Some(text) });
+        }
     }
 }
 

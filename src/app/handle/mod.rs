@@ -37,6 +37,9 @@ impl Controller {
         for action in actions {
             self.apply(action, ctx);
         }
+        if let Some(asked) = &mut self.state.runs.asked {
+            asked.automatic = true;
+        }
         self.state.undo.clear();
     }
 

@@ -85,7 +85,7 @@ fn start(controller: &mut Controller) {
     };
     let form = &state.kept.map;
     // As runs are made, but for what only the answer in sight needs.
-    let decoding = Decoding { max_new_tokens: 16, ..Decoding::default() };
+    let decoding = Decoding::of_studies();
     let settings = Settings { decoding, capture: Capture::default(), ..state.kept.settings.clone() };
     let data = form.choice();
     let (roles, all_layers) = (form.roles(), form.all_layers);

@@ -23,6 +23,7 @@ pub(super) fn apply(controller: &mut Controller, action: RunAction) {
         RunAction::UndoDelete => state.runs.undo_delete(),
         RunAction::SetBase(base) => state.runs.set_base(base),
         RunAction::AskFour => ask_four(controller),
+        RunAction::ShowOlder => super::session::show_older(controller),
     }
 }
 

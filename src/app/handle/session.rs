@@ -1,13 +1,15 @@
 //! Sessions: saved, kept up to date, taken up again.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::{exports, jobs};
 use crate::app::actions::{FileAction, ViewAction};
 use crate::app::controller::Controller;
 use crate::app::path_kind::PathKind;
-use crate::app::session::{Place, SESSION, Saving, Session, folder_of};
+use crate::app::session::{Place, ReadRuns, Saving, Session, SessionFile, folder_of};
 use crate::error::Error;
+use crate::units::counted;
 
 pub(super) fn apply(controller: &mut Controller, action: FileAction, ctx: &egui::Context) {
     match action {
@@ -17,8 +19,8 @@ pub(super) fn apply(controller: &mut Controller, action: FileAction, ctx: &egui:
         },
         FileAction::OpenSession(path) => controller.files.read_session(path),
         FileAction::TakeSession(read) => {
-            let (path, session) = (*read).clone();
-            take(controller, path, session);
+            let SessionFile { path, session } = *read;
+            take(controller, path, Arc::unwrap_or_clone(session));
         }
         FileAction::Reopen => match controller.last_session() {
             Some(path) => controller.files.read_session(path),
@@ -33,7 +35,6 @@ pub(super) fn apply(controller: &mut Controller, action: FileAction, ctx: &egui:
 
 /// Saves under a name, which is the session's from now on.
 pub(super) fn save_as(controller: &mut Controller, path: PathBuf) {
-    let path = if path.extension().is_none() { path.with_extension(SESSION) } else { path };
     let hold = match Session::hold(&path) {
         // It is this window's.
         _ if controller.state.ui.session.as_ref() == Some(&path) => None,
@@ -58,7 +59,9 @@ pub(super) fn saved(controller: &mut Controller, path: &Path, is_there: bool) {
         if controller.state.ui.session.as_deref() != Some(path) {
             controller.session_hold = saving.hold;
         }
-        controller.state.runs.set_files(saving.session.files_in(path));
+        let runs = &mut controller.state.runs;
+        runs.set_kept_in(Some(folder_of(path)));
+        runs.set_files(saving.session.files_in(path));
         controller.state.ui.session = Some(saving.path);
         controller.kept_session = Some(saving.session);
     }
@@ -76,7 +79,13 @@ pub(super) fn take(controller: &mut Controller, path: PathBuf, session: Session)
     let (shown, base) = (id(session.shown), id(session.base));
     state.keep_draft(None);
     state.runs.set_files(session.files);
-    state.runs.restore(session.runs);
+    let own = if was_empty { session.evicted.clone() } else { Vec::new() };
+    if own.is_empty() && !session.evicted.is_empty() {
+        let (count, path) = (counted(session.evicted.len(), "older run"), path.display());
+        state
+            .notify(format!("{count} of {path} stay there: opened in a window without runs it has them too"));
+    }
+    state.runs.restore(session.runs, own);
     if base.is_some() {
         state.runs.set_base(base);
     }
@@ -103,7 +112,9 @@ pub(super) fn take(controller: &mut Controller, path: PathBuf, session: Session)
             )),
             hold => {
                 controller.session_hold = hold.ok().flatten();
+                state.runs.set_kept_in(Some(folder_of(&path)));
                 state.ui.session = Some(path);
+                state.ui.session_rest = session.rest;
             }
         }
     }
@@ -114,8 +125,28 @@ pub(super) fn take(controller: &mut Controller, path: PathBuf, session: Session)
     controller.kept_session = was_empty.then(|| Session::of(&controller.state));
 }
 
+/// Puts runs back on the list that only the session's file holds: the latest of them.
+pub(super) fn show_older(controller: &mut Controller) {
+    const AT_ONCE: usize = 100;
+    let evicted = controller.state.runs.evicted();
+    controller.files.read_runs(evicted[evicted.len().saturating_sub(AT_ONCE)..].to_vec());
+}
+
+/// Runs that only the session's file held, or why they cannot be read.
+pub(super) fn take_older(controller: &mut Controller, read: Result<ReadRuns, String>) {
+    let state = &mut controller.state;
+    match read {
+        Ok(read) => {
+            read.problems.into_iter().for_each(|problem| state.notify(problem));
+            state.runs.bring_back(read.runs, read.files);
+        }
+        Err(problem) => state.notify(problem),
+    }
+}
+
 /// What became of keeping the session up to date.
 pub(super) fn kept(controller: &mut Controller, outcome: Result<PathBuf, String>) {
+    controller.keeping_session = false;
     match (outcome, &controller.kept_session) {
         (Ok(path), Some(kept)) => controller.state.runs.set_files(kept.files_in(&path)),
         (Ok(_), None) => {}
@@ -145,7 +176,8 @@ impl Controller {
     }
 
     fn write_session(&mut self, at_once: bool) {
-        if self.state.runs.listed().is_empty() || self.files.is_busy() && !at_once {
+        let has_runs = !self.state.runs.listed().is_empty() || !self.state.runs.evicted().is_empty();
+        if !has_runs || self.files.is_busy() && !at_once {
             return;
         }
         let named = self.state.ui.session.clone();
@@ -153,8 +185,14 @@ impl Controller {
             return;
         };
         let mut session = Session::of(&self.state);
-        // Before the window goes it is written whatever is said to be on its way: that may not be there in time.
-        if !at_once && self.kept_session.as_ref().is_some_and(|kept| kept.is_like(&session)) {
+        let is_kept = self.kept_session.as_ref().is_some_and(|kept| kept.is_like(&session));
+        // Before the window goes what is on its way is written once more: it may not be there in time.
+        if is_kept && !(at_once && self.keeping_session) {
+            return;
+        }
+        // A window in which nobody did anything has nothing that another's session should make room for.
+        let is_work = session.runs.iter().any(|(listed, _)| listed.is_work());
+        if !is_work && named.is_none() && self.kept_session.is_none() {
             return;
         }
         // The one of the window before is kept until this one has runs of its own, and then beside it.
@@ -162,13 +200,15 @@ impl Controller {
         if let Some(before) = place.and_then(Place::make_room) {
             self.state.runs.files_moved(&folder_of(&path), &folder_of(&before));
             session.files.clone_from(self.state.runs.files());
+            session.evicted = self.state.runs.evicted().to_vec();
         }
         self.kept_session = Some(session.clone());
         if at_once {
             if let Err(problem) = session.write(&path) {
-                log::warn!("the session is not kept: {problem}");
+                log::error!("the session is not kept: {problem}");
             }
         } else {
+            self.keeping_session = true;
             self.files.keep_session(session, path);
         }
     }

@@ -11,14 +11,14 @@ use crate::app::theme::palette;
 /// Rectangles that make up the bar.
 const STEPS: usize = 64;
 
-/// What stands at the ends of the scale of an image.
-pub fn ends(shown: InSight<'_>, range: Range, image: usize) -> Option<(String, String)> {
-    let [low, high] = [range.low, range.high].map(|value| shown.times_uniform(shown.query, value));
+/// What stands at the ends of the scale of an image under a query's map.
+pub fn ends(shown: InSight<'_>, query: usize, range: Range, image: usize) -> Option<(String, String)> {
+    let [low, high] = [range.low, range.high].map(|value| shown.times_uniform(query, value));
     let signed =
         |value: f32| if shown.rows.is_difference() { format!("{value:+.2}") } else { format!("{value:.2}") };
     let low = if low == 0.0 { "0".to_owned() } else { signed(low) };
     // What is above takes the last colour too.
-    let most = shown.maps.maps[shown.query][image].values.iter().copied().fold(0.0, f32::max);
+    let most = shown.maps.maps[query][image].values.iter().copied().fold(0.0, f32::max);
     let beyond = if most > range.high { "≥ " } else { "" };
     Some((low, format!("{beyond}{} x uniform", signed(high))))
 }
@@ -36,7 +36,9 @@ pub fn paint(ui: &Ui, state: &State, shown: InSight<'_>, area: Rect) {
     const EDGE: f32 = 6.0;
     let image = image_of_pointer(state, shown);
     let large = state.panes.map.large(state.kept.view.selection.layer);
-    let Some((low, high)) = large.and_then(|(_, ranges)| ends(shown, *ranges.get(image)?, image)) else {
+    let Some((low, high)) =
+        large.and_then(|(_, ranges)| ends(shown, shown.query, *ranges.get(image)?, image))
+    else {
         return;
     };
     if area.width() < WIDTH * 2.4 || area.height() < 60.0 {

@@ -359,17 +359,20 @@ fn layout_ui(ui: &mut Ui, layout: &project::Layout) {
         collapse_ui(ui, collapse);
     }
     ui.add_space(GAP);
-    for of in project::measures::READ {
-        let own = measures.probes.iter().filter(|probe| probe.of == of);
-        if let Some(best) = own.max_by(|a, b| a.readout.right.total_cmp(&b.readout.right)) {
-            let what = if of == "place" { "place it looks at" } else { of };
-            ui.label(format!("The {what} can be read off latent {}: {:.0} %", best.latent, 100.0 * best.readout.right))
-                .on_hover_text(format!(
-                    "By a linear probe of samples it was not fitted on; {:.0} % with labels shuffled, {:.0} % by the \
-                     commonest",
-                    100.0 * best.readout.shuffled,
-                    100.0 * best.readout.commonest
-                ));
+    for own in &measures.best {
+        let best = &own.best;
+        ui.label(format!("The {} can be read off latent {}: {:.0} %", own.of.name(), own.latent, 100.0 * best.right))
+            .on_hover_text(format!(
+                "By linear probes of samples they were not fitted on, the best of {}; with labels shuffled the best has \
+                 {:.0} %, in one of twenty {:.0} % or more (p = {:.2}); {:.0} % by the commonest",
+                own.among,
+                100.0 * best.shuffled,
+                100.0 * best.shuffled_95,
+                best.p,
+                100.0 * own.commonest
+            ));
+        if best.p > 0.05 {
+            ui.weak(format!("No more than chance gives the best of {} (p = {:.2})", own.among, best.p));
         }
     }
 }

@@ -31,6 +31,14 @@ pub fn runs_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
         if four.on_disabled_hover_text("Open a model first").clicked() {
             actions.push(RunAction::AskFour);
         }
+        if !runs.evicted().is_empty() {
+            let older = format!("Show older runs ({})", runs.evicted().len());
+            let older =
+                ui.button(older).on_hover_text("Those that only the session's file holds, the latest first");
+            if older.clicked() {
+                actions.push(RunAction::ShowOlder);
+            }
+        }
         let undo = ui.add_enabled(runs.can_undo_delete(), egui::Button::new("Undo delete"));
         if undo.on_disabled_hover_text("No run was deleted").clicked() {
             actions.push(RunAction::UndoDelete);

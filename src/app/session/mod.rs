@@ -5,6 +5,7 @@ mod pictures;
 mod place;
 
 pub use file::folder_of;
+pub use file::read::ReadRuns;
 pub use place::Place;
 
 use std::collections::BTreeMap;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 
 use super::kept::View;
 use super::layout::Layout;
-use super::runs::Listed;
+use super::runs::{Evicted, Listed};
 use super::state::State;
 use crate::analysis::maps::Query;
 use crate::atomic::Hold;
@@ -53,6 +54,32 @@ pub struct Session {
     pub files: BTreeMap<RunId, PathBuf>,
     /// What of its file could not be read.
     pub problems: Vec<String>,
+    /// Runs that are in files only: the list has no room for them.
+    pub evicted: Vec<Evicted>,
+    /// What a later version of the program says in its file.
+    pub rest: serde_json::Map<String, serde_json::Value>,
+}
+
+/// A session as it was read from a file. It equals itself and its clones only.
+#[derive(Debug, Clone)]
+pub struct SessionFile {
+    /// The file.
+    pub path: PathBuf,
+    /// Its content.
+    pub session: Arc<Session>,
+}
+
+impl SessionFile {
+    /// A session and the file it was read from.
+    pub fn new(path: PathBuf, session: Session) -> Self {
+        Self { path, session: Arc::new(session) }
+    }
+}
+
+impl PartialEq for SessionFile {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.session, &other.session)
+    }
 }
 
 /// A session on its way into a file.
@@ -86,6 +113,8 @@ impl Session {
             base: number(state.runs.base().map(|run| run.id)),
             files: state.runs.files().clone(),
             problems: Vec::new(),
+            evicted: state.runs.evicted().to_vec(),
+            rest: state.ui.session_rest.clone(),
         }
     }
 
@@ -105,5 +134,6 @@ impl Session {
         facts(self) == facts(other)
             && places(self) == places(other)
             && self.runs.iter().map(|(listed, _)| listed).eq(other.runs.iter().map(|(listed, _)| listed))
+            && self.evicted == other.evicted
     }
 }

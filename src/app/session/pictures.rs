@@ -12,9 +12,10 @@ use crate::data::picture::Picture;
 use crate::error::{Error, Result};
 
 /// What the session file says of one.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct WrittenPicture {
     pub(super) name: String,
+    #[serde(default, with = "crate::paths::text::option")]
     pub(super) path: Option<PathBuf>,
     pub(super) file: String,
 }
@@ -35,6 +36,20 @@ impl<'a> Pictures<'a> {
     /// Writes pictures, and says which they are of all of the session's.
     pub(super) fn places_of(&mut self, images: &[Arc<Picture>]) -> Result<Vec<usize>> {
         images.iter().map(|image| self.place_of(image)).collect()
+    }
+
+    /// Takes a picture over from another session's folder, and says which it is of all of this one's.
+    pub(super) fn take_over(&mut self, folder: &Path, written: &WrittenPicture) -> Result<usize> {
+        let is_it = |own: &WrittenPicture| own == written;
+        if let Some(place) = self.written.iter().position(is_it) {
+            return Ok(place);
+        }
+        let (from, to) = (folder.join(&written.file), self.folder.join(&written.file));
+        if !to.is_file() {
+            same(&from, &to)?;
+        }
+        self.written.push(written.clone());
+        Ok(self.written.len() - 1)
     }
 
     fn place_of(&mut self, picture: &Picture) -> Result<usize> {
@@ -89,4 +104,13 @@ pub(super) fn plain(folder: &Path, name: &str, path: &Path) -> Result<PathBuf> {
 pub(super) fn short(hasher: Sha256) -> String {
     let first = hasher.finalize()[..8].iter().fold(0, |sum: u64, byte| sum << 8 | u64::from(*byte));
     format!("{first:016x}")
+}
+
+/// The same file in another place. Neither is ever written to, only replaced, so they may be one.
+pub(super) fn same(from: &Path, to: &Path) -> Result<()> {
+    if std::fs::hard_link(from, to).is_ok() {
+        return Ok(());
+    }
+    let mut file = std::fs::File::open(from).map_err(|e| Error::io("read the run", from, e))?;
+    atomic::write(to, |out| std::io::copy(&mut file, out).map(|_| ()))
 }

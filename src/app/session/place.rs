@@ -1,13 +1,18 @@
 //! Where a window keeps the session that nobody named: each window has a place of its own.
 
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::SESSION;
-use super::file::rename;
+use super::file::{folder_of, remove, rename};
 use crate::atomic::Hold;
 
 /// So many windows at once have one.
 const MAX_WINDOWS: usize = 16;
+/// So many sessions of windows before are kept.
+const MAX_BEFORE: usize = 8;
+/// How the names of these begin; then comes the second they were put aside in.
+const BEFORE: &str = "before-";
 
 /// A place that no other window has, for as long as this is held.
 #[derive(Debug)]
@@ -37,27 +42,72 @@ impl Place {
         self.dir.join(file_name("session", self.number))
     }
 
-    /// Where it lies beside the session of the window before.
-    fn before(&self) -> PathBuf {
-        self.dir.join(file_name("before", self.number))
-    }
-
     /// Is a session one of those that windows keep by themselves?
     pub fn is_beside(&self, session: &Path) -> bool {
         session.parent() == Some(&self.dir)
     }
 
-    /// Makes room for the session of this window: that of the one before is put aside, once. -> where it is then.
+    /// Makes room for the session of this window: that of the one before is put aside, once. -> where it is then. Of those
+    /// put aside the latest are kept.
     pub fn make_room(&mut self) -> Option<PathBuf> {
-        let (path, before) = (self.path(), self.before());
-        if std::mem::replace(&mut self.rotated, true) || !path.is_file() {
+        let path = self.path();
+        if self.rotated || !path.is_file() {
             return None;
         }
+        let before = self.free_name();
         match rename(&path, &before) {
-            Ok(()) => Some(before),
+            Ok(()) => {
+                self.rotated = true;
+                self.forget_oldest();
+                Some(before)
+            }
             Err(problem) => {
-                log::warn!("the session before is not kept: {problem}");
+                log::error!("the session before cannot be put aside: {}: {problem}", path.display());
                 None
+            }
+        }
+    }
+
+    /// A name for a session that is put aside: the second it is, or the one after the latest's. One whose move was cut short
+    /// has its name already.
+    fn free_name(&self) -> PathBuf {
+        let before = self.before();
+        let is_cut_short = !folder_of(&self.path()).is_dir();
+        if let Some((_, begun)) = before.iter().find(|(_, path)| is_cut_short && !path.is_file()) {
+            return begun.clone();
+        }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let second = before.last().map_or(now, |(last, _)| now.max(last + 1));
+        self.put_aside(second)
+    }
+
+    fn put_aside(&self, second: u64) -> PathBuf {
+        self.dir.join(format!("{BEFORE}{second}.{SESSION}"))
+    }
+
+    /// Those that were put aside, the oldest first, also where only the folder is there yet.
+    fn before(&self) -> Vec<(u64, PathBuf)> {
+        let entries = std::fs::read_dir(&self.dir).into_iter().flatten().filter_map(Result::ok);
+        let mut found: Vec<(u64, PathBuf)> = entries
+            .filter_map(|entry| {
+                let name = entry.file_name().into_string().ok()?;
+                let second = name.strip_prefix(BEFORE)?.split('.').next()?.parse().ok()?;
+                Some((second, self.put_aside(second)))
+            })
+            .collect();
+        found.sort();
+        found.dedup();
+        found
+    }
+
+    fn forget_oldest(&self) {
+        let before = self.before();
+        for (_, path) in &before[..before.len().saturating_sub(MAX_BEFORE)] {
+            let lock = lock_of(path);
+            let gone =
+                remove(path).and_then(|()| if lock.is_file() { std::fs::remove_file(&lock) } else { Ok(()) });
+            if let Err(problem) = gone {
+                log::warn!("an old session is still there: {}: {problem}", path.display());
             }
         }
     }
@@ -117,6 +167,33 @@ mod tests {
         let path = first.path();
         drop(first);
         assert_eq!(Place::take(dir.path()).unwrap().path(), path, "free again");
+    }
+
+    #[test]
+    fn of_the_sessions_put_aside_the_latest_are_kept_and_none_is_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        for number in 0..12 {
+            let mut place = Place::take(dir.path()).unwrap();
+            write(&place.path(), &number.to_string());
+            place.make_room();
+        }
+        let place = Place::take(dir.path()).unwrap();
+        let texts = |place: &Place| -> Vec<String> {
+            place.before().iter().map(|(_, path)| std::fs::read_to_string(path).unwrap()).collect()
+        };
+        assert_eq!(texts(&place), ["4", "5", "6", "7", "8", "9", "10", "11"]);
+        // Without its folder, which somebody tidied away, it is put aside like any other.
+        write(&place.path(), "12");
+        std::fs::remove_dir_all(folder_of(&place.path())).unwrap();
+        let mut place = place;
+        let before = place.make_room().unwrap();
+        assert_eq!((std::fs::read_to_string(before).unwrap().as_str(), texts(&place).len()), ("12", 8));
+        // A move that was cut short between folder and file goes on to the same name.
+        let mut place = Place { rotated: false, ..place };
+        write(&place.path(), "13");
+        let begun = dir.path().join("before-99999999999.livr");
+        std::fs::rename(folder_of(&place.path()), folder_of(&begun)).unwrap();
+        assert_eq!(place.make_room(), Some(begun));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::data::dataset;
 use crate::data::sample::Sample;
 use crate::engine::models::Models;
 use crate::engine::project::{Layout, Plan, Point, States, collect, map_layers, words_by_role};
+use crate::engine::study::{Provenance, digest_of_records};
 use crate::error::{Error, Result};
 use crate::export::layout_file::{self, LayoutFile, Mark};
 use crate::export::scatter;
@@ -102,7 +103,6 @@ fn collected(
 ) -> Result<States> {
     let data = args.data.as_ref().expect("there is one where no states are named");
     let mut records = dataset::read(data)?;
-    records.truncate(args.limit.map_or(usize::MAX, |limit| limit as usize));
     let id = args.model.id();
     let info = models.open(&id, observer)?;
     let layers = match args.layer {
@@ -121,7 +121,7 @@ fn collected(
         mask: args.mask,
         latents: args.latents,
         max_pixels: args.max_pixels,
-        decoding: Decoding { max_new_tokens: 16, ..Decoding::default() },
+        decoding: Decoding::of_studies(),
         capture: Capture {
             attention: AttentionRows::LatentsAndAnswer,
             hidden: Some(hidden),
@@ -129,14 +129,10 @@ fn collected(
         },
     };
     let session = models.session(&id).expect("opened above");
-    let file = std::fs::metadata(data).map_err(|e| Error::io("read the data file", data, e))?;
-    let place = std::path::absolute(data).map_err(|e| Error::io("find the data file", data, e))?;
-    let plan = Plan {
-        model: id,
-        fingerprints: (session.base().fingerprint(), session.adapter_fingerprint()),
-        data: (place, file.len(), file.modified().ok()),
-        settings: settings.clone(),
-    };
+    // Of all samples, so that more of them can be kept later.
+    let what = Provenance::of(session, digest_of_records(&records, observer)?, observer)?;
+    records.truncate(args.limit.map_or(usize::MAX, |limit| limit as usize));
+    let plan = Plan { what, settings: settings.clone() };
     let compute = Compute::observed(observer);
     let mut answering =
         |samples: &[&Sample]| session.run_many(samples, &settings, memory::free_bytes(), &compute);

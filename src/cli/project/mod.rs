@@ -251,7 +251,8 @@ impl ProjectArgs {
 fn alone(args: &ProjectArgs, path: &Path, observer: &dyn Observer) -> Result<Vec<Said>> {
     let states = matrix::read(path)?;
     let (options, width) = (args.options(), states.shape()[1]);
-    let prepared = prepare(&InMemory::new(states.data(), width), &options, observer)?;
+    let rows = InMemory::new(states.data(), width);
+    let prepared = prepare(&rows, &options, observer)?;
     let other = args.onto.as_deref().map(layout_file::read).transpose()?;
     if let (Some(other), Some(path)) = (&other, &args.onto) {
         other.is_of(states.shape()[0], path)?;
@@ -261,7 +262,9 @@ fn alone(args: &ProjectArgs, path: &Path, observer: &dyn Observer) -> Result<Vec
     if let Some(before) = before {
         onto(&mut map.places, before);
     }
-    let quality = prepared.quality(&map.places, &vec![0; map.places.len()], observer)?;
+    let yardstick = prepared.yardstick(&rows, observer)?;
+    let groups = vec![0; map.places.len()];
+    let quality = prepared.quality(&rows, &yardstick, &map.places, &groups, observer)?;
     let (points, kl, seconds) = (map.places.len(), map.divergence, map.seconds);
     let said = vec![Said { layer: None, points, kl, quality, measures: None, words: Vec::new(), seconds }];
     args.write(&map.places, &[], &said, &[])?;

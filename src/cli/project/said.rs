@@ -2,10 +2,9 @@
 
 use serde::Serialize;
 
-use crate::engine::project::measures::READ;
 use crate::engine::project::{Layout, Measures, Sampled, States};
 use crate::projection::geometry::Collapse;
-use crate::projection::probe::Readout;
+use crate::projection::probe::Best;
 use crate::projection::{Quality, Seconds};
 
 /// What is said of a map.
@@ -80,18 +79,19 @@ pub fn told(measures: &Measures) -> Vec<String> {
              image, {with_text:.3} with text; {rank:.1} directions; {to_image:.2} times as long as image"
         ));
     }
-    for of in READ {
-        let own = measures.probes.iter().filter(|probe| probe.of == of);
-        if let Some(best) = own.max_by(|a, b| a.readout.right.total_cmp(&b.readout.right)) {
-            let Readout { right, shuffled, commonest, .. } = best.readout;
-            lines.push(format!(
-                "  {of} read off latent {}: {:.1} % (shuffled {:.1} %, commonest {:.1} %)",
-                best.latent,
-                100.0 * right,
-                100.0 * shuffled,
-                100.0 * commonest
-            ));
-        }
+    for own in &measures.best {
+        let Best { right, shuffled, shuffled_95, p, .. } = own.best;
+        lines.push(format!(
+            "  {} read off latent {}, the best of {}: {:.1} % (with labels shuffled the best has {:.1} %, in one of twenty \
+             {:.1} % or more; p = {p:.2}; commonest {:.1} %)",
+            own.of.name(),
+            own.latent,
+            own.among,
+            100.0 * right,
+            100.0 * shuffled,
+            100.0 * shuffled_95,
+            100.0 * own.commonest
+        ));
     }
     lines
 }

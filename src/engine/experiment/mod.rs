@@ -4,27 +4,26 @@
 mod report;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::evaluate::{Accuracy, Prediction, evaluate};
 use super::features::SeenImages;
 use super::models::Models;
 use super::protocol::{BaseId, ModelId, Source};
 use super::session::Session;
+use super::study::{Provenance, digest_of_records};
 use crate::atomic;
 use crate::data::disturb::Disturbance;
 use crate::data::record::Record;
 use crate::data::sample::Sample;
+use crate::digest;
 use crate::error::{Error, Result};
 use crate::memory;
 use crate::model::compute::Compute;
 use crate::progress::{Observer, Phase, Progress};
-use crate::settings::{
-    AttentionRows, Capture, Decoding, LatentChoice, MaskKind, PixelBudget, Published, Settings,
-};
+use crate::settings::{AttentionRows, Capture, Decoding, LatentChoice, MaskKind, PixelBudget, Settings};
 use crate::trace::Trace;
 use crate::units::{HeadIdx, LayerIdx, Role};
 
@@ -105,7 +104,7 @@ pub struct Cell {
     pub all: Accuracy,
     /// Of each task.
     pub tasks: BTreeMap<String, Accuracy>,
-    /// Attention to all latents together where the answer begins, mean over heads, layers and samples.
+    /// Attention to all latents together from where the answer is said, mean over its tokens, heads, layers and samples.
     pub latent_mass: Option<f64>,
     /// Answers.
     pub predictions: Vec<Prediction>,
@@ -122,28 +121,27 @@ pub fn measure(order: &Order, folder: &Path, observer: &dyn Observer) -> Result<
     // The conditions of the battery and most adapters show the vision tower the same images.
     let mut seen = SeenImages::up_to(memory::free_bytes().map_or(1 << 30, |free| free / 4) as usize);
     let total = order.adapters.len() * order.conditions.len() * order.records.len();
-    let data = hash_of_data(&order.records, observer)?;
+    let data = digest_of_records(&order.records, observer)?;
     for named in &order.adapters {
         let id = ModelId { base: order.base.clone(), adapter: named.adapter.clone() };
         models.open(&id, observer)?;
         let session = models.session(&id).expect("opened above");
         let has_latents = session.info().trained_latents > 0;
-        let fingerprint = fingerprint(order, named, session, &data);
+        let what = Provenance::of(session, data.clone(), observer)?;
+        let fingerprint = fingerprint(&what, session, order.seed, folder)?;
         for condition in &order.conditions {
             // Without latents there is nothing to leave out.
             if !has_latents && condition.latents == LatentChoice::Off {
                 continue;
             }
-            let path = folder.join(format!("{}-{}.json", named.name.replace('/', "-"), condition.name));
-            let held = kept(&path).filter(|held| {
-                held.condition == *condition && held.fingerprint == fingerprint && held.adapter == named.name
-            });
+            let (path, held) = place_of(folder, named, condition)?;
+            let held = held.filter(|held| held.fingerprint == fingerprint);
             let cell = if let Some(held) = held {
                 held
             } else {
                 let watch = Counting { observer, done: cells.len() * order.records.len(), total };
                 let cell = one(order, named, condition, fingerprint.clone(), session, &mut seen, &watch)?;
-                let text = serde_json::to_string(&cell).expect("plain data serialises");
+                let text = atomic::json_line(&cell, &path)?;
                 atomic::write(&path, |out| out.write_all(text.as_bytes()))?;
                 cell
             };
@@ -191,8 +189,7 @@ fn one(
 }
 
 fn settings(condition: &Condition) -> Settings {
-    // The longest answer of the nine tasks is a word or a number.
-    let decoding = Decoding { max_new_tokens: 8, repetition_penalty: Published::Off, ..Decoding::default() };
+    let decoding = Decoding::of_studies();
     let capture = Capture { attention: AttentionRows::LatentsAndAnswer, ..Capture::default() };
     Settings {
         mask: condition.mask,
@@ -203,43 +200,53 @@ fn settings(condition: &Condition) -> Settings {
     }
 }
 
-/// Attention to all latents together of the position that the answer's first token is said from: mean over layers and
-/// heads. None where there are no latents.
+/// Attention to all latents together of the positions that the answer is said from, each token's one before it: mean over
+/// them, layers and heads. None where there are no latents.
 fn latent_mass(trace: &Trace) -> Option<f64> {
     let latents: Vec<usize> = trace.positions_of(Role::Latent).collect();
     let (layers, heads) = trace.attention_dims();
-    if latents.is_empty() {
+    if latents.is_empty() || trace.generated.is_empty() {
         return None;
     }
     let mut sum = 0.0;
-    for (layer, head) in (0..layers).flat_map(|layer| (0..heads).map(move |head| (layer, head))) {
-        let row = trace.saying_row(LayerIdx(layer), HeadIdx(head), 0)?;
-        sum += latents.iter().map(|key| f64::from(row[*key])).sum::<f64>();
+    for token in 0..trace.generated.len() {
+        for (layer, head) in (0..layers).flat_map(|layer| (0..heads).map(move |head| (layer, head))) {
+            let row = trace.saying_row(LayerIdx(layer), HeadIdx(head), token)?;
+            sum += latents.iter().map(|key| f64::from(row[*key])).sum::<f64>();
+        }
     }
-    Some(sum / (layers * heads) as f64)
+    Some(sum / (trace.generated.len() * layers * heads) as f64)
 }
 
 fn kept(path: &Path) -> Option<Cell> {
     serde_json::from_str(&std::fs::read_to_string(path).ok()?).ok()
 }
 
-fn hash_of_data(records: &[Record], observer: &dyn Observer) -> Result<Sha256> {
-    let mut hash = Sha256::new();
-    for record in records {
-        observer.check()?;
-        record.hash_into(&mut hash)?;
+/// A cell's file, and what it holds of this cell. Where names run together, as `x` under `bottleneck-no-latents` and
+/// `x-bottleneck` under `no-latents`, the second has a file of its own.
+fn place_of(folder: &Path, named: &Named, condition: &Condition) -> Result<(PathBuf, Option<Cell>)> {
+    let name = format!("{}-{}", named.name.replace('/', "-"), condition.name);
+    let own = digest::of_bytes(format!("{}\0{}", named.name, condition.name).as_bytes());
+    let places = [format!("{name}.json"), format!("{name}-{}.json", &own[..8])].map(|name| folder.join(name));
+    let is_it = |held: &Cell| held.adapter == named.name && held.condition == *condition;
+    let held = places.iter().find_map(|place| Some((place, kept(place).filter(is_it)?)));
+    if let Some((place, held)) = held {
+        if held.fingerprint.len() != own.len() {
+            let found = "one of an earlier version of this program: remove it, or name another output";
+            return Err(Error::field(place, "the cell", "one of this version", found));
+        }
+        return Ok((place.clone(), Some(held)));
     }
-    Ok(hash)
+    // One that is damaged, or of another condition of this name, is made anew.
+    let [plain, apart] = places;
+    let is_anothers = kept(&plain).is_some_and(|held| held.adapter != named.name);
+    Ok((if is_anothers { apart } else { plain }, None))
 }
 
 /// Of all that an answer hangs on besides the condition.
-fn fingerprint(order: &Order, named: &Named, session: &Session, data: &Sha256) -> String {
-    let mut hash = data.clone();
-    let info = session.info();
-    hash.update(format!("{:?} {:?}", session.base().fingerprint(), session.adapter_fingerprint()));
-    hash.update(format!(" {:?} {:?} {}", order.base, named.adapter, order.seed));
-    hash.update(format!(" {} {} {}", info.device, info.dtype, info.auto_max_pixels));
-    hash.finalize().iter().take(12).fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+fn fingerprint(what: &Provenance, session: &Session, seed: u64, folder: &Path) -> Result<String> {
+    let facts = (what, seed, session.info().auto_max_pixels);
+    Ok(digest::of_bytes(atomic::json_line(&facts, folder)?.as_bytes()))
 }
 
 /// Tells of samples over all cells.

@@ -15,8 +15,8 @@ pub struct Summary {
     pub variant: String,
     /// How it was asked.
     pub condition: String,
-    /// Over all answers of all seeds. The interval is that of as many answers as there are samples: what seeds say of
-    /// one sample is not independent.
+    /// Mean over all seeds, of as many samples as one has: what seeds say of one sample is not independent. The interval is
+    /// that of so many samples, and leaves out how much seeds differ.
     pub all: Accuracy,
     /// Of each task, in the same way.
     pub tasks: BTreeMap<String, Accuracy>,
@@ -57,12 +57,11 @@ impl Summary {
     }
 }
 
-/// The mean over seeds with the interval of one seed's number of samples.
-fn of_samples(mut over_seeds: Accuracy, seeds: usize) -> Accuracy {
+/// The mean over seeds as one of one seed's number of samples.
+fn of_samples(over_seeds: Accuracy, seeds: usize) -> Accuracy {
     let samples = over_seeds.samples / seeds.max(1);
     let correct = (over_seeds.accuracy * samples as f64).round() as usize;
-    over_seeds.interval = wilson(correct, samples);
-    over_seeds
+    Accuracy { samples, interval: wilson(correct, samples), ..over_seeds }
 }
 
 fn percent(accuracy: &Accuracy) -> String {
@@ -95,7 +94,14 @@ pub fn tables(summaries: &[Summary]) -> String {
         std::iter::once((*variant).to_owned()).chain(conditions.iter().map(cell)).chain([mass]).collect()
     });
     let heads = [&["accuracy, %"], &conditions[..], &["attention to latents"]].concat();
-    let mut text = table(&heads, rows.collect());
+    let several = summaries.iter().any(|s| s.seeds.len() > 1);
+    let note = if several {
+        "\nIn brackets 95 % intervals (Wilson) of one seed's number of samples, which leave out how much seeds differ; in \
+         parentheses each seed.\n"
+    } else {
+        "\nIn brackets 95 % intervals (Wilson).\n"
+    };
+    let mut text = table(&heads, rows.collect()) + note;
     for condition in &conditions {
         let own = summaries.iter().filter(|s| s.condition == *condition);
         let tasks = firsts(own.flat_map(|s| s.tasks.keys().map(String::as_str)));

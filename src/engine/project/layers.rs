@@ -70,8 +70,9 @@ pub fn map_layers(
             onto(&mut result.places, before);
         }
         let groups: Vec<u32> = chosen.points().iter().map(|point| point.kept.role.code() as u32).collect();
-        let quality = prepared.quality(&result.places, &groups, observer)?;
-        let measures = Measures::new(states, &chosen, &prepared, options.seed)?;
+        let yardstick = prepared.yardstick(&chosen, observer)?;
+        let quality = prepared.quality(&chosen, &yardstick, &result.places, &groups, observer)?;
+        let measures = Measures::new(states, &chosen, &prepared, &yardstick, options.seed, observer)?;
         let layout = Layout {
             layer: *layer,
             points: chosen.points().to_vec(),

@@ -8,9 +8,10 @@ use std::time::SystemTime;
 use super::super::demo;
 use super::super::models::Models;
 use super::super::protocol::ModelId;
+use super::super::study::{Provenance, digest_of_records};
 use super::collect::collect;
 use super::layers::{Happening, Layout, map_layers};
-use super::store::{Plan, Point, States};
+use super::store::{Plan, Point, States, is_of_states};
 use crate::atomic::Hold;
 use crate::data::dataset;
 use crate::data::record::Record;
@@ -86,7 +87,6 @@ impl StatesOrder {
     /// A model or data that cannot be read, a full disk, a stop.
     pub fn collect(self, models: &mut Models, observer: &dyn Observer) -> Result<Collected> {
         let mut records = self.data.records()?;
-        records.truncate(self.limit);
         let info = models.open(&self.model, observer)?;
         let layers =
             if self.all_layers { HiddenLayers::All } else { HiddenLayers::Only(vec![info.num_layers]) };
@@ -98,21 +98,11 @@ impl StatesOrder {
         };
         let settings = Settings { capture, ..self.settings.clone() };
         let session = models.session(&self.model).expect("opened above");
-        let data = match &self.data {
-            DataChoice::Gallery => (PathBuf::new(), demo::gallery_fingerprint(), None),
-            DataChoice::File(path) => {
-                let file = std::fs::metadata(path).map_err(|e| Error::io("read the data file", path, e))?;
-                (path.clone(), file.len(), file.modified().ok())
-            }
-        };
-        let plan = Plan {
-            model: self.model.clone(),
-            fingerprints: (session.base().fingerprint(), session.adapter_fingerprint()),
-            data,
-            settings: settings.clone(),
-        };
+        let what = Provenance::of(session, digest_of_records(&records, observer)?, observer)?;
+        let plan = Plan { what, settings: settings.clone() };
+        records.truncate(self.limit);
         // The folder is this order's own: what it holds of a model or of data that were others then is of no use.
-        if Plan::of(&self.folder).is_some_and(|held| held != plan) {
+        if is_of_states(&self.folder) && Plan::of(&self.folder).as_ref() != Some(&plan) {
             let _hold = Hold::of_folder(&self.folder)?;
             std::fs::remove_dir_all(&self.folder)
                 .map_err(|e| Error::io("remove old states from", &self.folder, e))?;
@@ -138,12 +128,13 @@ fn tidy(folder: &Path) {
         .flatten()
         .flatten()
         .map(|entry| entry.path())
-        .filter(|path| path != folder && Plan::of(path).is_some())
-        .filter(|path| Hold::of_folder(path).is_ok())
+        .filter(|path| path != folder && is_of_states(path))
         .filter_map(|path| Some((path.metadata().ok()?.modified().ok()?, path)))
         .collect();
     others.sort();
     for (_, path) in others.iter().rev().skip(KEPT) {
+        // Held until it is gone, so that no other window begins to write there meanwhile.
+        let Ok(_hold) = Hold::of_folder(path) else { continue };
         if let Err(problem) = std::fs::remove_dir_all(path) {
             log::warn!("old states stay: {problem}");
         }

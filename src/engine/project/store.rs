@@ -5,7 +5,6 @@ use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use half::f16;
 use half::slice::HalfFloatSliceExt;
@@ -13,9 +12,10 @@ use memmap2::Mmap;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::super::protocol::ModelId;
+use super::super::study::Provenance;
+use super::super::study::journal::{Journal, Opened};
 use super::scalars::{Scalar, Scalars};
-use crate::atomic::{self, Hold};
+use crate::atomic::Hold;
 use crate::error::{Error, Result};
 use crate::projection::rows::Rows;
 use crate::settings::Settings;
@@ -24,12 +24,8 @@ use crate::units::{GridThw, Role, Span};
 /// All that the states of a folder depend on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
-    /// Whose states.
-    pub model: ModelId,
-    /// What the folders of base and adapter were like.
-    pub fingerprints: (u64, Option<u64>),
-    /// Data file, its length and last change; of the built-in samples, no file and their fingerprint.
-    pub data: (PathBuf, u64, Option<SystemTime>),
+    /// Whose states, of which samples.
+    pub what: Provenance,
     /// How samples are run; what is captured says which layers and roles.
     pub settings: Settings,
 }
@@ -37,8 +33,13 @@ pub struct Plan {
 impl Plan {
     /// That of a folder, where it has one.
     pub fn of(folder: &Path) -> Option<Self> {
-        serde_json::from_slice(&std::fs::read(folder.join(PLAN)).ok()?).ok()
+        Journal::heading_of(&folder.join(SAMPLES))
     }
+}
+
+/// Is a folder one of states, of whatever version of the program?
+pub fn is_of_states(folder: &Path) -> bool {
+    folder.join(SAMPLES).is_file() && folder.join(STATES).is_file()
 }
 
 /// A token whose states are kept.
@@ -128,7 +129,6 @@ pub struct Patch {
     pub size: (usize, usize),
 }
 
-const PLAN: &str = "plan.json";
 const SAMPLES: &str = "samples.jsonl";
 const STATES: &str = "states.f16";
 
@@ -140,7 +140,7 @@ fn failed(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> E
 pub struct Writer {
     _hold: Hold,
     folder: PathBuf,
-    lines: File,
+    journal: Journal,
     states: File,
     samples: Vec<Sampled>,
 }
@@ -153,30 +153,13 @@ impl Writer {
     pub fn open(folder: &Path, plan: &Plan) -> Result<Self> {
         std::fs::create_dir_all(folder).map_err(failed("make the folder", folder))?;
         let hold = Hold::of_folder(folder)?;
-        let path = folder.join(PLAN);
-        let text = serde_json::to_string_pretty(plan).expect("plain data serialises");
-        match std::fs::read_to_string(&path) {
-            Ok(held) if serde_json::from_str::<Plan>(&held).is_ok_and(|held| held == *plan) => {}
-            Ok(_) => {
-                let expected = "states of this model, data and settings";
-                return Err(Error::field(
-                    path,
-                    "plan.json",
-                    expected,
-                    "others: name another output, or remove the folder it is in",
-                ));
-            }
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                atomic::write(&path, |out| out.write_all(text.as_bytes()))?;
-            }
-            Err(e) => return Err(Error::io("read", path, e)),
+        let path = folder.join(SAMPLES);
+        if Plan::of(folder).is_some_and(|held| held != *plan) {
+            let expected = "states of this model, data and settings";
+            let found = "others: name another output, or remove the folder it is in";
+            return Err(Error::field(path, "the folder", expected, found));
         }
-        let samples = read_samples(folder)?;
-        // What was cut off, at the end of either file, is written anew.
-        let kept: String = samples.iter().map(line).collect();
-        let lines = folder.join(SAMPLES);
-        atomic::write(&lines, |out| out.write_all(kept.as_bytes()))?;
-        let lines = OpenOptions::new().append(true).open(&lines).map_err(failed("write", &lines))?;
+        let Opened { journal, lines: samples } = Journal::open::<_, Sampled>(&path, plan)?;
         let path = folder.join(STATES);
         let states =
             OpenOptions::new().append(true).create(true).open(&path).map_err(failed("write", &path))?;
@@ -189,7 +172,7 @@ impl Writer {
         if length > whole as u64 {
             states.set_len(whole as u64).map_err(failed("write", &path))?;
         }
-        Ok(Self { _hold: hold, folder: folder.to_owned(), lines, states, samples })
+        Ok(Self { _hold: hold, folder: folder.to_owned(), journal, states, samples })
     }
 
     /// The samples that are there.
@@ -212,30 +195,10 @@ impl Writer {
         let narrow: Vec<f16> = states.iter().map(|v| f16::from_f32(v.clamp(-largest, largest))).collect();
         let path = self.folder.join(STATES);
         self.states.write_all(bytemuck::cast_slice(&narrow)).map_err(failed("write the states", &path))?;
-        self.lines.write_all(line(&sample).as_bytes()).map_err(failed("write the states", &path))?;
+        self.journal.add(&sample)?;
         self.samples.push(sample);
         Ok(())
     }
-}
-
-fn line(sample: &Sampled) -> String {
-    serde_json::to_string(sample).expect("plain data serialises") + "\n"
-}
-
-/// Every sample that has a whole line.
-fn read_samples(folder: &Path) -> Result<Vec<Sampled>> {
-    let path = folder.join(SAMPLES);
-    let text = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(e) => return Err(Error::io("read", path, e)),
-    };
-    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-    let read = |(number, line): (usize, &str)| {
-        serde_json::from_str(line)
-            .map_err(|e| Error::format(&path, format!("line {} is no sample of states", number + 1), e))
-    };
-    whole.lines().enumerate().map(read).collect()
 }
 
 /// A point: a token of a sample at a layer.
@@ -265,7 +228,7 @@ impl States {
     /// No states, samples of different widths, files that are cut off.
     #[expect(unsafe_code, reason = "memory maps")]
     pub fn open(folder: &Path) -> Result<Self> {
-        let samples = read_samples(folder)?;
+        let samples: Vec<Sampled> = Journal::lines_of(&folder.join(SAMPLES))?;
         let path = folder.join(STATES);
         let Some(width) = samples.first().map(|sample| sample.width) else {
             return Err(Error::Missing { what: "states of a sample".to_owned(), path });

@@ -105,8 +105,42 @@ impl RunFolder {
         Ok(self.metrics_bytes)
     }
 
+    /// Sees that a run to go on with is one of this recipe, data and model, whether or not it has saved a state yet.
+    ///
+    /// # Errors
+    /// Another run.
+    pub(super) fn check(&self, opened: &Opened, fingerprint: &str) -> Result<()> {
+        #[derive(Deserialize)]
+        struct Run {
+            fingerprint: Option<String>,
+            model_sha256: String,
+            data_sha256: String,
+        }
+        let path = self.root.join(RUN);
+        let run: Option<Run> = match std::fs::read(&path) {
+            Ok(bytes) => Some(
+                serde_json::from_slice(&bytes)
+                    .map_err(|e| Error::format(&path, format!("{RUN} cannot be read"), e))?,
+            ),
+            // It was stopped as it began.
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
+            Err(e) => return Err(Error::io("read", &path, e)),
+        };
+        let same = match run {
+            Some(Run { fingerprint: Some(own), .. }) => own == fingerprint,
+            // As earlier versions wrote it.
+            run => {
+                let recipe = Recipe::read(&self.root.join(RECIPE))?;
+                let is_of =
+                    |run: Run| run.model_sha256 == opened.model_hash && run.data_sha256 == opened.data_hash;
+                plain(&recipe) == plain(&opened.recipe) && run.is_none_or(is_of)
+            }
+        };
+        if same { Ok(()) } else { Err(another_run(&path)) }
+    }
+
     /// Writes what is needed to repeat the run.
-    pub(super) fn describe(&mut self, opened: &Opened, trainer: &Trainer) -> Result<()> {
+    pub(super) fn describe(&mut self, opened: &Opened, trainer: &Trainer, fingerprint: &str) -> Result<()> {
         std::fs::create_dir_all(&self.root).map_err(|e| Error::io("make the folder", &self.root, e))?;
         self.hold = Some(Hold::of_folder(&self.root)?);
         let write = |name: &str, text: &str| {
@@ -115,6 +149,7 @@ impl RunFolder {
         write(RECIPE, &opened.recipe.to_toml())?;
         let run = json!({
             "version": env!("CARGO_PKG_VERSION"),
+            "fingerprint": fingerprint,
             "model": opened.base_name(),
             "model_sha256": opened.model_hash,
             "data_sha256": opened.data_hash,
@@ -129,12 +164,12 @@ impl RunFolder {
             "threads": rayon::current_num_threads(),
             "instructions": Isa::best().name(),
         });
-        write(RUN, &serde_json::to_string_pretty(&run).expect("plain data serialises"))
+        atomic::write_json(&self.root.join(RUN), &run)
     }
 
     /// Adds a line to the metrics.
     pub(super) fn log(&mut self, metric: &Metric) -> Result<()> {
-        let line = serde_json::to_string(metric).expect("plain data serialises") + "\n";
+        let line = atomic::json_line(metric, &self.root.join(METRICS))? + "\n";
         let written = if let Some(file) = &mut self.metrics {
             file.write_all(line.as_bytes())
         } else {
@@ -199,10 +234,20 @@ pub fn read_metrics(root: &Path) -> Result<(Vec<Step>, Vec<Validation>)> {
     Ok((steps, validations))
 }
 
+/// A recipe without what changes no value: how often is saved and shown.
+fn plain(recipe: &Recipe) -> Recipe {
+    Recipe { save_every: 1, probe_every: 0, ..recipe.clone() }
+}
+
+/// What is said of a run to go on with that began otherwise.
+pub(super) fn another_run(path: &Path) -> Error {
+    let (field, expected) = ("the recipe and data of the run to resume", "those it began with");
+    Error::field(path, field, expected, "others; train into another folder")
+}
+
 /// Of all that decides what a run computes.
 pub(super) fn fingerprint(opened: &Opened) -> String {
-    // How often is saved and shown changes no value.
-    let plain = Recipe { save_every: 1, probe_every: 0, ..opened.recipe.clone() };
+    let plain = plain(&opened.recipe);
     let Opened { data_hash, model_hash, max_pixels, precision, device, .. } = opened;
     let device = if device.is_cpu() { "cpu" } else { "gpu" };
     let facts = format!("{data_hash}\0{model_hash}\0{max_pixels}\0{}\0{device}", precision.name());

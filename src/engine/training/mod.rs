@@ -181,10 +181,13 @@ impl Running {
         let trainer = opened.trainer()?;
         let mut run =
             Self { opened, trainer, fingerprint, best: None, last_loss: None, probe: None, unsettled: None };
-        let before = if resume { run.go_on(folder)? } else { (Vec::new(), Vec::new()) };
-        if !resume {
-            folder.describe(&run.opened, &run.trainer)?;
-        }
+        let before = if resume {
+            folder.check(&run.opened, &run.fingerprint)?;
+            run.go_on(folder)?
+        } else {
+            folder.describe(&run.opened, &run.trainer, &run.fingerprint)?;
+            (Vec::new(), Vec::new())
+        };
         run.unsettled = run.left_to_do(&before);
         watch.begun(&Begun {
             recipe: run.opened.recipe.clone(),
@@ -202,12 +205,7 @@ impl Running {
         let (trained, adamw) = self.trainer.parts_mut();
         let state = State::read(&path, trained, adamw)?;
         if state.fingerprint != self.fingerprint {
-            return Err(Error::field(
-                &path,
-                "the recipe and data of the run to resume",
-                "those it began with",
-                "others; train into another folder",
-            ));
+            return Err(folder::another_run(&path));
         }
         self.trainer.go_to(state.position)?;
         self.best = state.best;

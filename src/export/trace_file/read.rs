@@ -260,7 +260,8 @@ mod tests {
         };
         let mut short = trace();
         short.roles.pop();
-        assert!(problem(&short).contains("the file is no trace"), "{}", problem(&short));
+        let unwritten = write(&short, &path).unwrap_err().to_string();
+        assert!(unwritten.contains("tensor roles: expected 32 bytes") && !path.exists(), "{unwritten}");
         let mut torn = trace();
         torn.roles[2] = Role::Prompt;
         assert!(problem(&torn).contains("2 visual tokens in a row"), "{}", problem(&torn));

@@ -169,7 +169,7 @@ impl<'a> Points<'a> {
 }
 
 /// |a - b|².
-fn distance(a: &[f32], b: &[f32]) -> f32 {
+pub(super) fn distance(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum()
 }
 

@@ -1,77 +1,19 @@
 //! The runs there are: those of the list, looks at a training run's sample, and the one on its way.
 
-use std::collections::{BTreeMap, VecDeque};
+mod listed;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
 
+pub use self::listed::{Asked, Evicted, Listed};
 use crate::engine::protocol::{Request, Run, RunId};
 use crate::trace::Trace;
 
-/// What was asked and has no answer yet.
-#[derive(Debug)]
-pub struct Asked {
-    /// What.
-    pub request: Request,
-    /// The answer so far.
-    pub partial_answer: String,
-    /// It goes into the list only: what is in sight stays.
-    pub aside: bool,
-    /// What was in sight before its own maps.
-    pub before: Option<RunId>,
-    /// When it was asked.
-    pub since: Instant,
-    /// When its first token was there, and how many there are.
-    pub tokens: Option<(Instant, usize)>,
-}
-
-impl Asked {
-    /// Asked now.
-    pub fn new(request: Request, aside: bool) -> Self {
-        Self {
-            request,
-            partial_answer: String::new(),
-            aside,
-            before: None,
-            since: Instant::now(),
-            tokens: None,
-        }
-    }
-
-    /// Another token is there.
-    pub fn grew(&mut self, answer: String) {
-        self.partial_answer = answer;
-        let (first, count) = self.tokens.unwrap_or_else(|| (Instant::now(), 0));
-        self.tokens = Some((first, count + 1));
-    }
-
-    /// Seconds so far, and tokens a second where there are enough to say.
-    pub fn pace(&self) -> (f32, Option<f32>) {
-        let a_second = self
-            .tokens
-            .filter(|(_, count)| *count > 1)
-            .map(|(first, count)| (count - 1) as f32 / first.elapsed().as_secs_f32().max(1e-3));
-        (self.since.elapsed().as_secs_f32(), a_second)
-    }
-}
-
-/// A run of the list.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listed {
-    /// Which.
-    pub id: RunId,
-    /// As the list counts, from 1; never given twice.
-    pub number: usize,
-    /// As the user calls it; empty where it has no name.
-    pub name: String,
-    /// Stays when the list is full, maps and all.
-    pub pinned: bool,
-    /// The id of the built-in sample that was asked.
-    pub sample: Option<String>,
-}
-
-/// All of them.
+/// The runs of the window.
 #[derive(Debug)]
 pub struct Runs {
     held: BTreeMap<RunId, Arc<Run>>,
@@ -79,6 +21,14 @@ pub struct Runs {
     count: usize,
     base: Option<RunId>,
     deleted: Vec<(usize, Listed, Arc<Run>)>,
+    /// The folder of the session that is kept up to date: the list may be shortened to what is not there yet.
+    kept_in: Option<PathBuf>,
+    /// Ascending by number.
+    evicted: Vec<Evicted>,
+    /// Runs that were let go where no session is kept.
+    dropped: usize,
+    /// Runs the list holds.
+    most: usize,
     /// Where sessions keep whole traces.
     files: BTreeMap<RunId, PathBuf>,
     /// Runs that lost their maps: are these being read from there?
@@ -98,8 +48,8 @@ pub fn next_loaded_id() -> RunId {
     RunId(NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// Runs of the list.
-const MOST: usize = 200;
+/// Runs the list holds at first; older ones stay in the session's file.
+pub(super) const MOST: usize = 200;
 /// Bytes of what all of them captured: older ones keep their answers, and their maps only where a session does.
 pub(super) const MOST_BYTES: usize = 1 << 30;
 /// Deletions that can be taken back.
@@ -120,6 +70,10 @@ impl Runs {
             count: 0,
             base: None,
             deleted: Vec::new(),
+            kept_in: None,
+            evicted: Vec::new(),
+            dropped: 0,
+            most: MOST,
             files: BTreeMap::new(),
             let_go: BTreeMap::new(),
             most_bytes,
@@ -137,22 +91,79 @@ impl Runs {
         self.held.retain(|id, _| *id == newest || needed(*id) || listed.iter().any(|own| own.id == *id));
     }
 
-    /// Puts a run at the end of the list; where that is full, the oldest that is not pinned goes.
+    /// Puts a run at the end of the list; where that is full, the oldest that is not pinned leaves it.
     pub fn list(&mut self, id: RunId) {
         self.count += 1;
-        self.listed.push(Listed { id, number: self.count, name: String::new(), pinned: false, sample: None });
-        while self.listed.len() > MOST {
-            let spare = |own: &Listed| !own.pinned && own.id != id && Some(own.id) != self.base;
-            let Some(place) = self.listed.iter().position(spare) else { break };
-            let gone = self.listed.remove(place);
-            self.held.remove(&gone.id);
-        }
+        self.listed.push(Listed::new(id, self.count));
+        self.shorten(Some(id));
         self.lighten(&[Some(id), self.base]);
     }
 
-    /// Puts runs of a session behind those there are, by their numbers where these are free.
-    pub fn restore(&mut self, runs: Vec<(Listed, Arc<Run>)>) {
+    /// Where the session is kept up to date from now on, if anywhere.
+    pub fn set_kept_in(&mut self, folder: Option<PathBuf>) {
+        self.kept_in = folder;
+    }
+
+    /// Takes the oldest runs off a list that is full. Where a session is kept these are runs whose traces its folder has:
+    /// they stay in its file.
+    fn shorten(&mut self, spared: Option<RunId>) {
+        while self.listed.len() > self.most {
+            let file_of = |id: RunId| {
+                let file = self.files.get(&id)?;
+                (file.parent() == self.kept_in.as_deref()).then_some(file)
+            };
+            let spare = |own: &Listed| {
+                let is_free = !own.pinned && Some(own.id) != spared && Some(own.id) != self.base;
+                is_free && (self.kept_in.is_none() || file_of(own.id).is_some())
+            };
+            let Some(place) = self.listed.iter().position(spare) else { break };
+            let gone = self.listed.remove(place);
+            match file_of(gone.id).cloned() {
+                Some(file) => self.evict(vec![Evicted { number: gone.number, file }]),
+                None => self.dropped += 1,
+            }
+            self.held.remove(&gone.id);
+            self.files.remove(&gone.id);
+            self.let_go.remove(&gone.id);
+        }
+    }
+
+    /// Runs that only a session's file holds join those there are.
+    fn evict(&mut self, runs: Vec<Evicted>) {
+        self.evicted.extend(runs);
+        self.evicted.sort_by_key(|run| run.number);
+    }
+
+    /// The runs that only the session's file holds, by number.
+    pub fn evicted(&self) -> &[Evicted] {
+        &self.evicted
+    }
+
+    /// How many runs were let go because no session is kept.
+    pub fn dropped(&self) -> usize {
+        self.dropped
+    }
+
+    /// Puts runs that only the session's file held back at the head of the list, which holds as many more from now on.
+    pub fn bring_back(&mut self, runs: Vec<(Listed, Arc<Run>)>, files: BTreeMap<RunId, PathBuf>) {
+        self.files.extend(files);
+        self.most += runs.len();
+        for (listed, run) in runs {
+            self.evicted.retain(|other| other.number != listed.number);
+            if run.trace.captured_bytes() == 0 {
+                self.let_go.insert(run.id, false);
+            }
+            self.held.insert(run.id, run);
+            let place = self.listed.partition_point(|own| own.number < listed.number);
+            self.listed.insert(place, listed);
+        }
+    }
+
+    /// Puts runs of a session behind those there are, by their numbers where these are free. What only its file holds
+    /// counts where the session is this window's from now on.
+    pub fn restore(&mut self, runs: Vec<(Listed, Arc<Run>)>, evicted: Vec<Evicted>) {
         let shift = self.count;
+        self.evict(evicted);
         for (listed, run) in runs {
             let id = run.id;
             if run.trace.captured_bytes() == 0 {
@@ -166,11 +177,27 @@ impl Runs {
         }
     }
 
-    /// Takes the maps of the oldest until what is left fits: of those that can be read back, and of others only where
-    /// twice as much is held.
+    /// Takes maps until what is left fits: first those of runs that were deleted, then of looks at a training sample, the
+    /// oldest first, then of the oldest of the list that can be read back, and of others only where twice as much is held.
     fn lighten(&mut self, spared: &[Option<RunId>]) {
         let size = |run: &Run| run.trace.captured_bytes();
-        let mut total: usize = self.held.values().map(|run| size(run)).sum();
+        let lightened = |run: &Run| {
+            let trace = Arc::new(run.trace.without_captures());
+            Arc::new(Run { id: run.id, request: run.request.clone(), trace })
+        };
+        let held: usize = self.held.values().map(|run| size(run)).sum();
+        let mut total = held + self.deleted.iter().map(|(_, _, run)| size(run)).sum::<usize>();
+        let listed: BTreeSet<RunId> = self.listed.iter().map(|own| own.id).collect();
+        let is_look = |id: &RunId| !spared.contains(&Some(*id)) && !listed.contains(id);
+        let looks = self.held.iter_mut().filter(|(id, _)| is_look(id)).map(|(_, run)| run);
+        let unlisted = self.deleted.iter_mut().map(|(_, _, run)| run).chain(looks);
+        for run in unlisted {
+            if total <= self.most_bytes {
+                return;
+            }
+            total -= size(run);
+            *run = lightened(run);
+        }
         for (kept, most) in [(true, self.most_bytes), (false, self.most_bytes.saturating_mul(2))] {
             for own in self.listed.iter().filter(|own| !own.pinned && !spared.contains(&Some(own.id))) {
                 if total <= most {
@@ -182,8 +209,7 @@ impl Runs {
                     continue;
                 }
                 total -= size(run);
-                let trace = Arc::new(run.trace.without_captures());
-                *run = Arc::new(Run { id: run.id, request: run.request.clone(), trace });
+                *run = lightened(run);
                 self.let_go.insert(own.id, false);
             }
         }
@@ -192,16 +218,17 @@ impl Runs {
     /// Says where sessions keep whole traces of runs.
     pub fn set_files(&mut self, files: BTreeMap<RunId, PathBuf>) {
         self.files.extend(files);
+        self.shorten(None);
     }
 
-    /// The same.
+    /// Where sessions keep whole traces of runs.
     pub fn files(&self) -> &BTreeMap<RunId, PathBuf> {
         &self.files
     }
 
     /// A session's folder was moved.
     pub fn files_moved(&mut self, from: &Path, to: &Path) {
-        for file in self.files.values_mut() {
+        for file in self.files.values_mut().chain(self.evicted.iter_mut().map(|run| &mut run.file)) {
             if let Ok(name) = file.strip_prefix(from) {
                 *file = to.join(name);
             }
@@ -265,6 +292,11 @@ impl Runs {
         self.change(id, |own| own.sample = sample);
     }
 
+    /// Says that the window asked a run by itself.
+    pub fn set_automatic(&mut self, id: RunId) {
+        self.change(id, |own| own.automatic = true);
+    }
+
     fn change(&mut self, id: RunId, change: impl FnOnce(&mut Listed)) {
         if let Some(own) = self.listed.iter_mut().find(|own| own.id == id) {
             change(own);
@@ -279,6 +311,7 @@ impl Runs {
             self.deleted.push((place, listed, run));
             let excess = self.deleted.len().saturating_sub(DELETIONS);
             self.deleted.drain(..excess);
+            self.lighten(&[self.base]);
         }
     }
 
@@ -290,6 +323,9 @@ impl Runs {
     /// Brings the run back that was deleted last.
     pub fn undo_delete(&mut self) {
         if let Some((place, listed, run)) = self.deleted.pop() {
+            if run.trace.captured_bytes() == 0 {
+                self.let_go.insert(run.id, false);
+            }
             self.held.insert(run.id, run);
             self.listed.insert(place.min(self.listed.len()), listed);
         }
@@ -308,122 +344,5 @@ impl Runs {
             Some(own.logprob)
         };
         run.trace.choices.iter().map(|own| Some(own.logprob - of(&own.choice)?)).collect()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::array::Array;
-    use crate::engine::protocol::{BaseId, ModelId, Source};
-    use crate::settings::{DeviceChoice, DtypeChoice};
-    use crate::trace::{ChoiceScore, Trace};
-
-    fn run(id: u64, logprob: f32) -> Arc<Run> {
-        let base = BaseId { source: Source::Demo, device: DeviceChoice::Cpu, dtype: DtypeChoice::F32 };
-        let request = Request {
-            model: ModelId { base, adapter: None },
-            sample: crate::data::sample::Sample::default(),
-            settings: crate::settings::Settings::default(),
-        };
-        let choice = ChoiceScore { choice: "A".to_owned(), logprob, probability: 1.0 };
-        let trace = Trace {
-            choices: vec![choice],
-            latent_attentions: Some(Array::zeros(&[1, 1, 1, 256])),
-            answer: "A".to_owned(),
-            ..Trace::default()
-        };
-        Arc::new(Run { id: RunId(id), request, trace: Arc::new(trace) })
-    }
-
-    fn has_maps(runs: &Runs, id: u64) -> bool {
-        runs.get(RunId(id)).is_some_and(|run| run.trace.latent_attentions.is_some())
-    }
-
-    fn filled(count: u64) -> Runs {
-        let mut runs = Runs::default();
-        for id in 0..count {
-            runs.insert(run(id, -1.0 - id as f32), |_| false);
-            runs.list(RunId(id));
-        }
-        runs
-    }
-
-    #[test]
-    fn the_oldest_goes_where_it_is_neither_pinned_nor_the_base() {
-        let mut runs = filled(2);
-        runs.pin(RunId(0), true);
-        runs.set_base(Some(RunId(1)));
-        for id in 2..MOST as u64 + 2 {
-            runs.insert(run(id, 0.0), |_| false);
-            runs.list(RunId(id));
-        }
-        let ids: Vec<u64> = runs.listed().iter().take(3).map(|own| own.id.0).collect();
-        assert_eq!((runs.listed().len(), ids), (MOST, vec![0, 1, 4]));
-        assert!(runs.get(RunId(2)).is_none() && runs.get(RunId(4)).is_some());
-        assert_eq!(runs.listed().last().unwrap().number, MOST + 2);
-    }
-
-    #[test]
-    fn older_runs_lose_their_maps_and_keep_their_answers() {
-        let mut runs = filled(4);
-        runs.pin(RunId(0), true);
-        let each = run(0, 0.0).trace.captured_bytes();
-        assert_eq!(each, 1024);
-        let mut left = |most_bytes: usize| {
-            runs.most_bytes = most_bytes;
-            runs.lighten(&[Some(RunId(3))]);
-            [0, 1, 2, 3].map(|id| has_maps(&runs, id))
-        };
-        assert_eq!(left(2 * each), [true; 4], "no session keeps them yet");
-        assert_eq!(left(3 * each / 2), [true, false, true, true]);
-        assert_eq!(runs.get(RunId(1)).unwrap().trace.answer, "A");
-    }
-
-    #[test]
-    fn lost_maps_are_read_back_where_a_session_keeps_them() {
-        let mut runs = filled(3);
-        runs.most_bytes = 1024;
-        runs.lighten(&[Some(RunId(2))]);
-        runs.most_bytes = 2 * 1024;
-        assert_eq!(runs.begin_reading(RunId(0)), None, "nobody keeps them");
-        runs.set_files([0, 1].map(|id| (RunId(id), PathBuf::from(format!("/old/{id}")))).into());
-        runs.files_moved(Path::new("/old"), Path::new("/new"));
-        assert_eq!(runs.begin_reading(RunId(1)), None, "its maps are there");
-        assert_eq!(runs.begin_reading(RunId(0)), Some(PathBuf::from("/new/0")));
-        assert!(runs.begin_reading(RunId(0)).is_none() && runs.is_reading(RunId(0)), "once");
-        let trace = run(0, -1.0).trace.clone();
-        runs.end_reading(RunId(0), Some(Trace::clone(&trace)), Some(RunId(2)));
-        assert_eq!([0, 1, 2].map(|id| has_maps(&runs, id)), [true, false, true]);
-        assert!(!runs.is_reading(RunId(0)));
-        // A file that is gone is not asked for again.
-        assert!(runs.begin_reading(RunId(1)).is_some());
-        runs.end_reading(RunId(1), None, None);
-        assert!(!runs.is_reading(RunId(1)) && runs.begin_reading(RunId(1)).is_none());
-    }
-
-    #[test]
-    fn what_is_deleted_comes_back_to_its_place() {
-        let mut runs = filled(3);
-        runs.name(RunId(1), "the one".to_owned());
-        runs.delete(RunId(1));
-        runs.delete(RunId(0));
-        assert_eq!(runs.listed().len(), 1);
-        runs.undo_delete();
-        runs.undo_delete();
-        let ids: Vec<u64> = runs.listed().iter().map(|own| own.id.0).collect();
-        assert_eq!((ids, runs.listed()[1].name.as_str()), (vec![0, 1, 2], "the one"));
-        assert!(!runs.can_undo_delete() && runs.get(RunId(1)).is_some());
-    }
-
-    #[test]
-    fn choices_are_compared_with_the_same_of_the_base() {
-        let mut runs = filled(2);
-        let second = runs.get(RunId(1)).unwrap().clone();
-        assert_eq!(runs.differences(&second), [None]);
-        runs.set_base(Some(RunId(0)));
-        assert_eq!(runs.differences(&second), [Some(-1.0)]);
-        let first = runs.get(RunId(0)).unwrap();
-        assert_eq!(runs.differences(first), [None], "nothing differs from itself");
     }
 }

@@ -1,5 +1,7 @@
 //! Paths as people give them: typed, pasted, dropped, quoted, with a tilde, as a URL, as a pattern, several at once.
 
+pub mod text;
+
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};

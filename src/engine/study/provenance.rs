@@ -1,0 +1,52 @@
+//! What a result hangs on, by contents: equal provenances give equal results, wherever models and data lie.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::super::session::Session;
+use crate::data::record::Record;
+use crate::digest;
+use crate::error::Result;
+use crate::progress::{Observer, Phase, Progress};
+
+/// The model and the samples of a study.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// SHA-256 of the checkpoint's files.
+    pub base: String,
+    /// SHA-256 of the adapter's files.
+    pub adapter: Option<String>,
+    /// Element type, or bits of linear layers: `bf16`, `q8`.
+    pub dtype: String,
+    /// `cpu`, or the GPU's name.
+    pub device: String,
+    /// SHA-256 of the samples, images among them.
+    pub data: String,
+}
+
+impl Provenance {
+    /// Of an open model and samples whose digest is known.
+    ///
+    /// # Errors
+    /// A folder whose files have changed since the model was read, a stop.
+    pub fn of(session: &Session, data: String, observer: &dyn Observer) -> Result<Self> {
+        let (base, adapter) = session.digests(observer)?;
+        let info = session.info();
+        let is_cpu = session.model().device().is_cpu();
+        let device = if is_cpu { "cpu".to_owned() } else { info.device };
+        Ok(Self { base, adapter, dtype: info.dtype.to_owned(), device, data })
+    }
+}
+
+/// The SHA-256 of samples, their images as they lie on disk.
+///
+/// # Errors
+/// An image that cannot be read, a stop.
+pub fn digest_of_records(records: &[Record], observer: &dyn Observer) -> Result<String> {
+    let (mut hasher, total) = (Sha256::new(), records.len());
+    for (done, record) in records.iter().enumerate() {
+        observer.progress(Progress { phase: Phase::Digest, done, total })?;
+        record.hash_into(&mut hasher)?;
+    }
+    Ok(digest::finished(hasher))
+}
