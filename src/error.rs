@@ -44,9 +44,11 @@ impl Error {
         expected: impl Into<String>,
         found: impl Into<String>,
     ) -> Self {
+        // Where what is expected ends in a clause, the sentence has its comma.
+        let expected: String = expected.into();
         Self::Field {
             field: field.into(),
-            expected: expected.into(),
+            expected: expected.trim_end_matches(',').to_owned(),
             found: found.into(),
             path: path.as_ref().to_owned(),
         }

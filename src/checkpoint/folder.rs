@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 use super::json::Json;
 use crate::digest;
 use crate::error::{Error, Result};
+use crate::paths::{LFS_POINTER, is_lfs_pointer};
 use crate::progress::Observer;
 
 /// Files compiled into the program: name, content.
@@ -245,7 +246,14 @@ impl Folder {
         }
         let opened = std::fs::File::open(&path).and_then(|file| Ok((file.metadata()?.len(), file)));
         let (len, file) = opened.map_err(|e| Error::io("open the file", &path, e))?;
-        Ok(FileAt::Disk { file, len, path })
+        let content = FileAt::Disk { file, len, path: path.clone() };
+        let mut start = [0; 64];
+        let start = &mut start[..len.min(64) as usize];
+        content.read_at(0, start)?;
+        if is_lfs_pointer(start) {
+            return Err(Error::format(path, format!("{name} cannot be read"), LFS_POINTER));
+        }
+        Ok(content)
     }
 
     /// A file's whole content.

@@ -15,7 +15,43 @@ pub struct GenerationConfig {
     pub top_k: Option<usize>,
     /// Share of probability that sampling is among.
     pub top_p: Option<f32>,
+    /// Ids that are never generated.
+    pub suppressed: Vec<u32>,
+    /// Ids that no answer begins with.
+    pub suppressed_first: Vec<u32>,
+    /// No sequence of so many tokens comes twice.
+    pub no_repeat: Option<usize>,
+    /// The answer does not end before it has so many tokens.
+    pub min_new_tokens: usize,
+    /// Nor before prompt and answer together have so many.
+    pub min_length: usize,
+    /// Settings of the file that would change an answer and are not followed, as it has them.
+    pub not_followed: Vec<String>,
 }
+
+/// Settings that change what the reference generates, with the values that change nothing.
+const NOT_FOLLOWED: [(&str, &[&str]); 20] = [
+    ("num_beams", &["1"]),
+    ("penalty_alpha", &["0", "0.0"]),
+    ("typical_p", &["1", "1.0"]),
+    ("min_p", &["0", "0.0"]),
+    ("top_h", &[]),
+    ("epsilon_cutoff", &["0", "0.0"]),
+    ("eta_cutoff", &["0", "0.0"]),
+    ("bad_words_ids", &["[]"]),
+    ("force_words_ids", &["[]"]),
+    ("constraints", &["[]"]),
+    ("forced_bos_token_id", &[]),
+    ("forced_eos_token_id", &[]),
+    ("forced_decoder_ids", &["[]"]),
+    ("sequence_bias", &["[]", "{}"]),
+    ("encoder_repetition_penalty", &["1", "1.0"]),
+    ("encoder_no_repeat_ngram_size", &["0"]),
+    ("exponential_decay_length_penalty", &[]),
+    ("guidance_scale", &["1", "1.0"]),
+    ("watermarking_config", &[]),
+    ("dola_layers", &[]),
+];
 
 /// What the reference takes where nothing is published.
 const DEFAULT_TOP_K: f64 = 50.0;
@@ -50,6 +86,24 @@ impl GenerationConfig {
             return Err(json.wrong("top_p", "a number above 0, at most 1"));
         }
         read.top_p = (top_p < 1.0).then_some(top_p as f32);
+        read.suppressed = json.ids("suppress_tokens")?;
+        read.suppressed_first = json.ids("begin_suppress_tokens")?;
+        // 0 is the reference's way to say none.
+        let whole = |key: &str| -> Result<usize> {
+            let number = json.number_or(key, 0.0)?;
+            let is_whole = number >= 0.0 && number.fract() == 0.0 && number < 1e9;
+            if is_whole { Ok(number as usize) } else { Err(json.wrong(key, "a whole number from 0")) }
+        };
+        read.no_repeat = Some(whole("no_repeat_ngram_size")?).filter(|size| *size > 0);
+        read.min_new_tokens = whole("min_new_tokens")?;
+        read.min_length = whole("min_length")?;
+        for (key, plain) in NOT_FOLLOWED {
+            if let Some(value) = json.get(key)
+                && !plain.contains(&value.to_string().as_str())
+            {
+                read.not_followed.push(format!("{key} = {value}"));
+            }
+        }
         Ok(read)
     }
 }

@@ -9,5 +9,6 @@ pub mod json;
 pub mod latent_rows;
 pub mod livr;
 pub mod names;
+pub mod pickle;
 pub mod safetensors;
 pub mod source;

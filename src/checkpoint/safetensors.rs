@@ -226,9 +226,6 @@ fn read_header(
         |problem: String| Error::format(&path, format!("{name} is not a complete safetensors file"), problem);
     let mut start = vec![0; content.len().min(64) as usize];
     content.read_at(0, &mut start)?;
-    if start.starts_with(b"version https://git-lfs") {
-        return Err(bad("it is a Git LFS pointer: fetch the file itself with git lfs pull".to_owned()));
-    }
     let Some(declared) = start.first_chunk::<8>().map(|raw| u64::from_le_bytes(*raw)) else {
         return Err(bad(format!("expected at least 8 bytes, found {}", start.len())));
     };

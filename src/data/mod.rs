@@ -4,7 +4,6 @@ pub mod dataset;
 pub mod disturb;
 pub mod draw;
 pub mod grounding;
-mod jpeg;
 pub mod matrix;
 pub mod picture;
 pub mod record;

@@ -17,7 +17,9 @@ const NUM_ALTERNATIVES: usize = 8;
 pub struct Decoder {
     sampler: Sampler,
     applied: Applied,
-    /// Every token of the sequence so far.
+    /// The tokens of the sequence so far.
+    sequence: Vec<u32>,
+    /// Each of them once.
     seen: BTreeSet<u32>,
     /// Scores of the next token, [V].
     logits: Vec<f32>,
@@ -46,6 +48,7 @@ impl Decoder {
         Self {
             sampler: Sampler::new(decoding.temperature, top_k, top_p, decoding.seed),
             applied: Applied { repetition_penalty: penalty, top_k, top_p, ..Applied::default() },
+            sequence: input_ids.to_vec(),
             seen: input_ids.iter().copied().collect(),
             logits: after_prompt.to_vec(),
             ids: Vec::new(),
@@ -83,15 +86,22 @@ impl Decoder {
                 "the model's output is not a number: try --dtype f32, or check the weights".to_owned(),
             ));
         }
-        let id = match self.applied.repetition_penalty {
-            Some(penalty) => self.sampler.next(&penalised(&self.logits, &self.seen, penalty)),
-            None => self.sampler.next(&self.logits),
+        let mut scores = match self.applied.repetition_penalty {
+            Some(penalty) => penalised(&self.logits, &self.seen, penalty),
+            None => self.logits.clone(),
         };
+        for id in self.barred(processor) {
+            if let Some(score) = scores.get_mut(id as usize) {
+                *score = f32::NEG_INFINITY;
+            }
+        }
+        let id = self.sampler.next(&scores);
         trace.generated.push(describe(processor, id, &self.logits));
         if let Some(kept) = &mut self.kept_logits {
             kept.extend(Array::new([1, self.logits.len()], std::mem::take(&mut self.logits)));
         }
         self.seen.insert(id);
+        self.sequence.push(id);
         self.ids.push(id);
         processor.decode(&self.ids).trim().clone_into(&mut trace.answer);
         self.open = self.ids.len() < self.max_new_tokens && !processor.ends_turn(id);
@@ -104,6 +114,22 @@ impl Decoder {
             let &[layers, heads, _, keys] = of_token.shape() else { unreachable!("attention has four axes") };
             rows.push(of_token.reshaped([layers, heads, keys]));
         }
+    }
+
+    /// Tokens that cannot come next, by what the checkpoint publishes.
+    fn barred(&self, processor: &Processor) -> Vec<u32> {
+        let published = processor.generation();
+        let mut barred = published.suppressed.clone();
+        if self.ids.is_empty() {
+            barred.extend(&published.suppressed_first);
+        }
+        if self.ids.len() < published.min_new_tokens || self.sequence.len() < published.min_length {
+            barred.extend(processor.end_of_turn());
+        }
+        if let Some(size) = published.no_repeat {
+            barred.extend(repeats(&self.sequence, size));
+        }
+        barred
     }
 
     /// Takes the scores of the next token, [V].
@@ -156,9 +182,29 @@ fn penalised(logits: &[f32], seen: &BTreeSet<u32>, penalty: f32) -> Vec<f32> {
     scores
 }
 
+/// Tokens that would end a sequence of `size` tokens that is there already: those that followed its last `size - 1` before,
+/// in the prompt too, as the reference's `NoRepeatNGramLogitsProcessor` counts.
+fn repeats(sequence: &[u32], size: usize) -> Vec<u32> {
+    let Some(start) = (sequence.len() + 1).checked_sub(size) else { return Vec::new() };
+    let last = &sequence[start..];
+    sequence
+        .windows(size)
+        .filter(|window| window[..size - 1] == *last)
+        .map(|window| window[size - 1])
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_would_be_said_twice_is_barred() {
+        assert_eq!(repeats(&[1, 2, 3, 1, 2], 3), [3]);
+        assert_eq!(repeats(&[1, 2, 1, 3, 1], 2), [2, 3]);
+        assert_eq!(repeats(&[4, 5], 1), [4, 5]);
+        assert!(repeats(&[1, 2], 4).is_empty() && repeats(&[], 2).is_empty());
+    }
 
     #[test]
     fn a_penalty_makes_what_was_said_less_likely_either_side_of_zero() {

@@ -25,7 +25,7 @@ use crate::model::loader::{Headers, Loader};
 use crate::ops::weight::Precision;
 use crate::progress::Unobserved;
 use crate::settings::{AttentionRows, Capture, DtypeChoice, LatentChoice};
-use crate::units::human_bytes;
+use crate::units::{counted, human_bytes};
 
 /// Problems shown of one kind; a folder of another model has hundreds alike.
 const MAX_PROBLEMS: usize = 12;
@@ -294,6 +294,11 @@ fn inspect_adapter(
 ) {
     found.fact("adapter", folder.root().display().to_string());
     let Some(adapter) = found.note(Adapter::read_folder(folder)) else { return };
+    let sorted = |adapter: Adapter| match processor {
+        Some(processor) => processor.sorted(adapter),
+        None => Ok(adapter),
+    };
+    let Some(adapter) = found.note(sorted(adapter)) else { return };
     describe_adapter(found, &adapter);
     if let Some(model) = model {
         let fits = model.with_adapter(&adapter.shapes_only());
@@ -320,6 +325,11 @@ fn describe_adapter(found: &mut Inspection, adapter: &Adapter) {
     if !adapter.replaced.is_empty() {
         let names: Vec<&str> = adapter.replaced.keys().map(String::as_str).collect();
         found.fact("adapter replaces", names.join(", "));
+    }
+    for (rows, of) in [(&adapter.token_rows, "embedding"), (&adapter.head_rows, "output")] {
+        if let Some(rows) = rows {
+            found.fact("adapter token rows", format!("{} of the {of}", counted(rows.len(), "trained row")));
+        }
     }
     let stage = |stage: Option<u8>| stage.map_or_else(|| "unknown".to_owned(), |s| s.to_string());
     found.fact(

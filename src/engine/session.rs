@@ -86,8 +86,9 @@ impl Unread {
         let model =
             Model::load(&Loader::new(&headers, self.precision, &self.device, &Unobserved), &self.config)?;
         if let Some(adapter) = adapter {
+            let adapter = processor.sorted(adapter.clone())?;
             model.with_adapter(&adapter.shapes_only())?;
-            processor.with_adapter(adapter)?;
+            processor.with_adapter(&adapter)?;
         }
         headers.into_problems().into_iter().next().map_or(Ok(()), Err)
     }
@@ -97,6 +98,14 @@ impl Unread {
         let processor = Processor::read(&self.folder, &self.config)?;
         let loader = Loader::new(&self.source, self.precision, &self.device, observer);
         let model = Model::load(&loader, &self.config)?;
+        let not_followed = &processor.generation().not_followed;
+        if !not_followed.is_empty() {
+            observer.note(&format!(
+                "{}: generation_config.json says {}, which is not followed",
+                self.folder.name(),
+                not_followed.join(", ")
+            ));
+        }
         let parameters = parameters(&self.source);
         Ok(Base {
             need: ModelNeed::new(&self.config, &self.source, self.precision),
@@ -212,6 +221,7 @@ impl Session {
             let (model, processor) = (base.model.clone(), base.processor.clone());
             return Ok(Self { base, model, processor, adapter: None, features: None });
         };
+        let adapter = base.processor.sorted(adapter)?;
         let model = base.model.with_adapter(&adapter)?;
         let processor = base.processor.with_adapter(&adapter)?;
         let is_in_tower = adapter.is_in_tower();

@@ -81,9 +81,10 @@ impl ImageProcessor {
             )));
         }
         let factor = (self.patch_size * self.merge_size) as f64;
-        // A budget below the checkpoint's least is still a budget.
-        let min_pixels = if max_pixels < self.min_pixels { 0.0 } else { self.min_pixels as f64 };
-        let max_pixels = max_pixels as f64;
+        if max_pixels < self.min_pixels {
+            return Ok(small(h, w, factor, max_pixels as f64));
+        }
+        let (min_pixels, max_pixels) = (self.min_pixels as f64, max_pixels as f64);
         // Python's round: halves go to the even neighbour.
         let (mut new_h, mut new_w) =
             ((h / factor).round_ties_even() * factor, (w / factor).round_ties_even() * factor);
@@ -142,6 +143,27 @@ impl ImageProcessor {
     }
 }
 
+/// Height and width under a budget below the checkpoint's least, which the reference has no rule for: as near to the
+/// image's shape as whole visual tokens allow, at least one and never more than the budget, where that holds one.
+fn small(h: f64, w: f64, factor: f64, max_pixels: f64) -> (usize, usize) {
+    let whole = |side: f64| (side / factor).round_ties_even().max(1.0) * factor;
+    let (mut new_h, mut new_w) = (whole(h), whole(w));
+    if new_h * new_w > max_pixels {
+        let beta = (h * w / max_pixels).sqrt();
+        let within = |side: f64, most: f64| (side.min(most) / factor).floor().max(1.0) * factor;
+        (new_h, new_w) = (within(h / beta, f64::INFINITY), within(w / beta, f64::INFINITY));
+        // A side of one token may be more than its share; the other has what is left.
+        if new_h * new_w > max_pixels {
+            if h < w {
+                new_w = within(new_w, max_pixels / new_h);
+            } else {
+                new_h = within(new_h, max_pixels / new_w);
+            }
+        }
+    }
+    (new_h as usize, new_w as usize)
+}
+
 /// Every step is done, and the resize is the bicubic one.
 fn check_steps(json: &Json) -> Result<()> {
     for flag in ["do_resize", "do_rescale", "do_normalize"] {
@@ -176,6 +198,12 @@ fn check_tower(json: &Json, folder: &Folder, vision: &VisionConfig) -> Result<()
 /// Fewest and most pixels, under their old names or inside `size`; a visual token is `side` x `side` pixels.
 fn pixel_bounds(json: &Json, side: usize) -> Result<(usize, usize)> {
     let size = json.object("size");
+    if let Some(size) = &size
+        && ["height", "width"].iter().any(|key| size.has(key))
+    {
+        // The reference refuses it too: every image would have to be of one size.
+        return Err(json.wrong("size", "shortest_edge and longest_edge"));
+    }
     let bound = |old: &str, new: &str, default: usize| -> Result<usize> {
         if json.has(old) {
             return json.size(old);
@@ -197,4 +225,28 @@ fn pixel_bounds(json: &Json, side: usize) -> Result<(usize, usize)> {
         format!("at least one {side} x {side} visual token, and the smaller first"),
         format!("{fewest}, {most}"),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_budget_holds_and_leaves_at_least_a_token() {
+        for side in [28.0, 32.0] {
+            for tokens in 1..=20u32 {
+                let budget = f64::from(tokens) * side * side + 3.0;
+                for (w, h) in
+                    [(600, 9), (9, 600), (1, 1), (31, 639), (332, 27), (50, 40), (4000, 21), (640, 480)]
+                {
+                    let (new_h, new_w) = small(f64::from(h), f64::from(w), side, budget);
+                    assert!(new_h >= side as usize && new_w >= side as usize, "{w} x {h}, {tokens}");
+                    assert!((new_h * new_w) as f64 <= budget, "{w} x {h}, {tokens}: {new_w} x {new_h}");
+                    assert!(new_h.is_multiple_of(side as usize) && new_w.is_multiple_of(side as usize));
+                }
+            }
+        }
+        // An image that fits stays as near to its size as tokens allow.
+        assert_eq!(small(62.0, 95.0, 32.0, 8192.0), (64, 96));
+    }
 }

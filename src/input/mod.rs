@@ -7,3 +7,4 @@ pub mod positions;
 pub mod processor;
 pub mod resample;
 pub mod template;
+pub mod tokens;

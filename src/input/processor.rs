@@ -10,16 +10,17 @@ use super::latents::{LatentSetup, Latents, add_names, register};
 use super::model_input::ModelInput;
 use super::positions::mrope_positions;
 use super::template::{ChatTemplate, Part, user_parts};
+use super::tokens::{add_listed_tokens, add_tokens_of};
 use crate::array::Array;
 use crate::checkpoint::adapter::Adapter;
 use crate::checkpoint::config::ModelConfig;
 use crate::checkpoint::folder::Folder;
 use crate::checkpoint::generation::GenerationConfig;
-use crate::checkpoint::livr::{LivrConfig, Placement};
+use crate::checkpoint::livr::{LivrConfig, Placement, latent_name};
 use crate::data::sample::Sample;
 use crate::error::{Error, Result};
 use crate::progress::{Observer, Phase, Progress};
-use crate::settings::LatentChoice;
+use crate::settings::{LatentChoice, MAX_LATENTS};
 use crate::units::{GridThw, Role, Span};
 
 /// Everything of a checkpoint but the weights. A clone shares the tokenizer.
@@ -71,6 +72,7 @@ impl Processor {
         }
         let vocab_size = config.text.vocab_size;
         let mut tokenizer = Arc::new(tokenizer);
+        add_listed_tokens(&mut tokenizer, folder)?;
         let trained = livr.as_ref().map_or(0, |livr| livr.num_latents);
         let latents = register(&mut tokenizer, livr.as_ref(), trained, vocab_size)?;
         Ok(Self {
@@ -88,9 +90,36 @@ impl Processor {
         })
     }
 
-    /// This processor of the base with the latents of an adapter.
+    /// An adapter with the rows that PEFT saved told apart: those of latents, which a run puts into prompts, and those of
+    /// other tokens, which have names that are no latents'. A token that nobody names is a latent.
+    ///
+    /// # Errors
+    /// Tokens of the adapter's own tokenizer that this one cannot take, latents that `livr.json` counts otherwise.
+    pub fn sorted(&self, adapter: Adapter) -> Result<Adapter> {
+        let Some(rows) = &adapter.token_rows else { return Ok(adapter) };
+        let mut tokenizer = self.tokenizer.clone();
+        add_tokens_of(&mut tokenizer, &adapter.folder)?;
+        let livr = adapter.livr.as_ref().or(self.livr.as_ref());
+        let is_latent = |id: u32| {
+            tokenizer.id_to_token(id).is_none_or(|name| {
+                livr.is_some_and(|livr| livr.latent_tokens.contains(&name))
+                    || (0..MAX_LATENTS).any(|i| latent_name(i) == name)
+            })
+        };
+        let (latents, others) = (rows.of(is_latent)?, rows.of(|id| !is_latent(id))?);
+        let latent_rows = match (adapter.latent_rows.clone(), latents) {
+            (Some(own), _) => Some(own),
+            (None, latents) => latents,
+        };
+        let sorted = Adapter { latent_rows, token_rows: others, ..adapter };
+        sorted.check_latents()?;
+        Ok(sorted)
+    }
+
+    /// This processor of the base with the latents of an adapter, and with the tokens that its own tokenizer adds.
     pub fn with_adapter(&self, adapter: &Adapter) -> Result<Self> {
         let mut with = self.clone();
+        add_tokens_of(&mut with.tokenizer, &adapter.folder)?;
         with.vocab_size = adapter.vocab_size().unwrap_or(self.vocab_size);
         let rows = adapter.latent_rows.as_ref();
         let livr = adapter.livr.as_ref().or(self.livr.as_ref());

@@ -10,6 +10,7 @@ use super::linear::Linear;
 use super::param::Replace;
 use super::parts::Part;
 use crate::checkpoint::adapter::{Adapter, LoraPair};
+use crate::checkpoint::latent_rows::LatentRows;
 use crate::error::{Error, Result};
 
 impl Model {
@@ -19,6 +20,12 @@ impl Model {
         let mut unused: BTreeSet<&str> =
             adapter.lora.keys().chain(adapter.replaced.keys()).map(String::as_str).collect();
         let tied = self.text.is_tied();
+        // A tied model's rows may have been saved as the output's.
+        let of_tokens = adapter.token_rows.as_ref().or(adapter.head_rows.as_ref().filter(|_| tied));
+        let rows = match (&adapter.latent_rows, of_tokens) {
+            (Some(latents), Some(others)) => Some(latents.and(others)?),
+            (own, others) => own.as_ref().or(others).cloned(),
+        };
         model.each_part(&mut |mut part| {
             let name = part.name().to_owned();
             for param in ["weight", "bias"] {
@@ -42,20 +49,16 @@ impl Model {
                 }
                 unused.remove(key.as_str());
             }
-            if let (Part::Embedding(embedding), Some(rows)) = (&mut part, &adapter.latent_rows) {
-                let (found, expected) = (rows.rows.dim(1)?, embedding.dims()?.1);
-                if found != expected {
-                    return Err(Error::field(
-                        adapter.folder.root(),
-                        "latent_rows",
-                        format!("rows of hidden_size {expected}"),
-                        found.to_string(),
-                    ));
-                }
-                embedding.set_latents(rows)?;
+            if let (Part::Embedding(embedding), Some(rows)) = (&mut part, &rows) {
+                check_width(adapter, "latent_rows", rows, embedding.dims()?.1)?;
+                embedding.set_rows(rows)?;
             }
             Ok(())
         })?;
+        if let Some(rows) = adapter.head_rows.as_ref().filter(|_| !tied) {
+            check_width(adapter, "lm_head.token_adapter", rows, model.text.embedding().dims()?.1)?;
+            model.text.set_head_rows(rows)?;
+        }
         match unused.first() {
             Some(name) => {
                 Err(Error::field(weights(adapter), *name, "a layer of this model", "none of that name"))
@@ -63,6 +66,15 @@ impl Model {
             None => Ok(model),
         }
     }
+}
+
+fn check_width(adapter: &Adapter, field: &str, rows: &LatentRows, expected: usize) -> Result<()> {
+    let found = rows.rows.dim(1)?;
+    if found == expected {
+        return Ok(());
+    }
+    let expected = format!("rows of hidden_size {expected}");
+    Err(Error::field(adapter.folder.root(), field, expected, found.to_string()))
 }
 
 fn weights(adapter: &Adapter) -> std::path::PathBuf {
@@ -76,6 +88,11 @@ fn replace(adapter: &Adapter, key: &str, param: Option<&mut dyn Replace>, tensor
     };
     let (expected, found) = (param.shape()?, tensor.dims());
     let grows = key.contains("embed_tokens") || key.contains("lm_head");
+    // The patch embedding is saved as the convolution it is, and held as the matrix that it amounts to.
+    let is_flat = expected.len() == 2 && found.len() > 2 && expected[0] == found[0];
+    if is_flat && expected[1] == found[1..].iter().product::<usize>() {
+        return param.replace(&tensor.flatten_from(1)?);
+    }
     let fits = if grows { expected.len() == 2 && expected[1..] == found[1..] } else { expected == found };
     if !fits {
         let (expected, found) = (format!("shape {expected:?} as in this model"), format!("{found:?}"));

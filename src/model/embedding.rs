@@ -1,6 +1,6 @@
 //! Token embeddings: the checkpoint's rows, an adapter's update of them, and the rows of the latents.
 
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 
 use super::loader::Loader;
 use super::param::{Matrix, Param, Replace};
@@ -17,13 +17,20 @@ pub const NAME: &str = "language_model.embed_tokens";
 /// Canonical module name of the output.
 pub const HEAD: &str = "lm_head";
 
-/// The rows of the latents, in their own precision.
+/// Rows that stand in the place of a table's, or behind it: of latents and of other trained tokens, in their own precision.
 #[derive(Debug, Clone)]
 pub struct FittedRows {
     /// [K, D].
     pub rows: Tensor,
     /// The ids they stand for, K of them.
     pub token_ids: Vec<u32>,
+}
+
+impl FittedRows {
+    /// Rows on a device.
+    pub fn on(device: &Device, rows: &LatentRows) -> Result<Self> {
+        Ok(Self { rows: rows.rows.to_device(device)?, token_ids: rows.token_ids.clone() })
+    }
 }
 
 /// A low-rank update of the rows: row(id) += scale * A[:, id]ᵀ Bᵀ.
@@ -36,18 +43,18 @@ struct EmbeddingLora {
     scale: f64,
 }
 
-/// [V, D] rows, with latent rows in place of theirs.
+/// [V, D] rows, with trained rows in the place of theirs.
 #[derive(Debug, Clone)]
 pub struct Embedding {
     weight: Matrix,
     lora: Option<EmbeddingLora>,
-    latents: Option<FittedRows>,
+    trained: Option<FittedRows>,
 }
 
 impl Embedding {
     /// From its rows, [V, D], in a model that computes in `dtype`.
     pub fn from_rows(rows: Weight, dtype: DType) -> Self {
-        Self { weight: Param::matrix(rows, dtype), lora: None, latents: None }
+        Self { weight: Param::matrix(rows, dtype), lora: None, trained: None }
     }
 
     /// [V, D].
@@ -73,38 +80,37 @@ impl Embedding {
         Ok(())
     }
 
-    /// Puts latent rows in. They replace embedding rows, and output rows where tied.
-    pub fn set_latents(&mut self, latents: &LatentRows) -> Result<()> {
-        let rows = latents.rows.to_device(self.rows().device())?;
-        self.latents = Some(FittedRows { rows, token_ids: latents.token_ids.clone() });
+    /// Puts trained rows in. They replace embedding rows, and output rows where tied.
+    pub fn set_rows(&mut self, rows: &LatentRows) -> Result<()> {
+        self.trained = Some(FittedRows::on(self.rows().device(), rows)?);
         Ok(())
     }
 
     /// Cuts it off from the graph of what is trained; values stay shared.
     pub fn detach(&mut self) {
         self.weight.detach();
-        if let Some(latents) = &mut self.latents {
-            latents.rows = latents.rows.detach();
+        if let Some(trained) = &mut self.trained {
+            trained.rows = trained.rows.detach();
         }
     }
 
-    /// The latent rows, where there are any.
-    pub fn latents(&self) -> Option<&FittedRows> {
-        self.latents.as_ref()
+    /// The trained rows, where there are any.
+    pub fn trained_rows(&self) -> Option<&FittedRows> {
+        self.trained.as_ref()
     }
 
     /// Rows of tokens: [T] ids -> [T, D].
     pub fn forward(&self, ids: &[u32]) -> Result<Tensor> {
-        let latents: &[u32] = self.latents.as_ref().map_or(&[], |latents| &latents.token_ids);
-        let place = |id: &u32| match latents.iter().position(|latent| latent == id) {
+        let trained: &[u32] = self.trained.as_ref().map_or(&[], |trained| &trained.token_ids);
+        let place = |id: &u32| match trained.iter().position(|own| own == id) {
             Some(row) => Place::Latent(row as u32),
             None => Place::Table(*id),
         };
         let places: Vec<Place> = ids.iter().map(place).collect();
-        let rows = self.latents.as_ref().map(|latents| &latents.rows);
+        let rows = self.trained.as_ref().map(|trained| &trained.rows);
         let found = embed(&places, self.rows(), rows, self.weight.dtype())?;
         let Some(lora) = &self.lora else { return Ok(found) };
-        // Rows of latents are nobody's update: theirs is taken from nothing.
+        // Trained rows are nobody's update: theirs is taken from nothing.
         let known: Vec<u32> = places.iter().map(|p| if let Place::Table(id) = p { *id } else { 0 }).collect();
         let is_known: Vec<f32> =
             places.iter().map(|p| f32::from(u8::from(matches!(p, Place::Table(_))))).collect();

@@ -74,7 +74,7 @@ impl Model {
 
     /// Puts rows for the latents in, in the place of any there were.
     pub fn set_latents(&mut self, rows: &LatentRows) -> Result<()> {
-        self.text.embedding_mut().set_latents(rows)
+        self.text.embedding_mut().set_rows(rows)
     }
 
     /// This model cut off from the graph of what is trained, for answering in between; values stay shared.

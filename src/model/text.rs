@@ -4,7 +4,7 @@ use candle_core::{D, DType, Tensor};
 
 use super::cache::KvCache;
 use super::compute::Compute;
-use super::embedding::{self, Embedding};
+use super::embedding::{self, Embedding, FittedRows};
 use super::linear::Linear;
 use super::loader::Loader;
 use super::norm::{Norm, gate};
@@ -12,6 +12,7 @@ use super::parts::{Part, Visit};
 use super::rotary::{Rotary, inverse_frequencies, text_angles};
 use super::tap::{PassInfo, Site, Tap, Taps};
 use crate::checkpoint::config::{Activation, TextConfig};
+use crate::checkpoint::latent_rows::LatentRows;
 use crate::error::Result;
 use crate::ops::attention::{Mask, Segment, attend_watched, rows};
 use crate::ops::cross_entropy::{LatentHead, cross_entropy};
@@ -289,6 +290,8 @@ pub struct TextModel {
     norm: Norm,
     /// Where tied, its weight is the embedding's.
     lm_head: Linear,
+    /// Trained rows of an output of its own.
+    head_rows: Option<FittedRows>,
     tied: bool,
     inverse_frequencies: Vec<f32>,
 }
@@ -307,6 +310,7 @@ impl TextModel {
             layers,
             norm: Norm::rms(loader, "language_model.norm", config.hidden_size, config.rms_norm_eps)?,
             lm_head: Linear::from_parts(embedding::HEAD, lm_head, None, dtype),
+            head_rows: None,
             tied,
             inverse_frequencies: inverse_frequencies(config.head_dim, config.rotary.theta),
             config: config.clone(),
@@ -321,6 +325,17 @@ impl TextModel {
     /// Are the embedding rows the output rows too?
     pub fn is_tied(&self) -> bool {
         self.tied
+    }
+
+    /// Puts trained rows of an output of its own in.
+    pub fn set_head_rows(&mut self, rows: &LatentRows) -> Result<()> {
+        self.head_rows = Some(FittedRows::on(self.lm_head.weight().device(), rows)?);
+        Ok(())
+    }
+
+    /// Trained rows in the place of the output's: the embedding's where they are tied.
+    fn output_over(&self) -> Option<&FittedRows> {
+        if self.tied { self.embed_tokens.trained_rows() } else { self.head_rows.as_ref() }
     }
 
     /// The output's rows of some tokens, [M, D]: what a hidden state is compared with to say one of them.
@@ -393,9 +408,9 @@ impl TextModel {
     /// -log p of targets, [M], from the hidden states after the final norm that predict them, [M, D]. Scores of
     /// the whole vocabulary exist for a few positions at a time.
     pub fn losses(&self, hidden: &Tensor, targets: &[u32], compute: &Compute<'_>) -> Result<Tensor> {
-        let latents = self.embed_tokens.latents().filter(|_| self.tied);
-        let latents = latents.map(|latents| LatentHead { rows: &latents.rows, ids: &latents.token_ids });
-        cross_entropy(hidden, self.lm_head.weight(), latents, targets, compute.isa)
+        let trained = self.output_over();
+        let trained = trained.map(|trained| LatentHead { rows: &trained.rows, ids: &trained.token_ids });
+        cross_entropy(hidden, self.lm_head.weight(), trained, targets, compute.isa)
     }
 
     /// What residual streams would say were no layer to follow, [M, D] -> [M, V]: the logit lens (nostalgebraist 2020).
@@ -406,7 +421,7 @@ impl TextModel {
     /// Output scores: [T, D] after the final norm -> [T, V], V grown by latents past the vocabulary.
     pub fn logits(&self, hidden: &Tensor, compute: &Compute<'_>) -> Result<Tensor> {
         let logits = self.lm_head.forward(hidden, compute)?;
-        let (Some(latents), true) = (self.embed_tokens.latents(), self.tied) else { return Ok(logits) };
+        let Some(latents) = self.output_over() else { return Ok(logits) };
         let vocab = logits.dim(D::Minus1)?;
         let width = latents.token_ids.iter().map(|id| *id as usize + 1).max().unwrap_or(0).max(vocab);
         // An id that neither the vocabulary nor the latents have is never generated.

@@ -77,9 +77,24 @@ pub fn images(paths: Vec<PathBuf>) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
+/// Is a text what Git LFS leaves in the place of a file that was not fetched?
+pub fn is_lfs_pointer(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"version https://git-lfs.github.com/spec/")
+}
+
+/// What is said of one.
+pub const LFS_POINTER: &str = "a Git LFS pointer in the place of the file: git lfs pull fetches it";
+
+/// Is a name one that a system keeps for itself, as `._photo.png` beside `photo.png`?
+pub fn is_hidden(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
+}
+
+/// An image in a folder; what is hidden there is not meant.
 fn is_image(path: &Path) -> bool {
     let extension = path.extension().and_then(|extension| extension.to_str());
     path.is_file()
+        && !is_hidden(path)
         && extension.is_some_and(|own| IMAGE_EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(own)))
 }
 

@@ -41,6 +41,11 @@ pub struct Adapter {
     pub replaces_base: bool,
     /// Rows of the latent tokens.
     pub latent_rows: Option<LatentRows>,
+    /// Rows of the embedding of other tokens; of latents too until the processor has told which are
+    /// ([`crate::input::processor::Processor::sorted`]).
+    pub token_rows: Option<LatentRows>,
+    /// Rows of the output, where they are saved apart from the embedding's.
+    pub head_rows: Option<LatentRows>,
     /// How the latents are placed; `None` without `livr.json`.
     pub livr: Option<LivrConfig>,
 }
@@ -55,32 +60,51 @@ impl Adapter {
     pub fn read_folder(folder: &Folder) -> Result<Self> {
         let livr = LivrConfig::read(folder)?;
         let peft = peft::read(folder)?;
-        let latent_rows = latent_rows::read(folder)?.or(peft.latent_rows);
-        if peft.lora.is_empty() && peft.replaced.is_empty() && latent_rows.is_none() {
+        let latent_rows = latent_rows::read(folder)?;
+        // What stands in a file of its own stands in PEFT's too, for PEFT.
+        let is_new = |id: u32| latent_rows.as_ref().is_none_or(|rows| !rows.token_ids.contains(&id));
+        let token_rows = peft.token_rows.map(|rows| rows.of(is_new)).transpose()?.flatten();
+        let has_rows = latent_rows.is_some() || token_rows.is_some() || peft.head_rows.is_some();
+        if peft.lora.is_empty() && peft.replaced.is_empty() && !has_rows {
             return Err(Error::Missing {
                 what: format!("{} (or latent_rows.safetensors)", peft::CONFIG),
                 path: folder.root().to_owned(),
             });
         }
-        if let (Some(livr), Some(rows)) = (&livr, &latent_rows)
-            && livr.num_latents != rows.len()
-        {
-            return Err(Error::field(
-                folder.path("livr.json"),
-                "num_latents",
-                format!("{}, the number of latent rows", rows.len()),
-                livr.num_latents.to_string(),
-            ));
-        }
-        Ok(Self {
+        let adapter = Self {
             name: folder.name(),
             folder: folder.clone(),
             lora: peft.lora,
             replaced: peft.replaced,
             replaces_base: peft.replaces_base,
             latent_rows,
+            token_rows,
+            head_rows: peft.head_rows,
             livr,
-        })
+        };
+        // Of those that PEFT saved it is known only with a tokenizer which are latents.
+        if adapter.latent_rows.is_some() {
+            adapter.check_latents()?;
+        }
+        Ok(adapter)
+    }
+
+    /// Are there as many rows as `livr.json` says?
+    ///
+    /// # Errors
+    /// More or fewer.
+    pub fn check_latents(&self) -> Result<()> {
+        let (Some(livr), Some(rows)) = (&self.livr, &self.latent_rows) else { return Ok(()) };
+        if livr.num_latents == rows.len() {
+            return Ok(());
+        }
+        let expected = format!("{}, the number of latent rows", rows.len());
+        Err(Error::field(
+            self.folder.path("livr.json"),
+            "num_latents",
+            expected,
+            livr.num_latents.to_string(),
+        ))
     }
 
     /// Does it change the vision tower?

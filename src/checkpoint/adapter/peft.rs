@@ -18,6 +18,8 @@ use crate::error::{Error, Result};
 
 pub(super) const CONFIG: &str = "adapter_config.json";
 const WEIGHTS: &str = "adapter_model.safetensors";
+/// As PEFT saved them before.
+const PICKLED: &str = "adapter_model.bin";
 
 /// What was found.
 #[derive(Default)]
@@ -25,7 +27,10 @@ pub(super) struct Peft {
     pub(super) lora: BTreeMap<String, LoraPair>,
     pub(super) replaced: BTreeMap<String, Tensor>,
     pub(super) replaces_base: bool,
-    pub(super) latent_rows: Option<LatentRows>,
+    /// Trained rows of the embedding, of whatever tokens.
+    pub(super) token_rows: Option<LatentRows>,
+    /// Trained rows of the output, where they are saved apart.
+    pub(super) head_rows: Option<LatentRows>,
 }
 
 /// The tensors of one module's update.
@@ -44,6 +49,7 @@ enum Kind {
     B(String),
     Magnitude(String),
     TokenRows,
+    HeadRows,
     Replacement(String),
     Unknown,
 }
@@ -55,6 +61,12 @@ pub(super) fn read(folder: &Folder) -> Result<Peft> {
     }
     let config = folder.json(CONFIG)?;
     check_supported(&config)?;
+    if !folder.has(WEIGHTS) && folder.has(PICKLED) {
+        let what = format!(
+            "{WEIGHTS}; the folder has {PICKLED}, a pickle, which must be saved as safetensors first: {WEIGHTS}"
+        );
+        return Err(Error::Missing { what, path: folder.root().to_owned() });
+    }
     let file = Safetensors::open_files(folder, &[WEIGHTS.to_owned()])?;
     let mut found = Peft::default();
     let mut modules: BTreeMap<String, Halves> = BTreeMap::new();
@@ -74,12 +86,8 @@ pub(super) fn read(folder: &Folder) -> Result<Peft> {
             Kind::B(module) => halves_of(&mut modules, &module).b = Some(matrix()?),
             Kind::Magnitude(module) => halves_of(&mut modules, &module).magnitude = Some(read()?),
             // PEFT stores whole rows here, despite the name; tied models repeat them for the output.
-            Kind::TokenRows if name.contains("embed_tokens") || found.latent_rows.is_none() => {
-                let rows = LatentRows { rows: read()?, token_ids: trainable_ids(&config)? };
-                rows.check(config.path(), "trainable_token_indices")?;
-                found.latent_rows = Some(rows);
-            }
-            Kind::TokenRows => {}
+            Kind::TokenRows => found.token_rows = Some(token_rows(&config, "embed_tokens", read()?)?),
+            Kind::HeadRows => found.head_rows = Some(token_rows(&config, "lm_head", read()?)?),
             Kind::Replacement(tensor) => {
                 found.replaced.insert(tensor, read()?);
             }
@@ -111,8 +119,9 @@ fn kind_of(config: &Json, entry: &TensorEntry) -> Kind {
         let (module, rest) = key.split_once(tag)?;
         matches!(rest, "" | ".weight" | ".default" | ".default.weight").then(|| module.to_owned())
     };
-    if key.contains("token_adapter.trainable_tokens_delta") {
-        return Kind::TokenRows;
+    if let Some((module, _)) = key.split_once(".token_adapter.trainable_tokens_delta") {
+        let is_head = canonical_name(unwrapped(module)) == "lm_head";
+        return if is_head { Kind::HeadRows } else { Kind::TokenRows };
     }
     if let Some(module) = ends(".lora_embedding_A").or_else(|| ends(".lora_A")) {
         return Kind::A(module);
@@ -272,15 +281,25 @@ fn pattern<'a>(config: &'a Json, field: &str, raw_name: &str) -> Result<Option<(
     Ok(None)
 }
 
-/// `trainable_token_indices`: a list, or a list per embedding.
-fn trainable_ids(config: &Json) -> Result<Vec<u32>> {
+/// Trained rows of a module with the ids they stand for: `trainable_token_indices`, a list, or a list for each module.
+fn token_rows(config: &Json, module: &str, rows: Tensor) -> Result<LatentRows> {
     const KEY: &str = "trainable_token_indices";
-    if let Some(per_module) = config.object(KEY) {
-        let first = config.get(KEY).and_then(|v| v.as_object()).and_then(|o| o.keys().next().cloned());
-        return per_module.ids(&first.unwrap_or_default());
+    let token_ids = match config.object(KEY) {
+        Some(per_module) => {
+            let keys = per_module.value().as_object().map(|map| map.keys().collect::<Vec<_>>());
+            let keys = keys.unwrap_or_default();
+            // By the end of its path; a list for one module is for both of a tied model.
+            let own = keys.iter().find(|key| key.rsplit('.').next() == Some(module)).or(keys.first());
+            own.map_or_else(|| Ok(Vec::new()), |key| per_module.ids(key))?
+        }
+        None => config.ids(KEY)?,
+    };
+    if token_ids.is_empty() {
+        return Err(config.wrong(KEY, "the ids of the trained tokens"));
     }
-    let ids = config.ids(KEY)?;
-    if ids.is_empty() { Err(config.wrong(KEY, "the ids of the trained tokens")) } else { Ok(ids) }
+    let rows = LatentRows { rows, token_ids };
+    rows.check_shape(config.path(), KEY)?;
+    Ok(rows)
 }
 
 #[cfg(test)]

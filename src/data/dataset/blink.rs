@@ -1,4 +1,5 @@
-//! BLINK's parquet files: `idx, question, prompt, choices, answer, image_1 .. image_4`, images as encoded bytes.
+//! BLINK's parquet files: `idx, question, prompt, choices, answer, image_1 .. image_4`, images as encoded bytes; also in
+//! one column `image`, or in a list `images`, as other tools write them.
 
 use std::fs::File;
 use std::path::Path;
@@ -18,7 +19,15 @@ pub(super) fn read(path: &Path) -> Result<Vec<Record>> {
         }
         Error::io("read the data file", path, e)
     })?;
-    let bad = |e: parquet::errors::ParquetError| Error::format(path, "the parquet file cannot be read", e);
+    let bad = |e: parquet::errors::ParquetError| {
+        let said = e.to_string();
+        let missing = said.split_once("Disabled feature at compile time: ").map(|(_, codec)| codec);
+        let problem = missing.map_or_else(
+            || said.clone(),
+            |codec| format!("its pages are packed by {codec}, which is not read: write it with snappy, gzip, zstd or lz4"),
+        );
+        Error::format(path, "the parquet file cannot be read", problem)
+    };
     let reader = SerializedFileReader::new(file).map_err(bad)?;
     let rows = reader.get_row_iter(None).map_err(bad)?;
     rows.enumerate().map(|(i, row)| Line { path, number: i + 1, row: &row.map_err(bad)? }.record()).collect()
@@ -45,9 +54,15 @@ impl Line<'_> {
         match self.field(name) {
             None => Ok(None),
             Some(Field::Str(text)) => Ok(Some(text.clone())),
+            Some(Field::Byte(n)) => Ok(Some(n.to_string())),
+            Some(Field::Short(n)) => Ok(Some(n.to_string())),
             Some(Field::Int(n)) => Ok(Some(n.to_string())),
             Some(Field::Long(n)) => Ok(Some(n.to_string())),
-            Some(_) => Err(self.wrong(name, "a text")),
+            Some(Field::UByte(n)) => Ok(Some(n.to_string())),
+            Some(Field::UShort(n)) => Ok(Some(n.to_string())),
+            Some(Field::UInt(n)) => Ok(Some(n.to_string())),
+            Some(Field::ULong(n)) => Ok(Some(n.to_string())),
+            Some(_) => Err(self.wrong(name, "a text or a whole number")),
         }
     }
 
@@ -63,24 +78,67 @@ impl Line<'_> {
         }
     }
 
-    /// A struct of bytes and a path, or the bytes alone.
-    fn image(&self, name: &str, id: &str) -> Result<Option<ImageSource>> {
-        let bytes = match self.field(name) {
-            None => return Ok(None),
-            Some(Field::Bytes(bytes)) => Some(bytes),
-            Some(Field::Group(group)) => group.get_column_iter().find_map(|(column, field)| match field {
-                Field::Bytes(bytes) if column == "bytes" => Some(bytes),
-                _ => None,
-            }),
-            Some(_) => None,
-        };
-        let bytes = bytes.ok_or_else(|| self.wrong(name, "the bytes of an image"))?;
-        let held = ImageSource::Held {
-            name: format!("{id} {name}"),
-            bytes: Arc::from(bytes.data()),
+    /// The images of every column that holds some, in the order of the columns' numbers. A column of pictures under another
+    /// name is refused: passed over, the question would be asked without them.
+    fn images(&self, id: &str) -> Result<Vec<ImageSource>> {
+        let number = |column: &str| column.strip_prefix("image_")?.parse::<u32>().ok();
+        let mut columns: Vec<(u32, &String, &Field)> = Vec::new();
+        for (column, field) in self.row.get_column_iter() {
+            match (number(column), column.as_str()) {
+                _ if matches!(field, Field::Null) => {}
+                (Some(number), _) => columns.push((number, column, field)),
+                (None, "image" | "images") => columns.push((0, column, field)),
+                (None, _) if holds_pictures(field) => {
+                    let expected = "pictures in columns image, images, or image_1 and on";
+                    return Err(Error::field(
+                        self.path,
+                        format!("{column} in row {}", self.number),
+                        expected,
+                        "pictures",
+                    ));
+                }
+                _ => {}
+            }
+        }
+        columns.sort_by_key(|(number, ..)| *number);
+        let mut images = Vec::new();
+        for (_, column, field) in columns {
+            match field {
+                Field::ListInternal(list) => {
+                    for (i, item) in list.elements().iter().enumerate() {
+                        images.push(self.image(column, item, &format!("{id} {column} {}", i + 1))?);
+                    }
+                }
+                one => images.push(self.image(column, one, &format!("{id} {column}"))?),
+            }
+        }
+        Ok(images)
+    }
+
+    /// A struct of bytes and a path, or the bytes alone. Without bytes the path counts, from the file's folder on.
+    fn image(&self, column: &str, field: &Field, name: &str) -> Result<ImageSource> {
+        let held = |bytes: &[u8]| ImageSource::Held {
+            name: name.to_owned(),
+            bytes: Arc::from(bytes),
             within: self.path.to_owned(),
         };
-        Ok(Some(held))
+        let part = |group: &Row, name: &str| {
+            let found = group.get_column_iter().find(|(column, _)| *column == name);
+            found.map(|(_, field)| field.clone())
+        };
+        match field {
+            Field::Bytes(bytes) => return Ok(held(bytes.data())),
+            Field::Group(group) => {
+                if let Some(Field::Bytes(bytes)) = part(group, "bytes") {
+                    return Ok(held(bytes.data()));
+                }
+                if let Some(Field::Str(path)) = part(group, "path") {
+                    return Ok(ImageSource::File(self.path.parent().unwrap_or(Path::new("")).join(path)));
+                }
+            }
+            _ => {}
+        }
+        Err(self.wrong(column, "the bytes of an image"))
     }
 
     fn record(&self) -> Result<Record> {
@@ -101,10 +159,7 @@ impl Line<'_> {
             let expected = format!("the letter of one of {} choices", options.len());
             return Err(self.wrong("answer", &expected));
         }
-        let mut images = Vec::new();
-        for number in 1..=4 {
-            images.extend(self.image(&format!("image_{number}"), &id)?);
-        }
+        let images = self.images(&id)?;
         Ok(Record {
             task: self.text("sub_task")?.unwrap_or_else(|| task_of(&id)),
             choices: letters(options.len()),
@@ -115,6 +170,16 @@ impl Line<'_> {
             options,
             ..Record::default()
         })
+    }
+}
+
+/// Are these the bytes of images?
+fn holds_pictures(field: &Field) -> bool {
+    match field {
+        Field::Bytes(bytes) => image::guess_format(bytes.data()).is_ok(),
+        Field::Group(group) => group.get_column_iter().any(|(_, inner)| holds_pictures(inner)),
+        Field::ListInternal(list) => list.elements().iter().any(holds_pictures),
+        _ => false,
     }
 }
 

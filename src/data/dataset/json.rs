@@ -1,6 +1,6 @@
 //! JSON lines, or one JSON list: LIVR's own fields, Mirage's, or LVR's.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::Value;
 
@@ -9,6 +9,7 @@ use super::super::grounding::Grounding;
 use super::super::record::{ImageSource, Record};
 use super::super::score::letter;
 use crate::error::{Error, Result};
+use crate::paths::{LFS_POINTER, is_lfs_pointer};
 
 /// Longer data files are a mistake.
 const MAX_BYTES: u64 = 4 << 30;
@@ -33,6 +34,9 @@ pub(super) fn read(path: &Path) -> Result<Vec<Record>> {
 
 /// The records of a data file's text; `path` is for messages, and images are relative to it.
 pub fn parse(text: &str, path: &Path) -> Result<Vec<Record>> {
+    if is_lfs_pointer(text.as_bytes()) {
+        return Err(Error::format(path, "the data cannot be read", LFS_POINTER));
+    }
     let text = text.trim_start_matches('\u{feff}');
     if text.trim_start().starts_with('[') {
         let list: Vec<Value> =
@@ -127,14 +131,43 @@ impl Entry<'_> {
         }
     }
 
-    /// Paths, relative to the data file.
+    /// Images by their paths, relative to the data file.
     fn images(&self, field: &str) -> Result<Vec<ImageSource>> {
-        let paths = match self.value.get(field) {
+        let named = match self.value.get(field) {
             Some(Value::String(one)) => vec![one.clone()],
             _ => self.texts(field)?,
         };
+        named.iter().map(|name| self.image(field, name)).collect()
+    }
+
+    fn image(&self, field: &str, name: &str) -> Result<ImageSource> {
+        let wrong = |expected: &str| self.wrong(field, expected, &Value::from(name));
+        if name.starts_with("data:") {
+            return Err(wrong("a path: a data URI has to be saved as a file of its own"));
+        }
+        if ["http://", "https://"].iter().any(|start| name.starts_with(start)) {
+            return Err(wrong("a path: nothing is fetched"));
+        }
         let folder = self.path.parent().unwrap_or(Path::new(""));
-        Ok(paths.into_iter().map(|path| ImageSource::File(folder.join(PathBuf::from(path)))).collect())
+        Ok(ImageSource::File(folder.join(name.strip_prefix("file://").unwrap_or(name))))
+    }
+
+    /// The images of a line of LIVR's: under `images`, or one under `image`; under another name they would be passed over.
+    fn images_of_livr(&self) -> Result<Vec<ImageSource>> {
+        const KNOWN: [&str; 2] = ["images", "image"];
+        let is_there = |field: &&&str| self.value.get(**field).is_some_and(|value| !value.is_null());
+        if let Some(field) = KNOWN.iter().find(is_there) {
+            return self.images(field);
+        }
+        let fields = self.value.as_object().into_iter().flatten();
+        let other = fields.map(|(name, value)| (name.to_lowercase(), value)).find(|(name, value)| {
+            let is_image = ["image", "img", "picture", "photo"].iter().any(|word| name.contains(word));
+            is_image && !name.ends_with("_id") && !value.is_null()
+        });
+        match other {
+            None => Ok(Vec::new()),
+            Some((name, value)) => Err(self.wrong(&name, "the images under \"images\"", value)),
+        }
     }
 
     fn marks(&self) -> Result<Vec<Mark>> {
@@ -157,7 +190,7 @@ impl Entry<'_> {
     fn livr(&self, index: usize) -> Result<Record> {
         let mut record = Record {
             id: self.id("id", index)?,
-            images: self.images("images")?,
+            images: self.images_of_livr()?,
             prompt: self.text("prompt")?,
             target: self.word("target")?,
             task: self.text_if_any("task")?.unwrap_or_default(),

@@ -1,7 +1,6 @@
 //! What chosen states say themselves: the words they would say were no layer to follow, and whom they are near.
 
 use candle_core::{D, DType, Tensor};
-use candle_nn::ops::softmax;
 use serde::Serialize;
 
 use super::super::models::Models;
@@ -145,7 +144,9 @@ fn likeliest(
     } else {
         model.text.lens(&states, compute)?
     };
-    let shares = softmax(&scores.to_dtype(DType::F32)?, D::Minus1)?.mean(0)?.to_vec1::<f32>()?;
+    let scores = scores.to_dtype(DType::F32)?;
+    let powers = scores.broadcast_sub(&scores.max_keepdim(D::Minus1)?)?.exp()?;
+    let shares = powers.broadcast_div(&powers.sum_keepdim(D::Minus1)?)?.mean(0)?.to_vec1::<f32>()?;
     let mut ids: Vec<usize> = (0..shares.len()).collect();
     let most = WORDS.min(ids.len());
     let by_share = |a: &usize, b: &usize| shares[*b].total_cmp(&shares[*a]).then(a.cmp(b));

@@ -82,6 +82,14 @@ impl Opened {
             check_memory(&folder, &config, source, precision, &recipe)?;
         }
         let mut processor = Processor::read(&folder, &config)?;
+        let begin = begin.map(|adapter| processor.sorted(adapter)).transpose()?;
+        if let Some(adapter) =
+            begin.as_ref().filter(|own| own.token_rows.is_some() || own.head_rows.is_some())
+        {
+            let (expected, found) =
+                ("low-rank updates and rows of latents", "rows of other tokens, which are not trained on");
+            return Err(Error::field(adapter.folder.root(), "the adapter to begin from", expected, found));
+        }
         let livr = latents(&recipe);
         if let Some(livr) = &livr {
             processor = processor.with_latents(livr)?;

@@ -1,5 +1,8 @@
 //! The chat template: Jinja from wherever the checkpoint keeps it.
 
+mod python;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,6 +39,8 @@ pub enum Part {
 pub struct ChatTemplate {
     environment: Arc<Environment<'static>>,
     path: std::path::PathBuf,
+    /// `bos_token`, `eos_token` and the like, by these names.
+    special_tokens: Arc<BTreeMap<String, String>>,
 }
 
 impl ChatTemplate {
@@ -65,7 +70,8 @@ impl ChatTemplate {
                 }
             };
             if let Some(source) = source {
-                return Self::parse(source, folder.path(file));
+                let special_tokens = Arc::new(special_tokens(folder)?);
+                return Ok(Self { special_tokens, ..Self::parse(source, folder.path(file))? });
             }
         }
         Err(Error::Missing {
@@ -79,16 +85,36 @@ impl ChatTemplate {
         let failed = |problem: String| Error::format(&path, "the chat template does not parse", problem);
         // The engine computes with constants while it parses.
         let environment = limited(&Unobserved, move || compile(source))?.map_err(failed)?;
-        Ok(Self { environment: Arc::new(environment), path })
+        Ok(Self { environment: Arc::new(environment), path, special_tokens: Arc::default() })
     }
 
     /// One user turn, ready for the assistant's.
     pub fn render(&self, parts: &[Part], observer: &dyn Observer) -> Result<String> {
         let failed =
             |problem: String| Error::format(&self.path, "the chat template does not render", problem);
-        let (environment, parts) = (self.environment.clone(), parts.to_vec());
-        limited(observer, move || render(&environment, &parts))?.map_err(failed)
+        let (environment, parts, special) =
+            (self.environment.clone(), parts.to_vec(), self.special_tokens.clone());
+        limited(observer, move || render(&environment, &parts, &special))?.map_err(failed)
     }
+}
+
+/// The special tokens that the tokenizer's config names, which transformers hands to templates; `special_tokens_map.json`
+/// has them where that does not.
+fn special_tokens(folder: &Folder) -> Result<BTreeMap<String, String>> {
+    let mut tokens = BTreeMap::new();
+    for file in ["tokenizer_config.json", "special_tokens_map.json"] {
+        if !folder.has(file) {
+            continue;
+        }
+        for (key, value) in folder.json(file)?.value().as_object().into_iter().flatten() {
+            // A text, or an object of its text and how it is found.
+            let text = value.as_str().or_else(|| value.get("content")?.as_str());
+            if let Some(text) = text.filter(|_| key.ends_with("_token")) {
+                tokens.entry(key.clone()).or_insert_with(|| text.to_owned());
+            }
+        }
+    }
+    Ok(tokens)
 }
 
 /// Runs the template engine within limits; a limit reached is a sentence like any other failure of it.
@@ -111,15 +137,22 @@ fn compile(source: String) -> Result<Environment<'static>, String> {
     environment.set_syntax(syntax.expect("the default delimiters are valid"));
     environment.set_fuel(Some(FUEL));
     environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+    environment.add_filter("tojson", python::tojson);
     environment.add_function("raise_exception", |message: String| -> Result<String, minijinja::Error> {
         Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
     });
-    environment.add_template_owned("chat", source).map_err(|e| describe(&e))?;
+    environment
+        .add_template_owned("chat", python::without_generation_marks(&source))
+        .map_err(|e| describe(&e))?;
     Ok(environment)
 }
 
 /// Renders within the limits of the engine itself; on the way out a failure is a sentence.
-fn render(environment: &Environment<'_>, parts: &[Part]) -> Result<String, String> {
+fn render(
+    environment: &Environment<'_>,
+    parts: &[Part],
+    special_tokens: &BTreeMap<String, String>,
+) -> Result<String, String> {
     let template = environment.get_template("chat").map_err(|e| describe(&e))?;
     let content: Vec<Value> = parts
         .iter()
@@ -132,6 +165,7 @@ fn render(environment: &Environment<'_>, parts: &[Part]) -> Result<String, Strin
         messages => vec![context! { role => "user", content }],
         add_generation_prompt => true,
         add_vision_id => false,
+        ..Value::from(special_tokens.clone())
     };
     let mut limited = Limited { text: Vec::new() };
     template.render_captured_to(context, &mut limited).map_err(|e| describe(&e))?;

@@ -77,7 +77,7 @@ fn end_of_image(bytes: &[u8]) -> Option<usize> {
 mod tests {
     use super::*;
 
-    const JPEG: &[u8] = include_bytes!("../../tests/fixtures/pictures/chroma420.jpg");
+    const JPEG: &[u8] = include_bytes!("../../../tests/fixtures/pictures/chroma420.jpg");
 
     #[test]
     fn the_end_is_found_whatever_follows() {
