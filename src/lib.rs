@@ -32,3 +32,8 @@ pub mod tensor_file;
 pub mod trace;
 pub mod train;
 pub mod units;
+
+/// The program's allocator, which the limits of memory are tested with.
+#[cfg(test)]
+#[global_allocator]
+static ALLOCATOR: sandbox::Counting = sandbox::Counting;

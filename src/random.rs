@@ -1,7 +1,7 @@
 //! Random numbers that are a function of a seed and of what they are for, never of what was drawn before: so one seed
 //! is one result on any number of threads, and a run that was stopped goes on to the same bits.
 
-use rand::SeedableRng;
+use rand::{RngExt as _, SeedableRng};
 
 /// A random stream whose values stay the same from version to version.
 pub type Stream = rand_chacha::ChaCha8Rng;
@@ -40,6 +40,13 @@ pub fn stream(seed: u64, place: &[u64]) -> Stream {
 /// The stream of a name.
 pub fn stream_of_name(seed: u64, name: &str) -> Stream {
     Stream::seed_from_u64(key_of_name(seed, name))
+}
+
+/// [count]: numbers without tails, of mean zero and this standard deviation, from the stream of a name.
+pub fn uniform_of_name(seed: u64, name: &str, count: usize, deviation: f32) -> Vec<f32> {
+    let bound = deviation * 3f32.sqrt();
+    let mut rng = stream_of_name(seed, name);
+    (0..count).map(|_| rng.random_range(-bound..bound)).collect()
 }
 
 #[cfg(test)]

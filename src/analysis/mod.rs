@@ -2,5 +2,6 @@
 
 pub mod maps;
 pub mod normalise;
+pub mod query;
 pub mod rollout;
 pub mod statistics;

@@ -3,7 +3,7 @@
 //! Abnar and Zuidema, "Quantifying Attention Flow in Transformers", 2020: with A the attention of a layer averaged over
 //! heads, what reaches layer l is `R_l = ((A_l + I) / 2) R_{l-1}`, begun at the identity.
 
-use super::maps::{Query, Selection};
+use super::query::{Query, Selection};
 use crate::trace::{AnswerRows, Trace};
 use crate::units::{HeadIdx, LayerIdx, Role};
 
@@ -71,7 +71,7 @@ fn mean_over_heads(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analysis::maps::Aggregation;
+    use crate::analysis::query::Aggregation;
     use crate::array::Array;
 
     /// Two layers, one head, three tokens, the last a latent.

@@ -4,16 +4,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::canvas::{CanvasView, Hovered, Region};
-use super::figure::FigureForm;
-use super::kept::Strip;
 use super::layout::{Layout, Pane, Preset};
 use super::path_kind::PathKind;
 use super::projection::{MapForm, MapView, Tool};
 use super::session::SessionFile;
-use crate::analysis::maps::{Query, Scalar, Selection};
+use super::view::{FigureForm, Strip};
+use crate::analysis::maps::Scalar;
 use crate::analysis::normalise::Normalisation;
+use crate::analysis::query::{Query, Selection};
 use crate::data::picture::Picture;
-use crate::engine::protocol::{RunId, Source};
+use crate::engine::ids::{RunId, Source};
 use crate::render::blend::OverlayStyle;
 use crate::settings::{LatentChoice, MaskKind, PixelBudget, Published};
 
@@ -198,6 +198,8 @@ pub enum FileAction {
     CopyMap,
     /// Put the command that makes the run in sight on the clipboard.
     CopyCommand,
+    /// Put what a report of a fault should say on the clipboard.
+    CopyReport,
     /// Open what a pasted text names.
     TakeText(String),
 }

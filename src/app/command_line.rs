@@ -7,7 +7,7 @@ use clap::ValueEnum;
 
 use crate::data::sample::choices_in;
 use crate::engine::demo::DemoAdapter;
-use crate::engine::protocol::{Request, Source};
+use crate::engine::ids::{Request, Source};
 use crate::settings::{Decoding, DeviceChoice, DtypeChoice, LatentChoice, MaskKind, PixelBudget, Published};
 
 /// The command, and the images that it cannot name because they lie in no file.

@@ -11,8 +11,9 @@ use super::session::{Place, Saving, Session, folder_of};
 use super::state::State;
 use crate::atomic::Hold;
 use crate::engine::Engine;
+use crate::engine::ids::Run;
 use crate::engine::jobs::Jobs;
-use crate::engine::protocol::{Command, Run};
+use crate::engine::protocol::Command;
 use crate::engine::shelf::HubCache;
 use crate::settings::{DeviceChoice, DtypeChoice};
 
@@ -63,7 +64,8 @@ impl Controller {
         let passing = if states_in.is_none() { tempfile::TempDir::new().ok() } else { None };
         let states_in = states_in
             .or_else(|| passing.as_ref().map(|dir| dir.path().to_owned()))
-            .unwrap_or_else(std::env::temp_dir);
+            // A folder of this process: in the shared one others' would be taken for old states.
+            .unwrap_or_else(|| std::env::temp_dir().join(format!("livr-states-{}", std::process::id())));
         let mut state = State::new(kept);
         state.runs.set_kept_in(session_place.as_ref().map(|place| folder_of(&place.path())));
         Self {

@@ -1,47 +1,21 @@
 //! Figures of the maps in sight: which of them, how large, in how many columns.
 
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use image::imageops::FilterType;
 use image::{Rgb, RgbImage};
-use serde::{Deserialize, Serialize};
 
 use super::map_pane::InSight;
-use super::panels::colour_bar::{self, ends};
-use super::panels::shown_style;
+use super::scale::{colours, ends, shown_style};
 use super::state::State;
+use super::view::{FigureForm, MOST_COLUMNS, PICTURE_WIDTHS};
 use super::words::{query_name, visible};
-use crate::analysis::maps::{GridMap, Query};
+use crate::analysis::maps::GridMap;
 use crate::analysis::normalise::Range;
+use crate::analysis::query::Query;
 use crate::data::picture::Picture;
 use crate::export::figure::{Figure, MOST_PIXELS};
 use crate::render::blend::{OverlayStyle, compose};
-
-/// Most pictures in a row.
-pub const MOST_COLUMNS: usize = 32;
-/// Pixels each may be wide.
-pub const PICTURE_WIDTHS: RangeInclusive<u32> = 32..=4096;
-
-/// What was last asked of a figure.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct FigureForm {
-    /// Whose maps, as it was typed.
-    pub queries: String,
-    /// Pictures in a row.
-    pub columns: usize,
-    /// Pixels each is wide.
-    pub width: u32,
-    /// Do the images come first without a map?
-    pub plain: bool,
-}
-
-impl Default for FigureForm {
-    fn default() -> Self {
-        Self { queries: "all".to_owned(), columns: 6, width: 256, plain: true }
-    }
-}
 
 /// One picture of the figure, to be made elsewhere.
 struct Panel {
@@ -113,7 +87,7 @@ pub fn figure_of(state: &State, form: &FigureForm) -> Result<impl FnOnce() -> Fi
         trace.answer
     );
     let (low, high) = scale(&mut panels);
-    let scale = (low, high, colour_bar::colours(state));
+    let scale = (low, high, colours(state));
     let (images, style) = (run.request.sample.images.clone(), shown_style(state));
     let (title, width, columns) = (run.request.sample.prompt.clone(), form.width, form.columns);
     // Before it is drawn: it would not fit into memory.

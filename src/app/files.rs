@@ -13,7 +13,7 @@ use super::runs::Evicted;
 use super::session::{ReadRuns, SESSION, Session};
 use crate::data::picture::{Picture, on_white};
 use crate::engine::hub;
-use crate::engine::protocol::{RunId, Source};
+use crate::engine::ids::{RunId, Source};
 use crate::engine::shelf::{HubCache, Search, Shelf};
 use crate::error::{Error, Result};
 use crate::export::trace_file;

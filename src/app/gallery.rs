@@ -9,7 +9,7 @@ use crate::data::record::Record;
 use crate::data::sample::Sample;
 use crate::data::score::is_correct;
 use crate::engine::demo;
-use crate::engine::protocol::Run;
+use crate::engine::ids::Run;
 
 /// The gallery.
 #[derive(Default)]

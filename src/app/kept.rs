@@ -6,15 +6,12 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::figure::FigureForm;
 use super::layout::Layout;
 use super::projection::MapForm;
-use crate::analysis::maps::{Scalar, Selection};
-use crate::analysis::normalise::Normalisation;
+use super::view::{FigureForm, View};
 use crate::atomic;
 use crate::engine::demo;
 use crate::error::Result;
-use crate::render::blend::OverlayStyle;
 use crate::settings::{
     AttentionRows, Capture, Decoding, LatentChoice, MAX_LATENTS, PixelBudget, Published, Settings,
 };
@@ -27,37 +24,6 @@ pub const MAX_NEW_TOKENS: usize = 512;
 pub const MAX_STEPS: usize = 20_000;
 /// Questions remembered.
 const MAX_HISTORY: usize = 50;
-
-/// How runs are looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct View {
-    /// How maps lie over images.
-    pub style: OverlayStyle,
-    /// How maps get their range.
-    pub normalisation: Normalisation,
-    /// One layer, one head, or all, and how they become one.
-    pub selection: Selection,
-    /// What the matrix shows.
-    pub scalar: Scalar,
-    /// Are its layers and heads in the order of their means?
-    pub matrix_sorted: bool,
-    /// Do maps show how attention differs from the base run's?
-    pub difference: bool,
-    /// What the strip of thumbnails shows.
-    pub strip: Strip,
-}
-
-/// What the strip of thumbnails shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Strip {
-    /// Every latent, and every token of the answer.
-    #[default]
-    Queries,
-    /// The chosen one in every layer.
-    Layers,
-}
 
 /// What training was last asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -246,6 +212,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::analysis::maps::Scalar;
     use crate::settings::MaskKind;
 
     #[test]

@@ -9,7 +9,7 @@ use super::canvas::{CanvasView, MAX_ZOOM, MIN_ZOOM};
 use super::layout::Preset;
 use super::path_kind::PathKind;
 use super::state::State;
-use crate::analysis::maps::Selection;
+use crate::analysis::query::Selection;
 use crate::settings::{LatentChoice, MaskKind};
 use crate::units::{HeadIdx, LayerIdx};
 

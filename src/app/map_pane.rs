@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use super::background::{Background, Made};
 use super::canvas::{CanvasView, Hovered, Region};
-use super::kept::{Strip, View};
 use super::maps::{Maps, MapsKey, MatrixKey, RangesKey, Rows, RowsKey, all_ranges, matrix_of};
 use super::memo::Memo;
-use crate::analysis::maps::{Query, Selection};
+use super::view::{Strip, View};
 use crate::analysis::normalise::Range;
+use crate::analysis::query::{Query, Selection};
 use crate::data::picture::Picture;
-use crate::engine::protocol::{Run, RunId};
+use crate::engine::ids::{Run, RunId};
 use crate::units::LayerIdx;
 
 /// One view of one run.

@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use crate::analysis::maps::{
-    GridMap, Query, Scalar, Selection, all_image_maps, image_maps, matrix, visible_keys,
-};
+use crate::analysis::maps::{GridMap, Scalar, all_image_maps, image_maps, matrix, visible_keys};
+
 use crate::analysis::normalise::{Kind, Normalisation, Range, ranges, sinks, without_sinks};
-use crate::engine::protocol::{Run, RunId};
+use crate::analysis::query::{Query, Selection};
+use crate::engine::ids::{Run, RunId};
 use crate::render::overlay::{MAX_LAYERS, MapStack};
 use crate::trace::Trace;
 use crate::units::LayerIdx;

@@ -1,6 +1,6 @@
 //! What the window knows of the training run.
 
-use crate::engine::protocol::RunId;
+use crate::engine::ids::RunId;
 use crate::engine::training::{Begun, Trained, Validation};
 use crate::train::Step;
 
@@ -95,17 +95,22 @@ impl Training {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::ids::JobId;
+
+    fn look(step: usize) -> RunId {
+        RunId::Probe { job: JobId(1), step }
+    }
 
     #[test]
     fn of_many_looks_the_first_and_the_last_stay() {
         let mut training = Training::default();
         for step in 1..=200 {
-            training.keep_probe(step, RunId(step as u64));
+            training.keep_probe(step, look(step));
         }
         assert!(training.probes.len() <= MAX_PROBES);
         assert_eq!((training.probes[0].0, training.probes.last().unwrap().0), (1, 200));
         assert!(training.probes.windows(2).all(|pair| pair[0].0 < pair[1].0));
-        assert_eq!(training.probe_step(RunId(200)), Some(200));
-        assert_eq!(training.probe_step(RunId(201)), None);
+        assert_eq!(training.probe_step(look(200)), Some(200));
+        assert_eq!(training.probe_step(look(201)), None);
     }
 }

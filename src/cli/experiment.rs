@@ -9,7 +9,7 @@ use crate::atomic;
 use crate::data::dataset;
 use crate::data::disturb::Disturbance;
 use crate::engine::experiment::{Condition, Named, Order, Summary, measure, tables};
-use crate::engine::protocol::{BaseId, Source};
+use crate::engine::ids::{BaseId, Source};
 use crate::export::bars::{Bars, write_svg};
 use crate::settings::{DeviceChoice, DtypeChoice};
 

@@ -1,7 +1,9 @@
 //! Results to standard output, progress to standard error.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::io::{IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -13,18 +15,37 @@ use crate::trace::Timings;
 
 /// Prints a line. A closed pipe is the reader's choice; anything else that stops the result is a failure.
 pub fn print(text: &str) {
-    print_bytes(format!("{text}\n").as_bytes());
+    print_bytes(format!("{}\n", harmless(text)).as_bytes());
 }
 
-/// Prints bytes as they are, of which a closed pipe may have enough.
+/// A text without what a terminal would obey: a model's answer, a name of a data file, may hold anything.
+fn harmless(text: &str) -> Cow<'_, str> {
+    let is_control = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    if text.contains(is_control) {
+        Cow::Owned(text.replace(is_control, "\u{fffd}"))
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+/// Could a result not be written?
+static FAILED: AtomicBool = AtomicBool::new(false);
+
+/// Prints bytes as they are, of which a closed pipe may have enough. What cannot be written is said once, and fails the
+/// program at its end ([`is_written`]).
 pub fn print_bytes(bytes: &[u8]) {
     let mut out = std::io::stdout().lock();
     if let Err(problem) = out.write_all(bytes).and_then(|()| out.flush())
         && problem.kind() != std::io::ErrorKind::BrokenPipe
+        && !FAILED.swap(true, Ordering::Relaxed)
     {
         say(&format!("livr: cannot write the result: {problem}"));
-        std::process::exit(1);
     }
+}
+
+/// Could every result be written?
+pub fn is_written() -> bool {
+    !FAILED.load(Ordering::Relaxed)
 }
 
 /// Prints a value as JSON.
@@ -139,7 +160,7 @@ pub fn complain(problem: &anyhow::Error) {
 /// Says something on standard error.
 pub fn say(text: &str) {
     let mut err = std::io::stderr().lock();
-    if writeln!(err, "{text}").is_err() {
+    if writeln!(err, "{}", harmless(text)).is_err() {
         log::debug!("standard error was closed");
     }
 }
@@ -147,6 +168,12 @@ pub fn say(text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_terminal_obeys_nothing_that_is_printed() {
+        assert_eq!(harmless("(B)\n\tso"), "(B)\n\tso");
+        assert_eq!(harmless("\u{1b}[2J\u{9b}1A\u{7}\r"), "\u{fffd}[2J\u{fffd}1A\u{fffd}\u{fffd}");
+    }
 
     #[test]
     fn a_panic_is_a_failure_in_one_sentence() {

@@ -8,8 +8,8 @@ use clap::{Args, ValueEnum};
 
 use super::args::{ModelArgs, read_images};
 use super::output::{print, say};
-use crate::analysis::maps::{Aggregation, Query, Selection};
 use crate::analysis::normalise::Normalisation;
+use crate::analysis::query::{Aggregation, Query, Selection};
 use crate::app::actions::{
     Action, EditAction, FileAction, GalleryAction, ImagesAction, JobAction, ViewAction,
 };

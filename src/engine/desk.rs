@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::ids::{BaseId, JobId, ModelId, Request, Run, RunId, Source};
 use super::models::Models;
 use super::project::Happening;
-use super::protocol::{Command, JobId, ModelId, News, Order, Request, Run, RunId, Source};
+use super::protocol::{Command, News, Order};
 use super::training::{Begun, Probe, TrainOrder, TrainWatch, Validation, train};
 use super::worker::{Backend, Watch, Worker};
 use super::{Engine, Polled};
@@ -57,6 +58,25 @@ impl Engine for Desk {
             }
         }
         Polled::Nothing
+    }
+}
+
+impl Backend for Models {
+    fn perform(&mut self, job: JobId, command: Command, watch: &Watch<'_>) -> Result<News> {
+        match command {
+            Command::OpenModel(id) => Ok(News::ModelOpened(Box::new(self.open(&id, watch)?))),
+            Command::CaptureTrace(request) => {
+                // It may have had to go since.
+                self.open(&request.model, watch)?;
+                let trace = Arc::new(self.run(&request, watch)?);
+                Ok(News::TraceCaptured(Arc::new(Run { id: RunId::Answer(job), request: *request, trace })))
+            }
+            Command::KeepStates(order) => Ok(News::StatesKept(Arc::new(order.collect(self, watch)?))),
+            Command::ReadStates(order) => Ok(News::StatesRead(Arc::new(order.read(self, watch)?))),
+            Command::Train(_) | Command::MakeMaps(_) => {
+                Err(Error::Request("expected work for a model, found another command".to_owned()))
+            }
+        }
     }
 }
 
@@ -142,16 +162,14 @@ impl TrainWatch for Telling<'_, '_> {
     }
 
     fn probed(&self, probe: Probe) {
-        /// Ids of probes are apart from those of runs, which are those of their jobs.
-        const PROBES: u64 = 1 << 40;
-        let base = super::protocol::BaseId {
+        let base = BaseId {
             source: Source::folder(&self.order.out),
             device: self.order.device,
             dtype: DtypeChoice::Auto,
         };
         let settings = probe.trace.settings.clone();
         let request = Request { model: ModelId { base, adapter: None }, sample: probe.sample, settings };
-        let id = RunId(PROBES * (self.job.0 + 1) + probe.step as u64);
+        let id = RunId::Probe { job: self.job, step: probe.step };
         let run = Arc::new(Run { id, request, trace: probe.trace });
         self.watch.tell(News::TrainingProbed { step: probe.step, run });
     }

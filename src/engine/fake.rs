@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::protocol::{Event, JobId, News, Order};
+use super::ids::JobId;
+use super::protocol::{Event, News, Order};
 use super::{Engine, Polled};
 
 #[derive(Default)]

@@ -1,6 +1,7 @@
 //! The jobs the window has sent: who supersedes whom, whose news still counts.
 
-use super::protocol::{Command, Event, JobId, ModelId, News, Order, Purpose};
+use super::ids::{JobId, ModelId};
+use super::protocol::{Command, Event, News, Order, Purpose};
 
 struct Job {
     order: Order,
@@ -129,7 +130,7 @@ impl Drop for Jobs {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::protocol::{Request, Source};
+    use crate::engine::ids::{Request, Source};
     use crate::progress::{Phase, Progress};
     use crate::settings::{DeviceChoice, DtypeChoice};
 

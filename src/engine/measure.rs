@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use super::demo;
+use super::ids::{BaseId, ModelId, Request};
 use super::models::Models;
-use super::protocol::{BaseId, ModelId, Request};
 use super::sampler::{argmax, log_softmax};
 use crate::data::sample::Sample;
 use crate::error::Result;

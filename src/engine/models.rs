@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use candle_core::DType;
 
-use super::protocol::{BaseId, Command, JobId, ModelId, ModelInfo, News, Request, Run, RunId, Source};
+use super::ids::{BaseId, ModelId, Request, Source};
+use super::model_info::ModelInfo;
 use super::session::{Base, ReadAdapter, Session, Unread};
-use super::worker::{Backend, Watch};
 use crate::checkpoint::folder::Folder;
 use crate::error::{Error, Result};
 use crate::memory;
@@ -186,23 +186,4 @@ fn refusal(unread: &Unread, need: u64, free: u64, held: u64) -> String {
         precision.name(),
         human_bytes(free)
     )
-}
-
-impl Backend for Models {
-    fn perform(&mut self, job: JobId, command: Command, watch: &Watch<'_>) -> Result<News> {
-        match command {
-            Command::OpenModel(id) => Ok(News::ModelOpened(Box::new(self.open(&id, watch)?))),
-            Command::CaptureTrace(request) => {
-                // It may have had to go since.
-                self.open(&request.model, watch)?;
-                let trace = Arc::new(self.run(&request, watch)?);
-                Ok(News::TraceCaptured(Arc::new(Run { id: RunId(job.0), request: *request, trace })))
-            }
-            Command::KeepStates(order) => Ok(News::StatesKept(Arc::new(order.collect(self, watch)?))),
-            Command::ReadStates(order) => Ok(News::StatesRead(Arc::new(order.read(self, watch)?))),
-            Command::Train(_) | Command::MakeMaps(_) => {
-                Err(Error::Request("expected work for a model, found another command".to_owned()))
-            }
-        }
-    }
 }

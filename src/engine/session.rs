@@ -5,8 +5,9 @@ use std::time::Instant;
 
 use super::device;
 use super::features::{SeenImages, Tower, image_key};
+use super::ids::{BaseId, ModelId, Source};
+use super::model_info::ModelInfo;
 use super::need::{ModelNeed, RunShape};
-use super::protocol::{BaseId, ModelId, ModelInfo, Source};
 use super::run::{Job, run};
 use crate::checkpoint::adapter::Adapter;
 use crate::checkpoint::config::ModelConfig;

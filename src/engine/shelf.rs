@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use super::demo::DemoAdapter;
-use super::protocol::{BaseId, Source};
+use super::ids::{BaseId, Source};
 use super::session::Unread;
 use crate::checkpoint::adapter::Adapter;
 pub use crate::checkpoint::hub_cache::HubCache;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, unbounded};
 
-use super::protocol::{Command, Event, JobId, News, Order, Request, Run, RunId};
+use super::ids::{JobId, Request, Run, RunId};
+use super::protocol::{Command, Event, News, Order};
 use super::{Engine, Polled};
 use crate::error::{Error, Result};
 use crate::progress::{Observer, Progress};
@@ -94,7 +95,7 @@ impl Observer for Watch<'_> {
     fn prompt_read(&self, trace: &Trace) {
         let Command::CaptureTrace(request) = &self.order.command else { return };
         if trace.latent_attentions.is_some() {
-            let (id, trace) = (RunId(self.order.job.0).partial(), Arc::new(trace.with_latent_rows_alone()));
+            let (id, trace) = (RunId::Partial(self.order.job), Arc::new(trace.with_latent_rows_alone()));
             self.tell(News::PromptRead(Arc::new(Run { id, request: Request::clone(request), trace })));
         }
     }
@@ -135,8 +136,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::engine::ids::ModelId;
     use crate::engine::jobs::Jobs;
-    use crate::engine::protocol::ModelId;
     use crate::settings::{DeviceChoice, DtypeChoice};
 
     /// Does with each job what the test says.

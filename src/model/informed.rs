@@ -8,7 +8,7 @@
 //! row of it is that of the output, as long as what the tower shows: shorter, it is lost in what the first layer adds,
 //! and no later layer can look for the word.
 
-use super::loader::Random;
+use crate::random::uniform_of_name;
 
 /// What the shapes of tensors do not say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,11 +41,11 @@ const WAVES: f32 = 0.5;
 
 impl Informed {
     /// The values of a tensor, where there is something to say about it.
-    pub(super) fn values(self, random: &Random, name: &str, shape: &[usize]) -> Option<Vec<f32>> {
+    pub(super) fn values(self, seed: u64, name: &str, shape: &[usize]) -> Option<Vec<f32>> {
         let attention = |at: &str| name.split_once(at).filter(|_| name.ends_with(".weight"));
         if let Some((layer, part)) = attention(".self_attn.").filter(|_| name.starts_with("language_model."))
         {
-            let heads = HeadsOf { heads: self.text, random, layer, sign: 1.0 };
+            let heads = HeadsOf { heads: self.text, seed, layer, sign: 1.0 };
             return match part {
                 "q_norm.weight" | "k_norm.weight" => Some(vec![SHARPNESS; shape[0]]),
                 "q_proj.weight" => Some(heads.queries(shape[1])),
@@ -57,7 +57,7 @@ impl Informed {
         }
         if let Some((layer, part)) = attention(".attn.").filter(|_| name.starts_with("visual.")) {
             // What the surroundings have in common is taken off: what is left is what stands out.
-            let heads = HeadsOf { heads: self.vision, random, layer, sign: -1.0 };
+            let heads = HeadsOf { heads: self.vision, seed, layer, sign: -1.0 };
             return match part {
                 "qkv.weight" => {
                     Some([heads.queries(shape[1]), heads.keys(shape[1]), heads.read(shape[1])].concat())
@@ -68,7 +68,7 @@ impl Informed {
         }
         match name {
             "language_model.embed_tokens.weight" if !self.tied => {
-                Some(random.uniform("lm_head.weight", shape.iter().product(), 1.0))
+                Some(uniform_of_name(seed, "lm_head.weight", shape.iter().product(), 1.0))
             }
             "visual.patch_embed.proj.weight" => cosines(shape),
             "visual.pos_embed.weight" => Some(waves(shape)),
@@ -80,7 +80,7 @@ impl Informed {
 /// The heads of a layer.
 struct HeadsOf<'a> {
     heads: Heads,
-    random: &'a Random,
+    seed: u64,
     layer: &'a str,
     /// Of what is written.
     sign: f32,
@@ -92,7 +92,7 @@ impl HeadsOf<'_> {
         let Heads { num_kv_heads, head_dim, .. } = self.heads;
         let one = |head: usize| {
             let name = format!("{}.{what}.{head}", self.layer);
-            orthonormal(self.random.uniform(&name, head_dim * width, 1.0), width)
+            orthonormal(uniform_of_name(self.seed, &name, head_dim * width, 1.0), width)
         };
         (0..num_kv_heads).map(one).collect()
     }
@@ -100,7 +100,7 @@ impl HeadsOf<'_> {
     /// Scaled, with noise so that no two stay alike.
     fn mixed(&self, what: &str, of: Vec<f32>, scale: f32) -> Vec<f32> {
         const NOISE: f32 = 0.01;
-        let noise = self.random.uniform(&format!("{}.{what}", self.layer), of.len(), NOISE);
+        let noise = uniform_of_name(self.seed, &format!("{}.{what}", self.layer), of.len(), NOISE);
         of.into_iter().zip(noise).map(|(value, noise)| scale * value + noise).collect()
     }
 
@@ -224,7 +224,7 @@ mod tests {
 
     fn values(name: &str, shape: &[usize]) -> Vec<f32> {
         let informed = Informed { text: HEADS, vision: Heads { num_kv_heads: 4, ..HEADS }, tied: false };
-        informed.values(&Random::new(3), name, shape).expect("something is known of it")
+        informed.values(3, name, shape).expect("something is known of it")
     }
 
     fn cosine(a: &[f32], b: &[f32]) -> f32 {
@@ -271,10 +271,10 @@ mod tests {
     #[test]
     fn words_are_read_as_they_are_said() {
         let rows = values("language_model.embed_tokens.weight", &[24, 16]);
-        let said = Random::new(3).uniform("lm_head.weight", 24 * 16, 0.25);
+        let said = uniform_of_name(3, "lm_head.weight", 24 * 16, 0.25);
         assert!(rows.iter().zip(said).all(|(row, said)| (row - 4.0 * said).abs() < 1e-5));
         let tied = Informed { text: HEADS, vision: HEADS, tied: true };
-        assert!(tied.values(&Random::new(3), "language_model.embed_tokens.weight", &[24, 16]).is_none());
+        assert!(tied.values(3, "language_model.embed_tokens.weight", &[24, 16]).is_none());
     }
 
     #[test]

@@ -6,14 +6,13 @@
 use std::cell::{Cell, RefCell};
 
 use candle_core::{DType, Device, Tensor, Var};
-use rand::RngExt;
 
 use super::informed::Informed;
 use crate::checkpoint::source::WeightSource;
 use crate::error::{Error, Result};
 use crate::ops::weight::{Precision, Weight};
 use crate::progress::{Observer, Phase, Progress};
-use crate::random::stream_of_name;
+use crate::random::uniform_of_name;
 
 /// Tensors by name, at one element type, on one device.
 pub struct Loader<'a> {
@@ -209,13 +208,6 @@ impl Random {
     pub fn new(seed: u64) -> Self {
         Self { seed, informed: None }
     }
-
-    /// Numbers without tails, of this standard deviation.
-    pub(super) fn uniform(&self, name: &str, count: usize, deviation: f32) -> Vec<f32> {
-        let bound = deviation * 3f32.sqrt();
-        let mut rng = stream_of_name(self.seed, name);
-        (0..count).map(|_| rng.random_range(-bound..bound)).collect()
-    }
 }
 
 impl WeightSource for Random {
@@ -233,7 +225,7 @@ impl WeightSource for Random {
     }
 
     fn read(&self, name: &str, shape: &[usize], dtype: DType, device: &Device) -> Result<Tensor> {
-        if let Some(values) = self.informed.and_then(|informed| informed.values(self, name, shape)) {
+        if let Some(values) = self.informed.and_then(|informed| informed.values(self.seed, name, shape)) {
             return Ok(Tensor::from_vec(values, shape, device)?.to_dtype(dtype)?);
         }
         let [_, inner @ ..] = shape else { return Ok(Tensor::zeros(shape, dtype, device)?) };
@@ -248,7 +240,7 @@ impl WeightSource for Random {
             _ if name.ends_with("o_proj.weight") || name.ends_with("down_proj.weight") => 0.3 * unit,
             _ => unit,
         };
-        let values = self.uniform(name, shape.iter().product(), deviation);
+        let values = uniform_of_name(self.seed, name, shape.iter().product(), deviation);
         Ok(Tensor::from_vec(values, shape, device)?.to_dtype(dtype)?)
     }
 

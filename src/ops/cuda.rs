@@ -8,8 +8,6 @@ use candle_core::cuda_backend::cudarc::driver::{
 use candle_core::{CudaDevice, CudaStorage, DType, Layout, Result, Shape, Storage, Tensor};
 use half::{bf16, f16};
 
-use super::attention::Segment;
-
 /// Threads of a block, as the kernels have it.
 const THREADS: u32 = 128;
 
@@ -131,62 +129,6 @@ pub fn launch(
 /// Blocks that cover so many values, one a thread.
 pub fn blocks(count: usize) -> usize {
     count.div_ceil(THREADS as usize)
-}
-
-/// Where each query looks, on the GPU: first key, end, its role, the roles of keys, and the rule.
-pub struct Where {
-    _held: [CudaSlice<i32>; 4],
-    args: [Arg; 5],
-    most_keys: usize,
-}
-
-impl Where {
-    /// Of segments over `num_queries` queries and `num_keys` keys; `None` where two segments follow different rules.
-    pub fn new(
-        device: &CudaDevice,
-        segments: &[Segment],
-        num_queries: usize,
-        num_keys: usize,
-    ) -> Result<Option<Self>> {
-        let mut tables =
-            [vec![0i32; num_queries], vec![0; num_queries], vec![0; num_queries], vec![0; num_keys]];
-        let mut rule = None;
-        let mut most_keys = 0;
-        for segment in segments {
-            let bits = segment.mask.as_ref().map_or(0xffff, |mask| mask.bits());
-            if *rule.get_or_insert(bits) != bits {
-                return Ok(None);
-            }
-            for (place, query) in segment.queries.clone().enumerate() {
-                let seen = segment.mask.as_ref().map_or(segment.keys.len(), |mask| mask.keys_behind(place));
-                let role = segment.mask.as_ref().map_or(0, |mask| mask.role_of_query(place).code());
-                tables[0][query] = segment.keys.start as i32;
-                tables[1][query] = (segment.keys.start + seen) as i32;
-                tables[2][query] = role as i32;
-                most_keys = most_keys.max(seen);
-            }
-            if let Some(mask) = &segment.mask {
-                for (key, role) in segment.keys.clone().zip(mask.roles()) {
-                    tables[3][key] = role.code() as i32;
-                }
-            }
-        }
-        let [start, end, query_role, key_role] = tables.each_ref().map(|table| ints(device, table));
-        let ((a, start), (b, end)) = (start?, end?);
-        let ((c, query_role), (d, key_role)) = (query_role?, key_role?);
-        let args = [start, end, query_role, key_role, Arg::Bits(rule.unwrap_or(0xffff))];
-        Ok(Some(Self { _held: [a, b, c, d], args, most_keys }))
-    }
-
-    /// As arguments, in the kernels' order.
-    pub fn args(&self) -> [Arg; 5] {
-        self.args
-    }
-
-    /// Bytes of the scores of the query that sees most.
-    pub fn score_bytes(&self) -> usize {
-        self.most_keys.max(1) * size_of::<f32>()
-    }
 }
 
 /// Shared memory a block may have without asking: longer sequences run candle's operations.

@@ -7,9 +7,10 @@ use candle_core::backend::BackendStorage as _;
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, DType, Layout, Shape, Tensor, WithDType};
 
 use super::element::Element;
-use super::host::{for_element, slice, tensor_like, values};
+use super::host::{for_element, slice};
 use super::matmul::packed::Packed;
 use super::rows;
+use super::values::{tensor_like, values};
 use super::weight::Weight;
 use crate::error::Result;
 

@@ -3,11 +3,11 @@
 use candle_core::backend::BackendStorage as _;
 use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor, WithDType};
 
-use super::elementwise::{chain, zip};
 use super::host::{for_element, slice};
 use super::isa::Isa;
 use super::lanes::{erf, exp, tanh};
 use super::tape;
+use super::values::{chain, zip};
 use crate::error::Result;
 
 /// Which of the two.

@@ -1,11 +1,8 @@
 //! Slices of tensors on the CPU, for operations that compute there themselves.
 
-use candle_core::backend::BackendStorage as _;
-use candle_core::{CpuStorage, DType, Layout, Result, Storage, Tensor};
+use candle_core::{CpuStorage, Layout, Result};
 
 use super::element::Element;
-use super::elementwise;
-use super::isa::Isa;
 
 /// The values of a contiguous tensor.
 pub fn slice<'a, T: Element>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [T]> {
@@ -13,51 +10,6 @@ pub fn slice<'a, T: Element>(storage: &'a CpuStorage, layout: &Layout) -> Result
         return Err(candle_core::Error::RequiresContiguous { op: "an operation of our own" }.bt());
     };
     Ok(&storage.as_slice::<T>()?[start..end])
-}
-
-/// The tensor as f32 in row order, without a copy where it is so already.
-pub fn flat(tensor: &Tensor) -> Result<Tensor> {
-    cast(tensor, DType::F32)?.contiguous()
-}
-
-/// The tensor in another type, on all threads, which candle's own cast does not use.
-pub fn cast(tensor: &Tensor, dtype: DType) -> Result<Tensor> {
-    if tensor.dtype() == dtype || !tensor.device().is_cpu() || !tensor.is_contiguous() {
-        return tensor.to_dtype(dtype);
-    }
-    let (storage, layout) = tensor.storage_and_layout();
-    let Storage::Cpu(storage) = &*storage else { candle_core::bail!("values of a tensor not on the CPU") };
-    for_element!(storage.dtype(), T => {
-        let values = slice::<T>(storage, layout)?;
-        for_element!(dtype, U => {
-            let cast = elementwise::map::<T, U>(values, Isa::best(), |value| value);
-            Tensor::from_vec(cast, layout.shape(), tensor.device())
-        })
-    })
-}
-
-/// Values as a tensor of the shape and the type of another.
-pub fn tensor_like(values: Vec<f32>, like: &Tensor) -> Result<Tensor> {
-    cast(&Tensor::from_vec(values, like.shape(), like.device())?, like.dtype())
-}
-
-/// The values of a tensor that [`flat`] made.
-pub fn f32s<'a>(storage: &'a Storage, layout: &Layout) -> Result<&'a [f32]> {
-    match storage {
-        Storage::Cpu(storage) => slice(storage, layout),
-        _ => candle_core::bail!("values of a tensor that is not on the CPU"),
-    }
-}
-
-/// Binds the f32 values of tensors on the CPU to names, for as long as the scope lasts.
-macro_rules! values {
-    ($($name:ident = $tensor:expr),+ $(,)?) => {
-        $(
-            let held = $crate::ops::host::flat($tensor)?;
-            let (storage, layout) = held.storage_and_layout();
-            let $name = $crate::ops::host::f32s(&storage, layout)?;
-        )+
-    };
 }
 
 /// Runs a block with `$T` as the element type a tensor has.
@@ -81,4 +33,4 @@ macro_rules! for_element {
     };
 }
 
-pub(crate) use {for_element, values};
+pub(crate) use for_element;

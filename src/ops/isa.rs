@@ -102,7 +102,7 @@ impl Isa {
             Self::Avx2 => pulp::x86::V3::is_available(),
             Self::Avx512 => Self::Avx2.is_here() && pulp::x86::V4::is_available(),
             Self::Avx512Bf16 => Self::Avx512.is_here() && is_x86_feature_detected!("avx512bf16"),
-            Self::Amx => Self::Avx512Bf16.is_here() && super::matmul::amx::is_permitted(),
+            Self::Amx => Self::Avx512Bf16.is_here() && may_use_tiles(),
         }
     }
 
@@ -110,4 +110,28 @@ impl Isa {
     fn is_here(self) -> bool {
         self == Self::Baseline
     }
+}
+
+/// May this process use AMX tiles? The kernel keeps room for them only when asked.
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+fn may_use_tiles() -> bool {
+    const BF16_AND_TILES: u32 = 1 << 22 | 1 << 24;
+    const ARCH_REQ_XCOMP_PERM: libc::c_long = 0x1023;
+    const XFEATURE_XTILEDATA: libc::c_long = 18;
+    if std::arch::x86_64::__cpuid(0).eax < 7 {
+        return false;
+    }
+    if std::arch::x86_64::__cpuid_count(7, 0).edx & BF16_AND_TILES != BF16_AND_TILES {
+        return false;
+    }
+    #[expect(unsafe_code, reason = "a system call that reads no memory of ours")]
+    // SAFETY: arch_prctl with this code only changes what the kernel lets the process do.
+    let answer = unsafe { libc::syscall(libc::SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) };
+    answer == 0
+}
+
+/// Other systems give no permission.
+#[cfg(all(target_arch = "x86_64", not(target_os = "linux")))]
+fn may_use_tiles() -> bool {
+    false
 }

@@ -5,9 +5,10 @@ use candle_core::backend::BackendStorage as _;
 use candle_core::{CpuStorage, CustomOp3, D, DType, Layout, Shape, Tensor, WithDType};
 
 use super::element::Element;
-use super::host::{for_element, slice, tensor_like, values};
+use super::host::{for_element, slice};
 use super::isa::Isa;
 use super::tape;
+use super::values::{tensor_like, values};
 use super::{lanes, rows};
 use crate::error::Result;
 

@@ -7,7 +7,7 @@ use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, DType, Layout, Sh
 use rayon::prelude::*;
 
 use super::element::Element;
-use super::host::{for_element, slice, tensor_like, values};
+use super::host::{for_element, slice};
 use super::isa::Isa;
 use super::matmul::dense::{Threads, View, multiply};
 use super::matmul::packed::{Format, Matrix, Packed};
@@ -15,6 +15,7 @@ use super::matmul::tiles::Half;
 use super::matmul::{product, product_back};
 use super::shared::Shared;
 use super::tape;
+use super::values::{tensor_like, values};
 use super::weight::Weight;
 use super::{lanes, rows};
 use crate::error::Result;

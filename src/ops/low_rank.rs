@@ -5,10 +5,11 @@ use candle_core::{CpuStorage, CustomOp3, DType, Layout, Shape, Tensor, WithDType
 use rayon::prelude::*;
 
 use super::element::Element;
-use super::host::{for_element, slice, tensor_like, values};
+use super::host::{for_element, slice};
 use super::linear::sizes;
 use super::matmul::dense::{Threads, View, multiply};
 use super::tape;
+use super::values::{tensor_like, values};
 use crate::error::Result;
 
 /// The update of `LoRA` (Hu et al. 2021): scale · (x Aᵀ) Bᵀ for a: [r, in], b: [out, r], both f32.

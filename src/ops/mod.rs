@@ -28,6 +28,7 @@ mod rows;
 mod shared;
 pub mod swiglu;
 pub mod tape;
+mod values;
 pub mod weight;
 
 /// Does a kernel of our own run on this device?

@@ -4,11 +4,12 @@ use candle_core::backend::BackendStorage as _;
 use candle_core::{CpuStorage, CustomOp2, Layout, Shape, Tensor, WithDType};
 
 use super::element::Element;
-use super::elementwise::zip;
-use super::host::{for_element, slice, tensor_like, values};
+use super::host::{for_element, slice};
 use super::isa::Isa;
 use super::lanes::sigmoid;
 use super::tape;
+use super::values::zip;
+use super::values::{tensor_like, values};
 use crate::error::Result;
 
 /// gate and up: [.., D] -> [.., D]. silu(gate) is rounded to their type first, as the reference does it.

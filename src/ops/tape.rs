@@ -15,8 +15,8 @@ use candle_core::{
     CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Shape, Storage, Tensor, TensorId, Var, WithDType,
 };
 
-use super::elementwise::sum;
 use super::host::{for_element, slice};
+use super::values::sum;
 use crate::error::{Error, Result};
 
 /// Operations of candle's own on some tensors.

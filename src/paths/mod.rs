@@ -91,7 +91,7 @@ pub fn is_hidden(path: &Path) -> bool {
 }
 
 /// An image in a folder; what is hidden there is not meant.
-fn is_image(path: &Path) -> bool {
+pub fn is_image(path: &Path) -> bool {
     let extension = path.extension().and_then(|extension| extension.to_str());
     path.is_file()
         && !is_hidden(path)

@@ -4,10 +4,8 @@ use rayon::prelude::*;
 
 use super::affinities::Affinities;
 use super::repulsion::Repulsion;
+use super::rows::Point;
 use crate::error::Result;
-
-/// A point of the map.
-pub type Point = [f64; 2];
 
 /// The divergence of maps of some affinities, and its slopes.
 pub trait Gradient {

@@ -22,11 +22,11 @@ use serde::{Deserialize, Serialize};
 
 use self::affinities::Affinities;
 use self::gpu::Gpu;
-use self::gradient::{Gradient, Host, Point};
+use self::gradient::{Gradient, Host};
 use self::neighbours::Neighbours;
 use self::pca::Components;
 use self::repulsion::{Plain, Spline};
-use self::rows::{Rows, Scaled};
+use self::rows::{Point, Rows, Scaled};
 use self::tsne::{Schedule, Tsne};
 use crate::error::{Error, Result};
 use crate::progress::Observer;

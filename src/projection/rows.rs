@@ -2,6 +2,9 @@
 
 use crate::error::{Error, Result};
 
+/// A point of the layout.
+pub type Point = [f64; 2];
+
 /// N rows of as many numbers each, read a few at a time.
 pub trait Rows: Sync {
     /// N.

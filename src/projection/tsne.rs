@@ -5,7 +5,8 @@
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::gradient::{Gradient, Point};
+use super::gradient::Gradient;
+use super::rows::Point;
 use crate::error::Result;
 use crate::progress::{Observer, Phase, Progress};
 

@@ -17,6 +17,8 @@ use crate::data::picture::{Picture, PictureId};
 pub const MAX_LAYERS: usize = 256;
 /// Textures kept that no frame of late has used.
 const KEPT_TEXTURES: usize = 48;
+/// Bytes of them: an image of 4096 x 4096 takes 64 MiB.
+const KEPT_BYTES: u64 = 512 << 20;
 fn next_id() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     NEXT.fetch_add(1, Ordering::Relaxed)
@@ -110,6 +112,16 @@ impl OverlayPaint {
 struct Texture {
     view: wgpu::TextureView,
     last_used: u64,
+}
+
+impl Texture {
+    /// Bytes of the largest level; those that are halved from it are a third more.
+    fn num_bytes(&self) -> u64 {
+        let texture = self.view.texture();
+        let size = texture.size();
+        let values = u64::from(size.width) * u64::from(size.height) * u64::from(size.depth_or_array_layers);
+        values * u64::from(texture.format().block_copy_size(None).unwrap_or(4))
+    }
 }
 
 struct Slot {
@@ -217,12 +229,13 @@ impl OverlayRenderer {
             return;
         }
         let frame = self.frame;
-        while self.textures.len() > KEPT_TEXTURES {
+        let mut bytes: u64 = self.textures.values().map(Texture::num_bytes).sum();
+        while self.textures.len() > KEPT_TEXTURES || bytes > KEPT_BYTES {
             let unused = self.textures.iter().filter(|(_, texture)| texture.last_used < frame);
             let Some(id) = unused.min_by_key(|(_, texture)| texture.last_used).map(|(id, _)| *id) else {
                 break;
             };
-            self.textures.remove(&id);
+            bytes -= self.textures.remove(&id).map_or(0, |gone| gone.num_bytes());
             self.slots.retain(|_, slot| slot.shows.0 != id && slot.shows.1 != id);
         }
         while self.slots.len() > 8 * KEPT_TEXTURES {

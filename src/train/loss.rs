@@ -6,7 +6,8 @@ use std::sync::Arc;
 use candle_core::Tensor;
 
 use super::examples::{Example, Seen};
-use super::grounded::{Groups, pair_loss, scaled, tower_loss};
+use super::grounded::Groups;
+use super::grounded_losses::{pair_loss, scaled, tower_loss, word_losses};
 use super::recipe::{GroundingOptions, Stage};
 use crate::array::Array;
 use crate::error::Result;
@@ -85,7 +86,7 @@ pub fn parts(
         if places.is_empty() {
             continue;
         }
-        let losses = group.losses(model, &at(&inner, &places)?, words)?;
+        let losses = word_losses(group, model, &at(&inner, &places)?, words)?;
         let total: f32 = shares.iter().sum();
         let shares = Tensor::new(shares, model.device())?;
         let sum = (losses * shares)?.sum_all()?;

@@ -3,6 +3,7 @@
 mod adamw;
 mod examples;
 mod grounded;
+mod grounded_losses;
 mod loss;
 mod params;
 mod recipe;

@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+#[global_allocator]
+static ALLOCATOR: livr_explorer::sandbox::Counting = livr_explorer::sandbox::Counting;
+
 mod bad_images;
 mod bad_input;
 mod cli;
@@ -29,6 +32,7 @@ mod parity;
 mod pictures;
 mod products;
 mod project;
+mod reported;
 mod rows;
 mod sessions;
 mod superseding;

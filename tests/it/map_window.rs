@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use egui_kittest::kittest::Queryable;
-use livr_explorer::analysis::maps::Query;
+use livr_explorer::analysis::query::Query;
 use livr_explorer::app::actions::{MapAction, ViewAction};
 use livr_explorer::app::offscreen::{Window, settle};
 use livr_explorer::app::panels::scatter::fit;

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use egui_kittest::kittest::{NodeT, Queryable};
-use livr_explorer::analysis::maps::{Aggregation, Query, Selection};
+use livr_explorer::analysis::query::{Aggregation, Query, Selection};
 use livr_explorer::app::actions::{EditAction, ImagesAction, JobAction, RunAction, ViewAction};
-use livr_explorer::app::kept::Strip;
 use livr_explorer::app::offscreen::Window;
 use livr_explorer::app::path_kind::PathKind;
+use livr_explorer::app::view::Strip;
 use livr_explorer::app::window::Startup;
 use livr_explorer::data::picture::Picture;
 use livr_explorer::settings::{DeviceChoice, DtypeChoice, LatentChoice, MaskKind};

@@ -10,7 +10,8 @@ use livr_explorer::app::offscreen::Window;
 use livr_explorer::app::window::Startup;
 use livr_explorer::array::Array;
 use livr_explorer::engine::fake::scripted;
-use livr_explorer::engine::protocol::{Command, News, Request, Run, RunId};
+use livr_explorer::engine::ids::{Request, Run, RunId};
+use livr_explorer::engine::protocol::{Command, News};
 use livr_explorer::settings::{DeviceChoice, DtypeChoice, LatentChoice, MaskKind};
 use livr_explorer::trace::Trace;
 use livr_explorer::units::{GridThw, Role, Span};
@@ -48,7 +49,7 @@ fn large(size: [f32; 2]) -> Window {
         answer: "a spoon, ".repeat(200),
         ..Trace::default()
     };
-    let run = Run { id: RunId(order.job.0), request: Request::clone(request), trace: Arc::new(trace) };
+    let run = Run { id: RunId::Answer(order.job), request: Request::clone(request), trace: Arc::new(trace) };
     script.say(order.job, News::TraceCaptured(Arc::new(run)));
     settle(&mut window);
     window.run_steps(3);

@@ -1,6 +1,8 @@
 //! Captured rows: equal to the full matrix, zero where blocked, one in sum; both kinds of operations agree.
 
-use livr_explorer::analysis::maps::{Query, Selection, aggregated_row};
+use livr_explorer::analysis::maps::aggregated_row;
+
+use livr_explorer::analysis::query::{Query, Selection};
 use livr_explorer::array::Array;
 use livr_explorer::model::compute::{Blocks, Compute};
 use livr_explorer::ops::isa::Isa;

@@ -4,17 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use egui_kittest::kittest::{NodeT, Queryable};
-use livr_explorer::analysis::maps::Query;
+use livr_explorer::analysis::query::Query;
 use livr_explorer::app::actions::{Action, EditAction, JobAction, ViewAction};
 use livr_explorer::app::offscreen::Window;
 use livr_explorer::app::state::PathKind;
 use livr_explorer::app::window::Startup;
 use livr_explorer::engine::fake::{Script, scripted};
+use livr_explorer::engine::ids::{JobId, ModelId, Request, Run, RunId, Source};
+use livr_explorer::engine::model_info::ModelInfo;
 use livr_explorer::engine::models::Models;
 use livr_explorer::engine::need::RunShape;
-use livr_explorer::engine::protocol::{
-    Command, JobId, ModelId, ModelInfo, News, Order, Request, Run, RunId, Source,
-};
+use livr_explorer::engine::protocol::{Command, News, Order};
 use livr_explorer::engine::worker::{Backend, Watch, Worker};
 use livr_explorer::progress::{Phase, Progress, Unobserved};
 use livr_explorer::settings::{DeviceChoice, DtypeChoice, MaskKind};
@@ -69,7 +69,11 @@ pub fn opened(command: &Command, name: &str) -> News {
 fn answered(order: &Order, answer: &str) -> News {
     let Command::CaptureTrace(request) = &order.command else { panic!("no question was asked") };
     let trace = Arc::new(Trace { answer: answer.to_owned(), ..Trace::default() });
-    News::TraceCaptured(Arc::new(Run { id: RunId(order.job.0), request: Request::clone(request), trace }))
+    News::TraceCaptured(Arc::new(Run {
+        id: RunId::Answer(order.job),
+        request: Request::clone(request),
+        trace,
+    }))
 }
 
 /// The demo open and answered by "first".

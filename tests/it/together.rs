@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use livr_explorer::data::sample::Sample;
 use livr_explorer::engine::features::SeenImages;
+use livr_explorer::engine::ids::ModelId;
 use livr_explorer::engine::models::Models;
-use livr_explorer::engine::protocol::ModelId;
 use livr_explorer::error::Result;
 use livr_explorer::model::compute::Compute;
 use livr_explorer::progress::{Observer, Phase, Progress, Unobserved};

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use egui_kittest::SnapshotOptions;
 use egui_kittest::kittest::{NodeT, Queryable};
-use livr_explorer::analysis::maps::{Query, Selection};
+use livr_explorer::analysis::query::{Query, Selection};
 use livr_explorer::app::actions::{Action, EditAction, ImagesAction, JobAction, ViewAction};
 use livr_explorer::app::kept::Kept;
 use livr_explorer::app::offscreen::{Offscreen, Window};
 use livr_explorer::app::state::State;
 use livr_explorer::app::window::Startup;
-use livr_explorer::engine::protocol::{ModelInfo, Run};
+use livr_explorer::engine::ids::Run;
+use livr_explorer::engine::model_info::ModelInfo;
 use livr_explorer::settings::{DeviceChoice, DtypeChoice, LatentChoice, MaskKind, PixelBudget};
 use livr_explorer::trace::Timings;
 use livr_explorer::units::{HeadIdx, LayerIdx};

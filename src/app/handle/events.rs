@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use crate::analysis::maps::Query;
+use crate::analysis::query::Query;
 use crate::app::controller::Controller;
 use crate::app::kept::Kept;
 use crate::app::training::Under;
 use crate::engine::Polled;
+use crate::engine::ids::{ModelId, Run, RunId};
 use crate::engine::jobs::Heard;
-use crate::engine::protocol::{Command, ModelId, ModelInfo, News, Purpose, Run, RunId};
+use crate::engine::model_info::ModelInfo;
+use crate::engine::protocol::{Command, News, Purpose};
 use crate::memory;
 
 /// Takes all there is. Late news was superseded and does not count.

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use super::files::unnamed;
 use crate::app::command_line::command_of;
 use crate::app::controller::Controller;
 use crate::app::figure::{composed, figure_of};
@@ -15,12 +14,12 @@ pub(super) fn write(controller: &mut Controller, kind: PathKind, path: PathBuf) 
     if kind == PathKind::Trace {
         return match state.shown_run().cloned() {
             Some(run) => controller.files.save(path, move |path| trace_file::write(&run.trace, path)),
-            None => unnamed(controller, kind, "Ask first: there is no trace yet".to_owned()),
+            None => controller.unnamed(kind, "Ask first: there is no trace yet".to_owned()),
         };
     }
     match figure_of(state, &state.kept.figure) {
         Ok(drawn) => controller.files.save(path, move |path| figure::write(&drawn(), path)),
-        Err(problem) => unnamed(controller, kind, problem),
+        Err(problem) => controller.unnamed(kind, problem),
     }
 }
 

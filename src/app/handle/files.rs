@@ -1,8 +1,8 @@
 //! What the disk and the system's dialogs say.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::{jobs, runs, session};
+use super::{exports, jobs, projection, runs, session, shelf, training};
 use crate::app::controller::Controller;
 use crate::app::files::FileEvent;
 use crate::app::path_kind::PathKind;
@@ -13,16 +13,16 @@ pub(super) fn drain(controller: &mut Controller) {
     while let Some(event) = controller.files.poll() {
         match event {
             FileEvent::ImageRead { first, read: Ok(picture) } => {
-                close_dialog(controller, PathKind::Images);
+                controller.close_dialog(PathKind::Images);
                 if first {
                     controller.state.keep_draft(None);
                 }
                 let images = [controller.state.images.as_slice(), &[picture]].concat();
                 controller.state.set_images(images);
             }
-            FileEvent::ImageRead { read: Err(problem), .. } => unnamed(controller, PathKind::Images, problem),
+            FileEvent::ImageRead { read: Err(problem), .. } => controller.unnamed(PathKind::Images, problem),
             FileEvent::Found(kind, Err(problem)) | FileEvent::Unnamed(kind, problem) => {
-                unnamed(controller, kind, problem);
+                controller.unnamed(kind, problem);
             }
             FileEvent::Noted(note) => controller.state.notify(note),
             FileEvent::Downloading(share) => {
@@ -30,28 +30,28 @@ pub(super) fn drain(controller: &mut Controller) {
                     download.share = share;
                 }
             }
-            FileEvent::Downloaded(outcome) => jobs::downloaded(controller, outcome),
+            FileEvent::Downloaded(outcome) => shelf::downloaded(controller, outcome),
             FileEvent::ShelfSeen(shelf) => controller.state.models.shelf = Some(shelf),
             FileEvent::Saved(path, outcome) => saved(controller, &path, outcome),
             FileEvent::Exists(kind, text, path) => exists(controller, kind, text, &path),
             FileEvent::RunsRead(read) => session::take_older(controller, *read),
             FileEvent::SessionRead(read) => match *read {
                 Ok((path, read)) => session::take(controller, path, read),
-                Err(problem) => unnamed(controller, PathKind::OpenSession, problem),
+                Err(problem) => controller.unnamed(PathKind::OpenSession, problem),
             },
             FileEvent::TraceRead(run, read) => runs::read_back(controller, run, *read),
             FileEvent::SessionKept(kept) => session::kept(controller, kept),
             FileEvent::Sorted(sorted) => jobs::take_sorted(controller, sorted),
             FileEvent::Found(kind, Ok(source)) => {
-                close_dialog(controller, kind);
+                controller.close_dialog(kind);
                 jobs::take_folder(controller, kind, source);
             }
             FileEvent::Picked(kind, paths) => {
                 // What is read may yet be nothing, and then the path typed is wanted again.
                 if kind != PathKind::OpenSession && !kind.is_written() {
-                    close_dialog(controller, kind);
+                    controller.close_dialog(kind);
                 }
-                jobs::take_paths_as(controller, kind, paths);
+                take_paths_as(controller, kind, paths);
             }
         }
     }
@@ -65,11 +65,11 @@ fn saved(controller: &mut Controller, path: &Path, outcome: Result<(), String>) 
     match (outcome, kind) {
         (Ok(()), kind) => {
             if let Some(kind) = kind {
-                close_dialog(controller, kind);
+                controller.close_dialog(kind);
             }
             controller.state.say(format!("Saved in {}", path.display()));
         }
-        (Err(problem), Some(kind)) => unnamed(controller, kind, problem),
+        (Err(problem), Some(kind)) => controller.unnamed(kind, problem),
         (Err(problem), None) => controller.state.notify(problem),
     }
 }
@@ -88,17 +88,20 @@ fn exists(controller: &mut Controller, kind: PathKind, text: String, path: &Path
     }
 }
 
-fn close_dialog(controller: &mut Controller, kind: PathKind) {
-    let dialog = &mut controller.state.ui.path_dialog;
-    if dialog.as_ref().is_some_and(|dialog| dialog.kind == kind) {
-        *dialog = None;
-    }
-}
-
-/// A path that names nothing: said beside what was typed, where it was.
-pub(super) fn unnamed(controller: &mut Controller, kind: PathKind, problem: String) {
-    match &mut controller.state.ui.path_dialog {
-        Some(dialog) if dialog.kind == kind => dialog.problem = Some(problem),
-        _ => controller.state.notify(problem),
+/// Takes paths for what the user said they are.
+fn take_paths_as(controller: &mut Controller, kind: PathKind, paths: Vec<PathBuf>) {
+    match kind {
+        PathKind::Images => controller.files.read_images(paths),
+        PathKind::Model | PathKind::Adapter => controller.files.find(kind, paths),
+        PathKind::Recipe | PathKind::RunFolder => training::take_paths(controller, kind, &paths),
+        other => {
+            let Some(path) = paths.into_iter().next() else { return };
+            match other {
+                PathKind::OpenSession => controller.files.read_session(path),
+                PathKind::SaveSession => session::save_as(controller, path),
+                PathKind::Figure | PathKind::Trace => exports::write(controller, kind, path),
+                _ => projection::take_path(controller, kind, path),
+            }
+        }
     }
 }

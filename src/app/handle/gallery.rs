@@ -5,7 +5,7 @@ use crate::app::actions::{GalleryAction, JobAction};
 use crate::app::controller::Controller;
 use crate::app::gallery::Taken;
 use crate::engine::demo;
-use crate::engine::protocol::Source;
+use crate::engine::ids::Source;
 
 pub(super) fn apply(controller: &mut Controller, action: GalleryAction) {
     match action {

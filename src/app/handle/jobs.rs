@@ -1,17 +1,15 @@
 //! Work: models, adapters, answers.
 
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
+use super::shelf;
 use crate::app::actions::JobAction;
 use crate::app::controller::Controller;
 use crate::app::files::Sorted;
 use crate::app::path_kind::PathKind;
 use crate::app::runs::Asked;
-use crate::app::state::Download;
-use crate::engine::protocol::{BaseId, Command, ModelId, Purpose, Request, Source};
-use crate::engine::shelf::Search;
+use crate::engine::ids::{BaseId, ModelId, Request, Source};
+use crate::engine::protocol::{Command, Purpose};
 
 pub(super) fn apply(controller: &mut Controller, action: JobAction) {
     let state = &mut controller.state;
@@ -35,13 +33,13 @@ pub(super) fn apply(controller: &mut Controller, action: JobAction) {
             }
         }
         JobAction::EditRepository(name) => state.models.repository = name,
-        JobAction::Download => download(controller),
+        JobAction::Download => shelf::download(controller),
         JobAction::StopDownload => {
             if let Some(download) = &state.models.download {
                 download.stop.store(true, Ordering::Relaxed);
             }
         }
-        JobAction::LookForModels => look_for_models(controller),
+        JobAction::LookForModels => shelf::look_for_models(controller),
         JobAction::TakePaths(paths) => controller.files.sort(paths),
         JobAction::Browse(kind) => {
             let recent = match kind {
@@ -67,56 +65,6 @@ pub(super) fn apply(controller: &mut Controller, action: JobAction) {
     }
 }
 
-fn download(controller: &mut Controller) {
-    let models = &mut controller.state.models;
-    let repository = models.repository.trim().to_owned();
-    if models.download.is_some() || repository.is_empty() {
-        return;
-    }
-    let Some(cache) = controller.hub_cache.clone() else {
-        return controller.state.notify("There is no folder for a cache: set HF_HOME");
-    };
-    let stop = Arc::<AtomicBool>::default();
-    models.download = Some(Download { repository: repository.clone(), share: 0.0, stop: stop.clone() });
-    controller.files.download(repository, cache, stop);
-}
-
-/// A download is over; what it brought is on the shelf.
-pub(super) fn downloaded(controller: &mut Controller, outcome: Option<Result<PathBuf, String>>) {
-    let download = controller.state.models.download.take();
-    let name = download.map_or_else(String::new, |download| download.repository);
-    match outcome {
-        Some(Ok(_)) => controller.state.say(format!("{name} is in the cache")),
-        Some(Err(problem)) => controller.state.notify(problem),
-        None => controller
-            .state
-            .say(format!("{name} was stopped: asked for again it goes on with the files it lacks")),
-    }
-    look_for_models(controller);
-}
-
-/// Opens the window of models, with what there is now, or closes it.
-pub(super) fn toggle_browser(controller: &mut Controller) {
-    let open = !controller.state.ui.browser_open;
-    controller.state.ui.browser_open = open;
-    if open {
-        look_for_models(controller);
-    }
-}
-
-/// Has somebody look which models there are.
-pub(super) fn look_for_models(controller: &mut Controller) {
-    let kept = &controller.state.kept;
-    let search = Search {
-        models: kept.recent_models.clone(),
-        adapters: kept.recent_adapters.clone(),
-        cache: controller.hub_cache.clone(),
-        device: controller.device,
-        dtype: controller.dtype,
-    };
-    controller.files.look_for_models(search);
-}
-
 /// Opens a model; the one in use stays until that has worked. An answer in sight is asked for anew, behind it.
 fn open(controller: &mut Controller, model: ModelId) {
     if controller.state.ui.engine_died {
@@ -140,24 +88,6 @@ pub(super) fn stop_answer(controller: &mut Controller) {
     runs.waiting.clear();
     runs.asked = None;
     controller.jobs.abandon(Purpose::Answer);
-}
-
-/// Takes paths for what the user said they are.
-pub(super) fn take_paths_as(controller: &mut Controller, kind: PathKind, paths: Vec<PathBuf>) {
-    match kind {
-        PathKind::Images => controller.files.read_images(paths),
-        PathKind::Model | PathKind::Adapter => controller.files.find(kind, paths),
-        PathKind::Recipe | PathKind::RunFolder => super::training::take_paths(controller, kind, &paths),
-        other => {
-            let Some(path) = paths.into_iter().next() else { return };
-            match other {
-                PathKind::OpenSession => controller.files.read_session(path),
-                PathKind::SaveSession => super::session::save_as(controller, path),
-                PathKind::Figure | PathKind::Trace => super::exports::write(controller, kind, path),
-                _ => super::projection::take_path(controller, kind, path),
-            }
-        }
-    }
 }
 
 /// Takes a folder that is there.

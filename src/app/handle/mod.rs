@@ -1,5 +1,6 @@
 //! The one way the state changes: a handler file for each kind of action, one each for what the engine and the disk say.
 
+mod dialog;
 mod edit;
 mod events;
 mod exports;
@@ -10,6 +11,7 @@ mod jobs;
 pub mod projection;
 mod runs;
 mod session;
+mod shelf;
 mod training;
 mod view;
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::jobs;
-use crate::analysis::maps::Query;
+use crate::analysis::query::Query;
 use crate::app::actions::{JobAction, MapAction};
 use crate::app::controller::Controller;
 use crate::app::projection::saving::{Map, pictured, write_table};

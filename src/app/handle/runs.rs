@@ -4,7 +4,7 @@ use super::jobs;
 use crate::app::actions::{JobAction, RunAction};
 use crate::app::controller::Controller;
 use crate::app::layout::Pane;
-use crate::engine::protocol::{Request, RunId};
+use crate::engine::ids::{Request, RunId};
 use crate::settings::{LatentChoice, MaskKind};
 use crate::trace::Trace;
 

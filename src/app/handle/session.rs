@@ -7,6 +7,7 @@ use super::{exports, jobs};
 use crate::app::actions::{FileAction, ViewAction};
 use crate::app::controller::Controller;
 use crate::app::path_kind::PathKind;
+use crate::app::report::report;
 use crate::app::session::{Place, ReadRuns, Saving, Session, SessionFile, folder_of};
 use crate::error::Error;
 use crate::units::counted;
@@ -28,6 +29,10 @@ pub(super) fn apply(controller: &mut Controller, action: FileAction, ctx: &egui:
         },
         FileAction::SetFigure(form) => controller.state.kept.figure = form,
         FileAction::CopyMap => exports::copy_map(controller, ctx),
+        FileAction::CopyReport => {
+            ctx.copy_text(report(&controller.state));
+            controller.state.say("The report is on the clipboard");
+        }
         FileAction::CopyCommand => exports::copy_command(controller, ctx),
         FileAction::TakeText(text) => controller.files.open_pasted(text),
     }

@@ -1,12 +1,12 @@
 //! What is seen.
 
-use super::jobs;
+use super::shelf;
 use crate::app::actions::ViewAction;
 use crate::app::canvas::{CanvasView, Hovered, Region};
 use crate::app::controller::Controller;
-use crate::app::kept::Strip;
 use crate::app::layout::Layout;
 use crate::app::state::PathDialog;
+use crate::app::view::Strip;
 
 pub(super) fn apply(controller: &mut Controller, action: ViewAction, ctx: &egui::Context) {
     let state = &mut controller.state;
@@ -45,7 +45,7 @@ pub(super) fn apply(controller: &mut Controller, action: ViewAction, ctx: &egui:
         ViewAction::UsePreset(preset) => state.kept.layout = Layout::of(preset),
         ViewAction::ShowPane(pane, shown) => state.kept.layout.show(pane, shown),
         ViewAction::SortMatrix(sorted) => view.matrix_sorted = sorted,
-        ViewAction::ToggleBrowser => jobs::toggle_browser(controller),
+        ViewAction::ToggleBrowser => shelf::toggle_browser(controller),
         ViewAction::ToggleHelp => ui.help_open = !ui.help_open,
         ViewAction::DismissNotice(index) => {
             if index < ui.notices.len() {

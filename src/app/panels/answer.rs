@@ -3,7 +3,7 @@
 use egui::Ui;
 
 use super::bar_ui;
-use crate::analysis::maps::Query;
+use crate::analysis::query::Query;
 use crate::app::actions::{Actions, ViewAction};
 use crate::app::state::State;
 use crate::app::theme::palette;

@@ -7,7 +7,7 @@ use crate::app::actions::{Actions, JobAction, ViewAction};
 use crate::app::path_kind::PathKind;
 use crate::app::state::State;
 use crate::app::theme::{BELOW_THE_BAR, palette};
-use crate::engine::protocol::{ModelId, Source};
+use crate::engine::ids::{ModelId, Source};
 use crate::engine::shelf::{ModelFacts, Shelf, ShelvedModel};
 use crate::units::human_bytes;
 

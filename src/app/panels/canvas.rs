@@ -4,8 +4,8 @@ use egui::{Id, Pos2, Rect, Role, Sense, Stroke, StrokeKind, Ui, pos2, vec2};
 
 use super::colour_bar::{self, paint_note};
 use super::images::short;
+use super::name_widget;
 use super::patch_card::patch_card_ui;
-use super::{name_widget, shown_style};
 use crate::analysis::maps::sees_images;
 use crate::app::actions::{Actions, ImagesAction, ViewAction};
 use crate::app::canvas::{
@@ -13,6 +13,7 @@ use crate::app::canvas::{
 };
 use crate::app::keyboard::{does, hint};
 use crate::app::map_pane::InSight;
+use crate::app::scale::shown_style;
 use crate::app::state::State;
 use crate::app::theme::{self, GAP};
 use crate::app::words::query_name;

@@ -2,32 +2,10 @@
 
 use egui::{Align2, Color32, FontId, Rect, Ui, pos2, vec2};
 
-use super::shown_style;
-use crate::analysis::normalise::Range;
 use crate::app::map_pane::InSight;
+use crate::app::scale::{STEPS, colours, ends, image_of_pointer};
 use crate::app::state::State;
 use crate::app::theme::palette;
-
-/// Rectangles that make up the bar.
-const STEPS: usize = 64;
-
-/// What stands at the ends of the scale of an image under a query's map.
-pub fn ends(shown: InSight<'_>, query: usize, range: Range, image: usize) -> Option<(String, String)> {
-    let [low, high] = [range.low, range.high].map(|value| shown.times_uniform(query, value));
-    let signed =
-        |value: f32| if shown.rows.is_difference() { format!("{value:+.2}") } else { format!("{value:.2}") };
-    let low = if low == 0.0 { "0".to_owned() } else { signed(low) };
-    // What is above takes the last colour too.
-    let most = shown.maps.maps[query][image].values.iter().copied().fold(0.0, f32::max);
-    let beyond = if most > range.high { "≥ " } else { "" };
-    Some((low, format!("{beyond}{} x uniform", signed(high))))
-}
-
-/// The colours in between.
-pub fn colours(state: &State) -> Vec<[u8; 3]> {
-    let map = shown_style(state).colour_map;
-    (0..STEPS).map(|i| map.at(i as f32 / (STEPS - 1) as f32)).collect()
-}
 
 /// Paints the scale into a corner of the canvas.
 pub fn paint(ui: &Ui, state: &State, shown: InSight<'_>, area: Rect) {
@@ -67,12 +45,6 @@ pub fn paint(ui: &Ui, state: &State, shown: InSight<'_>, area: Rect) {
         (pos2(left.x, middle(low.size().y)), pos2(bar.max.x + 6.0, middle(high.size().y)));
     painter.galley(low_at, low, palette.text);
     painter.galley(high_at, high, palette.text);
-}
-
-/// The image under the pointer has the scale that is shown, else the first.
-pub fn image_of_pointer(state: &State, shown: InSight<'_>) -> usize {
-    let place = state.panes.map.hovered.map_or(0, |hovered| hovered.image);
-    state.images.get(place).and_then(|picture| shown.image_of(place, picture)).unwrap_or(0)
 }
 
 /// Says something in the middle of a picture, on a ground that makes it readable.

@@ -3,8 +3,8 @@
 use egui::{DragValue, TextEdit, Ui};
 
 use crate::app::actions::{Actions, FileAction};
-use crate::app::figure::{MOST_COLUMNS, PICTURE_WIDTHS};
 use crate::app::state::State;
+use crate::app::view::{MOST_COLUMNS, PICTURE_WIDTHS};
 
 /// Draws the form.
 pub fn figure_form_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {

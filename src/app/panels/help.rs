@@ -1,10 +1,11 @@
-//! Every key, from the table the window obeys.
+//! Every key, from the table the window obeys; what was logged last, and a report for whoever mends faults.
 
 use egui::{Grid, Id, KeyboardShortcut, Modal, ScrollArea, Ui};
 
-use crate::app::actions::{Actions, ViewAction};
+use crate::app::actions::{Actions, FileAction, ViewAction};
 use crate::app::keyboard::{BINDINGS, ELSEWHERE, keys};
 use crate::app::state::State;
+use crate::logging;
 
 /// Draws the list where it is open.
 pub fn help_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
@@ -25,13 +26,35 @@ pub fn help_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
             });
         });
         ui.weak("Tab moves between controls. Scroll zooms, drag moves, double-click fits the images; a click chooses a patch, Shift and drag a region.");
-        if ui.button("Close").clicked() {
-            actions.push(ViewAction::ToggleHelp);
-        }
+        messages_ui(ui);
+        ui.horizontal(|ui| {
+            let report = ui.button("Copy a report").on_hover_text(
+                "What a report of a fault should say: version, system, device, model, and the last messages",
+            );
+            if report.clicked() {
+                actions.push(FileAction::CopyReport);
+            }
+            if ui.button("Close").clicked() {
+                actions.push(ViewAction::ToggleHelp);
+            }
+        });
     });
     if modal.should_close() && !actions.contains(&ViewAction::ToggleHelp.into()) {
         actions.push(ViewAction::ToggleHelp);
     }
+}
+
+/// What was logged last, where anything was.
+fn messages_ui(ui: &mut Ui) {
+    let lines = logging::recent();
+    if lines.is_empty() {
+        return;
+    }
+    ui.separator();
+    ui.strong("Last messages");
+    ScrollArea::vertical().id_salt("messages").max_height(90.0).stick_to_bottom(true).show(ui, |ui| {
+        lines.iter().for_each(|line| drop(ui.small(line)));
+    });
 }
 
 fn column_ui(ui: &mut Ui, number: usize, part: &[(KeyboardShortcut, &str)]) {

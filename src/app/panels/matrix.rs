@@ -3,7 +3,8 @@
 use egui::{Color32, Rect, Role, Sense, Stroke, StrokeKind, Ui, vec2};
 
 use super::name_widget;
-use crate::analysis::maps::{Scalar, Selection};
+use crate::analysis::maps::Scalar;
+use crate::analysis::query::Selection;
 use crate::app::actions::{Actions, ViewAction};
 use crate::app::canvas::{patch_from_point, rect_from_patch};
 use crate::app::state::State;

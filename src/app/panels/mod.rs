@@ -26,22 +26,6 @@ pub mod workspace;
 
 use egui::{Response, Role, Ui, WidgetInfo};
 
-use super::state::State;
-use super::theme::DIMMED;
-use crate::render::blend::{ColourMap, OverlayStyle};
-
-/// How maps lie over images now: those of another request than the controls describe are dimmed.
-pub fn shown_style(state: &State) -> OverlayStyle {
-    let mut style = state.kept.view.style;
-    if state.panes.map.in_sight().is_some_and(|shown| shown.rows.is_difference()) {
-        (style.colour_map, style.fade) = (ColourMap::Difference, false);
-    }
-    if state.panes.map.in_sight().is_some_and(|shown| !state.is_current(&shown.rows.run)) {
-        style.opacity *= DIMMED;
-    }
-    style
-}
-
 /// Gives a hand-drawn widget a name for screen readers and tests.
 pub fn name_widget(
     ui: &Ui,

@@ -13,7 +13,8 @@ use crate::app::path_kind::PathKind;
 use crate::app::state::State;
 use crate::app::theme;
 use crate::engine::demo::DemoAdapter;
-use crate::engine::protocol::{ModelInfo, Source};
+use crate::engine::ids::Source;
+use crate::engine::model_info::ModelInfo;
 use crate::units::human_bytes;
 
 /// Draws the bar.

@@ -3,7 +3,7 @@
 use egui::{Area, Frame, Grid, Id, Order, Rect, Sense, Ui, pos2, vec2};
 
 use super::bar_ui;
-use crate::analysis::maps::Query;
+use crate::analysis::query::Query;
 use crate::app::actions::{Actions, ViewAction};
 use crate::app::canvas::Region;
 use crate::app::map_pane::InSight;

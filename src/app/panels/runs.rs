@@ -12,7 +12,7 @@ use crate::app::keyboard::{does, hint};
 use crate::app::runs::{Listed, Runs};
 use crate::app::state::State;
 use crate::app::theme::{GAP, palette};
-use crate::engine::protocol::Run;
+use crate::engine::ids::Run;
 use crate::units::counted;
 
 /// Of a run: its name, what it was made of, what came of it.
@@ -98,7 +98,7 @@ fn run_ui(ui: &mut Ui, state: &State, listed: &Listed, run: &Run, actions: &mut 
         response.on_hover_text(&run.request.sample.prompt);
         // A name is typed in it, so that it closes by a click elsewhere only; and it is the run's, not the row's.
         let config = MenuConfig::new().close_behavior(PopupCloseBehavior::CloseOnClickOutside);
-        let menu = ui.push_id(listed.id.0, |ui| {
+        let menu = ui.push_id(listed.id, |ui| {
             MenuButton::new("…").config(config).ui(ui, |ui| menu_ui(ui, state, listed, actions)).0
         });
         name_widget(ui, &menu.inner, Role::Button, None, || format!("Menu of {}", title(listed)));

@@ -4,8 +4,8 @@ use egui::{ProgressBar, Ui};
 
 use crate::app::actions::{Actions, JobAction};
 use crate::app::keyboard::{does, hint};
+use crate::app::scale::read_out;
 use crate::app::state::State;
-use crate::app::words::read_out;
 
 /// Draws the bar.
 pub fn status_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {

@@ -9,7 +9,7 @@ use crate::app::keyboard::{does, hint};
 use crate::app::state::{PathKind, State};
 use crate::app::theme::{SECTION_GAP, palette};
 use crate::app::training::{Training, Under};
-use crate::engine::protocol::Source;
+use crate::engine::ids::Source;
 use crate::train::{EXAMPLE, Keep};
 
 /// Draws the window where it is open.

@@ -2,11 +2,11 @@
 
 use egui::{ComboBox, Slider, Ui};
 
-use super::colour_bar::image_of_pointer;
 use super::name_widget;
-use crate::analysis::maps::{Aggregation, Selection};
+use crate::analysis::query::{Aggregation, Selection};
 use crate::app::actions::{Actions, EditAction, ViewAction};
 use crate::app::keyboard::{does, hint};
+use crate::app::scale::image_of_pointer;
 use crate::app::state::State;
 use crate::render::blend::ColourMap;
 use crate::settings::AttentionRows;

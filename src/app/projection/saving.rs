@@ -53,8 +53,7 @@ pub fn write_table(path: &Path, states: &States, maps: &[Map<'_>]) -> Result<()>
                 let role = point.kept.role.in_figures();
                 let (layer, index) = (map.layer, point.kept.index);
                 // Ids and tasks are whatever a data file says.
-                let [id, task] =
-                    [&sample.id, &sample.task].map(|text| format!("\"{}\"", text.replace('"', "\"\"")));
+                let [id, task] = [&sample.id, &sample.task].map(|text| quoted(text));
                 let [length, attended, certainty] = [Scalar::Length, Scalar::Attended, Scalar::Certainty]
                     .map(|scalar| {
                         let value = sample.scalar(scalar, point.layer, point.kept.token);
@@ -71,6 +70,12 @@ pub fn write_table(path: &Path, states: &States, maps: &[Map<'_>]) -> Result<()>
     })
 }
 
+/// A text of a table, which spreadsheets take for a text: what begins as their formulas do has an apostrophe before it.
+fn quoted(text: &str) -> String {
+    let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    format!("\"{}{}\"", if is_formula { "'" } else { "" }, text.replace('"', "\"\""))
+}
+
 /// That a table can have this name.
 ///
 /// # Errors
@@ -81,5 +86,18 @@ pub fn table_ending(path: &Path) -> Result<()> {
         Ok(())
     } else {
         Err(Error::field(path, "the table's name", "an ending of .csv", format!("{ending:?}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn no_text_is_a_formula() {
+        assert_eq!(quoted("a \"b\", c"), "\"a \"\"b\"\", c\"");
+        for start in ["=1+1", "+1", "-1", "@x", "\tx"] {
+            assert_eq!(quoted(start), format!("\"'{start}\""));
+        }
     }
 }

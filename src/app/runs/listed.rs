@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use crate::engine::protocol::{Request, RunId};
+use crate::engine::ids::{Request, RunId};
 
 /// What was asked and has no answer yet.
 #[derive(Debug)]

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use self::listed::{Asked, Evicted, Listed};
-use crate::engine::protocol::{Request, Run, RunId};
+use crate::engine::ids::{Request, Run, RunId};
 use crate::trace::Trace;
 
 /// The runs of the window.
@@ -44,8 +44,8 @@ pub struct Runs {
 
 /// The id of a run that a file brings: of no job of this process.
 pub fn next_loaded_id() -> RunId {
-    static NEXT: AtomicU64 = AtomicU64::new(1 << 62);
-    RunId(NEXT.fetch_add(1, Ordering::Relaxed))
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    RunId::Loaded(NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// Runs the list holds at first; older ones stay in the session's file.

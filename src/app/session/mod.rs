@@ -12,14 +12,14 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::kept::View;
 use super::layout::Layout;
 use super::runs::{Evicted, Listed};
 use super::state::State;
-use crate::analysis::maps::Query;
+use super::view::View;
+use crate::analysis::query::Query;
 use crate::atomic::Hold;
 use crate::data::picture::Picture;
-use crate::engine::protocol::{ModelId, Run, RunId};
+use crate::engine::ids::{ModelId, Run, RunId};
 use crate::settings::Settings;
 
 /// The ending of session files.

@@ -80,8 +80,8 @@ pub fn run(args: &WindowBenchArgs) -> anyhow::Result<()> {
 fn measure(args: &WindowBenchArgs) -> anyhow::Result<Measured> {
     let actions = vec![
         JobAction::OpenModel {
-            base: crate::engine::protocol::Source::Demo,
-            adapter: crate::engine::protocol::ModelId::demo(DeviceChoice::Cpu, DtypeChoice::Auto).adapter,
+            base: crate::engine::ids::Source::Demo,
+            adapter: crate::engine::ids::ModelId::demo(DeviceChoice::Cpu, DtypeChoice::Auto).adapter,
         }
         .into(),
         GalleryAction::Return.into(),
@@ -134,7 +134,7 @@ fn apply(window: &mut Window, action: impl Into<crate::app::actions::Action>) {
 fn repeat(window: &mut Window) {
     let state = &mut window.state_mut().controller.state;
     let Some(run) = state.shown_run().cloned() else { return };
-    let mut again = crate::engine::protocol::Run::clone(&run);
+    let mut again = crate::engine::ids::Run::clone(&run);
     again.id = crate::app::runs::next_loaded_id();
     let id = again.id;
     state.runs.insert(again.into(), |_| true);

@@ -1,6 +1,6 @@
 //! Where pictures without labels come from: the user's folder, or scenes drawn in its place.
 
-use crate::random::{Stream, stream};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use image::RgbImage;
@@ -11,6 +11,8 @@ use super::super::draw::{scenes, view};
 use super::super::picture::Picture;
 use super::Split;
 use crate::error::{Error, Result};
+use crate::paths::{is_hidden, is_image};
+use crate::random::{Stream, stream};
 
 /// Pictures of one split.
 #[derive(Debug, Clone)]
@@ -21,9 +23,6 @@ pub enum Photos {
     Files(Vec<PathBuf>),
 }
 
-/// Extensions of files that are tried.
-const EXTENSIONS: [&str; 8] = ["png", "jpg", "jpeg", "webp", "bmp", "gif", "tif", "tiff"];
-
 /// Smaller photographs have nothing to find in them.
 const LEAST_SIDE: u32 = 32;
 
@@ -33,8 +32,8 @@ impl Photos {
     /// # Errors
     /// A file that is no image, one that is too small, or fewer than are needed for three splits.
     pub fn share(folder: &Path, seed: u64) -> Result<[Self; 3]> {
-        let mut files = Vec::new();
-        collect(folder, &mut files)?;
+        let (mut files, mut seen) = (Vec::new(), BTreeSet::new());
+        collect(folder, &mut files, &mut seen)?;
         files.sort();
         if files.len() < Split::ALL.len() {
             let expected = "at least 3 photographs, one for each of train, validation and test";
@@ -85,7 +84,12 @@ impl Photos {
     }
 }
 
-fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+/// The images under a folder, each once: a link may lead to a folder that was there already, its own too.
+fn collect(folder: &Path, files: &mut Vec<PathBuf>, seen: &mut BTreeSet<PathBuf>) -> Result<()> {
+    let place = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    if !seen.insert(place(folder)) {
+        return Ok(());
+    }
     let entries = std::fs::read_dir(folder).map_err(|e| {
         if e.kind() == std::io::ErrorKind::NotFound {
             return Error::Missing { what: "the folder of images".to_owned(), path: folder.to_owned() };
@@ -94,12 +98,9 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     })?;
     for entry in entries {
         let path = entry.map_err(|e| Error::io("read the folder of images", folder, e))?.path();
-        if path.is_dir() {
-            collect(&path, files)?;
-        } else if path
-            .extension()
-            .is_some_and(|e| EXTENSIONS.iter().any(|known| e.eq_ignore_ascii_case(known)))
-        {
+        if path.is_dir() && !is_hidden(&path) {
+            collect(&path, files, seen)?;
+        } else if is_image(&path) && seen.insert(place(&path)) {
             files.push(path);
         }
     }

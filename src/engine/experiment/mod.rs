@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::evaluate::{Accuracy, Prediction, evaluate};
 use super::features::SeenImages;
+use super::ids::{BaseId, ModelId, Source};
 use super::models::Models;
-use super::protocol::{BaseId, ModelId, Source};
 use super::session::Session;
 use super::study::{Provenance, digest_of_records};
 use crate::atomic;

@@ -129,6 +129,9 @@ fn with_seeds(summary: &Summary) -> String {
 fn table(heads: &[&str], rows: Vec<Vec<String>>) -> String {
     let head = heads.iter().map(|head| (*head).to_owned()).collect();
     let rule = heads.iter().map(|_| "---".to_owned()).collect();
-    let lines = [head, rule].into_iter().chain(rows).map(|cells: Vec<String>| cells.join(" | "));
+    // Names are whatever a data file says.
+    let plain = |cell: String| cell.replace('|', "\\|").split_whitespace().collect::<Vec<_>>().join(" ");
+    let line = |cells: Vec<String>| cells.into_iter().map(plain).collect::<Vec<_>>().join(" | ");
+    let lines = [head, rule].into_iter().chain(rows).map(line);
     lines.fold(String::new(), |text, line| text + "| " + &line + " |\n")
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::super::demo;
+use super::super::ids::ModelId;
 use super::super::models::Models;
-use super::super::protocol::ModelId;
 use super::super::study::{Provenance, digest_of_records};
 use super::collect::collect;
 use super::layers::{Happening, Layout, map_layers};

@@ -52,6 +52,10 @@ pub(super) fn attend<T: Element>(
     plan: Plan,
     check: &dyn Fn() -> Result<()>,
 ) -> Result<Vec<T>> {
+    // Two segments on one query would be two threads on its row.
+    let follow = segments.windows(2).all(|pair| pair[0].queries.end <= pair[1].queries.start);
+    let end = segments.last().map_or(0, |segment| segment.queries.end);
+    assert!(follow && end * g.q_width() <= q.len(), "segments follow one another, within the queries");
     let mut out = zeroed_vec::<T>(q.len());
     if q.is_empty() || g.dim == 0 {
         return Ok(out);
@@ -79,7 +83,7 @@ pub(super) fn attend<T: Element>(
             num_keys: task.segment.keys.len(),
         };
         match &sides {
-            Sides::AsTheyAre => few_queries(g, &q[range], k, v, (task.segment, mask), plan, out),
+            Sides::AsTheyAre => few_queries(g, &q[range], k, v, task, mask, plan, out),
             Sides::Wide { q, k, v } => wide_block(g, q, k, v, task, mask, plan, out),
             Sides::Packed(heads) => packed_block(g, &q[range], &heads[task.place], task, mask, plan, out),
         }
@@ -251,18 +255,19 @@ fn few_queries<T: Element>(
     q: &[T],
     k: &[T],
     v: &[T],
-    (segment, mask): (&Segment, RowMask<'_>),
+    task: &Task<'_>,
+    mask: RowMask<'_>,
     plan: Plan,
     out: &mut [T],
 ) {
     let group = g.group() * g.dim;
     out.par_chunks_mut(group).zip(q.par_chunks(group)).enumerate().for_each(|(place, (out, q))| {
-        let (query, kv) = (place / g.kv_heads, place % g.kv_heads);
+        let (query, kv) = (task.queries.start + place / g.kv_heads, place % g.kv_heads);
         let num_keys = mask.keys(query);
         if num_keys == 0 {
             return;
         }
-        let start = segment.keys.start * g.kv_width() + kv * g.dim;
+        let start = task.segment.keys.start * g.kv_width() + kv * g.dim;
         // One head's rows, widened side by side.
         let widen = |values: &[T]| {
             let mut wide = vec![0f32; num_keys * g.dim];

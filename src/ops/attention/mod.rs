@@ -20,9 +20,10 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Shape, Tensor, WithDType};
 use self::geometry::Geometry;
 pub use self::mask::Mask;
 pub use self::plain::{attend as plain, rows as plain_rows};
-use super::host::{flat, for_element, slice, tensor_like, values};
+use super::host::{for_element, slice};
 use super::isa::Isa;
 use super::tape;
+use super::values::{flat, tensor_like, values};
 use crate::error::{Error, Result};
 use crate::progress::{Observer, Unobserved};
 

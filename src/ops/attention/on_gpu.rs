@@ -41,10 +41,70 @@ pub(super) use kernels::{backward, forward, rows};
 #[cfg(feature = "cuda")]
 mod kernels {
     use candle_core::backend::BackendStorage as _;
-    use candle_core::{CpuStorage, CudaStorage, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Tensor};
+    use candle_core::cuda_backend::cudarc::driver::CudaSlice;
+    use candle_core::{
+        CpuStorage, CudaDevice, CudaStorage, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Tensor,
+    };
 
     use super::super::{Attend, Plan, Segment};
-    use crate::ops::cuda::{ATTENTION, Arg, Made, Where, ints, launch, pointer, pointer_of, suffix, zeros};
+    use crate::ops::cuda::{ATTENTION, Arg, Made, ints, launch, pointer, pointer_of, suffix, zeros};
+
+    /// Where each query looks, on the GPU: first key, end, its role, the roles of keys, and the rule.
+    struct Where {
+        _held: [CudaSlice<i32>; 4],
+        args: [Arg; 5],
+        most_keys: usize,
+    }
+
+    impl Where {
+        /// Of segments over `num_queries` queries and `num_keys` keys; `None` where two segments follow different rules.
+        fn new(
+            device: &CudaDevice,
+            segments: &[Segment],
+            num_queries: usize,
+            num_keys: usize,
+        ) -> Result<Option<Self>> {
+            let mut tables =
+                [vec![0i32; num_queries], vec![0; num_queries], vec![0; num_queries], vec![0; num_keys]];
+            let mut rule = None;
+            let mut most_keys = 0;
+            for segment in segments {
+                let bits = segment.mask.as_ref().map_or(0xffff, |mask| mask.bits());
+                if *rule.get_or_insert(bits) != bits {
+                    return Ok(None);
+                }
+                for (place, query) in segment.queries.clone().enumerate() {
+                    let seen =
+                        segment.mask.as_ref().map_or(segment.keys.len(), |mask| mask.keys_behind(place));
+                    let role = segment.mask.as_ref().map_or(0, |mask| mask.role_of_query(place).code());
+                    tables[0][query] = segment.keys.start as i32;
+                    tables[1][query] = (segment.keys.start + seen) as i32;
+                    tables[2][query] = role as i32;
+                    most_keys = most_keys.max(seen);
+                }
+                if let Some(mask) = &segment.mask {
+                    for (key, role) in segment.keys.clone().zip(mask.roles()) {
+                        tables[3][key] = role.code() as i32;
+                    }
+                }
+            }
+            let [start, end, query_role, key_role] = tables.each_ref().map(|table| ints(device, table));
+            let ((a, start), (b, end)) = (start?, end?);
+            let ((c, query_role), (d, key_role)) = (query_role?, key_role?);
+            let args = [start, end, query_role, key_role, Arg::Bits(rule.unwrap_or(0xffff))];
+            Ok(Some(Self { _held: [a, b, c, d], args, most_keys }))
+        }
+
+        /// As arguments, in the kernels' order.
+        fn args(&self) -> [Arg; 5] {
+            self.args
+        }
+
+        /// Bytes of the scores of the query that sees most.
+        fn score_bytes(&self) -> usize {
+            self.most_keys.max(1) * size_of::<f32>()
+        }
+    }
 
     type Side<'a> = (&'a CudaStorage, &'a Layout);
 

@@ -11,11 +11,12 @@ use candle_core::{CpuStorage, CustomOp2, CustomOp3, D, DType, Layout, Shape, Ten
 use rayon::prelude::*;
 
 use self::table::Table;
-use super::host::{slice, values};
+use super::host::slice;
 use super::isa::Isa;
 use super::lanes;
 use super::matmul::dense::{Threads, View, multiply};
 use super::matmul::packed::Packed;
+use super::values::values;
 use super::weight::Weight;
 use crate::error::{Error, Result};
 

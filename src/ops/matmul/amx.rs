@@ -2,31 +2,10 @@
 //!
 //! Rust has no stable intrinsics for them; the assembler has the instructions.
 
+use std::cell::Cell;
+use std::marker::PhantomData;
+
 use super::tiles::{BLOCK, Block, Tile};
-
-/// May this process use tiles? The kernel keeps room for them only when asked.
-#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-pub fn is_permitted() -> bool {
-    const BF16_AND_TILES: u32 = 1 << 22 | 1 << 24;
-    const ARCH_REQ_XCOMP_PERM: libc::c_long = 0x1023;
-    const XFEATURE_XTILEDATA: libc::c_long = 18;
-    if std::arch::x86_64::__cpuid(0).eax < 7 {
-        return false;
-    }
-    if std::arch::x86_64::__cpuid_count(7, 0).edx & BF16_AND_TILES != BF16_AND_TILES {
-        return false;
-    }
-    #[expect(unsafe_code, reason = "a system call that reads no memory of ours")]
-    // SAFETY: arch_prctl with this code only changes what the kernel lets the process do.
-    let answer = unsafe { libc::syscall(libc::SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) };
-    answer == 0
-}
-
-/// Other systems give no permission.
-#[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
-pub fn is_permitted() -> bool {
-    false
-}
 
 /// Eight tiles of 16 rows of 64 bytes.
 #[repr(C, align(64))]
@@ -44,23 +23,29 @@ static CONFIG: TileConfig = {
     TileConfig(bytes)
 };
 
-/// The tiles of this thread, configured while it lives.
-pub struct Tiles(());
+thread_local! {
+    /// Are this thread's tiles configured? The first to let go would take them from a second.
+    static CONFIGURED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The tiles of this thread, configured while it lives: one at a time, and for no other thread.
+pub struct Tiles(PhantomData<*mut ()>);
 
 impl Tiles {
     /// Configures the tiles.
     ///
     /// # Panics
-    /// Where they are not permitted.
+    /// Where they are not permitted, or this thread has them already.
     pub fn configure() -> Self {
         assert!(super::Isa::best() == super::Isa::Amx, "tiles need a processor that has them");
+        assert!(!CONFIGURED.replace(true), "a thread has its tiles once");
         #[cfg(target_arch = "x86_64")]
         #[expect(unsafe_code, reason = "an AMX instruction")]
         // SAFETY: the instruction is here, as just looked at, and the configuration is a valid one.
         unsafe {
             std::arch::asm!("ldtilecfg [{}]", in(reg) &raw const CONFIG.0, options(nostack, readonly));
         }
-        Self(())
+        Self(PhantomData)
     }
 
     /// out += (or =) a bᵀ for two row blocks of `a` and two of `b`, each a run of tiles along the inner axis.
@@ -132,5 +117,6 @@ impl Drop for Tiles {
         unsafe {
             std::arch::asm!("tilerelease", options(nostack, nomem));
         }
+        CONFIGURED.set(false);
     }
 }

@@ -1,9 +1,10 @@
 //! How the numbers of a tile are decoded in registers, a pair of inner numbers for as many rows as a vector has.
 
-use pulp::Simd;
+use pulp::{Simd, WithSimd};
 
 use super::quant::{Q4Tile, Q8Tile};
 use super::tiles::{ROWS, Tile};
+use crate::ops::isa::Isa;
 
 /// Decodes tiles of one kind. `part` counts the vectors that 16 rows make.
 pub trait Code {
@@ -143,5 +144,39 @@ impl Code for AsQ4 {
         let (words, shift) = (words::<S>(&tile.words[pair / 4], part), pair % 4 * 8);
         let value = |shift| simd.mul_add_e_f32s(steps(simd, words, shift, 15), scale, lowest);
         (value(shift), value(shift + 4))
+    }
+}
+
+/// Tiles as bf16 pairs, appended to `out`.
+pub fn decode<C: Code>(tiles: &[C::Tile], out: &mut Vec<Tile>, isa: Isa) {
+    isa.dispatch(Decode::<C> { tiles, out });
+}
+
+struct Decode<'a, C: Code> {
+    tiles: &'a [C::Tile],
+    out: &'a mut Vec<Tile>,
+}
+
+impl<C: Code> WithSimd for Decode<'_, C> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        // Half an ulp more, then the upper half: ties go away from zero.
+        let round = |value| simd.add_u32s(simd.transmute_u32s_f32s(value), simd.splat_u32s(0x8000));
+        let (low_half, upper) = (simd.splat_u32s(16), simd.splat_u32s(0xffff_0000));
+        for tile in self.tiles {
+            let mut decoded = Tile::ZERO;
+            for part in 0..ROWS / S::F32_LANES {
+                let head = C::head(simd, tile, part);
+                for (pair, line) in decoded.0.as_chunks_mut::<ROWS>().0.iter_mut().enumerate() {
+                    let (even, odd) = C::pair(simd, head, tile, pair, part);
+                    let even = simd.wrapping_dyn_shr_u32s(round(even), low_half);
+                    let odd = simd.and_u32s(round(odd), upper);
+                    S::as_mut_simd_u32s(line).0[part] = simd.or_u32s(even, odd);
+                }
+            }
+            self.out.push(decoded);
+        }
     }
 }

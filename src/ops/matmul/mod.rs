@@ -116,7 +116,10 @@ pub fn write_row<O>(sums: &[f32; BLOCK], out: &mut [O], finish: impl Fn(usize, f
 pub fn product_back(grad: &[f32], weight: &Packed, out: &mut [f32]) {
     const ROWS_AT_ONCE: usize = 512;
     let (cols, inner) = weight.dims();
-    let rows = out.len() / inner.max(1);
+    if inner == 0 {
+        return;
+    }
+    let rows = out.len() / inner;
     assert_eq!(grad.len(), rows * cols, "values of a gradient");
     let mut unpacked = vec![0f32; ROWS_AT_ONCE.min(cols) * inner];
     for start in (0..cols).step_by(ROWS_AT_ONCE) {

@@ -2,8 +2,8 @@
 
 use rayon::prelude::*;
 
-use super::code::{AsQ4, AsQ8};
-use super::quant::{Q4Tile, Q8Tile, decode};
+use super::code::{AsQ4, AsQ8, decode};
+use super::quant::{Q4Tile, Q8Tile};
 use super::tiles::{DEPTH, Half, ROWS, Tile};
 use crate::ops::element::Element;
 use crate::ops::isa::Isa;

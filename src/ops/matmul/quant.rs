@@ -1,11 +1,8 @@
 //! Weights in 8 or 4 bits: for each row, 32 numbers along the inner axis share a scale.
 
 use half::f16;
-use pulp::{Simd, WithSimd};
 
-use super::code::Code;
-use super::tiles::{DEPTH, ROWS, Tile};
-use crate::ops::isa::Isa;
+use super::tiles::{DEPTH, ROWS};
 
 /// 16 rows of 32 numbers in 8 bits: value = (q - 128) * scale; 9 bits a number in all.
 #[derive(Debug, Clone, Copy)]
@@ -66,39 +63,5 @@ impl Q4Tile {
             }
         }
         tile
-    }
-}
-
-/// Tiles as bf16 pairs, appended to `out`.
-pub fn decode<C: Code>(tiles: &[C::Tile], out: &mut Vec<Tile>, isa: Isa) {
-    isa.dispatch(Decode::<C> { tiles, out });
-}
-
-struct Decode<'a, C: Code> {
-    tiles: &'a [C::Tile],
-    out: &'a mut Vec<Tile>,
-}
-
-impl<C: Code> WithSimd for Decode<'_, C> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        // Half an ulp more, then the upper half: ties go away from zero.
-        let round = |value| simd.add_u32s(simd.transmute_u32s_f32s(value), simd.splat_u32s(0x8000));
-        let (low_half, upper) = (simd.splat_u32s(16), simd.splat_u32s(0xffff_0000));
-        for tile in self.tiles {
-            let mut decoded = Tile::ZERO;
-            for part in 0..ROWS / S::F32_LANES {
-                let head = C::head(simd, tile, part);
-                for (pair, line) in decoded.0.as_chunks_mut::<ROWS>().0.iter_mut().enumerate() {
-                    let (even, odd) = C::pair(simd, head, tile, pair, part);
-                    let even = simd.wrapping_dyn_shr_u32s(round(even), low_half);
-                    let odd = simd.and_u32s(round(odd), upper);
-                    S::as_mut_simd_u32s(line).0[part] = simd.or_u32s(even, odd);
-                }
-            }
-            self.out.push(decoded);
-        }
     }
 }

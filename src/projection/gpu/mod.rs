@@ -9,9 +9,10 @@ use self::device::Forces;
 pub use self::device::{Card, Need};
 use self::field::Field;
 use super::affinities::Affinities;
-use super::gradient::{Gradient, Host, Point, divergence};
+use super::gradient::{Gradient, Host, divergence};
 use super::repulsion::Spline;
 use super::repulsion::spline::bounds;
+use super::rows::Point;
 use crate::error::Result;
 
 /// Points from which a grid is taken rather than all pairs.

@@ -6,7 +6,7 @@ pub mod spline;
 pub use self::plain::Plain;
 pub use self::spline::Spline;
 
-use super::gradient::Point;
+use super::rows::Point;
 
 /// Forces of all points on each, not yet normalised.
 pub trait Repulsion {

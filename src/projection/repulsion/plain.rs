@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::super::gradient::Point;
+use super::super::rows::Point;
 use super::Repulsion;
 /// All pairs, in double precision.
 #[derive(Debug, Clone, Copy, Default)]

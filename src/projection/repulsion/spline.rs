@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use rustfft::num_complex::Complex64;
 use rustfft::{Fft, FftPlanner};
 
-use super::super::gradient::Point;
+use super::super::rows::Point;
 use super::Repulsion;
 /// Distance of nodes, in units of the map, where the kernels are as wide as one: at this one forces are exact to 1e-4,
 pub(in super::super) const CLOSEST: f64 = 0.25;

@@ -18,12 +18,12 @@ use sha2::{Digest, Sha256};
 
 use super::Session;
 use super::pictures::{Pictures, WrittenPicture, same, short};
-use crate::analysis::maps::Query;
-use crate::app::kept::View;
+use crate::analysis::query::Query;
 use crate::app::layout::Layout;
 use crate::app::runs::{Evicted, Listed};
+use crate::app::view::View;
 use crate::atomic::{self, Hold, LOCK};
-use crate::engine::protocol::{ModelId, Request, Run, RunId};
+use crate::engine::ids::{ModelId, Request, Run, RunId};
 use crate::error::{Error, Result};
 use crate::export::trace_file;
 use crate::settings::Settings;

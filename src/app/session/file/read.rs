@@ -10,7 +10,7 @@ use super::{WrittenRun, folder_of, folders_of, read_written, session_of};
 use crate::app::runs::{Evicted, Listed, MOST, MOST_BYTES, next_loaded_id};
 use crate::data::picture::Picture;
 use crate::data::sample::Sample;
-use crate::engine::protocol::{Request, Run, RunId};
+use crate::engine::ids::{Request, Run, RunId};
 use crate::error::{Error, Result};
 use crate::export::trace_file;
 
