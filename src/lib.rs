@@ -1,9 +1,6 @@
 //! LIVR Explorer: see where the latent tokens of a vision-language model look, what they hold, what they cause.
 //!
-//! Layers, each of which may use those before it:
-//! `units, array, random, error, settings, atomic, paths, trace, progress, memory, sandbox, projection` <- `checkpoint, data` <- `input, ops` <- `model`
-//! <- `analysis, export, train` <- `engine` <- `render` <- `app` <- `cli` <- the program. candle is only in `checkpoint`,
-//! `ops`, `model`, `train` and `engine`; egui only in `app` and `render`. `tests/it/layering.rs` reads it off the `use` lines.
+//! ARCHITECTURE.md says which module may use which, and where what would go.
 
 pub mod analysis;
 pub mod app;

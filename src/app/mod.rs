@@ -16,6 +16,7 @@ pub mod layout;
 pub mod map_pane;
 pub mod maps;
 pub mod memo;
+#[cfg(feature = "offscreen")]
 pub mod offscreen;
 pub mod panels;
 pub mod path_kind;

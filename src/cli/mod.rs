@@ -13,6 +13,8 @@ pub mod project;
 pub mod tasks;
 pub mod trace;
 pub mod train;
+#[cfg(feature = "offscreen")]
+pub mod screenshot;
 pub mod window;
 
 use clap::{Parser, Subcommand};
@@ -43,7 +45,8 @@ pub enum Command {
     /// Bring a checkpoint or an adapter from the Hugging Face Hub into its cache.
     Download(download::DownloadArgs),
     /// Make a picture of the window, with or without a display.
-    Screenshot(Box<window::ScreenshotArgs>),
+    #[cfg(feature = "offscreen")]
+    Screenshot(Box<screenshot::ScreenshotArgs>),
     /// Open the window with a session in it.
     Open(window::OpenArgs),
     /// Answer a data set: accuracy and predictions.
@@ -83,7 +86,8 @@ impl Command {
             Self::Trace(args) => trace::run(args),
             Self::Check(args) => check::run(&args),
             Self::Download(args) => download::run(&args),
-            Self::Screenshot(args) => window::screenshot(&args),
+            #[cfg(feature = "offscreen")]
+            Self::Screenshot(args) => screenshot::screenshot(&args),
             Self::Open(args) => window::open_session(&args),
             Self::Eval(args) => eval::run(&args),
             Self::Experiment(args) => experiment::run(args),

@@ -1,98 +1,106 @@
-//! Dependencies point one way: read off the `use` lines.
+//! What ARCHITECTURE.md says of the source holds: layers, no circles of files, one name for one type.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-/// The layers from the ground up: a module may use those of earlier lines, and what its own line adds.
-const LAYERS: &[(&[&str], &[&str])] = &[
-    (&["units", "array", "memory", "random", "logging"], &[]),
-    (&["error", "settings"], &["units"]),
-    (&["trace", "atomic", "paths", "tensor_file"], &["error", "atomic"]),
-    (&["progress"], &[]),
-    (&["digest"], &[]),
-    (&["sandbox", "projection"], &[]),
-    (&["checkpoint", "data"], &[]),
-    (&["input", "ops"], &[]),
-    (&["model"], &[]),
-    (&["analysis", "export", "train"], &[]),
-    (&["engine"], &[]),
-    (&["render"], &[]),
-    (&["app"], &[]),
-    (&["cli"], &[]),
-];
-
-/// What a layer has no business with, though it lies below.
-const NEVER: &[(&str, &[&str])] = &[
-    ("ops", &["checkpoint", "data", "trace", "sandbox"]),
-    ("model", &["data", "input", "trace", "sandbox"]),
-    ("analysis", &["checkpoint", "data", "input", "model"]),
-    ("export", &["checkpoint", "data", "input", "model"]),
-    ("render", &["checkpoint", "engine", "input", "model"]),
-    ("app", &["checkpoint", "input", "model"]),
-];
-
-fn may_use(module: &str, used: &str) -> bool {
-    let place = |name: &str| LAYERS.iter().position(|(names, _)| names.contains(&name));
-    let (Some(own), Some(other)) = (place(module), place(used)) else { return false };
-    let never = NEVER.iter().any(|(name, banned)| *name == module && banned.contains(&used));
-    !never && (other < own || LAYERS[own].1.contains(&used))
-}
+use crate::source_tree::{Module, SourceTree, rust_files};
 
 /// Longer files are hard to keep in mind.
 const LONGEST_FILE: usize = 450;
 
-fn files(dir: &Path) -> Vec<std::path::PathBuf> {
-    let mut all = Vec::new();
-    for entry in std::fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            all.extend(files(&path));
-        } else if path.extension().is_some_and(|e| e == "rs") {
-            all.push(path);
-        }
-    }
-    all
+/// Public types of one name that are one thing in two places: each vision tower is its module's `Tower`.
+const SHARED_NAMES: [&str; 1] = ["Tower"];
+
+/// The layers from the ground up as ARCHITECTURE.md lists them: rooms, and what these have no business with.
+fn layers() -> Vec<(BTreeSet<String>, BTreeSet<String>)> {
+    let text = include_str!("../../ARCHITECTURE.md");
+    let listed = text.split("```layers\n").nth(1).expect("a list of the layers").split("```").next().unwrap();
+    let words = |text: &str| text.split_whitespace().map(str::to_owned).collect();
+    let line = |line: &str| {
+        let (rooms, never) = line.split_once("not").unwrap_or((line, ""));
+        (words(rooms), words(never))
+    };
+    listed.lines().map(line).collect()
 }
 
 #[test]
 fn dependencies_point_one_way() {
-    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let layers = layers();
+    let place = |room: &str| layers.iter().position(|(rooms, _)| rooms.contains(room));
     let mut wrong = Vec::new();
-    for file in files(&src) {
-        let relative = file.strip_prefix(&src).unwrap();
-        let module = relative.components().next().unwrap().as_os_str().to_string_lossy().replace(".rs", "");
-        if matches!(module.as_str(), "lib" | "main") {
-            continue;
-        }
-        let is_layer = |name: &str| LAYERS.iter().any(|(names, _)| names.contains(&name));
-        assert!(is_layer(&module), "{module} has no layer");
-        let text = std::fs::read_to_string(&file).unwrap();
-        let code = text.split("#[cfg(test)]").next().unwrap();
-        for (_, rest) in code.match_indices("crate::").map(|(i, m)| (i, &code[i + m.len()..])) {
-            let used: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-            if used != module && is_layer(&used) && !may_use(&module, &used) {
-                wrong.push(format!("{} uses {used}", relative.display()));
+    for (module, file) in &SourceTree::read().0 {
+        let own = place(&module[0]).unwrap_or_else(|| panic!("{} has no layer", module[0]));
+        let used: BTreeSet<&str> = file.names.iter().filter_map(|(path, _)| Some(path.first()?.as_str())).collect();
+        for room in used.into_iter().filter(|room| *room != module[0]) {
+            let Some(other) = place(room) else { continue };
+            if other >= own || layers[own].1.contains(room) {
+                wrong.push(format!("{} uses {room}", file.path.display()));
             }
         }
-        let draws = matches!(module.as_str(), "app" | "render" | "cli");
-        // Maps are made on graphics cards too, without anything being drawn.
-        let may_wgpu = draws || module == "projection";
-        if (!draws && code.contains("egui")) || (!may_wgpu && code.contains("wgpu::")) {
-            wrong.push(format!("{} draws", relative.display()));
+        let draws = matches!(module[0].as_str(), "app" | "render" | "cli");
+        // Layouts are made on graphics cards too, without anything being drawn.
+        let may_wgpu = draws || module[0] == "projection";
+        if (!draws && file.code.contains("egui")) || (!may_wgpu && file.code.contains("wgpu::")) {
+            wrong.push(format!("{} draws", file.path.display()));
         }
-        let computes = matches!(module.as_str(), "checkpoint" | "ops" | "model" | "train" | "engine");
-        if !computes && code.contains("candle_") {
-            wrong.push(format!("{} touches tensors", relative.display()));
-        }
-        let lines = text.lines().count();
-        if lines > LONGEST_FILE {
-            wrong.push(format!("{} has {lines} lines and asks to be two", relative.display()));
-        }
-    }
-    for file in files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it")) {
-        let lines = std::fs::read_to_string(&file).unwrap().lines().count();
-        if lines > LONGEST_FILE {
-            wrong.push(format!("{} has {lines} lines and asks to be two", file.display()));
+        let computes = matches!(module[0].as_str(), "checkpoint" | "ops" | "model" | "train" | "engine");
+        if !computes && file.code.contains("candle_") {
+            wrong.push(format!("{} touches tensors", file.path.display()));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn no_file_is_too_long() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let lines = |file: &Path| std::fs::read_to_string(file).unwrap().lines().count();
+    let files = ["src", "tests", "examples"].map(|folder| rust_files(&root.join(folder))).concat();
+    let long = files.iter().filter(|file| lines(file) > LONGEST_FILE);
+    let long: Vec<String> =
+        long.map(|file| format!("{} has {} lines and asks to be two", file.display(), lines(file))).collect();
+    assert!(long.is_empty(), "{}", long.join("\n"));
+}
+
+/// What can be reached from a module, itself only where a circle leads back to it.
+fn reached<'a>(from: &'a Module, needs: &BTreeMap<&'a Module, Vec<&'a Module>>) -> BTreeSet<&'a Module> {
+    let mut reached = BTreeSet::new();
+    let mut next = vec![from];
+    while let Some(module) = next.pop() {
+        next.extend(needs[module].iter().filter(|other| reached.insert(**other)));
+    }
+    reached
+}
+
+#[test]
+fn no_files_need_each_other() {
+    let tree = SourceTree::read();
+    let needs = tree.needs();
+    assert!(needs.values().map(Vec::len).sum::<usize>() > 1000, "the source is read");
+    let reached: BTreeMap<_, _> = needs.keys().map(|module| (*module, reached(module, &needs))).collect();
+    let in_circles = needs.keys().filter(|module| reached[*module].contains(*module));
+    let say = |module: &&Module| {
+        let back = needs[*module].iter().filter(|other| reached[**other].contains(*module));
+        let back: Vec<String> = back.map(|other| other.join("/")).collect();
+        format!("{} needs {}", module.join("/"), back.join(", "))
+    };
+    let circles: Vec<String> = in_circles.map(say).collect();
+    assert!(circles.is_empty(), "files that lead back to themselves:\n{}", circles.join("\n"));
+}
+
+#[test]
+fn no_two_public_types_have_one_name() {
+    let mut homes: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for file in SourceTree::read().0.values() {
+        for line in file.code.lines().map(str::trim_start).filter(|line| line.starts_with("pub")) {
+            let mut words = line.split([' ', '<', '(', '{', ';', ':']).filter(|word| !word.is_empty());
+            if words.any(|word| matches!(word, "struct" | "enum" | "trait" | "type"))
+                && let Some(name) = words.next()
+            {
+                homes.entry(name.to_owned()).or_default().push(file.path.display().to_string());
+            }
+        }
+    }
+    homes.retain(|name, files| files.len() > 1 && !SHARED_NAMES.contains(&name.as_str()));
+    assert!(homes.is_empty(), "{homes:#?}");
 }

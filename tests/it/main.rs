@@ -35,6 +35,7 @@ mod project;
 mod reported;
 mod rows;
 mod sessions;
+mod source_tree;
 mod superseding;
 mod tasks;
 mod together;

@@ -1,6 +1,7 @@
 //! `livr bench`: the project's own measurements.
 
 mod points;
+#[cfg(feature = "offscreen")]
 mod window;
 
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand, value_parser};
 
 use self::points::PointsArgs;
+#[cfg(feature = "offscreen")]
 use self::window::WindowBenchArgs;
 use super::output::{print, print_json};
 use crate::engine::bench::forward::{Forward, Kept, Report, forward};
@@ -33,6 +35,7 @@ pub enum BenchCommand {
     /// Frames of a map of many points, beside frames of a thousand.
     Points(PointsArgs),
     /// Frames of the window with the demo's answer in it, and what it costs while nothing happens.
+    #[cfg(feature = "offscreen")]
     Window(WindowBenchArgs),
 }
 
@@ -45,6 +48,7 @@ impl BenchCommand {
             Self::Load(args) => run_load(args),
             Self::Train(args) => run_train(&args),
             Self::Points(args) => points::run(&args),
+            #[cfg(feature = "offscreen")]
             Self::Window(args) => window::run(&args),
         }
     }
