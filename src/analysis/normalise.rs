@@ -53,7 +53,7 @@ pub fn percentile(values: &[f32], percentile: f32) -> f32 {
 
 /// What maps hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum MapKind {
     /// Where a query looks.
     Attention,
     /// What reaches it in several steps.
@@ -75,7 +75,7 @@ pub fn ranges(
     maps: &[Vec<GridMap>],
     visible: &[usize],
     normalisation: Normalisation,
-    kind: Kind,
+    kind: MapKind,
 ) -> Vec<Vec<Range>> {
     let num_images = maps.first().map_or(0, Vec::len);
     let units = |query: usize, image: usize| {
@@ -83,7 +83,7 @@ pub fn ranges(
         maps[query][image].values.iter().map(move |value| value * scale)
     };
     let range = |values: Vec<f32>| {
-        if kind == Kind::Difference {
+        if kind == MapKind::Difference {
             let high = percentile(
                 &values.iter().map(|v| v.abs()).collect::<Vec<_>>(),
                 normalisation.clip_percentile,
@@ -94,7 +94,7 @@ pub fn ranges(
         let high = percentile(&values, normalisation.clip_percentile);
         if normalisation.from_zero {
             // What comes in several steps is thinner than attention, and no less a signal.
-            let least = if kind == Kind::Indirect { f32::MIN_POSITIVE } else { LEAST_HIGH };
+            let least = if kind == MapKind::Indirect { f32::MIN_POSITIVE } else { LEAST_HIGH };
             Range { low: 0.0, high: high.max(least) }
         } else {
             Range { low: values.iter().copied().fold(f32::INFINITY, f32::min).min(f32::MAX), high }
@@ -176,23 +176,24 @@ mod tests {
         // Of 10 and of 20 visible tokens: uniform is 0.1 and 0.05.
         let maps = [vec![map([0.1, 0.4])], vec![map([0.05, 0.1])]];
         let all = Normalisation { clip_percentile: 100.0, ..Normalisation::default() };
-        let shared = ranges(&maps, &[10, 20], all, Kind::Attention);
+        let shared = ranges(&maps, &[10, 20], all, MapKind::Attention);
         assert_eq!(shared[0][0], Range { low: 0.0, high: 0.4 });
         assert_eq!(shared[1][0], Range { low: 0.0, high: 0.2 }, "four times uniform, too");
-        let own = ranges(&maps, &[10, 20], Normalisation { across: false, ..all }, Kind::Attention);
+        let own = ranges(&maps, &[10, 20], Normalisation { across: false, ..all }, MapKind::Attention);
         assert_eq!(own[1][0], Range { low: 0.0, high: 0.1 });
         let least = ranges(
             &maps,
             &[10, 20],
             Normalisation { from_zero: false, across: false, ..all },
-            Kind::Attention,
+            MapKind::Attention,
         );
         assert_eq!(least[0][0], Range { low: 0.1, high: 0.4 });
     }
 
     #[test]
     fn a_map_without_signal_is_flat_and_dim() {
-        let range = ranges(&[vec![map([0.1, 0.1])]], &[10], Normalisation::default(), Kind::Attention)[0][0];
+        let range =
+            ranges(&[vec![map([0.1, 0.1])]], &[10], Normalisation::default(), MapKind::Attention)[0][0];
         assert_eq!(range, Range { low: 0.0, high: 0.2 }, "uniform is half of the way");
     }
 
@@ -200,18 +201,18 @@ mod tests {
     fn images_share_a_scale_or_have_one_each() {
         let maps = [vec![map([0.0, 0.5]), map([0.0, 1.0])]];
         let all = Normalisation { clip_percentile: 100.0, ..Normalisation::default() };
-        let joint = ranges(&maps, &[10], all, Kind::Attention);
+        let joint = ranges(&maps, &[10], all, MapKind::Attention);
         assert_eq!(joint[0][0], joint[0][1]);
-        let each = ranges(&maps, &[10], Normalisation { joint: false, ..all }, Kind::Attention);
+        let each = ranges(&maps, &[10], Normalisation { joint: false, ..all }, MapKind::Attention);
         assert_eq!((each[0][0].high, each[0][1].high), (0.5, 1.0));
     }
 
     #[test]
     fn differences_have_zero_in_the_middle() {
         let all = Normalisation { clip_percentile: 100.0, ..Normalisation::default() };
-        let range = ranges(&[vec![map([-0.25, 0.125])]], &[8], all, Kind::Difference)[0][0];
+        let range = ranges(&[vec![map([-0.25, 0.125])]], &[8], all, MapKind::Difference)[0][0];
         assert_eq!(range, Range { low: -0.25, high: 0.25 });
-        let none = ranges(&[vec![map([0.0, 0.0])]], &[10], all, Kind::Difference)[0][0];
+        let none = ranges(&[vec![map([0.0, 0.0])]], &[10], all, MapKind::Difference)[0][0];
         assert!(
             none.low < 0.0 && (none.low + none.high).abs() < 1e-9,
             "no difference is in the middle: {none:?}"

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::canvas::{CanvasView, Hovered, Region};
-use super::layout::{Layout, Pane, Preset};
 use super::path_kind::PathKind;
 use super::projection::{MapForm, MapView, Tool};
 use super::session::SessionFile;
+use super::tiling::{Pane, Preset, Tiling};
 use super::view::{FigureForm, Strip};
 use crate::analysis::maps::Scalar;
 use crate::analysis::normalise::Normalisation;
@@ -103,7 +103,7 @@ pub enum ViewAction {
     /// Light, dark, or as the system.
     SetTheme(egui::ThemePreference),
     /// Panes were moved or sized.
-    SetLayout(Box<Layout>),
+    SetLayout(Box<Tiling>),
     /// Panes as in a preset.
     UsePreset(Preset),
     /// Show or hide a pane.

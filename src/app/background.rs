@@ -5,20 +5,20 @@ use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
-use super::maps::{MatrixKey, Rows, RowsKey};
+use super::maps::{MatrixKey, QueryRows, RowsKey};
 
 /// What came of it, with what it was made of.
-pub enum Made {
+pub enum Computed {
     /// Rows of attention.
-    Rows(RowsKey, Rows),
+    Rows(RowsKey, QueryRows),
     /// A number for each layer and head.
     Matrix(MatrixKey, Vec<Vec<f32>>),
 }
 
 /// Runs work on rayon's threads and gathers its results.
 pub struct Background {
-    outbox: Sender<Made>,
-    inbox: Receiver<Made>,
+    outbox: Sender<Computed>,
+    inbox: Receiver<Computed>,
     wake: Arc<dyn Fn() + Send + Sync>,
 }
 
@@ -30,7 +30,7 @@ impl Background {
     }
 
     /// Begins work; `otherwise` comes of it where it panics, which must not take the program along.
-    pub fn spawn(&self, work: impl FnOnce() -> Made + Send + 'static, otherwise: Made) {
+    pub fn spawn(&self, work: impl FnOnce() -> Computed + Send + 'static, otherwise: Computed) {
         let (outbox, wake) = (self.outbox.clone(), self.wake.clone());
         rayon::spawn(move || {
             let made = catch_unwind(AssertUnwindSafe(work)).unwrap_or(otherwise);
@@ -41,7 +41,7 @@ impl Background {
     }
 
     /// The next result, if there is one.
-    pub fn poll(&self) -> Option<Made> {
+    pub fn poll(&self) -> Option<Computed> {
         self.inbox.try_recv().ok()
     }
 }

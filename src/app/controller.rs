@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::background::Background;
 use super::files::Files;
-use super::kept::Kept;
 use super::keyboard;
-use super::session::{Place, Saving, Session, folder_of};
+use super::preferences::Preferences;
+use super::session::{Saving, Session, SessionPlace, folder_of};
 use super::state::State;
 use crate::atomic::Hold;
 use crate::engine::Engine;
@@ -32,7 +32,7 @@ pub struct Controller {
     /// Where hidden states are kept, a folder for each order.
     pub(super) states_in: PathBuf,
     /// Where the session is kept that has no name.
-    pub(super) session_place: Option<Place>,
+    pub(super) session_place: Option<SessionPlace>,
     /// Of the named session that is kept up to date: no other window writes to it.
     pub(super) session_hold: Option<Hold>,
     /// The session that is being saved under a name.
@@ -52,14 +52,14 @@ pub struct Controller {
 impl Controller {
     /// Begins with what was kept; hidden states go into folders in `states_in`; `wake` is called when there is news.
     pub fn new(
-        kept: Kept,
+        kept: Preferences,
         engine: Box<dyn Engine>,
         device: DeviceChoice,
         dtype: DtypeChoice,
         states_in: Option<PathBuf>,
         wake: impl Fn() + Send + Sync + Clone + 'static,
     ) -> Self {
-        let session_place = states_in.as_deref().and_then(Path::parent).and_then(Place::take);
+        let session_place = states_in.as_deref().and_then(Path::parent).and_then(SessionPlace::take);
         // Without a place of the window's own they go with it.
         let passing = if states_in.is_none() { tempfile::TempDir::new().ok() } else { None };
         let states_in = states_in

@@ -6,9 +6,9 @@ use super::actions::{
     Action, EditAction, FileAction, GalleryAction, JobAction, MapAction, RunAction, TrainAction, ViewAction,
 };
 use super::canvas::{CanvasView, MAX_ZOOM, MIN_ZOOM};
-use super::layout::Preset;
 use super::path_kind::PathKind;
 use super::state::State;
+use super::tiling::Preset;
 use crate::analysis::query::Selection;
 use crate::settings::{LatentChoice, MaskKind};
 use crate::units::{HeadIdx, LayerIdx};

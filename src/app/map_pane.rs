@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::background::{Background, Made};
+use super::background::{Background, Computed};
 use super::canvas::{CanvasView, Hovered, Region};
-use super::maps::{Maps, MapsKey, MatrixKey, RangesKey, Rows, RowsKey, all_ranges, matrix_of};
+use super::maps::{Maps, MapsKey, MatrixKey, QueryRows, RangesKey, RowsKey, all_ranges, matrix_of};
 use super::memo::Memo;
 use super::view::{Strip, View};
 use crate::analysis::normalise::Range;
@@ -41,7 +41,7 @@ pub struct MapPane {
 /// Rows, maps and ranges, each made of the one before.
 #[derive(Default)]
 struct Chain {
-    rows: Memo<RowsKey, Rows>,
+    rows: Memo<RowsKey, QueryRows>,
     maps: Memo<MapsKey, Maps>,
     ranges: Memo<RangesKey, Vec<Vec<Range>>>,
 }
@@ -63,9 +63,9 @@ impl Chain {
     fn refresh(&mut self, key: RowsKey, sources: &Sources<'_>) {
         let Sources { run, minus, view, background } = *sources;
         self.rows.request(key, |key| {
-            let (run, minus, none) = (run.clone(), minus.cloned(), Rows::none(run.clone()));
-            let read = move || Made::Rows(key, Rows::new(run, minus.as_deref(), key));
-            background.spawn(read, Made::Rows(key, none));
+            let (run, minus, none) = (run.clone(), minus.cloned(), QueryRows::none(run.clone()));
+            let read = move || Computed::Rows(key, QueryRows::new(run, minus.as_deref(), key));
+            background.spawn(read, Computed::Rows(key, none));
         });
         let (Some(rows), Some(key)) = (self.rows.get(), self.rows.key()) else { return };
         // Sinks are what all queries have in common; in one query's layers, or a difference, nothing is.
@@ -79,7 +79,7 @@ impl Chain {
         }
     }
 
-    fn in_sight(&self, query: impl FnOnce(&Rows) -> usize) -> Option<InSight<'_>> {
+    fn in_sight(&self, query: impl FnOnce(&QueryRows) -> usize) -> Option<InSight<'_>> {
         let (rows, maps, ranges) = (self.rows.get()?, self.maps.get()?, self.ranges.get()?);
         let query = query(rows);
         (query < rows.queries.len()).then_some(InSight { rows, maps, ranges, query })
@@ -109,7 +109,7 @@ impl Default for MapPane {
 #[derive(Clone, Copy)]
 pub struct InSight<'a> {
     /// The rows they come from, with their run.
-    pub rows: &'a Rows,
+    pub rows: &'a QueryRows,
     /// The maps.
     pub maps: &'a Maps,
     /// The ends of the colours, `[queries][images]`.
@@ -208,19 +208,19 @@ impl MapPane {
         let matrix = MatrixKey { run: run.id, query: self.query, scalar: view.scalar };
         self.matrix.request(matrix, |key| {
             let run = run.clone();
-            let none = Made::Matrix(key, Vec::new());
-            background.spawn(move || Made::Matrix(key, matrix_of(&run, key)), none);
+            let none = Computed::Matrix(key, Vec::new());
+            background.spawn(move || Computed::Matrix(key, matrix_of(&run, key)), none);
         });
     }
 
     /// Takes what was made elsewhere.
-    pub fn fill(&mut self, made: Made) {
+    pub fn fill(&mut self, made: Computed) {
         match made {
-            Made::Rows(key, rows) => {
+            Computed::Rows(key, rows) => {
                 let chain = if key.layers_of.is_some() { &mut self.layers } else { &mut self.queries };
                 chain.rows.fill(key, rows);
             }
-            Made::Matrix(key, matrix) => self.matrix.fill(key, matrix),
+            Computed::Matrix(key, matrix) => self.matrix.fill(key, matrix),
         }
     }
 

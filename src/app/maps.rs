@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::analysis::maps::{GridMap, Scalar, all_image_maps, image_maps, matrix, visible_keys};
 
-use crate::analysis::normalise::{Kind, Normalisation, Range, ranges, sinks, without_sinks};
+use crate::analysis::normalise::{MapKind, Normalisation, Range, ranges, sinks, without_sinks};
 use crate::analysis::query::{Query, Selection};
 use crate::engine::ids::{Run, RunId};
 use crate::render::overlay::{MAX_LAYERS, MapStack};
@@ -27,7 +27,7 @@ pub struct RowsKey {
 
 /// Attention of every query over every image of a run, aggregated as selected; or of one query in every layer.
 #[derive(Debug)]
-pub struct Rows {
+pub struct QueryRows {
     /// Whose.
     pub run: Arc<Run>,
     /// Latents, then generated tokens; none where there are no images or no attention was kept. The same again and again
@@ -38,32 +38,33 @@ pub struct Rows {
     /// `[queries][images]`.
     pub maps: Vec<Vec<GridMap>>,
     /// What the values are.
-    pub kind: Kind,
+    pub kind: MapKind,
 }
 
-impl Rows {
+impl QueryRows {
     /// No rows of a run.
     pub fn none(run: Arc<Run>) -> Self {
-        Self { run, queries: Vec::new(), visible: Vec::new(), maps: Vec::new(), kind: Kind::Attention }
+        Self { run, queries: Vec::new(), visible: Vec::new(), maps: Vec::new(), kind: MapKind::Attention }
     }
 
     /// Reads the rows of a run, less those of another.
     pub fn new(run: Arc<Run>, minus: Option<&Run>, key: RowsKey) -> Self {
         let (mut queries, maps) = read(&run.trace, key);
         let Some(mut maps) = maps.filter(|_| !run.trace.grids.is_empty()) else { return Self::none(run) };
-        let mut kind = if key.selection.aggregation.is_indirect() { Kind::Indirect } else { Kind::Attention };
+        let mut kind =
+            if key.selection.aggregation.is_indirect() { MapKind::Indirect } else { MapKind::Attention };
         if let Some(minus) = minus {
             let (others, other_maps) = read(&minus.trace, key);
             let is_alike = minus.trace.grids == run.trace.grids
                 && minus.request.sample.images == run.request.sample.images;
             let Some(other_maps) = other_maps.filter(|_| is_alike) else { return Self::none(run) };
             (queries, maps) = differences(&queries, maps, &others, &other_maps);
-            kind = Kind::Difference;
+            kind = MapKind::Difference;
         }
         let visual = run.trace.image_spans.iter().map(|span| span.len()).sum();
         let visible = |query: &Query| match kind {
-            Kind::Indirect => visual,
-            Kind::Attention | Kind::Difference => visible_keys(&run.trace, *query),
+            MapKind::Indirect => visual,
+            MapKind::Attention | MapKind::Difference => visible_keys(&run.trace, *query),
         };
         let visible = queries.iter().map(visible).collect();
         Self { run, queries, visible, maps, kind }
@@ -71,7 +72,7 @@ impl Rows {
 
     /// Is another run's attention taken off?
     pub fn is_difference(&self) -> bool {
-        self.kind == Kind::Difference
+        self.kind == MapKind::Difference
     }
 
     /// The place of a query, or of the first where it is not there.
@@ -136,7 +137,7 @@ pub struct Maps {
 
 impl Maps {
     /// From rows.
-    pub fn new(rows: &Rows, remove_sinks: bool) -> Self {
+    pub fn new(rows: &QueryRows, remove_sinks: bool) -> Self {
         let mut maps = rows.maps.clone();
         if remove_sinks && !maps.is_empty() {
             take_sinks_out(&mut maps);
@@ -174,7 +175,7 @@ pub struct RangesKey {
 }
 
 /// The ends of the colours, `[queries][images]`: latents have one scale, tokens of the answer another.
-pub fn all_ranges(rows: &Rows, maps: &Maps, normalisation: Normalisation) -> Vec<Vec<Range>> {
+pub fn all_ranges(rows: &QueryRows, maps: &Maps, normalisation: Normalisation) -> Vec<Vec<Range>> {
     let is_latent = |query: &Query| matches!(query, Query::Latent(_));
     let latents = rows.queries.iter().take_while(|query| is_latent(query)).count();
     let of = |places: std::ops::Range<usize>| {

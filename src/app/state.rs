@@ -6,13 +6,13 @@ use std::sync::atomic::AtomicBool;
 
 use super::canvas::CanvasView;
 use super::gallery::{Gallery, Verdict, verdict};
-use super::kept::Kept;
 use super::map_pane::MapPane;
 pub use super::path_kind::PathKind;
+use super::preferences::Preferences;
 use super::projection::Projection;
 use super::runs::Runs;
 use super::training::Training;
-use super::undo::{Draft, Field, Undo};
+use super::undo::{Draft, TextField, Undo};
 use crate::data::picture::Picture;
 use crate::data::sample::{Sample, choices_in, choices_of_text, text_of_choices};
 use crate::engine::ids::{ModelId, Request, Run};
@@ -24,7 +24,7 @@ use crate::settings::{LatentChoice, PixelBudget};
 
 /// The model in use and the one on its way.
 #[derive(Debug, Default)]
-pub struct Models {
+pub struct ModelState {
     /// Answers questions.
     pub in_use: Option<ModelInfo>,
     /// Asked for and not there yet.
@@ -50,7 +50,7 @@ pub struct Download {
     pub stop: Arc<AtomicBool>,
 }
 
-impl Models {
+impl ModelState {
     /// The model the controls stand for: the one on its way, else the one in use.
     pub fn chosen(&self) -> Option<&ModelId> {
         self.opening.as_ref().or(self.in_use.as_ref().map(|info| &info.id))
@@ -111,13 +111,13 @@ pub struct Panes {
 /// All of it.
 pub struct State {
     /// Question, settings and view: what is kept between starts.
-    pub kept: Kept,
+    pub kept: Preferences,
     /// Images, in the order the question speaks of them.
     pub images: Vec<Arc<Picture>>,
     /// Earlier questions and images.
     pub undo: Undo,
     /// Models.
-    pub models: Models,
+    pub models: ModelState,
     /// Runs.
     pub runs: Runs,
     /// The training run.
@@ -134,12 +134,12 @@ pub struct State {
 
 impl State {
     /// The beginning.
-    pub fn new(kept: Kept) -> Self {
+    pub fn new(kept: Preferences) -> Self {
         Self {
             kept,
             images: Vec::new(),
             undo: Undo::default(),
-            models: Models::default(),
+            models: ModelState::default(),
             runs: Runs::default(),
             training: Training::default(),
             gallery: Gallery::default(),
@@ -254,7 +254,7 @@ impl State {
     }
 
     /// Keeps the draft before it changes.
-    pub fn keep_draft(&mut self, typed: Option<Field>) {
+    pub fn keep_draft(&mut self, typed: Option<TextField>) {
         let before = self.draft();
         self.undo.keep(before, typed);
     }

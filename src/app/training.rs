@@ -1,7 +1,7 @@
 //! What the window knows of the training run.
 
 use crate::engine::ids::RunId;
-use crate::engine::training::{Begun, Trained, Validation};
+use crate::engine::training::{Begun, TrainedRun, Validation};
 use crate::train::Step;
 
 /// Looks at the probe sample that are kept: more would take the memory of a large model.
@@ -9,7 +9,7 @@ const MAX_PROBES: usize = 40;
 
 /// Is a run under way?
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Under {
+pub enum TrainStatus {
     /// No.
     #[default]
     Nothing,
@@ -25,7 +25,7 @@ pub struct Training {
     /// Is its window open?
     pub open: bool,
     /// Is it under way?
-    pub under: Under,
+    pub under: TrainStatus,
     /// Go on with what the folder holds?
     pub resume: bool,
     /// What it is.
@@ -41,19 +41,19 @@ pub struct Training {
     /// Why it came to nothing.
     pub problem: Option<String>,
     /// What it came to.
-    pub outcome: Option<Trained>,
+    pub outcome: Option<TrainedRun>,
 }
 
 impl Training {
     /// Forgets an earlier run: a new one starts.
     pub fn starts(&mut self) {
         let (open, resume) = (self.open, self.resume);
-        *self = Self { open, resume, under: Under::Way, follow: true, ..Self::default() };
+        *self = Self { open, resume, under: TrainStatus::Way, follow: true, ..Self::default() };
     }
 
     /// Is a run under way?
     pub fn is_running(&self) -> bool {
-        self.under != Under::Nothing
+        self.under != TrainStatus::Nothing
     }
 
     /// After which step a run looked at the probe sample, where it is such a look.

@@ -20,7 +20,7 @@ pub struct Draft {
 
 /// Where letters are typed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Field {
+pub enum TextField {
     /// The question's.
     Question,
     /// That of the choices.
@@ -33,12 +33,12 @@ pub struct Undo {
     past: Vec<Draft>,
     future: Vec<Draft>,
     /// The last step was a letter typed, in this field: the next one there belongs to it.
-    typing: Option<Field>,
+    typing: Option<TextField>,
 }
 
 impl Undo {
     /// Keeps a draft that is about to change. Letters typed one after another in one field are one step.
-    pub fn keep(&mut self, draft: Draft, typed: Option<Field>) {
+    pub fn keep(&mut self, draft: Draft, typed: Option<TextField>) {
         self.future.clear();
         if typed.is_some() && typed == self.typing {
             return;
@@ -92,7 +92,7 @@ mod tests {
     #[test]
     fn letters_are_one_step_and_other_changes_one_each() {
         let mut undo = Undo::default();
-        let typed = Some(Field::Question);
+        let typed = Some(TextField::Question);
         undo.keep(draft(""), typed);
         undo.keep(draft("w"), typed);
         undo.keep(draft("wh"), typed);
@@ -107,7 +107,7 @@ mod tests {
         undo.keep(draft("why"), None);
         assert!(!undo.can_redo());
         undo.keep(draft("why"), typed);
-        undo.keep(draft("why?"), Some(Field::Choices));
+        undo.keep(draft("why?"), Some(TextField::Choices));
         assert_eq!(undo.undo(draft("why?")), Some(draft("why?")), "another field is another step");
     }
 }

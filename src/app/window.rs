@@ -7,11 +7,11 @@ use egui::{CentralPanel, Frame, Margin, Panel};
 
 use super::actions::{Action, Actions, FileAction, ImagesAction, JobAction};
 use super::controller::Controller;
-use super::kept::Kept;
 use super::keyboard;
 use super::panels::{
     browser, gallery, help, model_bar, notices, path_dialog, projection, status, training, workspace,
 };
+use super::preferences::Preferences;
 use super::state::State;
 use super::theme;
 use crate::data::picture::Picture;
@@ -38,7 +38,7 @@ pub struct Startup {
     pub device: DeviceChoice,
     /// Their element type.
     pub dtype: DtypeChoice,
-    /// Where [`Kept`] lies; nothing is read or written without it.
+    /// Where [`Preferences`] lies; nothing is read or written without it.
     pub kept_in: Option<PathBuf>,
     /// What does the work.
     pub engine: MakeEngine,
@@ -65,7 +65,7 @@ pub struct LivrApp {
     /// State and what can act.
     pub controller: Controller,
     kept_in: Option<PathBuf>,
-    written: Kept,
+    written: Preferences,
     title: String,
 }
 
@@ -81,7 +81,7 @@ impl LivrApp {
             resources.insert(renderer);
             resources.insert(points);
         }
-        let kept = startup.kept_in.as_deref().map(Kept::read).unwrap_or_default();
+        let kept = startup.kept_in.as_deref().map(Preferences::read).unwrap_or_default();
         cc.egui_ctx.set_theme(kept.theme);
         let ctx = cc.egui_ctx.clone();
         let wake = move || ctx.request_repaint();

@@ -8,7 +8,7 @@ use half::{bf16, f16};
 use safetensors::Dtype;
 
 use super::folder::Folder;
-use super::pickle::{Layout, MOST_BYTES, Pickle, Value};
+use super::pickle::{MOST_BYTES, Pickle, TensorLayout, Value};
 use super::safetensors::Safetensors;
 use super::source::WeightSource;
 use crate::array::Array;
@@ -161,7 +161,7 @@ fn read_torch(folder: &Folder) -> Result<LatentRows> {
     let missing = |what: &str| Error::Missing { what: format!("entry {what}"), path: path.clone() };
     // Storages lie beside data.pkl in a folder data.
     let dir = pickle_name.trim_end_matches("data.pkl");
-    let mut tensor = |layout: &Layout| -> Result<(Vec<f64>, Vec<usize>)> {
+    let mut tensor = |layout: &TensorLayout| -> Result<(Vec<f64>, Vec<usize>)> {
         let name = format!("{dir}data/{}", layout.storage.key);
         let file = archive.by_name(&name).map_err(|e| bad(format!("{name}: {e}")))?;
         Ok((values(file, layout).map_err(bad)?, layout.shape.clone()))
@@ -189,7 +189,7 @@ fn read_torch(folder: &Folder) -> Result<LatentRows> {
 }
 
 /// The values of a tensor in its storage, in order; views of a larger one too.
-fn values(mut storage: impl Read, layout: &Layout) -> Result<Vec<f64>, String> {
+fn values(mut storage: impl Read, layout: &TensorLayout) -> Result<Vec<f64>, String> {
     /// Far more than any rows of latents.
     const MOST: usize = 64 << 20;
     let width = match layout.storage.kind.as_str() {

@@ -15,7 +15,7 @@ use crate::data::record::Record;
 use crate::data::sample::Sample;
 use crate::engine::evaluate::{Accuracy, Prediction, evaluate};
 use crate::engine::models::Models;
-use crate::engine::study::journal::{Journal, Opened};
+use crate::engine::study::journal::{Journal, OpenedJournal};
 use crate::engine::study::{Provenance, Share, digest_of_records};
 use crate::error::{Error, Result};
 use crate::memory;
@@ -166,7 +166,7 @@ impl Predictions {
         if out.exists() && !out.is_file() {
             return Ok(Self { journal: None, by_id: BTreeMap::new() });
         }
-        let Opened { journal, lines } = Journal::open(&out.with_added_extension("partial"), heading)?;
+        let OpenedJournal { journal, lines } = Journal::open(&out.with_added_extension("partial"), heading)?;
         let by_id: BTreeMap<String, Prediction> =
             lines.into_iter().map(|own: Prediction| (own.id.clone(), own)).collect();
         if !by_id.is_empty() {

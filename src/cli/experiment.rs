@@ -8,7 +8,7 @@ use super::output::{Terminal, print, print_json};
 use crate::atomic;
 use crate::data::dataset;
 use crate::data::disturb::Disturbance;
-use crate::engine::experiment::{Condition, Named, Order, Summary, measure, tables};
+use crate::engine::experiment::{Condition, ExperimentOrder, Named, Summary, measure, tables};
 use crate::engine::ids::{BaseId, Source};
 use crate::export::bars::{Bars, write_svg};
 use crate::settings::{DeviceChoice, DtypeChoice};
@@ -91,7 +91,7 @@ pub fn run(args: ExperimentArgs) -> anyhow::Result<()> {
         });
     }
     let disturbed = args.disturb.iter().map(|disturbance| Condition::disturbed(*disturbance));
-    let order = Order {
+    let order = ExperimentOrder {
         base: BaseId { source, device: args.device, dtype: args.dtype },
         adapters: args.adapters,
         conditions: Condition::battery().into_iter().chain(disturbed).collect(),

@@ -10,11 +10,11 @@ pub mod eval;
 pub mod experiment;
 pub mod output;
 pub mod project;
+#[cfg(feature = "offscreen")]
+pub mod screenshot;
 pub mod tasks;
 pub mod trace;
 pub mod train;
-#[cfg(feature = "offscreen")]
-pub mod screenshot;
 pub mod window;
 
 use clap::{Parser, Subcommand};
@@ -27,7 +27,7 @@ use clap::{Parser, Subcommand};
 pub struct Cli {
     /// What to do; nothing opens the window.
     #[command(subcommand)]
-    pub command: Option<Command>,
+    pub command: Option<CliCommand>,
     /// What the window opens with.
     #[command(flatten)]
     pub window: window::WindowArgs,
@@ -35,7 +35,7 @@ pub struct Cli {
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub enum CliCommand {
     /// Ask about images: the answer, the choices, timings.
     Ask(ask::AskArgs),
     /// Run once and write everything captured to a safetensors file.
@@ -78,7 +78,7 @@ impl Cli {
     }
 }
 
-impl Command {
+impl CliCommand {
     /// Runs a subcommand to its end.
     pub fn run(self) -> anyhow::Result<()> {
         match self {

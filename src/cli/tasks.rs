@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::output::{Terminal, print, print_json};
 use crate::atomic;
 use crate::data::draw::marks::Ink;
-use crate::data::tasks::{Counts, Order, Photos, Task, make, sheet};
+use crate::data::tasks::{Counts, Photos, Task, TasksOrder, make, sheet};
 use crate::units::counted;
 
 /// Most samples of a task, which take a day or so.
@@ -101,7 +101,7 @@ struct FileReport {
 
 /// Runs it.
 pub fn run(args: &TasksArgs) -> anyhow::Result<()> {
-    let order = Order {
+    let order = TasksOrder {
         tasks: args.tasks.0.clone(),
         counts: args.split.unwrap_or_else(|| Counts::shared_out(args.count.unwrap_or(0) as usize)),
         seed: args.seed,
@@ -128,7 +128,7 @@ pub fn run(args: &TasksArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn write_sheet(args: &TasksArgs, order: Order, path: &std::path::Path) -> anyhow::Result<()> {
+fn write_sheet(args: &TasksArgs, order: TasksOrder, path: &std::path::Path) -> anyhow::Result<()> {
     let [task] = order.tasks[..] else { anyhow::bail!("--sheet: expected one task, found all") };
     let photos = match &order.images {
         Some(folder) => {
@@ -138,7 +138,7 @@ fn write_sheet(args: &TasksArgs, order: Order, path: &std::path::Path) -> anyhow
         None => Photos::Scenes,
     };
     let count = args.count.map_or(order.counts.0[0], |count| count as usize);
-    let order = Order { counts: Counts([count, 0, 0]), ..order };
+    let order = TasksOrder { counts: Counts([count, 0, 0]), ..order };
     let columns = if matches!(task, Task::Counting | Task::ObjectLocalization | Task::RelativeReflectance) {
         5
     } else {

@@ -13,7 +13,7 @@ use crate::trace::Timings;
 
 /// How much of a tensor to keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Keep {
+pub enum KeptPart {
     /// Rows of latents and answer, the last logits, no hidden states.
     Rows,
     /// All of it.
@@ -31,14 +31,14 @@ pub struct TraceArgs {
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// Keep every attention row: layers x heads x tokens x tokens
-    #[arg(long, value_enum, default_value_t = Keep::Rows)]
-    attentions: Keep,
+    #[arg(long, value_enum, default_value_t = KeptPart::Rows)]
+    attentions: KeptPart,
     /// Keep hidden states of every token
-    #[arg(long, value_enum, default_value_t = Keep::Rows)]
-    hidden: Keep,
+    #[arg(long, value_enum, default_value_t = KeptPart::Rows)]
+    hidden: KeptPart,
     /// Keep logits of every prompt position
-    #[arg(long, value_enum, default_value_t = Keep::Rows)]
-    logits: Keep,
+    #[arg(long, value_enum, default_value_t = KeptPart::Rows)]
+    logits: KeptPart,
     /// Machine-readable output
     #[arg(long)]
     json: bool,
@@ -61,7 +61,7 @@ pub fn run(args: TraceArgs) -> anyhow::Result<()> {
         args.model.check_output(&args.out, &args.run.image)?;
     }
     let sample = args.run.sample()?;
-    let full = |keep: Keep| keep == Keep::Full;
+    let full = |keep: KeptPart| keep == KeptPart::Full;
     let capture = Capture {
         attention: if full(args.attentions) { AttentionRows::Full } else { AttentionRows::LatentsAndAnswer },
         hidden: full(args.hidden).then(HiddenRows::all),

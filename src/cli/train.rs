@@ -10,7 +10,7 @@ use crate::engine::training::{Begun, TrainOrder, TrainWatch, Validation, train};
 use crate::error::Result;
 use crate::progress::{Observer, Progress};
 use crate::settings::DeviceChoice;
-use crate::train::{Keep, Step};
+use crate::train::{ResultChoice, Step};
 
 /// Options of `livr train`.
 #[derive(Debug, Args)]
@@ -120,8 +120,8 @@ pub fn run(args: TrainArgs) -> anyhow::Result<()> {
         return Ok(());
     }
     let which = match trained.keep {
-        Keep::Best => "the best checkpoint of the last stage",
-        Keep::Final => "the last checkpoint",
+        ResultChoice::Best => "the best checkpoint of the last stage",
+        ResultChoice::Final => "the last checkpoint",
     };
     let accuracy = trained
         .accuracy

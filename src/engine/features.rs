@@ -42,7 +42,7 @@ pub fn encode_together<'a>(
 
 /// The files a vision tower was read from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Tower<'a> {
+pub struct TowerFiles<'a> {
     /// The base's.
     pub base: &'a Stamp,
     /// The adapter's, where it reaches into the tower.
@@ -50,7 +50,7 @@ pub struct Tower<'a> {
 }
 
 /// What the features of an input's images hang on: their pixels, the vision tower, and how it is computed.
-pub fn image_key(input: &ModelInput, tower: Tower<'_>, compute: &Compute<'_>) -> u64 {
+pub fn image_key(input: &ModelInput, tower: TowerFiles<'_>, compute: &Compute<'_>) -> u64 {
     let mut hasher = DefaultHasher::new();
     bytemuck::cast_slice::<f32, u8>(input.pixel_values.data()).hash(&mut hasher);
     input.grids.hash(&mut hasher);
@@ -83,7 +83,7 @@ impl SeenImages {
     pub fn features(
         &mut self,
         model: &Model,
-        tower: Tower<'_>,
+        tower: TowerFiles<'_>,
         inputs: &[ModelInput],
         compute: &Compute<'_>,
     ) -> Result<Vec<Option<VisualFeatures>>> {

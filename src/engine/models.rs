@@ -7,7 +7,7 @@ use candle_core::DType;
 
 use super::ids::{BaseId, ModelId, Request, Source};
 use super::model_info::ModelInfo;
-use super::session::{Base, ReadAdapter, Session, Unread};
+use super::session::{Base, OpenModel, ReadAdapter, Unread};
 use crate::checkpoint::folder::Folder;
 use crate::error::{Error, Result};
 use crate::memory;
@@ -23,7 +23,7 @@ pub type FreeMemory = Box<dyn Fn() -> Option<u64> + Send>;
 
 /// Sessions by id.
 pub struct Models {
-    sessions: BTreeMap<ModelId, Session>,
+    sessions: BTreeMap<ModelId, OpenModel>,
     /// Bases in memory, the one used last at the end.
     bases: Vec<(BaseId, Arc<Base>)>,
     /// Ids of sessions, the one used last at the end.
@@ -67,7 +67,7 @@ impl Models {
         let adapter = id.adapter.clone().zip(adapter_folder.as_ref());
         let adapter = adapter.map(|(source, folder)| ReadAdapter::read(source, folder)).transpose()?;
         let base = self.base(&id.base, base_folder, adapter.as_ref(), observer)?;
-        let session = Session::new(base, adapter)?;
+        let session = OpenModel::new(base, adapter)?;
         let info = session.info();
         self.sessions.insert(id.clone(), session);
         self.touch(id);
@@ -75,7 +75,7 @@ impl Models {
     }
 
     /// An open model.
-    pub fn session(&mut self, id: &ModelId) -> Option<&mut Session> {
+    pub fn session(&mut self, id: &ModelId) -> Option<&mut OpenModel> {
         self.sessions.get_mut(id)
     }
 

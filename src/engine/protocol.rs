@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::ids::{JobId, ModelId, Request, Run};
 use super::model_info::ModelInfo;
 use super::project::{Collected, Layout, MapOrder, Reading, ReadingOrder, StatesOrder};
-use super::training::{Begun, TrainOrder, Trained, Validation};
+use super::training::{Begun, TrainOrder, TrainedRun, Validation};
 use crate::progress::Progress;
 use crate::train::Step;
 
@@ -131,7 +131,7 @@ pub enum News {
         run: Arc<Run>,
     },
     /// It came to its end.
-    Trained(Box<Trained>),
+    Trained(Box<TrainedRun>),
     /// States are kept.
     StatesKept(Arc<Collected>),
     /// A layer's map has moved.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::device;
-use super::features::{SeenImages, Tower, image_key};
+use super::features::{SeenImages, TowerFiles, image_key};
 use super::ids::{BaseId, ModelId, Source};
 use super::model_info::ModelInfo;
 use super::need::{ModelNeed, RunShape};
@@ -207,7 +207,7 @@ struct AdapterInUse {
 }
 
 /// A model in use. Sessions of one base share its weights.
-pub struct Session {
+pub struct OpenModel {
     base: Arc<Base>,
     model: Model,
     processor: Processor,
@@ -215,7 +215,7 @@ pub struct Session {
     features: Option<(u64, VisualFeatures)>,
 }
 
-impl Session {
+impl OpenModel {
     /// A base with an adapter on, or without.
     pub fn new(base: Arc<Base>, adapter: Option<ReadAdapter>) -> Result<Self> {
         let Some(ReadAdapter { source, folder, stamp, adapter }) = adapter else {
@@ -357,9 +357,9 @@ impl Session {
     }
 
     /// What the visual features of an image hang on: the base, and an adapter that reaches into its vision tower.
-    fn tower(&self) -> Tower<'_> {
+    fn tower(&self) -> TowerFiles<'_> {
         let own = self.adapter.as_ref().filter(|adapter| adapter.is_in_tower);
-        Tower { base: &self.base.stamp, adapter: own.map(|adapter| &adapter.stamp) }
+        TowerFiles { base: &self.base.stamp, adapter: own.map(|adapter| &adapter.stamp) }
     }
 
     fn max_pixels(&self, settings: &Settings) -> Result<usize> {

@@ -36,7 +36,7 @@ pub struct Figure {
 
 /// A kind of picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
+pub enum FigureFormat {
     /// Pixels.
     Png,
     /// Scalable, pictures within.
@@ -49,12 +49,12 @@ pub enum Ending {
 ///
 /// # Errors
 /// Another ending.
-pub fn ending(path: &Path) -> Result<Ending> {
+pub fn ending(path: &Path) -> Result<FigureFormat> {
     let ending = path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
     match ending.as_str() {
-        "png" => Ok(Ending::Png),
-        "svg" => Ok(Ending::Svg),
-        "pdf" => Ok(Ending::Pdf),
+        "png" => Ok(FigureFormat::Png),
+        "svg" => Ok(FigureFormat::Svg),
+        "pdf" => Ok(FigureFormat::Pdf),
         _ => {
             let found = format!("{ending:?}");
             Err(Error::field(path, "the figure's name", "an ending of .png, .svg or .pdf", found))
@@ -75,9 +75,9 @@ pub fn write(figure: &Figure, path: &Path) -> Result<()> {
         return Err(failed(&format!("{width} x {height} pixels are more than {MOST_PIXELS}")));
     }
     let bytes = match ending {
-        Ending::Png => png_of(figure, &places).map_err(|e| failed(&e))?,
-        Ending::Svg => svg_of(figure, &places).map_err(|e| failed(&e))?.into_bytes(),
-        Ending::Pdf => {
+        FigureFormat::Png => png_of(figure, &places).map_err(|e| failed(&e))?,
+        FigureFormat::Svg => svg_of(figure, &places).map_err(|e| failed(&e))?.into_bytes(),
+        FigureFormat::Pdf => {
             let svg = svg_of(figure, &places).map_err(|e| failed(&e))?;
             pdf_of(&svg).map_err(|e| failed(&e))?
         }

@@ -9,7 +9,7 @@ use crate::tensor_file::{self, Entry};
 
 /// What a place of a map is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Mark {
+pub struct PointOrigin {
     /// As in trace files.
     pub role: i64,
     /// Number of its sample in the data.
@@ -24,8 +24,13 @@ pub struct Mark {
 ///
 /// # Errors
 /// A disk that cannot be written.
-pub fn write(path: &Path, places: &[[f32; 2]], marks: &[Mark], metadata: &[(&str, String)]) -> Result<()> {
-    let column = |of: fn(&Mark) -> i64| marks.iter().map(of).collect::<Vec<i64>>();
+pub fn write(
+    path: &Path,
+    places: &[[f32; 2]],
+    marks: &[PointOrigin],
+    metadata: &[(&str, String)],
+) -> Result<()> {
+    let column = |of: fn(&PointOrigin) -> i64| marks.iter().map(of).collect::<Vec<i64>>();
     let mut columns = vec![
         ("role", column(|mark| mark.role)),
         ("sample", column(|mark| mark.sample)),
@@ -47,7 +52,7 @@ pub struct LayoutFile {
     /// [P].
     pub places: Vec<[f32; 2]>,
     /// [P]; none where nothing is known of them.
-    pub marks: Vec<Mark>,
+    pub marks: Vec<PointOrigin>,
 }
 
 impl LayoutFile {
@@ -90,7 +95,7 @@ pub fn read(path: &Path) -> Result<LayoutFile> {
     let columns = ["role", "sample", "index", "layer"].map(column);
     let marks = match columns {
         [Some(role), Some(sample), Some(index), Some(layer)] => (0..places.len())
-            .map(|i| Mark { role: role[i], sample: sample[i], index: index[i], layer: layer[i] })
+            .map(|i| PointOrigin { role: role[i], sample: sample[i], index: index[i], layer: layer[i] })
             .collect(),
         _ => Vec::new(),
     };
@@ -107,8 +112,8 @@ mod tests {
         let path = dir.path().join("map.safetensors");
         let places = vec![[1.0, 2.0], [3.0, -4.0]];
         let marks = vec![
-            Mark { role: 2, sample: 0, index: 3, layer: 1 },
-            Mark { role: 1, sample: 5, index: 9, layer: 1 },
+            PointOrigin { role: 2, sample: 0, index: 3, layer: 1 },
+            PointOrigin { role: 1, sample: 5, index: 9, layer: 1 },
         ];
         write(&path, &places, &marks, &[("kl", "1.0".to_owned())]).unwrap();
         let file = read(&path).unwrap();

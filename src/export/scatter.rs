@@ -32,14 +32,14 @@ const SIDE: u32 = 1200;
 pub fn write(scatter: &Scatter, path: &Path) -> Result<()> {
     let failed = |e: &dyn std::fmt::Display| Error::format(path, "cannot draw the map", e);
     match ending(path)? {
-        Ending::Svg => {
+        ScatterFormat::Svg => {
             let mut text = String::new();
             let area = SVGBackend::with_string(&mut text, (SIDE, SIDE)).into_drawing_area();
             draw(scatter, &area).map_err(|e| failed(&e))?;
             drop(area);
             atomic::write(path, |out| out.write_all(text.as_bytes()))
         }
-        Ending::Png => {
+        ScatterFormat::Png => {
             let mut pixels = vec![0u8; (SIDE * SIDE * 3) as usize];
             let area = BitMapBackend::with_buffer(&mut pixels, (SIDE, SIDE)).into_drawing_area();
             draw(scatter, &area).map_err(|e| failed(&e))?;
@@ -54,7 +54,7 @@ pub fn write(scatter: &Scatter, path: &Path) -> Result<()> {
 
 /// A kind of picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
+pub enum ScatterFormat {
     /// Scalable.
     Svg,
     /// Pixels.
@@ -65,11 +65,11 @@ pub enum Ending {
 ///
 /// # Errors
 /// Another ending.
-pub fn ending(path: &Path) -> Result<Ending> {
+pub fn ending(path: &Path) -> Result<ScatterFormat> {
     let ending = path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
     match ending.as_str() {
-        "svg" => Ok(Ending::Svg),
-        "png" => Ok(Ending::Png),
+        "svg" => Ok(ScatterFormat::Svg),
+        "png" => Ok(ScatterFormat::Png),
         _ => {
             Err(Error::field(path, "the picture's name", "an ending of .svg or .png", format!("{ending:?}")))
         }

@@ -9,7 +9,7 @@ use super::image_processor::ImageProcessor;
 use super::latents::{LatentSetup, Latents, add_names, register};
 use super::model_input::ModelInput;
 use super::positions::mrope_positions;
-use super::template::{ChatTemplate, Part, user_parts};
+use super::template::{ChatTemplate, MessagePart, user_parts};
 use super::tokens::{add_listed_tokens, add_tokens_of};
 use crate::array::Array;
 use crate::checkpoint::adapter::Adapter;
@@ -418,16 +418,17 @@ impl Processor {
             Placement::AssistantPrefix => Ok(self.template.render(&parts, observer)? + &block),
             Placement::UserSuffix => {
                 match parts.last_mut() {
-                    Some(Part::Text { text }) => text.push_str(&block),
-                    _ => parts.push(Part::Text { text: block }),
+                    Some(MessagePart::Text { text }) => text.push_str(&block),
+                    _ => parts.push(MessagePart::Text { text: block }),
                 }
                 self.template.render(&parts, observer)
             }
             Placement::BeforePrompt => {
-                let after_images = parts.iter().rposition(|part| *part == Part::Image).map_or(0, |i| i + 1);
+                let after_images =
+                    parts.iter().rposition(|part| *part == MessagePart::Image).map_or(0, |i| i + 1);
                 match parts.get_mut(after_images) {
-                    Some(Part::Text { text }) => text.insert_str(0, &block),
-                    _ => parts.insert(after_images, Part::Text { text: block }),
+                    Some(MessagePart::Text { text }) => text.insert_str(0, &block),
+                    _ => parts.insert(after_images, MessagePart::Text { text: block }),
                 }
                 self.template.render(&parts, observer)
             }

@@ -3,12 +3,12 @@
 use candle_core::{DType, Device, Tensor};
 
 use super::loader::Loader;
-use super::param::{Matrix, Param, Replace};
+use super::param::{Param, Replace, WeightParam};
 use crate::checkpoint::adapter::LoraPair;
 use crate::checkpoint::config::TextConfig;
 use crate::checkpoint::latent_rows::LatentRows;
 use crate::error::Result;
-use crate::ops::embedding::{Place, embed};
+use crate::ops::embedding::{RowPlace, embed};
 use crate::ops::weight::Weight;
 
 /// Canonical module name.
@@ -46,7 +46,7 @@ struct EmbeddingLora {
 /// [V, D] rows, with trained rows in the place of theirs.
 #[derive(Debug, Clone)]
 pub struct Embedding {
-    weight: Matrix,
+    weight: WeightParam,
     lora: Option<EmbeddingLora>,
     trained: Option<FittedRows>,
 }
@@ -103,17 +103,18 @@ impl Embedding {
     pub fn forward(&self, ids: &[u32]) -> Result<Tensor> {
         let trained: &[u32] = self.trained.as_ref().map_or(&[], |trained| &trained.token_ids);
         let place = |id: &u32| match trained.iter().position(|own| own == id) {
-            Some(row) => Place::Latent(row as u32),
-            None => Place::Table(*id),
+            Some(row) => RowPlace::Latent(row as u32),
+            None => RowPlace::Table(*id),
         };
-        let places: Vec<Place> = ids.iter().map(place).collect();
+        let places: Vec<RowPlace> = ids.iter().map(place).collect();
         let rows = self.trained.as_ref().map(|trained| &trained.rows);
         let found = embed(&places, self.rows(), rows, self.weight.dtype())?;
         let Some(lora) = &self.lora else { return Ok(found) };
         // Trained rows are nobody's update: theirs is taken from nothing.
-        let known: Vec<u32> = places.iter().map(|p| if let Place::Table(id) = p { *id } else { 0 }).collect();
+        let known: Vec<u32> =
+            places.iter().map(|p| if let RowPlace::Table(id) = p { *id } else { 0 }).collect();
         let is_known: Vec<f32> =
-            places.iter().map(|p| f32::from(u8::from(matches!(p, Place::Table(_))))).collect();
+            places.iter().map(|p| f32::from(u8::from(matches!(p, RowPlace::Table(_))))).collect();
         let count = known.len();
         let rows = lora.a.index_select(&Tensor::from_vec(known, count, lora.a.device())?, 0)?;
         let rows = rows.broadcast_mul(&Tensor::from_vec(is_known, (count, 1), lora.a.device())?)?;

@@ -4,7 +4,7 @@ use candle_core::{D, DType, Tensor};
 
 use super::compute::Compute;
 use super::loader::Loader;
-use super::param::{Matrix, Param, Replace, Vector};
+use super::param::{Param, Replace, Vector, WeightParam};
 use crate::checkpoint::adapter::LoraPair;
 use crate::error::Result;
 use crate::ops::dropout::dropout;
@@ -33,7 +33,7 @@ struct Lora {
 #[derive(Debug, Clone)]
 pub struct Linear {
     name: String,
-    weight: Matrix,
+    weight: WeightParam,
     bias: Option<Vector>,
     lora: Option<Lora>,
 }

@@ -8,7 +8,7 @@ use crate::ops::weight::Weight;
 /// Of a norm or a bias: a vector.
 pub type Vector = Param<Tensor>;
 /// Of a linear layer or an embedding.
-pub type Matrix = Param<Weight>;
+pub type WeightParam = Param<Weight>;
 
 /// A value of the base model that an adapter may replace; the base itself never changes.
 #[derive(Debug, Clone)]
@@ -72,7 +72,7 @@ impl Vector {
     }
 }
 
-impl Matrix {
+impl WeightParam {
     /// A matrix as the checkpoint has it, of a model that computes in `dtype`.
     pub fn matrix(base: Weight, dtype: DType) -> Self {
         Self { base, replaced: None, dtype }
@@ -95,7 +95,7 @@ impl Replace for Vector {
     }
 }
 
-impl Replace for Matrix {
+impl Replace for WeightParam {
     fn shape(&self) -> Result<Vec<usize>> {
         let (rows, cols) = self.get().dims()?;
         Ok(vec![rows, cols])

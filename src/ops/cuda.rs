@@ -140,4 +140,4 @@ pub fn suffix(dtype: DType) -> &'static str {
 }
 
 /// What an operation returns.
-pub type Made = Result<(CudaStorage, Shape)>;
+pub type KernelOutput = Result<(CudaStorage, Shape)>;

@@ -16,7 +16,7 @@ use crate::error::Result;
 
 /// Where a token's row is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub enum RowPlace {
     /// In the table.
     Table(u32),
     /// Among the latents.
@@ -27,14 +27,14 @@ pub enum Place {
 ///
 /// # Errors
 /// A place that is in neither.
-pub fn embed(places: &[Place], table: &Weight, latents: Option<&Tensor>, dtype: DType) -> Result<Tensor> {
+pub fn embed(places: &[RowPlace], table: &Weight, latents: Option<&Tensor>, dtype: DType) -> Result<Tensor> {
     let (vocab, width) = table.dims()?;
     let none = || Tensor::zeros((0, width), DType::F32, table.device());
     let latents = latents.map_or_else(none, |latents| latents.to_dtype(DType::F32))?;
     let count = latents.dim(0)?;
-    let here = |place: &Place| match place {
-        Place::Table(id) => (*id as usize) < vocab,
-        Place::Latent(row) => (*row as usize) < count,
+    let here = |place: &RowPlace| match place {
+        RowPlace::Table(id) => (*id as usize) < vocab,
+        RowPlace::Latent(row) => (*row as usize) < count,
     };
     if let Some(place) = places.iter().find(|place| !here(place)) {
         let found = format!("{place:?} of {vocab} rows and {count} latents");
@@ -53,16 +53,16 @@ pub fn embed(places: &[Place], table: &Weight, latents: Option<&Tensor>, dtype: 
 }
 
 /// The same in candle's operations.
-pub fn plain(places: &[Place], table: &Tensor, latents: &Tensor) -> Result<Tensor> {
+pub fn plain(places: &[RowPlace], table: &Tensor, latents: &Tensor) -> Result<Tensor> {
     let mut parts = Vec::new();
-    for run in places.chunk_by(|a, b| matches!(a, Place::Table(_)) == matches!(b, Place::Table(_))) {
+    for run in places.chunk_by(|a, b| matches!(a, RowPlace::Table(_)) == matches!(b, RowPlace::Table(_))) {
         let rows: Vec<u32> = run
             .iter()
             .map(|place| match place {
-                Place::Table(id) | Place::Latent(id) => *id,
+                RowPlace::Table(id) | RowPlace::Latent(id) => *id,
             })
             .collect();
-        let from = if matches!(run[0], Place::Table(_)) { table } else { latents };
+        let from = if matches!(run[0], RowPlace::Table(_)) { table } else { latents };
         let index = Tensor::from_vec(rows, run.len(), table.device())?;
         parts.push(from.index_select(&index, 0)?.to_dtype(table.dtype())?);
     }
@@ -73,7 +73,7 @@ pub fn plain(places: &[Place], table: &Tensor, latents: &Tensor) -> Result<Tenso
 }
 
 struct Embed {
-    places: Vec<Place>,
+    places: Vec<RowPlace>,
     dtype: DType,
 }
 
@@ -91,8 +91,8 @@ impl Embed {
                 let mut row = vec![0f32; width];
                 for (out, place) in piece.chunks_exact_mut(width.max(1)).zip(&self.places[first..]) {
                     match place {
-                        Place::Table(id) => table_row(*id as usize, &mut row),
-                        Place::Latent(i) => row.copy_from_slice(&latents[*i as usize * width..][..width]),
+                        RowPlace::Table(id) => table_row(*id as usize, &mut row),
+                        RowPlace::Latent(i) => row.copy_from_slice(&latents[*i as usize * width..][..width]),
                     }
                     for (out, value) in out.iter_mut().zip(&row) { *out = T::narrow(*value); }
                 }
@@ -106,7 +106,7 @@ impl Embed {
         &self,
         grad: &Tensor,
         like: &Tensor,
-        row: impl Fn(Place) -> Option<u32>,
+        row: impl Fn(RowPlace) -> Option<u32>,
     ) -> candle_core::Result<Tensor> {
         let width = like.dim(1)?;
         let mut sums = vec![0f32; like.elem_count()];
@@ -124,8 +124,8 @@ impl Embed {
 
     fn to_latents(&self, grad: &Tensor, latents: &Tensor) -> candle_core::Result<Option<Tensor>> {
         let row = |place| match place {
-            Place::Latent(row) => Some(row),
-            Place::Table(_) => None,
+            RowPlace::Latent(row) => Some(row),
+            RowPlace::Table(_) => None,
         };
         latents.track_op().then(|| self.scatter(grad, latents, row)).transpose()
     }
@@ -161,8 +161,8 @@ impl CustomOp2 for Embed {
         grad: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
         let row = |place| match place {
-            Place::Table(id) => Some(id),
-            Place::Latent(_) => None,
+            RowPlace::Table(id) => Some(id),
+            RowPlace::Latent(_) => None,
         };
         let to_table = table.track_op().then(|| self.scatter(grad, table, row)).transpose()?;
         Ok((to_table, self.to_latents(grad, latents)?))

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use super::element::Element;
 use super::host::{for_element, slice};
 use super::isa::Isa;
-use super::matmul::dense::{Threads, View, multiply};
+use super::matmul::dense::{MatrixView, Threads, multiply};
 use super::matmul::packed::{Format, Matrix, Packed};
 use super::matmul::tiles::Half;
 use super::matmul::{product, product_back};
@@ -86,7 +86,7 @@ pub(in crate::ops) fn product_f32(
     const COLUMNS: usize = 32;
     let cols = out.len() / rows.max(1);
     if rows > FEW_ROWS || inner == 0 {
-        let (x, w) = (View::rows(x, inner), View::rows(w, inner).t());
+        let (x, w) = (MatrixView::rows(x, inner), MatrixView::rows(w, inner).t());
         return multiply([rows, inner, cols], x, w, 1.0, out, cols.max(1), false, Threads::All);
     }
     let shared = Shared::new(out);
@@ -137,7 +137,8 @@ impl Dense {
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
         let ((rows, inner), cols) = (x.dims2()?, weight.dim(0)?);
         values!(xs = x, ws = weight, gs = grad);
-        let (x_view, w_view, g_view) = (View::rows(xs, inner), View::rows(ws, inner), View::rows(gs, cols));
+        let (x_view, w_view, g_view) =
+            (MatrixView::rows(xs, inner), MatrixView::rows(ws, inner), MatrixView::rows(gs, cols));
         let dx = tape::wants(x).then(|| {
             let mut dx = vec![0f32; rows * inner];
             multiply([rows, cols, inner], g_view, w_view, 1.0, &mut dx, inner, false, Threads::All);

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::element::Element;
 use super::host::{for_element, slice};
 use super::linear::sizes;
-use super::matmul::dense::{Threads, View, multiply};
+use super::matmul::dense::{MatrixView, Threads, multiply};
 use super::tape;
 use super::values::{tensor_like, values};
 use crate::error::Result;
@@ -62,14 +62,14 @@ impl CustomOp3 for LowRank {
             pieces.for_each(|(low, x)| {
                 let wide: Vec<f32> = x.iter().map(|x| x.wide()).collect();
                 let count = wide.len() / inner.max(1);
-                multiply([count, inner, rank], View::rows(&wide, inner), View::rows(a, inner).t(), 1.0, low, rank, false, Threads::One);
+                multiply([count, inner, rank], MatrixView::rows(&wide, inner), MatrixView::rows(a, inner).t(), 1.0, low, rank, false, Threads::One);
             });
         });
         let mut out = vec![0f32; rows * cols];
         multiply(
             [rows, rank, cols],
-            View::rows(&low, rank),
-            View::rows(b, rank).t(),
+            MatrixView::rows(&low, rank),
+            MatrixView::rows(b, rank).t(),
             self.scale,
             &mut out,
             cols,
@@ -91,11 +91,11 @@ impl CustomOp3 for LowRank {
         let ((rows, inner), (cols, rank)) = (x.dims2()?, b.dims2()?);
         let (dx, da, db) = {
             values!(xs = x, avs = a, bs = b, gs = grad);
-            let (x_view, a_view) = (View::rows(xs, inner), View::rows(avs, inner));
-            let (b_view, g_view) = (View::rows(bs, rank), View::rows(gs, cols));
+            let (x_view, a_view) = (MatrixView::rows(xs, inner), MatrixView::rows(avs, inner));
+            let (b_view, g_view) = (MatrixView::rows(bs, rank), MatrixView::rows(gs, cols));
             let mut h = vec![0f32; rows * rank];
             multiply([rows, cols, rank], g_view, b_view, self.scale, &mut h, rank, false, Threads::All);
-            let h_view = View::rows(&h, rank);
+            let h_view = MatrixView::rows(&h, rank);
             let dx = tape::wants(x).then(|| {
                 let mut dx = vec![0f32; rows * inner];
                 multiply([rows, rank, inner], h_view, a_view, 1.0, &mut dx, inner, false, Threads::All);
@@ -109,7 +109,7 @@ impl CustomOp3 for LowRank {
             multiply(
                 [cols, rows, rank],
                 g_view.t(),
-                View::rows(&low, rank),
+                MatrixView::rows(&low, rank),
                 self.scale,
                 &mut db,
                 rank,

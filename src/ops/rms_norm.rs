@@ -92,7 +92,7 @@ impl CustomOp2 for RmsNorm {
         x_layout: &Layout,
         weight: &candle_core::CudaStorage,
         weight_layout: &Layout,
-    ) -> super::cuda::Made {
+    ) -> super::cuda::KernelOutput {
         use super::cuda::{Arg, RMS_NORM, launch, pointer, suffix, zeros};
         let (device, shape) = (x.device(), x_layout.shape().clone());
         let width = weight_layout.shape().elem_count();
@@ -193,7 +193,7 @@ impl candle_core::CustomOp3 for Back {
         weight_layout: &Layout,
         grad: &candle_core::CudaStorage,
         grad_layout: &Layout,
-    ) -> super::cuda::Made {
+    ) -> super::cuda::KernelOutput {
         use super::cuda::{Arg, RMS_NORM, launch, pointer, suffix, zeros};
         let device = x.device();
         let (count, width) = (x_layout.shape().elem_count(), weight_layout.shape().elem_count());

@@ -150,7 +150,7 @@ impl CustomOp3 for Rotate {
         cos_layout: &Layout,
         sin: &candle_core::CudaStorage,
         sin_layout: &Layout,
-    ) -> super::cuda::Made {
+    ) -> super::cuda::KernelOutput {
         use super::cuda::{Arg, ROTARY, launch, pointer, suffix, zeros};
         let (device, shape) = (x.device(), x_layout.shape().clone());
         let (tokens, heads, width) = shape.dims3()?;

@@ -55,7 +55,7 @@ impl CustomOp2 for SwiGlu {
         gate_layout: &Layout,
         up: &candle_core::CudaStorage,
         up_layout: &Layout,
-    ) -> super::cuda::Made {
+    ) -> super::cuda::KernelOutput {
         use super::cuda::{Arg, SWIGLU, blocks, launch, pointer, suffix, zeros};
         let (device, shape) = (gate.device(), gate_layout.shape().clone());
         let count = shape.elem_count();
@@ -126,7 +126,7 @@ impl candle_core::CustomOp3 for Back {
         up_layout: &Layout,
         grad: &candle_core::CudaStorage,
         grad_layout: &Layout,
-    ) -> super::cuda::Made {
+    ) -> super::cuda::KernelOutput {
         use super::cuda::{Arg, SWIGLU, blocks, launch, pointer, suffix, zeros};
         let (device, count) = (gate.device(), gate_layout.shape().elem_count());
         let out = zeros(device, 2 * count, gate.dtype())?;

@@ -21,13 +21,13 @@ use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
 use self::affinities::Affinities;
-use self::gpu::Gpu;
+use self::gpu::GpuGradient;
 use self::gradient::{Gradient, Host};
 use self::neighbours::Neighbours;
 use self::pca::Components;
 use self::repulsion::{Plain, Spline};
 use self::rows::{Point, Rows, Scaled};
-use self::tsne::{Schedule, Tsne};
+use self::tsne::{DescentSchedule, Tsne};
 use crate::error::{Error, Result};
 use crate::progress::Observer;
 use crate::random::stream;
@@ -35,7 +35,7 @@ use crate::random::stream;
 /// What makes the map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
-pub enum Engine {
+pub enum LayoutEngine {
     /// On the processor: all pairs of few points, of many at a cost that grows with their number.
     #[default]
     Cpu,
@@ -67,21 +67,21 @@ pub struct Options {
     /// Where points begin.
     pub init: Init,
     /// What makes the map.
-    pub engine: Engine,
+    pub engine: LayoutEngine,
     /// One seed, one map.
     pub seed: u64,
     /// How the map is moved.
-    pub schedule: Schedule,
+    pub schedule: DescentSchedule,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        let schedule = Schedule::default();
+        let schedule = DescentSchedule::default();
         Self {
             perplexity: 30.0,
             components: Some(50),
             init: Init::Pca,
-            engine: Engine::Cpu,
+            engine: LayoutEngine::Cpu,
             seed: 0,
             schedule,
         }
@@ -208,7 +208,7 @@ impl Prepared {
         let mut tsne = match before {
             Some(places) => {
                 let first = places.iter().map(|place| place.map(f64::from)).collect();
-                let schedule = Schedule { steps: [0, options.schedule.steps[1]], ..options.schedule };
+                let schedule = DescentSchedule { steps: [0, options.schedule.steps[1]], ..options.schedule };
                 Tsne::new(self.gradient(options), first, schedule)
             }
             None => self.begin(options),
@@ -274,10 +274,10 @@ impl Prepared {
     fn gradient(&self, options: &Options) -> Box<dyn Gradient + '_> {
         // Of 1,800 points all pairs took a third of the time of a grid.
         const FEW: usize = 2500;
-        if options.engine == Engine::Wgpu {
-            return Box::new(Gpu::new(&self.affinities));
+        if options.engine == LayoutEngine::Wgpu {
+            return Box::new(GpuGradient::new(&self.affinities));
         }
-        if options.engine == Engine::Exact || self.affinities.count() < FEW {
+        if options.engine == LayoutEngine::Exact || self.affinities.count() < FEW {
             return Box::new(Host::new(&self.affinities, Plain));
         }
         Box::new(Host::new(&self.affinities, Spline::default()))
@@ -324,8 +324,8 @@ mod tests {
         (0..count).flat_map(&mut row).collect()
     }
 
-    fn short(engine: Engine) -> Options {
-        let schedule = Schedule { steps: [100, 150], ..Schedule::default() };
+    fn short(engine: LayoutEngine) -> Options {
+        let schedule = DescentSchedule { steps: [100, 150], ..DescentSchedule::default() };
         Options { perplexity: 10.0, components: Some(8), engine, schedule, ..Options::default() }
     }
 
@@ -342,7 +342,7 @@ mod tests {
         let of = |i: usize| (i % 4) as u32;
         let (labels, asked): (Vec<u32>, Vec<usize>) = ((0..300).map(of).collect(), (0..300).collect());
         let mut divergences = Vec::new();
-        for engine in [Engine::Cpu, Engine::Exact] {
+        for engine in [LayoutEngine::Cpu, LayoutEngine::Exact] {
             for init in [Init::Pca, Init::Random] {
                 let (map, divergence) = mapped(&x, 12, &Options { init, ..short(engine) });
                 assert!(quality::silhouette(&map, &labels, &asked).unwrap() > 0.6);
@@ -357,7 +357,7 @@ mod tests {
         let x = groups(200, 12);
         let on = |threads, seed| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| mapped(&x, 12, &Options { seed, ..short(Engine::Cpu) }).0)
+            pool.install(|| mapped(&x, 12, &Options { seed, ..short(LayoutEngine::Cpu) }).0)
         };
         assert_eq!(on(1, 4), on(3, 4));
         assert_ne!(on(1, 4), on(1, 5));
@@ -365,7 +365,8 @@ mod tests {
 
     #[test]
     fn points_on_one_another_still_make_a_map() {
-        let (map, divergence) = mapped(&[1.0; 60], 3, &Options { perplexity: 4.0, ..short(Engine::Cpu) });
+        let (map, divergence) =
+            mapped(&[1.0; 60], 3, &Options { perplexity: 4.0, ..short(LayoutEngine::Cpu) });
         assert!(divergence.is_finite() && map.iter().flatten().all(|v| v.is_finite()));
     }
 
@@ -374,7 +375,7 @@ mod tests {
         let mut rng = stream(4, &[]);
         let x: Vec<f32> = (0..400 * 60).map(|_| rng.random_range(-1.0..1.0)).collect();
         let recall = |components| {
-            let options = Options { components, ..short(Engine::Cpu) };
+            let options = Options { components, ..short(LayoutEngine::Cpu) };
             let states = InMemory::new(&x, 60);
             let prepared = prepare(&states, &options, &Unobserved).unwrap();
             let map = prepared.map(&options, None, &Unobserved, &mut |_| ()).unwrap();
@@ -391,13 +392,13 @@ mod tests {
         let x = groups(200, 12);
         let map = |factor: f32| {
             let x: Vec<f32> = x.iter().map(|v| v * factor).collect();
-            mapped(&x, 12, &short(Engine::Cpu)).0
+            mapped(&x, 12, &short(LayoutEngine::Cpu)).0
         };
         let plain = map(1.0);
         // Powers of two lose no bit on the way.
         assert_eq!(map(2f32.powi(66)), plain);
         assert_eq!(map(2f32.powi(-83)), plain);
-        let (far, _) = mapped(&x.iter().map(|v| v * 1e20).collect::<Vec<_>>(), 12, &short(Engine::Cpu));
+        let (far, _) = mapped(&x.iter().map(|v| v * 1e20).collect::<Vec<_>>(), 12, &short(LayoutEngine::Cpu));
         assert!(far.iter().flatten().all(|v| v.is_finite()));
     }
 

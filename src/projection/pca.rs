@@ -5,7 +5,7 @@ use nalgebra::{DMatrix, SymmetricEigen};
 use rand::RngExt;
 use rayon::prelude::*;
 
-use super::products::{Matrix, multiply};
+use super::products::{MatrixSlice, multiply};
 use super::rows::Rows;
 use crate::error::Result;
 use crate::progress::{Observer, Phase, Progress};
@@ -49,17 +49,23 @@ pub fn principal(rows: &dyn Rows, count: usize, seed: u64, observer: &dyn Observ
         tell(pass + 1)?;
         let narrow = narrow(&basis);
         let sums = summed(rows, &mean, width * wide, |block, sums| {
-            let along = multiply(Matrix::of(block, width), Matrix::of(&narrow, wide));
-            sums.copy_from_slice(&multiply(Matrix::of(block, width).turned(), Matrix::of(&along, wide)));
+            let along = multiply(MatrixSlice::of(block, width), MatrixSlice::of(&narrow, wide));
+            sums.copy_from_slice(&multiply(
+                MatrixSlice::of(block, width).turned(),
+                MatrixSlice::of(&along, wide),
+            ));
         })?;
         basis = DMatrix::from_row_slice(width, wide, &sums).qr().q();
     }
     tell(PASSES + 1)?;
     let directions = narrow(&basis);
     let gram = summed(rows, &mean, wide * wide + 1, |block, sums| {
-        let along = multiply(Matrix::of(block, width), Matrix::of(&directions, wide));
+        let along = multiply(MatrixSlice::of(block, width), MatrixSlice::of(&directions, wide));
         let (squares, rest) = sums.split_at_mut(wide * wide);
-        squares.copy_from_slice(&multiply(Matrix::of(&along, wide).turned(), Matrix::of(&along, wide)));
+        squares.copy_from_slice(&multiply(
+            MatrixSlice::of(&along, wide).turned(),
+            MatrixSlice::of(&along, wide),
+        ));
         rest[0] = block.iter().map(|v| v * v).sum();
     })?;
     let eigen = SymmetricEigen::new(DMatrix::from_row_slice(wide, wide, &gram[..wide * wide]));
@@ -80,7 +86,7 @@ pub fn principal(rows: &dyn Rows, count: usize, seed: u64, observer: &dyn Observ
     let mut scores = vec![0f32; n * count];
     scores.par_chunks_mut(BLOCK * count).enumerate().try_for_each(|(block, scores)| -> Result<()> {
         let rows = centred(rows, &mean, block * BLOCK, scores.len() / count)?;
-        scores.copy_from_slice(&multiply(Matrix::of(&rows, width), Matrix::of(&components, count)));
+        scores.copy_from_slice(&multiply(MatrixSlice::of(&rows, width), MatrixSlice::of(&components, count)));
         Ok(())
     })?;
     Ok(Components { scores, count, shares })

@@ -51,7 +51,7 @@ const RIDGE: f64 = 0.01;
 const SHUFFLES: usize = 100;
 
 /// A probe that can be fitted to any labels of its rows.
-pub struct Probe {
+pub struct LinearProbe {
     parts: Vec<Part>,
     rows: usize,
 }
@@ -71,7 +71,7 @@ enum Solver {
     Rows(DMatrix<f64>),
 }
 
-impl Probe {
+impl LinearProbe {
     /// Of states [N, width]; rows of one group stay in one part. None where there are fewer groups than parts.
     pub fn new(states: &[f32], width: usize, groups: &[u32], seed: u64) -> Option<Self> {
         let mut distinct = groups.to_vec();
@@ -154,7 +154,7 @@ fn ridged(mut gram: DMatrix<f64>, ridge: f64) -> Cholesky<f64, Dyn> {
 /// # Errors
 /// A stop.
 pub fn read_off(
-    probes: &[(Probe, Vec<u32>)],
+    probes: &[(LinearProbe, Vec<u32>)],
     seed: u64,
     observer: &dyn Observer,
 ) -> Result<(Vec<Readout>, Option<Best>)> {
@@ -261,7 +261,7 @@ mod tests {
 
     /// One probe's own.
     fn readout(states: &[f32], width: usize, labels: &[u32], groups: &[u32]) -> Readout {
-        let probe = Probe::new(states, width, groups, 1).unwrap();
+        let probe = LinearProbe::new(states, width, groups, 1).unwrap();
         read_off(&[(probe, labels.to_vec())], 1, &Unobserved).unwrap().0[0]
     }
 
@@ -313,7 +313,7 @@ mod tests {
             let labels: Vec<u32> = (0..54).map(|_| rng.random_range(0..2)).collect();
             let mut probe = || {
                 let states: Vec<f32> = (0..54 * 12).map(|_| rng.random_range(-1.0..1.0)).collect();
-                (Probe::new(&states, 12, &groups, seed).unwrap(), labels.clone())
+                (LinearProbe::new(&states, 12, &groups, seed).unwrap(), labels.clone())
             };
             let probes: Vec<_> = (0..16).map(|_| probe()).collect();
             let (readouts, best) = read_off(&probes, seed, &Unobserved).unwrap();
@@ -325,7 +325,7 @@ mod tests {
         assert!(findings <= 4, "{findings} of 20 at p = 0.05");
         let (states, labels, groups) = rows(4.0);
         let probes = [0.0, 4.0]
-            .map(|strength| (Probe::new(&rows(strength).0, 6, &groups, 1).unwrap(), labels.clone()));
+            .map(|strength| (LinearProbe::new(&rows(strength).0, 6, &groups, 1).unwrap(), labels.clone()));
         let (_, best) = read_off(&probes, 1, &Unobserved).unwrap();
         assert_eq!((best.unwrap().which, best.unwrap().p), (1, 1.0 / 101.0));
         assert!(!states.is_empty());
@@ -333,7 +333,7 @@ mod tests {
 
     #[test]
     fn too_little_says_nothing() {
-        assert!(Probe::new(&[1.0; 8], 2, &[0, 1, 2, 3], 1).is_none());
+        assert!(LinearProbe::new(&[1.0; 8], 2, &[0, 1, 2, 3], 1).is_none());
         assert!(read_off(&[], 1, &Unobserved).unwrap().1.is_none());
     }
 }

@@ -2,7 +2,7 @@
 
 /// A matrix in a slice.
 #[derive(Debug, Clone, Copy)]
-pub struct Matrix<'a> {
+pub struct MatrixSlice<'a> {
     values: &'a [f32],
     rows: usize,
     cols: usize,
@@ -10,7 +10,7 @@ pub struct Matrix<'a> {
     strides: [usize; 2],
 }
 
-impl<'a> Matrix<'a> {
+impl<'a> MatrixSlice<'a> {
     /// Rows of `cols` numbers, one after the other.
     pub fn of(values: &'a [f32], cols: usize) -> Self {
         assert!(values.len().is_multiple_of(cols), "whole rows");
@@ -26,7 +26,7 @@ impl<'a> Matrix<'a> {
 }
 
 /// a [M, K] times b [K, N], row by row, on one thread.
-pub fn multiply(a: Matrix<'_>, b: Matrix<'_>) -> Vec<f32> {
+pub fn multiply(a: MatrixSlice<'_>, b: MatrixSlice<'_>) -> Vec<f32> {
     let mut out = vec![0f32; a.rows * b.cols];
     multiply_into(a, b, &mut out);
     out
@@ -34,7 +34,7 @@ pub fn multiply(a: Matrix<'_>, b: Matrix<'_>) -> Vec<f32> {
 
 /// a [M, K] times b [K, N] into `out`, whose first M N numbers it overwrites.
 #[expect(unsafe_code, reason = "gemm takes pointers")]
-pub fn multiply_into(a: Matrix<'_>, b: Matrix<'_>, out: &mut [f32]) {
+pub fn multiply_into(a: MatrixSlice<'_>, b: MatrixSlice<'_>, out: &mut [f32]) {
     assert!(a.cols == b.rows && out.len() >= a.rows * b.cols, "shapes that fit");
     let step = |stride: usize| stride as isize;
     // SAFETY: strides and sizes of a and b describe their slices, by construction, and `out` has room for all.
@@ -70,11 +70,11 @@ mod tests {
     #[test]
     fn products_of_matrices_and_of_their_transposes() {
         let (a, b) = ([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [1.0, 0.0, -1.0, 2.0, 1.0, 1.0]);
-        assert_eq!(multiply(Matrix::of(&a, 3), Matrix::of(&b, 2)), [2.0, 7.0, 5.0, 16.0]);
-        let turned = multiply(Matrix::of(&a, 3), Matrix::of(&a, 3).turned());
+        assert_eq!(multiply(MatrixSlice::of(&a, 3), MatrixSlice::of(&b, 2)), [2.0, 7.0, 5.0, 16.0]);
+        let turned = multiply(MatrixSlice::of(&a, 3), MatrixSlice::of(&a, 3).turned());
         assert_eq!(turned, [14.0, 32.0, 32.0, 77.0]);
         assert_eq!(
-            multiply(Matrix::of(&a, 3).turned(), Matrix::of(&b, 3)),
+            multiply(MatrixSlice::of(&a, 3).turned(), MatrixSlice::of(&b, 3)),
             [9.0, 4.0, 3.0, 12.0, 5.0, 3.0, 15.0, 6.0, 3.0]
         );
     }

@@ -13,7 +13,7 @@ use crate::progress::{Observer, Phase, Progress};
 /// How the map is moved.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Schedule {
+pub struct DescentSchedule {
     /// Steps with exaggerated attraction, and after them.
     pub steps: [usize; 2],
     /// What attraction is multiplied by in the first.
@@ -24,7 +24,7 @@ pub struct Schedule {
     pub rate: Option<f64>,
 }
 
-impl Default for Schedule {
+impl Default for DescentSchedule {
     fn default() -> Self {
         Self { steps: [250, 500], exaggeration: 12.0, momentum: [0.5, 0.8], rate: None }
     }
@@ -33,7 +33,7 @@ impl Default for Schedule {
 /// A map on its way.
 pub struct Tsne<'a> {
     gradient: Box<dyn Gradient + 'a>,
-    schedule: Schedule,
+    schedule: DescentSchedule,
     map: Vec<Point>,
     moves: Vec<Point>,
     gains: Vec<Point>,
@@ -48,7 +48,7 @@ const LEAST_GAIN: f64 = 0.01;
 
 impl<'a> Tsne<'a> {
     /// From a first map.
-    pub fn new(gradient: Box<dyn Gradient + 'a>, first: Vec<Point>, schedule: Schedule) -> Self {
+    pub fn new(gradient: Box<dyn Gradient + 'a>, first: Vec<Point>, schedule: DescentSchedule) -> Self {
         let zeros = vec![[0.0; 2]; first.len()];
         let gains = vec![[1.0; 2]; first.len()];
         Self { gradient, schedule, moves: zeros.clone(), gains, slopes: zeros, map: first, step: 0 }

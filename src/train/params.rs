@@ -13,7 +13,7 @@ use crate::random::stream_of_name;
 
 /// One of them.
 #[derive(Debug, Clone)]
-pub struct Value {
+pub struct TrainedValue {
     /// Canonical: a tensor of the checkpoint, a module with `.lora_A` or `.lora_B`, or `latent_rows`.
     pub name: String,
     /// f32.
@@ -22,7 +22,7 @@ pub struct Value {
     pub rate: f64,
 }
 
-impl Value {
+impl TrainedValue {
     /// Is it pulled towards zero? Matrices are, norms and biases are not, as transformers' trainer has it.
     pub fn decays(&self) -> bool {
         self.var.rank() > 1
@@ -40,7 +40,7 @@ struct LatentValue {
 #[derive(Debug, Clone)]
 pub struct Trained {
     /// In the order they were put on.
-    pub values: Vec<Value>,
+    pub values: Vec<TrainedValue>,
     latents: Option<LatentValue>,
 }
 
@@ -76,8 +76,8 @@ impl Trained {
         begin: Option<&Adapter>,
     ) -> Result<Self> {
         let rate = |name: &str| if name.starts_with("visual.") { recipe.optimizer.vision_rate } else { 1.0 };
-        let mut values: Vec<Value> =
-            weights.into_iter().map(|(name, var)| Value { rate: rate(&name), name, var }).collect();
+        let mut values: Vec<TrainedValue> =
+            weights.into_iter().map(|(name, var)| TrainedValue { rate: rate(&name), name, var }).collect();
         if recipe.updates == Some(Updates::Lora) {
             attach_lora(model, recipe, begin, &mut values)?;
         }
@@ -85,7 +85,7 @@ impl Trained {
             None
         } else {
             let var = latent_rows(model, recipe, token_ids, begin)?;
-            values.push(Value { name: "latent_rows".to_owned(), var, rate: 1.0 });
+            values.push(TrainedValue { name: "latent_rows".to_owned(), var, rate: 1.0 });
             Some(LatentValue { index: values.len() - 1, token_ids: token_ids.to_vec() })
         };
         let trained = Self { values, latents };
@@ -132,7 +132,7 @@ fn attach_lora(
     model: &mut Model,
     recipe: &Recipe,
     begin: Option<&Adapter>,
-    values: &mut Vec<Value>,
+    values: &mut Vec<TrainedValue>,
 ) -> Result<()> {
     let lora = &recipe.lora;
     let scale = lora.alpha / lora.rank as f64;
@@ -170,7 +170,7 @@ fn attach_lora(
         })?;
         linear.set_dropout(lora.dropout);
         for (half, var) in [("lora_A", a), ("lora_B", b)] {
-            values.push(Value { name: format!("{name}.{half}"), var, rate: 1.0 });
+            values.push(TrainedValue { name: format!("{name}.{half}"), var, rate: 1.0 });
         }
         Ok(())
     })

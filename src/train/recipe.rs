@@ -54,7 +54,7 @@ pub enum Updates {
 /// Which checkpoint is the result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Keep {
+pub enum ResultChoice {
     /// The one that answered most of the validation samples in the last stage.
     Best,
     /// The last.
@@ -93,7 +93,7 @@ pub struct Recipe {
     pub seed: u64,
     /// Which checkpoint is the result: of one task the best, of several the last.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub keep: Option<Keep>,
+    pub keep: Option<ResultChoice>,
     /// Steps between two savings of the state.
     #[serde(default = "save_every")]
     pub save_every: usize,

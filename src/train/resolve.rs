@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::recipe::{Keep, MODULES, Recipe, Stage, Updates, Variant};
+use super::recipe::{MODULES, Recipe, ResultChoice, Stage, Updates, Variant};
 use crate::error::{Error, Result};
 use crate::settings::{DtypeChoice, MAX_LATENTS, MaskKind};
 
@@ -51,7 +51,7 @@ impl Recipe {
             Variant::PromptTuning => Updates::Latents,
             _ => Updates::Lora,
         });
-        recipe.keep.get_or_insert(if several { Keep::Final } else { Keep::Best });
+        recipe.keep.get_or_insert(if several { ResultChoice::Final } else { ResultChoice::Best });
         if !self.variant.has_latents() {
             recipe.latents.count = 0;
         }
@@ -176,10 +176,10 @@ mod tests {
         let single = recipe.resolved(1);
         let epochs = |recipe: &Recipe| recipe.stages.iter().map(|s| (s.mask, s.epochs)).collect::<Vec<_>>();
         assert_eq!(epochs(&single), [(MaskKind::Bottleneck, 4), (MaskKind::Standard, 6)]);
-        assert_eq!((single.keep, single.updates), (Some(Keep::Best), Some(Updates::Lora)));
+        assert_eq!((single.keep, single.updates), (Some(ResultChoice::Best), Some(Updates::Lora)));
         let multi = recipe.resolved(6);
         assert_eq!(epochs(&multi), [(MaskKind::Bottleneck, 2), (MaskKind::Standard, 3)]);
-        assert_eq!(multi.keep, Some(Keep::Final));
+        assert_eq!(multi.keep, Some(ResultChoice::Final));
         let o = &single.optimizer;
         assert_eq!(
             (o.learning_rate, o.weight_decay, o.batch_size * o.accumulation, o.warmup),

@@ -18,7 +18,7 @@ use crate::tensor_file::{self, Entry};
 
 /// Everything of it that is no tensor.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct State {
+pub struct TrainState {
     /// The next step.
     pub position: Position,
     /// Updates since the stage began.
@@ -33,7 +33,7 @@ pub struct State {
 
 const KEY: &str = "state";
 
-impl State {
+impl TrainState {
     /// Writes it with all values and moments.
     pub fn write(&self, path: &Path, trained: &Trained, adamw: &AdamW) -> Result<()> {
         let mut entries = Vec::new();

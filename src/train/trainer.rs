@@ -265,7 +265,7 @@ impl Trainer {
                 });
             }
         }
-        let whole = |(sum, value): (Option<Tensor>, &super::params::Value)| match sum {
+        let whole = |(sum, value): (Option<Tensor>, &super::params::TrainedValue)| match sum {
             Some(grad) => Ok(grad),
             // Nothing in this batch depends on it.
             None => Ok(value.var.zeros_like()?),

@@ -8,7 +8,7 @@ use candle_core::{Device, Tensor};
 use livr_explorer::data::draw::marks::Ink;
 use livr_explorer::data::picture::Picture;
 use livr_explorer::data::sample::Sample;
-use livr_explorer::data::tasks::{Counts, Order, Task, make};
+use livr_explorer::data::tasks::{Counts, Task, TasksOrder, make};
 use livr_explorer::engine::ids::{BaseId, ModelId, Source};
 use livr_explorer::engine::model_info::ModelInfo;
 use livr_explorer::engine::models::Models;
@@ -47,7 +47,7 @@ pub fn photo() -> Picture {
 /// A folder with `data` of these tasks: so many samples for each split, of 64 pixels.
 pub fn drawn(tasks: &[Task], counts: [usize; 3]) -> TempDir {
     let dir = tempfile::tempdir().unwrap();
-    let order = Order {
+    let order = TasksOrder {
         tasks: tasks.to_vec(),
         counts: Counts(counts),
         seed: 3,

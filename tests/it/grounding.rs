@@ -11,7 +11,7 @@ use livr_explorer::data::dataset;
 use livr_explorer::data::draw::marks::{Ink, Mark};
 use livr_explorer::data::grounding::{Grounding, Place};
 use livr_explorer::data::record::Record;
-use livr_explorer::data::tasks::{Counts, Order, Task, make};
+use livr_explorer::data::tasks::{Counts, Task, TasksOrder, make};
 use livr_explorer::input::processor::Processor;
 use livr_explorer::model::Model;
 use livr_explorer::model::compute::Compute;
@@ -24,7 +24,7 @@ use tempfile::TempDir;
 
 fn made(tasks: &[Task], count: usize) -> (TempDir, Vec<Record>) {
     let dir = tempfile::tempdir().unwrap();
-    let order = Order {
+    let order = TasksOrder {
         tasks: tasks.to_vec(),
         counts: Counts([count, 0, 0]),
         seed: 5,

@@ -30,7 +30,8 @@ fn dependencies_point_one_way() {
     let mut wrong = Vec::new();
     for (module, file) in &SourceTree::read().0 {
         let own = place(&module[0]).unwrap_or_else(|| panic!("{} has no layer", module[0]));
-        let used: BTreeSet<&str> = file.names.iter().filter_map(|(path, _)| Some(path.first()?.as_str())).collect();
+        let used: BTreeSet<&str> =
+            file.names.iter().filter_map(|(path, _)| Some(path.first()?.as_str())).collect();
         for room in used.into_iter().filter(|room| *room != module[0]) {
             let Some(other) = place(room) else { continue };
             if other >= own || layers[own].1.contains(room) {

@@ -7,7 +7,7 @@ use livr_explorer::analysis::query::Query;
 use livr_explorer::app::actions::{MapAction, ViewAction};
 use livr_explorer::app::offscreen::{Window, settle};
 use livr_explorer::app::panels::scatter::fit;
-use livr_explorer::app::projection::{ColourBy, MapForm, Tool, Under};
+use livr_explorer::app::projection::{ColourBy, LayoutStatus, MapForm, Tool};
 use livr_explorer::app::window::Startup;
 use livr_explorer::data::tasks::Task;
 use livr_explorer::engine::fake::scripted;
@@ -50,7 +50,7 @@ fn mapped() -> (TempDir, Window) {
     click(&mut window, "Make map");
     assert!(settle(&mut window, Duration::from_mins(2)));
     let projection = &state(&window).projection;
-    assert_eq!((projection.problem.as_ref(), projection.under), (None, Under::Nothing));
+    assert_eq!((projection.problem.as_ref(), projection.under), (None, LayoutStatus::Nothing));
     (data, window)
 }
 
@@ -254,7 +254,7 @@ fn what_fails_is_said_and_what_was_there_stays() {
     window.run_steps(2);
     let order = script.orders().last().unwrap().clone();
     assert!(matches!(order.command, Command::KeepStates(_)));
-    assert_eq!(state(&window).projection.under, Under::States);
+    assert_eq!(state(&window).projection.under, LayoutStatus::States);
     script.say(order.job, News::Failed("nowhere.jsonl is missing".to_owned()));
     window.run_steps(3);
     window.get_by_label("nowhere.jsonl is missing");

@@ -5,7 +5,7 @@ use livr_explorer::ops::attention::{self, Mask, Plan, Segment};
 use livr_explorer::ops::cross_entropy::{self, LatentHead, cross_entropy_in_blocks};
 use livr_explorer::ops::dropout::{self, dropout};
 use livr_explorer::ops::elementwise::add;
-use livr_explorer::ops::embedding::{self, Place, embed};
+use livr_explorer::ops::embedding::{self, RowPlace, embed};
 use livr_explorer::ops::gelu::{self, Form, gelu};
 use livr_explorer::ops::isa::Isa;
 use livr_explorer::ops::layer_norm::{self, layer_norm};
@@ -196,18 +196,17 @@ const IDS: [u32; 2] = [2, 13];
 /// Both ends of a language model.
 fn vocabulary_ops(n: usize) -> Vec<Op> {
     let mut ops = Vec::new();
-    let places =
-        move |vocab: usize| -> Vec<Place> {
-            (0..n)
-                .map(|i| {
-                    if i % 3 == 2 {
-                        Place::Latent(i as u32 % 4)
-                    } else {
-                        Place::Table((i * i % vocab) as u32)
-                    }
-                })
-                .collect()
-        };
+    let places = move |vocab: usize| -> Vec<RowPlace> {
+        (0..n)
+            .map(|i| {
+                if i % 3 == 2 {
+                    RowPlace::Latent(i as u32 % 4)
+                } else {
+                    RowPlace::Table((i * i % vocab) as u32)
+                }
+            })
+            .collect()
+    };
     ops.push(op(
         "embedding",
         &[&[11, n], &[4, n]],

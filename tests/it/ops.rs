@@ -5,7 +5,7 @@ use candle_core::{DType, Device, Tensor, Var};
 use livr_explorer::ops::attention::{self, Mask, Plan, Segment};
 use livr_explorer::ops::cross_entropy::{LatentHead, cross_entropy};
 use livr_explorer::ops::elementwise::add;
-use livr_explorer::ops::embedding::{Place, embed};
+use livr_explorer::ops::embedding::{RowPlace, embed};
 use livr_explorer::ops::gelu::{Form, gelu};
 use livr_explorer::ops::isa::Isa;
 use livr_explorer::ops::layer_norm::layer_norm;
@@ -153,8 +153,8 @@ fn gradients_are_pytorchs() {
         let base = linear(&i[0], &Weight::Dense(i[1].clone()), Some(&i[2]), isa).unwrap();
         add(&base, &low_rank(&i[0], &i[3], &i[4], 2.0).unwrap(), isa).unwrap()
     });
-    let place = |i: &i64| if *i < 9 { Place::Table(*i as u32) } else { Place::Latent(*i as u32 - 9) };
-    let places: Vec<Place> = golden.integers("embedding.in.places").iter().map(place).collect();
+    let place = |i: &i64| if *i < 9 { RowPlace::Table(*i as u32) } else { RowPlace::Latent(*i as u32 - 9) };
+    let places: Vec<RowPlace> = golden.integers("embedding.in.places").iter().map(place).collect();
     check("embedding", &["table", "latents"], &|i| {
         embed(&places, &Weight::Dense(i[0].clone()), Some(&i[1]), DType::F32).unwrap()
     });

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use egui::Rect;
 use egui_kittest::kittest::{NodeT, Queryable};
 use livr_explorer::app::actions::{JobAction, RunAction, ViewAction};
-use livr_explorer::app::layout::{Layout, Pane, Preset};
 use livr_explorer::app::offscreen::Window;
+use livr_explorer::app::tiling::{Pane, Preset, Tiling};
 use livr_explorer::app::window::Startup;
 use livr_explorer::array::Array;
 use livr_explorer::engine::fake::scripted;
@@ -128,7 +128,7 @@ fn panes_go_and_come_by_menu_and_presets_by_key() {
     window.run_steps(2);
     window.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::Num2);
     window.run_steps(2);
-    let inspect = Layout::of(Preset::Inspect);
+    let inspect = Tiling::of(Preset::Inspect);
     let shown = &state(&window).kept.layout;
     assert!(shown.0.tiles.len() >= inspect.0.tiles.len() && shown.is_shown(Pane::Matrix));
     window.remove_cursor();

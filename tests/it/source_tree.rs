@@ -55,7 +55,8 @@ impl SourceTree {
         }
         let modules: Vec<Module> = files.keys().cloned().collect();
         for (module, file) in &mut files {
-            let absolute = |(path, public): (String, bool)| Some((absolute(module, &path, &modules)?, public));
+            let absolute =
+                |(path, public): (String, bool)| Some((absolute(module, &path, &modules)?, public));
             file.names = named(&file.code).into_iter().filter_map(absolute).collect();
         }
         Self(files)

@@ -8,14 +8,14 @@ use livr_explorer::data::dataset;
 use livr_explorer::data::draw::marks::Ink;
 use livr_explorer::data::picture::Picture;
 use livr_explorer::data::record::{ImageSource, Record};
-use livr_explorer::data::tasks::{Counts, Order, Split, Task, make};
+use livr_explorer::data::tasks::{Counts, Split, Task, TasksOrder, make};
 use livr_explorer::progress::Unobserved;
 use tempfile::TempDir;
 
 use crate::common::fixture;
 
-fn order(tasks: &[Task], counts: [usize; 3], seed: u64) -> Order {
-    Order {
+fn order(tasks: &[Task], counts: [usize; 3], seed: u64) -> TasksOrder {
+    TasksOrder {
         tasks: tasks.to_vec(),
         counts: Counts(counts),
         seed,
@@ -26,7 +26,7 @@ fn order(tasks: &[Task], counts: [usize; 3], seed: u64) -> Order {
     }
 }
 
-fn made(order: &Order) -> (TempDir, Vec<Record>) {
+fn made(order: &TasksOrder) -> (TempDir, Vec<Record>) {
     let dir = tempfile::tempdir().unwrap();
     let made = make(order, dir.path(), &Unobserved).unwrap();
     let records = made.files.iter().flat_map(|(path, _)| dataset::read(path).unwrap()).collect();
@@ -53,7 +53,7 @@ fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 #[test]
 fn the_same_seed_makes_the_same_bytes_on_any_number_of_threads() {
     let order = order(&Task::ALL, [5, 2, 2], 7);
-    let with_threads = |threads: usize, order: &Order| {
+    let with_threads = |threads: usize, order: &TasksOrder| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         let (dir, _) = pool.install(|| made(order));
         files(dir.path())
@@ -61,7 +61,7 @@ fn the_same_seed_makes_the_same_bytes_on_any_number_of_threads() {
     let one = with_threads(1, &order);
     assert!(one.len() > 9 * 9);
     assert_eq!(one, with_threads(3, &order));
-    let other = with_threads(2, &Order { seed: 8, ..order });
+    let other = with_threads(2, &TasksOrder { seed: 8, ..order });
     assert_eq!(one.keys().collect::<Vec<_>>(), other.keys().collect::<Vec<_>>());
     let differ = one.iter().filter(|(name, bytes)| other[*name] != **bytes).count();
     assert!(differ > one.len() * 9 / 10, "{differ} of {}", one.len());
@@ -149,7 +149,8 @@ fn splits_share_no_scene_and_no_photograph() {
         });
         picture.save(photos.path().join(format!("photo {i}.png"))).unwrap();
     }
-    let with_photos = Order { images: Some(photos.path().to_owned()), ..order(&Task::ALL, [10, 10, 10], 1) };
+    let with_photos =
+        TasksOrder { images: Some(photos.path().to_owned()), ..order(&Task::ALL, [10, 10, 10], 1) };
     let (_dir, records) = made(&with_photos);
     let of_photos: Vec<Record> =
         records.into_iter().filter(|r| r.task == "jigsaw" || r.task == "art_style").collect();
@@ -310,7 +311,7 @@ fn the_classifiers_would_see_a_cue() {
 
 #[test]
 fn what_cannot_be_made_is_said_in_a_sentence() {
-    let problem = |order: &Order, dir: &Path| make(order, dir, &Unobserved).unwrap_err().to_string();
+    let problem = |order: &TasksOrder, dir: &Path| make(order, dir, &Unobserved).unwrap_err().to_string();
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("mine.txt"), "dear").unwrap();
     let counting = order(&[Task::Counting], [1, 0, 0], 1);
@@ -319,7 +320,8 @@ fn what_cannot_be_made_is_said_in_a_sentence() {
 
     let empty = tempfile::tempdir().unwrap();
     let photos = tempfile::tempdir().unwrap();
-    let with = |task: Task| Order { images: Some(photos.path().to_owned()), ..order(&[task], [1, 1, 1], 1) };
+    let with =
+        |task: Task| TasksOrder { images: Some(photos.path().to_owned()), ..order(&[task], [1, 1, 1], 1) };
     assert!(problem(&with(Task::Counting), empty.path()).contains("counting needs labels"));
     assert!(problem(&with(Task::Jigsaw), empty.path()).contains("expected at least 3 photographs"));
     for name in ["a.png", "b.png", "c.png"] {
@@ -327,7 +329,7 @@ fn what_cannot_be_made_is_said_in_a_sentence() {
     }
     std::fs::write(photos.path().join("d.jpg"), "no image").unwrap();
     assert!(problem(&with(Task::Jigsaw), empty.path()).contains("d.jpg"));
-    let missing = Order { images: Some(photos.path().join("nowhere")), ..with(Task::Jigsaw) };
+    let missing = TasksOrder { images: Some(photos.path().join("nowhere")), ..with(Task::Jigsaw) };
     assert!(problem(&missing, empty.path()).contains("the folder of images is missing"));
     assert!(files(empty.path()).is_empty());
 }

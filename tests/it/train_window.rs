@@ -8,15 +8,15 @@ use livr_explorer::app::actions::{JobAction, TrainAction};
 use livr_explorer::app::offscreen::{Window, settle};
 use livr_explorer::app::window::Startup;
 use livr_explorer::data::draw::marks::Ink;
-use livr_explorer::data::tasks::{Counts, Order as TaskOrder, Task, make};
+use livr_explorer::data::tasks::{Counts, Task, TasksOrder as TaskOrder, make};
 use livr_explorer::engine::evaluate::Accuracy;
 use livr_explorer::engine::fake::{Script, scripted};
 use livr_explorer::engine::ids::RunId;
 use livr_explorer::engine::protocol::{Command, News, Order};
-use livr_explorer::engine::training::{Begun, TrainOrder, Trained, Validation};
+use livr_explorer::engine::training::{Begun, TrainOrder, TrainedRun, Validation};
 use livr_explorer::progress::Unobserved;
 use livr_explorer::settings::{DeviceChoice, DtypeChoice};
-use livr_explorer::train::{Keep, Recipe, Step};
+use livr_explorer::train::{Recipe, ResultChoice, Step};
 
 use crate::window::{apply, first_actions, open, state, tolerant};
 
@@ -119,12 +119,12 @@ fn a_run_is_shown_as_it_goes() {
     let resumed = script.orders().last().unwrap().clone();
     let Command::Train(asked) = &resumed.command else { panic!("{:?}", resumed.command) };
     assert!(asked.resume && asked.recipe.is_none());
-    let outcome = Trained {
+    let outcome = TrainedRun {
         folder: "run".into(),
         steps: 60,
         loss: Some(0.3),
         accuracy: Some(0.61),
-        keep: Keep::Best,
+        keep: ResultChoice::Best,
         seconds: 30.0,
         version: "0",
     };

@@ -8,8 +8,8 @@ use egui_kittest::SnapshotOptions;
 use egui_kittest::kittest::{NodeT, Queryable};
 use livr_explorer::analysis::query::{Query, Selection};
 use livr_explorer::app::actions::{Action, EditAction, ImagesAction, JobAction, ViewAction};
-use livr_explorer::app::kept::Kept;
 use livr_explorer::app::offscreen::{Offscreen, Window};
+use livr_explorer::app::preferences::Preferences;
 use livr_explorer::app::state::State;
 use livr_explorer::app::window::Startup;
 use livr_explorer::engine::ids::Run;
@@ -386,7 +386,7 @@ fn what_the_user_set_is_kept_between_starts() {
     click(&mut first, "Ask");
     eframe::App::on_exit(first.state_mut());
     let kept = state(&first).kept.clone();
-    assert_eq!(Kept::read(&kept_in), kept);
+    assert_eq!(Preferences::read(&kept_in), kept);
     let second = window_of([900.0, 620.0], egui::Theme::Dark, remembering(Vec::new()));
     assert_eq!(state(&second).kept, kept);
     assert_eq!((kept.settings.mask, kept.view.style.smooth), (MaskKind::Bottleneck, true));

@@ -3,15 +3,15 @@
 use super::jobs;
 use crate::app::actions::EditAction;
 use crate::app::controller::Controller;
-use crate::app::undo::Field;
+use crate::app::undo::TextField;
 use crate::settings::AttentionRows;
 
 pub(super) fn apply(controller: &mut Controller, action: EditAction) {
     match action {
-        EditAction::TypeQuestion(question) => set_question(controller, question, Some(Field::Question)),
+        EditAction::TypeQuestion(question) => set_question(controller, question, Some(TextField::Question)),
         EditAction::SetQuestion(question) => set_question(controller, question, None),
         EditAction::SetChoices(choices) => {
-            controller.state.keep_draft(Some(Field::Choices));
+            controller.state.keep_draft(Some(TextField::Choices));
             controller.state.kept.choices = choices;
         }
         EditAction::SetMaxNewTokens(n) => controller.state.kept.settings.decoding.max_new_tokens = n,
@@ -51,7 +51,7 @@ pub(super) fn apply(controller: &mut Controller, action: EditAction) {
     }
 }
 
-fn set_question(controller: &mut Controller, question: String, typed: Option<Field>) {
+fn set_question(controller: &mut Controller, question: String, typed: Option<TextField>) {
     if question == controller.state.kept.question {
         return;
     }

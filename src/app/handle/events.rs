@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::analysis::query::Query;
 use crate::app::controller::Controller;
-use crate::app::kept::Kept;
-use crate::app::training::Under;
+use crate::app::preferences::Preferences;
+use crate::app::training::TrainStatus;
 use crate::engine::Polled;
 use crate::engine::ids::{ModelId, Run, RunId};
 use crate::engine::jobs::Heard;
@@ -82,10 +82,10 @@ fn hear(controller: &mut Controller, heard: &Heard, news: News) {
 fn opened(controller: &mut Controller, info: ModelInfo, superseded: bool) {
     let state = &mut controller.state;
     if let Some(path) = info.id.base.source.path() {
-        Kept::remember_folder(&mut state.kept.recent_models, path.to_owned());
+        Preferences::remember_folder(&mut state.kept.recent_models, path.to_owned());
     }
     if let Some(path) = info.id.adapter.as_ref().and_then(|source| source.path()) {
-        Kept::remember_folder(&mut state.kept.recent_adapters, path.to_owned());
+        Preferences::remember_folder(&mut state.kept.recent_adapters, path.to_owned());
     }
     let selection = &mut state.kept.view.selection;
     selection.layer = selection.layer.filter(|layer| layer.0 < info.num_layers);
@@ -188,8 +188,8 @@ fn died(controller: &mut Controller) {
     state.models.opening = None;
     state.runs.asked = None;
     state.runs.waiting.clear();
-    state.training.under = Under::Nothing;
-    state.projection.under = crate::app::projection::Under::Nothing;
+    state.training.under = TrainStatus::Nothing;
+    state.projection.under = crate::app::projection::LayoutStatus::Nothing;
     state.notify(
         "The engine has stopped and nothing can be asked any more: start the program again, question and \
          settings are kept",

@@ -8,13 +8,13 @@ use crate::analysis::query::Query;
 use crate::app::actions::{JobAction, MapAction};
 use crate::app::controller::Controller;
 use crate::app::projection::saving::{Map, pictured, write_table};
-use crate::app::projection::{Under, patch};
+use crate::app::projection::{LayoutStatus, patch};
 use crate::app::state::PathKind;
 use crate::engine::project::{Collected, MapOrder, ReadingOrder, StatesOrder};
 use crate::engine::protocol::{Command, News, Purpose};
 use crate::export::scatter;
-use crate::projection::tsne::Schedule;
-use crate::projection::{Engine, Options};
+use crate::projection::tsne::DescentSchedule;
+use crate::projection::{LayoutEngine, Options};
 use crate::random::key_of_name;
 use crate::settings::{Capture, Decoding, Settings};
 use crate::units::Role;
@@ -95,7 +95,7 @@ fn start(controller: &mut Controller) {
     let order = StatesOrder { model, data, limit: form.samples, all_layers, roles, settings, folder };
     let projection = &mut state.projection;
     projection.problem = None;
-    projection.under = Under::States;
+    projection.under = LayoutStatus::States;
     // What is kept already is not run again.
     controller.send(Command::KeepStates(Box::new(order)));
 }
@@ -105,9 +105,12 @@ fn make_maps(controller: &mut Controller, collected: &Arc<Collected>) {
     let exaggerated = (form.steps / 3).min(250);
     let options = Options {
         perplexity: form.perplexity,
-        engine: Engine::Cpu,
+        engine: LayoutEngine::Cpu,
         seed: form.seed,
-        schedule: Schedule { steps: [exaggerated, form.steps - exaggerated], ..Schedule::default() },
+        schedule: DescentSchedule {
+            steps: [exaggerated, form.steps - exaggerated],
+            ..DescentSchedule::default()
+        },
         ..Options::default()
     };
     let order = MapOrder { collected: collected.clone(), options };
@@ -182,7 +185,7 @@ pub(super) fn hear(controller: &mut Controller, news: News) {
 /// It came to its end, to nothing, or was stopped.
 pub(super) fn over(controller: &mut Controller, problem: Option<&str>) {
     let projection = &mut controller.state.projection;
-    projection.under = Under::Nothing;
+    projection.under = LayoutStatus::Nothing;
     projection.progress = None;
     projection.moving = None;
     projection.problem = problem.map(str::to_owned);

@@ -3,7 +3,7 @@
 use super::jobs;
 use crate::app::actions::{JobAction, RunAction};
 use crate::app::controller::Controller;
-use crate::app::layout::Pane;
+use crate::app::tiling::Pane;
 use crate::engine::ids::{Request, RunId};
 use crate::settings::{LatentChoice, MaskKind};
 use crate::trace::Trace;

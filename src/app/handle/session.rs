@@ -8,7 +8,7 @@ use crate::app::actions::{FileAction, ViewAction};
 use crate::app::controller::Controller;
 use crate::app::path_kind::PathKind;
 use crate::app::report::report;
-use crate::app::session::{Place, ReadRuns, Saving, Session, SessionFile, folder_of};
+use crate::app::session::{ReadRuns, Saving, Session, SessionFile, SessionPlace, folder_of};
 use crate::error::Error;
 use crate::units::counted;
 
@@ -186,7 +186,7 @@ impl Controller {
             return;
         }
         let named = self.state.ui.session.clone();
-        let Some(path) = named.clone().or_else(|| self.session_place.as_ref().map(Place::path)) else {
+        let Some(path) = named.clone().or_else(|| self.session_place.as_ref().map(SessionPlace::path)) else {
             return;
         };
         let mut session = Session::of(&self.state);
@@ -202,7 +202,7 @@ impl Controller {
         }
         // The one of the window before is kept until this one has runs of its own, and then beside it.
         let place = self.session_place.as_mut().filter(|_| named.is_none());
-        if let Some(before) = place.and_then(Place::make_room) {
+        if let Some(before) = place.and_then(SessionPlace::make_room) {
             self.state.runs.files_moved(&folder_of(&path), &folder_of(&before));
             session.files.clone_from(self.state.runs.files());
             session.evicted = self.state.runs.evicted().to_vec();

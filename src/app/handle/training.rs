@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::super::actions::TrainAction;
 use super::super::controller::Controller;
 use super::super::state::PathKind;
-use super::super::training::Under;
+use super::super::training::TrainStatus;
 use crate::engine::protocol::{Command, News, Purpose};
 use crate::engine::training::TrainOrder;
 
@@ -23,7 +23,7 @@ pub(super) fn apply(controller: &mut Controller, action: TrainAction) {
         TrainAction::Start => start(controller),
         TrainAction::Stop => {
             if training.is_running() {
-                training.under = Under::Stopping;
+                training.under = TrainStatus::Stopping;
             }
             controller.jobs.cancel(Purpose::Training);
         }
@@ -96,7 +96,7 @@ pub(super) fn hear(controller: &mut Controller, news: News) {
             state.runs.insert(run, |id| probes.contains(&id) || shown == Some(id));
         }
         News::Trained(outcome) => {
-            training.under = Under::Nothing;
+            training.under = TrainStatus::Nothing;
             training.resume = false;
             training.outcome = Some(*outcome);
         }
@@ -107,7 +107,7 @@ pub(super) fn hear(controller: &mut Controller, news: News) {
 /// It came to nothing, or was stopped.
 pub(super) fn over(controller: &mut Controller, problem: Option<&str>) {
     let training = &mut controller.state.training;
-    training.under = Under::Nothing;
+    training.under = TrainStatus::Nothing;
     // What was begun can be gone on with.
     training.resume = training.begun.is_some();
     training.problem = problem.map(str::to_owned);

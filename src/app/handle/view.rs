@@ -4,8 +4,8 @@ use super::shelf;
 use crate::app::actions::ViewAction;
 use crate::app::canvas::{CanvasView, Hovered, Region};
 use crate::app::controller::Controller;
-use crate::app::layout::Layout;
 use crate::app::state::PathDialog;
+use crate::app::tiling::Tiling;
 use crate::app::view::Strip;
 
 pub(super) fn apply(controller: &mut Controller, action: ViewAction, ctx: &egui::Context) {
@@ -42,7 +42,7 @@ pub(super) fn apply(controller: &mut Controller, action: ViewAction, ctx: &egui:
             ctx.set_theme(theme);
         }
         ViewAction::SetLayout(layout) => state.kept.layout = *layout,
-        ViewAction::UsePreset(preset) => state.kept.layout = Layout::of(preset),
+        ViewAction::UsePreset(preset) => state.kept.layout = Tiling::of(preset),
         ViewAction::ShowPane(pane, shown) => state.kept.layout.show(pane, shown),
         ViewAction::SortMatrix(sorted) => view.matrix_sorted = sorted,
         ViewAction::ToggleBrowser => shelf::toggle_browser(controller),

@@ -7,7 +7,7 @@ use crate::app::actions::{Actions, MapAction, ViewAction};
 use crate::app::projection::{Answered, ColourBy, MapForm, Projection, ROLES, Tool, patch, tasks};
 use crate::app::state::{PathKind, State};
 use crate::app::theme::{GAP, SECTION_GAP, palette};
-use crate::engine::project::{self, Point, Reading, SPOKEN};
+use crate::engine::project::{self, Reading, SPOKEN, StatePoint};
 use crate::projection::geometry::Collapse;
 use crate::units::Role;
 
@@ -255,7 +255,7 @@ fn point_ui(ui: &mut Ui, state: &State, point: u32) {
     ui.weak("Click to ask it");
 }
 
-fn token_name(point: &Point) -> String {
+fn token_name(point: &StatePoint) -> String {
     match point.kept.role {
         Role::Latent => format!("Latent {}", point.kept.index),
         Role::Image => format!("Visual token {}", point.kept.index),
@@ -266,7 +266,7 @@ fn token_name(point: &Point) -> String {
 /// What is chosen.
 fn chosen_ui(ui: &mut Ui, projection: &Projection, actions: &mut Actions) {
     let (Some(scene), Some(collected)) = (projection.scene(), &projection.collected) else { return };
-    let chosen: Vec<&Point> =
+    let chosen: Vec<&StatePoint> =
         projection.selected.1.iter().filter_map(|i| scene.points.get(*i as usize)).collect();
     ui.horizontal(|ui| {
         ui.strong(format!("{} points chosen", chosen.len()));
@@ -284,7 +284,7 @@ fn chosen_ui(ui: &mut Ui, projection: &Projection, actions: &mut Actions) {
     let right = samples.iter().filter(|sample| collected.states.samples()[**sample as usize].correct).count();
     ui.label(format!("Of {} samples, {right} answered right", samples.len()));
     for task in tasks(&collected.states) {
-        let is_own = |point: &&&Point| collected.states.samples()[point.sample as usize].task == task;
+        let is_own = |point: &&&StatePoint| collected.states.samples()[point.sample as usize].task == task;
         let count = chosen.iter().filter(is_own).count();
         if count > 0 {
             ui.label(format!("{}: {:.0} %", task.replace('_', " "), share(count)));

@@ -3,8 +3,8 @@
 use egui::{ComboBox, Key, Modifiers, TextEdit, Ui};
 
 use crate::app::actions::{Actions, EditAction, JobAction, ViewAction};
-use crate::app::kept::MAX_NEW_TOKENS;
 use crate::app::keyboard::{ENTER, does, hint, keys};
+use crate::app::preferences::MAX_NEW_TOKENS;
 use crate::app::state::State;
 use crate::app::theme;
 use crate::data::sample::choices_in;

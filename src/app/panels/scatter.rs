@@ -4,7 +4,7 @@ use egui::{Color32, Pos2, Rect, Response, Role, Sense, Shape, Stroke, Ui, Vec2, 
 
 use super::name_widget;
 use crate::app::actions::{Actions, MapAction};
-use crate::app::projection::{MapView, Projection, Scene, Tool};
+use crate::app::projection::{LayoutScene, MapView, Projection, Tool};
 use crate::app::state::State;
 use crate::app::theme::palette;
 use crate::projection::pick::around;
@@ -104,7 +104,7 @@ fn empty_ui(ui: &Ui, rect: Rect, projection: &Projection) {
 }
 
 /// The point under the pointer, and the line that is being drawn.
-fn drawn_over_ui(ui: &Ui, projection: &Projection, scene: &Scene, place: Place, radius: f32) {
+fn drawn_over_ui(ui: &Ui, projection: &Projection, scene: &LayoutScene, place: Place, radius: f32) {
     let painter = ui.painter().with_clip_rect(place.rect);
     let palette = palette(ui.visuals());
     if let Some(at) = projection.hovered.and_then(|point| scene.places.get(point as usize)) {
@@ -151,7 +151,7 @@ fn draw_line(
     ui: &Ui,
     response: &Response,
     projection: &Projection,
-    scene: &Scene,
+    scene: &LayoutScene,
     place: Place,
     actions: &mut Actions,
 ) {
@@ -195,7 +195,7 @@ fn draw_line(
 fn point_at(
     response: &Response,
     projection: &Projection,
-    scene: &Scene,
+    scene: &LayoutScene,
     place: Place,
     actions: &mut Actions,
 ) {

@@ -8,9 +8,9 @@ use crate::app::actions::{Actions, JobAction, TrainAction};
 use crate::app::keyboard::{does, hint};
 use crate::app::state::{PathKind, State};
 use crate::app::theme::{SECTION_GAP, palette};
-use crate::app::training::{Training, Under};
+use crate::app::training::{TrainStatus, Training};
 use crate::engine::ids::Source;
-use crate::train::{EXAMPLE, Keep};
+use crate::train::{EXAMPLE, ResultChoice};
 
 /// Draws the window where it is open.
 pub fn training_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
@@ -49,7 +49,8 @@ fn form_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     });
     ui.horizontal(|ui| {
         if training.is_running() {
-            let stop = ui.add_enabled(training.under != Under::Stopping, egui::Button::new("Stop training"));
+            let stop =
+                ui.add_enabled(training.under != TrainStatus::Stopping, egui::Button::new("Stop training"));
             if stop.on_hover_text("Saves the state: the run can be gone on with").clicked() {
                 actions.push(TrainAction::Stop);
             }
@@ -162,8 +163,8 @@ fn outcome_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     let Some(outcome) = &training.outcome else { return };
     ui.horizontal_wrapped(|ui| {
         let which = match outcome.keep {
-            Keep::Best => "The best checkpoint",
-            Keep::Final => "The last checkpoint",
+            ResultChoice::Best => "The best checkpoint",
+            ResultChoice::Final => "The last checkpoint",
         };
         let accuracy = outcome
             .accuracy

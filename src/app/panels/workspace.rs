@@ -6,9 +6,9 @@ use egui_tiles::{Behavior, SimplificationOptions, Tabs, TileId, Tiles, UiRespons
 
 use super::{answer, canvas, images, latent_strip, matrix, name_widget, question, runs, view_options};
 use crate::app::actions::{Actions, ViewAction};
-use crate::app::layout::{Layout, Pane, Preset};
 use crate::app::state::State;
 use crate::app::theme::GAP;
+use crate::app::tiling::{Pane, Preset, Tiling};
 
 /// Draws all panes; where they were moved, that is asked for.
 pub fn workspace_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
@@ -81,13 +81,13 @@ fn scrolled(ui: &mut Ui, content: impl FnOnce(&mut Ui)) {
 }
 
 /// The menu of presets, and of which panes are there.
-pub fn layout_menu_ui(ui: &mut Ui, layout: &Layout, actions: &mut Actions) {
+pub fn layout_menu_ui(ui: &mut Ui, layout: &Tiling, actions: &mut Actions) {
     // Several panes are shown or hidden in one go.
     let config = MenuConfig::new().close_behavior(PopupCloseBehavior::CloseOnClickOutside);
     MenuButton::new("Layout").config(config).ui(ui, |ui| entries_ui(ui, layout, actions));
 }
 
-fn entries_ui(ui: &mut Ui, layout: &Layout, actions: &mut Actions) {
+fn entries_ui(ui: &mut Ui, layout: &Tiling, actions: &mut Actions) {
     for preset in Preset::ALL {
         if ui.button(preset.label()).clicked() {
             actions.push(ViewAction::UsePreset(preset));

@@ -1,7 +1,7 @@
 //! What points are coloured by.
 
 use super::{ColourBy, ROLES};
-use crate::engine::project::{Point, Scalar, States};
+use crate::engine::project::{StatePoint, StateScalar, States};
 use crate::units::Role;
 
 /// Colours of points.
@@ -17,7 +17,7 @@ pub struct Colours<'a> {
 
 impl<'a> Colours<'a> {
     /// For these points.
-    pub fn new(by: ColourBy, states: &'a States, points: &[Point], dark: bool) -> Self {
+    pub fn new(by: ColourBy, states: &'a States, points: &[StatePoint], dark: bool) -> Self {
         let most = match by {
             ColourBy::Latent => {
                 let latents = points.iter().filter(|point| point.kept.role == Role::Latent);
@@ -31,7 +31,7 @@ impl<'a> Colours<'a> {
     }
 
     /// Of a point.
-    pub fn of(&self, point: &Point) -> [u8; 3] {
+    pub fn of(&self, point: &StatePoint) -> [u8; 3] {
         let sample = &self.states.samples()[point.sample as usize];
         match self.by {
             ColourBy::Role => of_role(point.kept.role, false),
@@ -102,12 +102,12 @@ impl<'a> Colours<'a> {
     }
 }
 
-fn value(states: &States, point: &Point, scalar: Scalar) -> Option<f32> {
+fn value(states: &States, point: &StatePoint, scalar: StateScalar) -> Option<f32> {
     states.samples()[point.sample as usize].scalar(scalar, point.layer, point.kept.token)
 }
 
 /// All but the farthest hundredth at either end: one long state would leave all others one colour.
-fn ends(states: &States, points: &[Point], scalar: Scalar) -> [f32; 2] {
+fn ends(states: &States, points: &[StatePoint], scalar: StateScalar) -> [f32; 2] {
     let mut values: Vec<f32> = points.iter().filter_map(|point| value(states, point, scalar)).collect();
     values.sort_by(f32::total_cmp);
     let Some(last) = values.len().checked_sub(1) else { return [0.0, 1.0] };

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::colours::{Colours, tasks};
 pub use self::thumbnail::{Thumbnail, patch};
-use crate::engine::project::{Collected, DataChoice, Layout, MapOrder, Point, Reading, Scalar};
+use crate::engine::project::{Collected, DataChoice, Layout, MapOrder, Reading, StatePoint, StateScalar};
 use crate::progress::Progress;
 use crate::projection::pick::Picker;
 use crate::render::points::{Instance, PointSet};
@@ -60,11 +60,11 @@ impl ColourBy {
     ];
 
     /// The number of a point that it is, where it is one.
-    pub fn scalar(self) -> Option<Scalar> {
+    pub fn scalar(self) -> Option<StateScalar> {
         match self {
-            Self::Length => Some(Scalar::Length),
-            Self::Attended => Some(Scalar::Attended),
-            Self::Certainty => Some(Scalar::Certainty),
+            Self::Length => Some(StateScalar::Length),
+            Self::Attended => Some(StateScalar::Attended),
+            Self::Certainty => Some(StateScalar::Certainty),
             _ => None,
         }
     }
@@ -172,7 +172,7 @@ impl MapForm {
 
 /// What is under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Under {
+pub enum LayoutStatus {
     /// Nothing.
     #[default]
     Nothing,
@@ -204,14 +204,14 @@ pub struct MapView {
 }
 
 /// A map as it is drawn: made anew when anything it is made of changes.
-pub struct Scene {
+pub struct LayoutScene {
     key: SceneKey,
     /// Which layer's.
     pub layer: usize,
     /// Is it still moving?
     pub moving: bool,
     /// What each place is of.
-    pub points: Arc<Vec<Point>>,
+    pub points: Arc<Vec<StatePoint>>,
     /// Where points are.
     pub places: Arc<Vec<[f32; 2]>>,
     /// Which are shown.
@@ -247,7 +247,7 @@ pub struct Projection {
     /// Is its window open?
     pub open: bool,
     /// What is under way.
-    pub under: Under,
+    pub under: LayoutStatus,
     /// How far it is.
     pub progress: Option<Progress>,
     /// Why the last came to nothing.
@@ -276,8 +276,8 @@ pub struct Projection {
     pub line: Vec<[f32; 2]>,
     /// Of the patch that is pointed at.
     pub thumbnail: Thumbnail,
-    scene: Option<Scene>,
-    points: Option<(usize, Arc<Vec<Point>>)>,
+    scene: Option<LayoutScene>,
+    points: Option<(usize, Arc<Vec<StatePoint>>)>,
 }
 
 impl Projection {
@@ -285,16 +285,17 @@ impl Projection {
     pub fn begins(&mut self, order: MapOrder) {
         let (open, tool) = (self.open, self.tool);
         let collected = Some(order.collected.clone());
-        *self = Self { open, tool, under: Under::Maps, collected, order: Some(order), ..Self::default() };
+        *self =
+            Self { open, tool, under: LayoutStatus::Maps, collected, order: Some(order), ..Self::default() };
     }
 
     /// Is work under way?
     pub fn is_running(&self) -> bool {
-        self.under != Under::Nothing
+        self.under != LayoutStatus::Nothing
     }
 
     /// What is drawn, where there is anything.
-    pub fn scene(&self) -> Option<&Scene> {
+    pub fn scene(&self) -> Option<&LayoutScene> {
         self.scene.as_ref()
     }
 
@@ -310,7 +311,7 @@ impl Projection {
     }
 
     /// The sample of a point, and its number among the records.
-    pub fn sample_of(&self, point: u32) -> Option<(usize, Point)> {
+    pub fn sample_of(&self, point: u32) -> Option<(usize, StatePoint)> {
         let point = *self.scene.as_ref()?.points.get(point as usize)?;
         Some((point.sample as usize, point))
     }
@@ -367,11 +368,11 @@ impl Projection {
         let num_latents = latents.map(|point| point.kept.index + 1).max().unwrap_or(0);
         let legend = colours.legend();
         self.scene =
-            Some(Scene { key, layer, moving, points, places, shown, set, picker, num_latents, legend });
+            Some(LayoutScene { key, layer, moving, points, places, shown, set, picker, num_latents, legend });
     }
 }
 
-fn is_shown(form: &MapForm, collected: &Collected, point: &Point) -> bool {
+fn is_shown(form: &MapForm, collected: &Collected, point: &StatePoint) -> bool {
     let sample = &collected.states.samples()[point.sample as usize];
     let role = ROLES.iter().position(|(role, _)| *role == point.kept.role);
     let answered = match form.answered {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{ColourBy, Colours};
 use crate::atomic;
-use crate::engine::project::{Point, Scalar, States};
+use crate::engine::project::{StatePoint, StateScalar, States};
 use crate::error::{Error, Result};
 use crate::export::scatter::Scatter;
 
@@ -14,7 +14,7 @@ pub struct Map<'a> {
     /// Which layer's.
     pub layer: usize,
     /// What each place is of.
-    pub points: &'a [Point],
+    pub points: &'a [StatePoint],
     /// Where points are.
     pub places: &'a [[f32; 2]],
     /// Which are seen; all where nothing is said.
@@ -22,7 +22,7 @@ pub struct Map<'a> {
 }
 
 impl Map<'_> {
-    fn seen(&self) -> impl Iterator<Item = (&Point, [f32; 2])> {
+    fn seen(&self) -> impl Iterator<Item = (&StatePoint, [f32; 2])> {
         let is_seen = |i: &usize| self.shown.is_none_or(|shown| shown[*i]);
         (0..self.points.len()).filter(is_seen).map(|i| (&self.points[i], self.places[i]))
     }
@@ -54,8 +54,8 @@ pub fn write_table(path: &Path, states: &States, maps: &[Map<'_>]) -> Result<()>
                 let (layer, index) = (map.layer, point.kept.index);
                 // Ids and tasks are whatever a data file says.
                 let [id, task] = [&sample.id, &sample.task].map(|text| quoted(text));
-                let [length, attended, certainty] = [Scalar::Length, Scalar::Attended, Scalar::Certainty]
-                    .map(|scalar| {
+                let [length, attended, certainty] =
+                    [StateScalar::Length, StateScalar::Attended, StateScalar::Certainty].map(|scalar| {
                         let value = sample.scalar(scalar, point.layer, point.kept.token);
                         value.map_or_else(String::new, |value| value.to_string())
                     });

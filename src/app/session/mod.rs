@@ -6,15 +6,15 @@ mod place;
 
 pub use file::folder_of;
 pub use file::read::ReadRuns;
-pub use place::Place;
+pub use place::SessionPlace;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::layout::Layout;
 use super::runs::{Evicted, Listed};
 use super::state::State;
+use super::tiling::Tiling;
 use super::view::View;
 use crate::analysis::query::Query;
 use crate::atomic::Hold;
@@ -41,7 +41,7 @@ pub struct Session {
     /// How they are looked at.
     pub view: View,
     /// Where panes lie.
-    pub layout: Layout,
+    pub layout: Tiling,
     /// Whose attention is shown.
     pub query: Query,
     /// The list of runs, the oldest first.

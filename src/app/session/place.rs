@@ -16,7 +16,7 @@ const BEFORE: &str = "before-";
 
 /// A place that no other window has, for as long as this is held.
 #[derive(Debug)]
-pub struct Place {
+pub struct SessionPlace {
     dir: PathBuf,
     number: usize,
     /// Was the session of the window before put aside?
@@ -24,7 +24,7 @@ pub struct Place {
     _hold: Hold,
 }
 
-impl Place {
+impl SessionPlace {
     /// The first that is free in a folder; nothing where none is, or the folder cannot be written.
     pub fn take(dir: &Path) -> Option<Self> {
         if let Err(problem) = std::fs::create_dir_all(dir) {
@@ -145,8 +145,8 @@ mod tests {
     #[test]
     fn two_windows_have_two_places_and_find_what_was_kept() {
         let dir = tempfile::tempdir().unwrap();
-        let mut first = Place::take(dir.path()).unwrap();
-        let second = Place::take(dir.path()).unwrap();
+        let mut first = SessionPlace::take(dir.path()).unwrap();
+        let second = SessionPlace::take(dir.path()).unwrap();
         assert_ne!(first.path(), second.path());
         assert_eq!(first.last(), None);
         write(&first.path(), "one");
@@ -166,19 +166,19 @@ mod tests {
         assert_eq!(std::fs::read_to_string(first.last().unwrap()).unwrap(), "one", "put aside only once");
         let path = first.path();
         drop(first);
-        assert_eq!(Place::take(dir.path()).unwrap().path(), path, "free again");
+        assert_eq!(SessionPlace::take(dir.path()).unwrap().path(), path, "free again");
     }
 
     #[test]
     fn of_the_sessions_put_aside_the_latest_are_kept_and_none_is_replaced() {
         let dir = tempfile::tempdir().unwrap();
         for number in 0..12 {
-            let mut place = Place::take(dir.path()).unwrap();
+            let mut place = SessionPlace::take(dir.path()).unwrap();
             write(&place.path(), &number.to_string());
             place.make_room();
         }
-        let place = Place::take(dir.path()).unwrap();
-        let texts = |place: &Place| -> Vec<String> {
+        let place = SessionPlace::take(dir.path()).unwrap();
+        let texts = |place: &SessionPlace| -> Vec<String> {
             place.before().iter().map(|(_, path)| std::fs::read_to_string(path).unwrap()).collect()
         };
         assert_eq!(texts(&place), ["4", "5", "6", "7", "8", "9", "10", "11"]);
@@ -189,7 +189,7 @@ mod tests {
         let before = place.make_room().unwrap();
         assert_eq!((std::fs::read_to_string(before).unwrap().as_str(), texts(&place).len()), ("12", 8));
         // A move that was cut short between folder and file goes on to the same name.
-        let mut place = Place { rotated: false, ..place };
+        let mut place = SessionPlace { rotated: false, ..place };
         write(&place.path(), "13");
         let begun = dir.path().join("before-99999999999.livr");
         std::fs::rename(folder_of(&place.path()), folder_of(&begun)).unwrap();
@@ -199,6 +199,6 @@ mod tests {
     #[test]
     fn without_a_folder_there_is_no_place() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        assert!(Place::take(&file.path().join("sessions")).is_none());
+        assert!(SessionPlace::take(&file.path().join("sessions")).is_none());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Id, Layout, Storage, Value};
+use super::{Id, Storage, TensorLayout, Value};
 
 /// What has been read of a pickle so far.
 pub(super) struct Machine<'a> {
@@ -281,7 +281,7 @@ impl<'a> Machine<'a> {
                 let Value::Storage(storage) = &self.values[storage] else {
                     return Err("it makes a tensor of something other than values".to_owned());
                 };
-                let layout = Layout {
+                let layout = TensorLayout {
                     storage: storage.clone(),
                     offset: self.size(offset)?,
                     shape: self.sizes(shape)?,

@@ -36,7 +36,7 @@ pub enum Value {
     /// A tensor's values: their type and the name of their file.
     Storage(Storage),
     /// A tensor.
-    Tensor(Layout),
+    Tensor(TensorLayout),
 }
 
 /// Values of a tensor in a file of the archive.
@@ -52,7 +52,7 @@ pub struct Storage {
 
 /// Where the values of a tensor are in a storage.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Layout {
+pub struct TensorLayout {
     /// Where they are.
     pub storage: Storage,
     /// Values before the first.
@@ -143,7 +143,7 @@ mod tests {
             let ids: Vec<&Value> = ids.iter().map(|id| pickle.value(*id)).collect();
             assert_eq!(ids, [&Value::Int(5), &Value::Int(300)]);
             let storage = Storage { kind: "FloatStorage".to_owned(), key: "0".to_owned(), count: 6 };
-            let layout = Layout { storage, offset: 0, shape: vec![2, 3], strides: vec![3, 1] };
+            let layout = TensorLayout { storage, offset: 0, shape: vec![2, 3], strides: vec![3, 1] };
             assert_eq!(entries["latent_rows"], &Value::Tensor(layout));
             for cut in 0..bytes.len() {
                 assert!(Pickle::read(&bytes[..cut]).is_err(), "{cut}");

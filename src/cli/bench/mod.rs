@@ -13,10 +13,10 @@ use self::points::PointsArgs;
 #[cfg(feature = "offscreen")]
 use self::window::WindowBenchArgs;
 use super::output::{print, print_json};
-use crate::engine::bench::forward::{Forward, Kept, Report, forward};
+use crate::engine::bench::forward::{Forward, Report, RowsKept, forward};
 use crate::engine::bench::load::{Load, LoadReport, load};
 use crate::engine::bench::ops::{Ops, OpsReport, ops};
-use crate::engine::bench::train::{Train, TrainReport, Trained, train};
+use crate::engine::bench::train::{Train, TrainReport, TrainedPart, train};
 use crate::engine::bench::{NUM_LATENTS, SHAPES};
 use crate::settings::{DeviceChoice, DtypeChoice};
 use crate::units::human_bytes;
@@ -31,7 +31,7 @@ pub enum BenchCommand {
     /// Opening a checkpoint beside reading its bytes, and the memory it takes.
     Load(LoadArgs),
     /// Steps of training a small model on packed batches.
-    Train(TrainArgs),
+    Train(BenchTrainArgs),
     /// Frames of a map of many points, beside frames of a thousand.
     Points(PointsArgs),
     /// Frames of the window with the demo's answer in it, and what it costs while nothing happens.
@@ -68,7 +68,7 @@ pub struct ForwardArgs {
     tokens: Vec<u32>,
     /// Attention rows kept: off, of 16 latents (rows), of every token (full)
     #[arg(long, value_enum, default_value = "rows", value_delimiter = ',')]
-    capture: Vec<Kept>,
+    capture: Vec<RowsKept>,
     /// Element types and formats, as f32,bf16,q8
     #[arg(long, value_enum, default_value = "auto", value_delimiter = ',')]
     dtype: Vec<DtypeChoice>,
@@ -119,10 +119,10 @@ pub struct LoadArgs {
 
 /// Options of `livr bench train`.
 #[derive(Debug, Args)]
-pub struct TrainArgs {
+pub struct BenchTrainArgs {
     /// What is trained
     #[arg(long, value_enum, default_value = "full")]
-    trained: Trained,
+    trained: TrainedPart,
     /// Examples in a batch
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = value_parser!(u32).range(1..=1024))]
     batch: u32,
@@ -168,9 +168,9 @@ fn show_forward(r: &Report) {
     ));
     for run in &r.runs {
         let kept = match run.kept {
-            Kept::Off => "none".to_owned(),
-            Kept::Rows => NUM_LATENTS.to_string(),
-            Kept::Full => "all".to_owned(),
+            RowsKept::Off => "none".to_owned(),
+            RowsKept::Rows => NUM_LATENTS.to_string(),
+            RowsKept::Full => "all".to_owned(),
         };
         print(&format!(
             "{:6} {:>6} {:>7} {:>5} {:>10.3} {:>10.3} {:>12.2} {:>10.4} {:>9}",
@@ -191,9 +191,9 @@ fn show_forward(r: &Report) {
             "prompt of N tokens, {}, {} kept: {:.3} s + {:.3} ms N + {:.2} ns N²",
             fitted.dtype,
             match fitted.kept {
-                Kept::Off => "no rows",
-                Kept::Rows => "rows of latents",
-                Kept::Full => "all rows",
+                RowsKept::Off => "no rows",
+                RowsKept::Rows => "rows of latents",
+                RowsKept::Full => "all rows",
             },
             cost.fixed,
             cost.per_token * 1e3,
@@ -258,7 +258,7 @@ fn show_load(r: &LoadReport) {
     }
 }
 
-fn run_train(args: &TrainArgs) -> anyhow::Result<()> {
+fn run_train(args: &BenchTrainArgs) -> anyhow::Result<()> {
     let report = train(&Train {
         trained: args.trained,
         batch: args.batch as usize,

@@ -8,8 +8,8 @@ use serde::Serialize;
 
 use super::super::output::{print, print_json};
 use crate::app::actions::{EditAction, GalleryAction, JobAction, ViewAction};
-use crate::app::layout::{Pane, Preset};
 use crate::app::offscreen::{Drawing, Offscreen, Window, settle};
+use crate::app::tiling::{Pane, Preset};
 use crate::app::window::Startup;
 use crate::memory;
 use crate::settings::{DeviceChoice, DtypeChoice};

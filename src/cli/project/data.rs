@@ -9,10 +9,10 @@ use crate::app::projection::saving::{Map, pictured, write_table};
 use crate::data::dataset;
 use crate::data::sample::Sample;
 use crate::engine::models::Models;
-use crate::engine::project::{Layout, Plan, Point, States, collect, map_layers, words_by_role};
+use crate::engine::project::{Layout, StatePoint, States, StatesPlan, collect, map_layers, words_by_role};
 use crate::engine::study::{Provenance, digest_of_records};
 use crate::error::{Error, Result};
-use crate::export::layout_file::{self, LayoutFile, Mark};
+use crate::export::layout_file::{self, LayoutFile, PointOrigin};
 use crate::export::scatter;
 use crate::memory;
 use crate::model::compute::Compute;
@@ -43,7 +43,7 @@ pub fn of_data(args: &ProjectArgs, observer: &dyn Observer) -> Result<Vec<Said>>
         }
     }
     let places: Vec<[f32; 2]> = layouts.iter().flat_map(|layout| layout.places.iter().copied()).collect();
-    let marks: Vec<Mark> = layouts.iter().flat_map(marks).collect();
+    let marks: Vec<PointOrigin> = layouts.iter().flat_map(marks).collect();
     let samples = json(&samples(&states));
     args.write(&places, &marks, &said, &[("samples", samples)])?;
     if let (Some(picture), Some(layout)) = (&args.picture, layouts.last()) {
@@ -59,12 +59,12 @@ fn map_of(layout: &Layout) -> Map<'_> {
     Map { layer: layout.layer, points: &layout.points, places: &layout.places, shown: None }
 }
 
-fn marks(layout: &Layout) -> impl Iterator<Item = Mark> + '_ {
+fn marks(layout: &Layout) -> impl Iterator<Item = PointOrigin> + '_ {
     layout.points.iter().map(mark)
 }
 
-fn mark(point: &Point) -> Mark {
-    Mark {
+fn mark(point: &StatePoint) -> PointOrigin {
+    PointOrigin {
         role: point.kept.role.code(),
         sample: i64::from(point.sample),
         index: i64::from(point.kept.index),
@@ -76,8 +76,8 @@ fn mark(point: &Point) -> Mark {
 fn others(named: Option<(&Path, &LayoutFile)>, states: &States) -> Result<BTreeMap<usize, Vec<[f32; 2]>>> {
     let Some((path, file)) = named else { return Ok(BTreeMap::new()) };
     let of = |layer: usize| {
-        let own: Vec<Mark> = states.at_layer(layer).points().iter().map(mark).collect();
-        let is_own = |mark: &&Mark| mark.layer == layer as i64;
+        let own: Vec<PointOrigin> = states.at_layer(layer).points().iter().map(mark).collect();
+        let is_own = |mark: &&PointOrigin| mark.layer == layer as i64;
         let places: Vec<[f32; 2]> = file
             .marks
             .iter()
@@ -132,7 +132,7 @@ fn collected(
     // Of all samples, so that more of them can be kept later.
     let what = Provenance::of(session, digest_of_records(&records, observer)?, observer)?;
     records.truncate(args.limit.map_or(usize::MAX, |limit| limit as usize));
-    let plan = Plan { what, settings: settings.clone() };
+    let plan = StatesPlan { what, settings: settings.clone() };
     let compute = Compute::observed(observer);
     let mut answering =
         |samples: &[&Sample]| session.run_many(samples, &settings, memory::free_bytes(), &compute);

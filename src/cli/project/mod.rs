@@ -16,13 +16,13 @@ use crate::app::projection::saving::table_ending;
 use crate::atomic;
 use crate::data::matrix;
 use crate::error::Result;
-use crate::export::layout_file::{self, Mark};
+use crate::export::layout_file::{self, PointOrigin};
 use crate::export::scatter::{self, Scatter};
 use crate::progress::Observer;
 use crate::projection::align::onto;
 use crate::projection::rows::InMemory;
-use crate::projection::tsne::Schedule;
-use crate::projection::{Engine, Init, Options, prepare};
+use crate::projection::tsne::DescentSchedule;
+use crate::projection::{Init, LayoutEngine, Options, prepare};
 use crate::settings::{LatentChoice, MaskKind, PixelBudget};
 use crate::units::Role;
 
@@ -70,7 +70,7 @@ pub struct ProjectArgs {
     init: Init,
     /// What makes the map
     #[arg(long, value_enum, default_value_t)]
-    engine: Engine,
+    engine: LayoutEngine,
     /// Begin at the map of the same points in this file, of another checkpoint say, and turn the result onto it
     #[arg(long, value_name = "FILE")]
     onto: Option<PathBuf>,
@@ -216,14 +216,14 @@ impl ProjectArgs {
             init: self.init,
             engine: self.engine,
             seed: self.seed,
-            schedule: Schedule { steps, ..Schedule::default() },
+            schedule: DescentSchedule { steps, ..DescentSchedule::default() },
         }
     }
 
     fn write(
         &self,
         places: &[[f32; 2]],
-        marks: &[Mark],
+        marks: &[PointOrigin],
         said: &[Said],
         more: &[(&str, String)],
     ) -> Result<()> {

@@ -9,7 +9,7 @@ use super::sprite::{Sprite, wavering};
 
 /// A kind of thing.
 #[derive(Debug, Clone, Copy)]
-pub struct Kind {
+pub struct ThingKind {
     /// One of it.
     pub name: &'static str,
     /// Several of it.
@@ -18,24 +18,24 @@ pub struct Kind {
 }
 
 /// Every kind.
-pub const KINDS: [Kind; 14] = [
-    Kind { name: "apple", plural: "apples", draw: apple },
-    Kind { name: "pear", plural: "pears", draw: pear },
-    Kind { name: "banana", plural: "bananas", draw: banana },
-    Kind { name: "mushroom", plural: "mushrooms", draw: mushroom },
-    Kind { name: "flower", plural: "flowers", draw: flower },
-    Kind { name: "leaf", plural: "leaves", draw: leaf },
-    Kind { name: "fish", plural: "fish", draw: fish },
-    Kind { name: "star", plural: "stars", draw: star },
-    Kind { name: "cup", plural: "cups", draw: cup },
-    Kind { name: "button", plural: "buttons", draw: button },
-    Kind { name: "key", plural: "keys", draw: key },
-    Kind { name: "house", plural: "houses", draw: house },
-    Kind { name: "balloon", plural: "balloons", draw: balloon },
-    Kind { name: "stone", plural: "stones", draw: stone },
+pub const KINDS: [ThingKind; 14] = [
+    ThingKind { name: "apple", plural: "apples", draw: apple },
+    ThingKind { name: "pear", plural: "pears", draw: pear },
+    ThingKind { name: "banana", plural: "bananas", draw: banana },
+    ThingKind { name: "mushroom", plural: "mushrooms", draw: mushroom },
+    ThingKind { name: "flower", plural: "flowers", draw: flower },
+    ThingKind { name: "leaf", plural: "leaves", draw: leaf },
+    ThingKind { name: "fish", plural: "fish", draw: fish },
+    ThingKind { name: "star", plural: "stars", draw: star },
+    ThingKind { name: "cup", plural: "cups", draw: cup },
+    ThingKind { name: "button", plural: "buttons", draw: button },
+    ThingKind { name: "key", plural: "keys", draw: key },
+    ThingKind { name: "house", plural: "houses", draw: house },
+    ThingKind { name: "balloon", plural: "balloons", draw: balloon },
+    ThingKind { name: "stone", plural: "stones", draw: stone },
 ];
 
-impl Kind {
+impl ThingKind {
     /// One of it, in its own units.
     pub fn sprite(&self, rng: &mut Stream) -> Sprite {
         (self.draw)(rng)
@@ -43,7 +43,7 @@ impl Kind {
 }
 
 /// `count` different kinds, in any order.
-pub fn kinds(rng: &mut Stream, count: usize) -> Vec<Kind> {
+pub fn kinds(rng: &mut Stream, count: usize) -> Vec<ThingKind> {
     let mut all = KINDS;
     all.shuffle(rng);
     all[..count].to_vec()

@@ -9,7 +9,7 @@ use super::sprite::Sprite;
 
 /// Something done with tools.
 #[derive(Debug, Clone, Copy)]
-pub struct Action {
+pub struct ToolAction {
     /// What is done, as in "used to ...".
     pub name: &'static str,
     /// The tools.
@@ -17,11 +17,11 @@ pub struct Action {
 }
 
 /// Every action.
-pub const ACTIONS: [Action; 4] = [
-    Action { name: "pour", tools: [kettle, jug, watering_can] },
-    Action { name: "strike", tools: [hammer, mallet, axe] },
-    Action { name: "scoop", tools: [spoon, shovel, ladle] },
-    Action { name: "sweep", tools: [broom, brush, rake] },
+pub const ACTIONS: [ToolAction; 4] = [
+    ToolAction { name: "pour", tools: [kettle, jug, watering_can] },
+    ToolAction { name: "strike", tools: [hammer, mallet, axe] },
+    ToolAction { name: "scoop", tools: [spoon, shovel, ladle] },
+    ToolAction { name: "sweep", tools: [broom, brush, rake] },
 ];
 
 fn wood(rng: &mut Stream) -> Rgb {

@@ -30,7 +30,7 @@ pub(super) fn example(rng: &mut Stream, answer: usize, world: &World<'_>) -> Exa
     let mut picture = Texture::any(rng).canvas(world.side, world.side);
     let light = canvas::direction(rng);
     let places = places(rng, wanted.len(), side);
-    let mut things: Vec<(things::Kind, [f32; 2])> = wanted.into_iter().zip(places).collect();
+    let mut things: Vec<(things::ThingKind, [f32; 2])> = wanted.into_iter().zip(places).collect();
     for (kind, at) in &things {
         let size = side * rng.random_range(0.13..0.19);
         let turn = tiny_skia::Transform::from_rotate(rng.random_range(-50.0..50.0));
@@ -59,7 +59,7 @@ pub(super) fn example(rng: &mut Stream, answer: usize, world: &World<'_>) -> Exa
 }
 
 /// Which of its kind each thing is, in the order of reading.
-pub(super) fn ground_numbers(grounding: &mut Grounding, things: &mut [(things::Kind, [f32; 2])]) {
+pub(super) fn ground_numbers(grounding: &mut Grounding, things: &mut [(things::ThingKind, [f32; 2])]) {
     let line = |at: [f32; 2]| ((at[1] / CELL) as i32, at[0]);
     things.sort_by(|a, b| line(a.1).partial_cmp(&line(b.1)).expect("places are numbers"));
     let mut counted = std::collections::BTreeMap::new();

@@ -6,7 +6,7 @@ use rand::RngExt;
 use rand::seq::SliceRandom;
 
 use super::super::draw::sprite::Sprite;
-use super::super::draw::tools::{ACTIONS, Action};
+use super::super::draw::tools::{ACTIONS, ToolAction};
 use super::semantic::{ground, marked_pair, place};
 use super::{Example, World, offered};
 
@@ -26,7 +26,7 @@ pub(super) fn example(rng: &mut Stream, answer: usize, world: &World<'_>) -> Exa
 }
 
 /// Two different tools of an action, somewhere.
-pub(super) fn two_tools(rng: &mut Stream, action: Action, side: f32) -> [Sprite; 2] {
+pub(super) fn two_tools(rng: &mut Stream, action: ToolAction, side: f32) -> [Sprite; 2] {
     let mut tools = action.tools;
     tools.shuffle(rng);
     [0, 1].map(|tool| {

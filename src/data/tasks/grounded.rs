@@ -30,12 +30,12 @@ const REGIONS: [&str; 9] =
 
 /// Things with their places, on a ground.
 pub(super) struct Scene {
-    pub(super) things: Vec<(things::Kind, [f32; 2])>,
+    pub(super) things: Vec<(things::ThingKind, [f32; 2])>,
 }
 
 impl Scene {
     /// These kinds at places well apart.
-    pub(super) fn of(rng: &mut Stream, kinds: Vec<things::Kind>, side: f32) -> Self {
+    pub(super) fn of(rng: &mut Stream, kinds: Vec<things::ThingKind>, side: f32) -> Self {
         let places = places(rng, kinds.len(), side);
         Self { things: kinds.into_iter().zip(places).collect() }
     }

@@ -49,7 +49,7 @@ pub(super) fn tallying(rng: &mut Stream, world: &World<'_>) -> Example {
     let first = rng.random_range(1..total - 1);
     let second = rng.random_range(1..total - first);
     let counts = [first, second, total - first - second];
-    let mut all: Vec<things::Kind> =
+    let mut all: Vec<things::ThingKind> =
         kinds.iter().zip(counts).flat_map(|(kind, count)| vec![*kind; count]).collect();
     all.shuffle(rng);
     let mut scene = Scene::of(rng, all, world.side as f32);

@@ -31,7 +31,7 @@ impl Counts {
 
 /// What is to be made.
 #[derive(Debug, Clone)]
-pub struct Order {
+pub struct TasksOrder {
     /// Of which tasks.
     pub tasks: Vec<Task>,
     /// How many of each.
@@ -50,7 +50,7 @@ pub struct Order {
 
 /// What was made.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Made {
+pub struct WrittenTasks {
     /// The data files, with how many samples each has.
     pub files: Vec<(PathBuf, usize)>,
 }
@@ -58,7 +58,7 @@ pub struct Made {
 /// Examples between two looks at the observer.
 const CHUNK: usize = 64;
 
-impl Order {
+impl TasksOrder {
     /// The photographs of each split.
     fn photos(&self) -> Result<[Photos; 3]> {
         match &self.images {
@@ -129,7 +129,7 @@ fn stream_name(seed: u64, place: &[u64]) -> String {
 ///
 /// # Errors
 /// A folder that holds something already, photographs that do not serve, a disk that is full, a stop.
-pub fn make(order: &Order, folder: &Path, observer: &dyn Observer) -> Result<Made> {
+pub fn make(order: &TasksOrder, folder: &Path, observer: &dyn Observer) -> Result<WrittenTasks> {
     let is_empty = match std::fs::read_dir(folder) {
         Ok(mut entries) => entries.next().is_none(),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => true,
@@ -165,12 +165,12 @@ pub fn make(order: &Order, folder: &Path, observer: &dyn Observer) -> Result<Mad
             files.push((path, records.len()));
         }
     }
-    Ok(Made { files })
+    Ok(WrittenTasks { files })
 }
 
 /// Writes an example's images and makes its record.
 fn write(
-    order: &Order,
+    order: &TasksOrder,
     task: Task,
     split: Split,
     index: usize,

@@ -29,7 +29,7 @@ use super::grounding::Grounding;
 use super::record::letters;
 use crate::error::Result as Checked;
 
-pub use self::make::{Counts, Made, Order, make};
+pub use self::make::{Counts, TasksOrder, WrittenTasks, make};
 pub use self::photos::Photos;
 pub use self::sheet::sheet;
 

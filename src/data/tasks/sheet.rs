@@ -4,7 +4,7 @@ use image::imageops::FilterType;
 use image::{Rgb, RgbImage};
 
 use super::super::draw::marks;
-use super::make::Order;
+use super::make::TasksOrder;
 use super::{Photos, Split, Task};
 use crate::error::Result;
 
@@ -15,7 +15,13 @@ const PAPER: Rgb<u8> = Rgb([245; 3]);
 
 /// `count` training examples of a task, in rows of `columns`, the images of each side by side and its answer beside
 /// them.
-pub fn sheet(order: &Order, task: Task, photos: &Photos, count: usize, columns: usize) -> Result<RgbImage> {
+pub fn sheet(
+    order: &TasksOrder,
+    task: Task,
+    photos: &Photos,
+    count: usize,
+    columns: usize,
+) -> Result<RgbImage> {
     let examples = order.examples(task, Split::Train, photos, 0..count)?;
     let strips: Vec<RgbImage> =
         examples.into_iter().map(|(_, example)| strip(&example.marked(order.ink), &example.target)).collect();

@@ -28,7 +28,7 @@ use crate::units::{GridThw, Role, Span, human_bytes};
 /// Which attention rows are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
-pub enum Kept {
+pub enum RowsKept {
     /// None.
     Off,
     /// Of 16 latents.
@@ -47,7 +47,7 @@ pub struct Forward {
     /// Prompt lengths; three quarters of each are visual tokens.
     pub tokens: Vec<usize>,
     /// Attention rows kept.
-    pub kept: Vec<Kept>,
+    pub kept: Vec<RowsKept>,
     /// Element types and formats.
     pub dtypes: Vec<DtypeChoice>,
     /// Where it runs.
@@ -87,7 +87,7 @@ pub struct Measured {
     /// Precision.
     pub dtype: &'static str,
     /// Attention rows kept.
-    pub kept: Kept,
+    pub kept: RowsKept,
     /// Prompt length.
     pub tokens: usize,
     /// Visual tokens among them.
@@ -114,7 +114,7 @@ pub struct Fitted {
     /// Precision.
     pub dtype: &'static str,
     /// Attention rows kept.
-    pub kept: Kept,
+    pub kept: RowsKept,
     /// Its cost.
     pub cost: Cost,
 }
@@ -175,8 +175,8 @@ fn measure(
     let matmul_secs = bare_products(&config.text, tokens, precision, model.device())?;
     for kept in &args.kept {
         let bytes = match kept {
-            Kept::Full => 4 * (config.text.num_layers * config.text.num_heads * tokens * tokens) as u64,
-            Kept::Rows | Kept::Off => 0,
+            RowsKept::Full => 4 * (config.text.num_layers * config.text.num_heads * tokens * tokens) as u64,
+            RowsKept::Rows | RowsKept::Off => 0,
         };
         if let Some(free) = memory::free_bytes().filter(|free| bytes > *free) {
             let (need, free) = (human_bytes(bytes), human_bytes(free));
@@ -214,7 +214,7 @@ struct TextBench<'a> {
     next_position: i64,
     cache: KvCache,
     num_tokens: usize,
-    kept: Kept,
+    kept: RowsKept,
 }
 
 impl<'a> TextBench<'a> {
@@ -223,7 +223,7 @@ impl<'a> TextBench<'a> {
         grid: GridThw,
         features: &'a VisualFeatures,
         num_tokens: usize,
-        kept: Kept,
+        kept: RowsKept,
         decode: usize,
     ) -> Self {
         let merge_size = model.config.vision.merge_size;
@@ -244,9 +244,9 @@ impl<'a> TextBench<'a> {
         let places = Tensor::new(self.span.range().map(|i| i as u32).collect::<Vec<_>>(), device)?;
         let ids = vec![0u32; self.num_tokens];
         let rows = match self.kept {
-            Kept::Off => 0..0,
-            Kept::Rows => self.num_tokens - NUM_LATENTS..self.num_tokens,
-            Kept::Full => 0..self.num_tokens,
+            RowsKept::Off => 0..0,
+            RowsKept::Rows => self.num_tokens - NUM_LATENTS..self.num_tokens,
+            RowsKept::Full => 0..self.num_tokens,
         };
         let mut rows = RowCollector::new(rows.collect());
         let pass = Pass {
@@ -271,7 +271,7 @@ impl<'a> TextBench<'a> {
         let place = self.cache.len();
         self.roles.push(Role::Answer);
         let position = self.next_position + (place - self.num_tokens) as i64;
-        let mut rows = RowCollector::new(if self.kept == Kept::Off { Vec::new() } else { vec![place] });
+        let mut rows = RowCollector::new(if self.kept == RowsKept::Off { Vec::new() } else { vec![place] });
         let pass = Pass {
             embeddings: self.model.text.embedding().forward(&[0])?,
             positions: &[[position; 3]],

@@ -16,7 +16,7 @@ use crate::ops::isa::Isa;
 use crate::ops::layer_norm::layer_norm;
 use crate::ops::linear::linear;
 use crate::ops::low_rank::low_rank;
-use crate::ops::matmul::dense::{self, Threads, View};
+use crate::ops::matmul::dense::{self, MatrixView, Threads};
 use crate::ops::matmul::packed::{Format, Matrix, Packed};
 use crate::ops::matmul::tiles::{BLOCK, Half};
 use crate::ops::matmul::{Left, multiply};
@@ -258,7 +258,7 @@ fn peak(precision: Precision) -> Result<f64> {
                     });
                 }
             } else {
-                let (x, w) = (View::rows(&x, DEPTH), View::rows(&w, DEPTH).t());
+                let (x, w) = (MatrixView::rows(&x, DEPTH), MatrixView::rows(&w, DEPTH).t());
                 let mut out = vec![0f32; ROWS * ROWS];
                 for _ in 0..TIMES {
                     dense::multiply([ROWS, DEPTH, ROWS], x, w, 1.0, &mut out, ROWS, false, Threads::One);

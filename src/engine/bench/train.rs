@@ -26,7 +26,7 @@ use crate::units::{GridThw, Role, Span};
 /// What is trained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
-pub enum Trained {
+pub enum TrainedPart {
     /// Every weight, the vision tower's too.
     Full,
     /// Low-rank updates of rank 16 on the language model's linear layers, and the latents' rows; features of the
@@ -38,7 +38,7 @@ pub enum Trained {
 #[derive(Debug, Clone)]
 pub struct Train {
     /// What is trained.
-    pub trained: Trained,
+    pub trained: TrainedPart,
     /// Examples in a batch, which go through as one.
     pub batch: usize,
     /// Visual tokens on a side of each example's image.
@@ -53,7 +53,7 @@ pub struct Train {
 #[derive(Debug, Serialize)]
 pub struct TrainReport {
     /// What was trained.
-    pub trained: Trained,
+    pub trained: TrainedPart,
     /// Where it ran.
     pub device: String,
     /// With which instructions.
@@ -111,8 +111,8 @@ fn examples(args: &Train, config: &ModelConfig, model: &Model) -> Result<Vec<Arc
             Array::new([grid.num_patches(), config.vision.patch_dim()], (0..num_values).map(value).collect());
         let ids: Vec<u32> = (0..length).map(|i| ((number * length + i) * 7 % 1000) as u32).collect();
         let seen = match args.trained {
-            Trained::Full => Seen::Pixels(patches),
-            Trained::Lora => {
+            TrainedPart::Full => Seen::Pixels(patches),
+            TrainedPart::Lora => {
                 Seen::Features(model.encode_images(&patches, &[grid], &Compute::default())?.detached())
             }
         };
@@ -131,20 +131,20 @@ fn examples(args: &Train, config: &ModelConfig, model: &Model) -> Result<Vec<Arc
 }
 
 /// The recipe of what is measured.
-fn recipe(trained: Trained) -> Recipe {
+fn recipe(trained: TrainedPart) -> Recipe {
     const TEXT: &str = "variant = \"livr\"\n[data]\ntrain = [\"none\"]\n[optimizer]\nlearning_rate = 1e-3\n";
     let mut recipe =
         Recipe::parse(TEXT, std::path::Path::new("benchmark")).expect("a recipe of this program");
     recipe.updates = Some(match trained {
-        Trained::Full => Updates::Everything,
-        Trained::Lora => Updates::Lora,
+        TrainedPart::Full => Updates::Everything,
+        TrainedPart::Lora => Updates::Lora,
     });
     recipe.resolved(1)
 }
 
 /// The model, and what of it is trained.
-fn prepare(trained: Trained, config: &ModelConfig, recipe: &Recipe) -> Result<(Model, Values)> {
-    let is_trained = |_: &str| trained == Trained::Full;
+fn prepare(trained: TrainedPart, config: &ModelConfig, recipe: &Recipe) -> Result<(Model, Values)> {
+    let is_trained = |_: &str| trained == TrainedPart::Full;
     let random = Random::new(0);
     let variables = Variables::new(&random, &is_trained);
     let loader = Loader::new(&variables, DType::F32.into(), &Device::Cpu, &Unobserved);
@@ -170,7 +170,7 @@ pub fn train(args: &Train) -> Result<TrainReport> {
         let forward = started.elapsed().as_secs_f64();
         let grads = tape::backward(&loss)?;
         let backward = started.elapsed().as_secs_f64() - forward;
-        let grad = |value: &crate::train::Value| match grads.get(value.var.as_tensor())? {
+        let grad = |value: &crate::train::TrainedValue| match grads.get(value.var.as_tensor())? {
             Some(grad) => Ok(grad),
             None => Ok(value.var.zeros_like()?),
         };

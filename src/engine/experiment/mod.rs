@@ -12,7 +12,7 @@ use super::evaluate::{Accuracy, Prediction, evaluate};
 use super::features::SeenImages;
 use super::ids::{BaseId, ModelId, Source};
 use super::models::Models;
-use super::session::Session;
+use super::session::OpenModel;
 use super::study::{Provenance, digest_of_records};
 use crate::atomic;
 use crate::data::disturb::Disturbance;
@@ -76,7 +76,7 @@ pub struct Named {
 
 /// What is to be measured.
 #[derive(Debug, Clone)]
-pub struct Order {
+pub struct ExperimentOrder {
     /// The model.
     pub base: BaseId,
     /// What is put on it.
@@ -114,7 +114,7 @@ pub struct Cell {
 ///
 /// # Errors
 /// An adapter that does not fit, an image that cannot be read, a folder that cannot be written, a stop.
-pub fn measure(order: &Order, folder: &Path, observer: &dyn Observer) -> Result<Vec<Cell>> {
+pub fn measure(order: &ExperimentOrder, folder: &Path, observer: &dyn Observer) -> Result<Vec<Cell>> {
     std::fs::create_dir_all(folder).map_err(|e| Error::io("make the folder", folder, e))?;
     let mut models = Models::default();
     let mut cells: Vec<Cell> = Vec::new();
@@ -153,11 +153,11 @@ pub fn measure(order: &Order, folder: &Path, observer: &dyn Observer) -> Result<
 
 /// One cell.
 fn one(
-    order: &Order,
+    order: &ExperimentOrder,
     named: &Named,
     condition: &Condition,
     fingerprint: String,
-    session: &mut Session,
+    session: &mut OpenModel,
     seen: &mut SeenImages,
     watch: &dyn Observer,
 ) -> Result<Cell> {
@@ -244,7 +244,7 @@ fn place_of(folder: &Path, named: &Named, condition: &Condition) -> Result<(Path
 }
 
 /// Of all that an answer hangs on besides the condition.
-fn fingerprint(what: &Provenance, session: &Session, seed: u64, folder: &Path) -> Result<String> {
+fn fingerprint(what: &Provenance, session: &OpenModel, seed: u64, folder: &Path) -> Result<String> {
     let facts = (what, seed, session.info().auto_max_pixels);
     Ok(digest::of_bytes(atomic::json_line(&facts, folder)?.as_bytes()))
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::super::evaluate::{Answering, predicted};
 use super::scalars::Scalars;
-use super::store::{Kept, Plan, Sampled, States, Writer};
+use super::store::{KeptToken, Sampled, States, StatesPlan, Writer};
 use crate::data::record::Record;
 use crate::error::Result;
 use crate::progress::{Observer, Phase, Progress};
@@ -18,7 +18,7 @@ use crate::units::{HeadIdx, LayerIdx, Role};
 /// A folder of another plan, an image that cannot be read, a full disk, a stop.
 pub fn collect(
     folder: &Path,
-    plan: &Plan,
+    plan: &StatesPlan,
     records: &[Record],
     batch: usize,
     answering: &mut Answering<'_>,
@@ -59,7 +59,7 @@ fn sampled(record: &Record, trace: &Trace, states: &HiddenStates) -> Sampled {
             }
             Role::Prompt | Role::Answer => *token,
         };
-        Kept { token: *token as u32, role, index: index as u32 }
+        KeptToken { token: *token as u32, role, index: index as u32 }
     };
     Sampled {
         id: prediction.id,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::measures::Measures;
-use super::store::{Point, States};
+use super::store::{StatePoint, States};
 use crate::error::{Error, Result};
 use crate::progress::Observer;
 use crate::projection::align::onto;
@@ -17,7 +17,7 @@ pub struct Layout {
     /// 0 is the embedding, i + 1 the output of layer i, L after the final norm.
     pub layer: usize,
     /// What each place is of.
-    pub points: Vec<Point>,
+    pub points: Vec<StatePoint>,
     /// [P].
     pub places: Arc<Vec<[f32; 2]>>,
     /// KL(P || Q).

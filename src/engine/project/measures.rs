@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::store::{Chosen, Point, States};
+use super::store::{Chosen, StatePoint, States};
 use crate::error::Result;
 use crate::progress::Observer;
 use crate::projection::geometry::{Collapse, Collector};
-use crate::projection::probe::{Best, Probe, Readout, read_off};
+use crate::projection::probe::{Best, LinearProbe, Readout, read_off};
 use crate::projection::rows::Rows;
 use crate::projection::{Prepared, Yardstick};
 use crate::units::Role;
@@ -117,7 +117,7 @@ fn collapse(chosen: &Chosen<'_>) -> Result<Option<Collapse>> {
     Ok(collector.finish())
 }
 
-fn near(points: &[Point], yardstick: &Yardstick) -> BTreeMap<&'static str, BTreeMap<&'static str, f64>> {
+fn near(points: &[StatePoint], yardstick: &Yardstick) -> BTreeMap<&'static str, BTreeMap<&'static str, f64>> {
     let mut counts: BTreeMap<&str, BTreeMap<&str, f64>> = BTreeMap::new();
     for (i, near) in yardstick.asked.iter().zip(&yardstick.near) {
         let own = counts.entry(points[*i].kept.role.in_figures()).or_default();
@@ -137,7 +137,7 @@ fn near(points: &[Point], yardstick: &Yardstick) -> BTreeMap<&'static str, BTree
 /// Probes of each latent, by what is read off it, and the best of each.
 fn probes(
     states: &States,
-    points: &[Point],
+    points: &[StatePoint],
     prepared: &Prepared,
     seed: u64,
     observer: &dyn Observer,
@@ -147,7 +147,7 @@ fn probes(
     let count = latents.map(|point| point.kept.index + 1).max().unwrap_or(0);
     let rows: Vec<Vec<usize>> = (0..count)
         .map(|latent| {
-            let is_own = |point: &Point| point.kept.role == Role::Latent && point.kept.index == latent;
+            let is_own = |point: &StatePoint| point.kept.role == Role::Latent && point.kept.index == latent;
             (0..points.len()).filter(|i| is_own(&points[*i])).collect()
         })
         .collect();
@@ -155,7 +155,7 @@ fn probes(
         let features: Vec<f32> =
             rows.iter().flat_map(|i| prepared.points.scores[i * width..][..width].iter().copied()).collect();
         let samples: Vec<u32> = rows.iter().map(|i| points[*i].sample).collect();
-        Probe::new(&features, width, &samples, seed)
+        LinearProbe::new(&features, width, &samples, seed)
     };
     let (mut all, mut best) = (Vec::new(), Vec::new());
     for of in Label::ALL {
@@ -197,7 +197,7 @@ fn numbered(labels: &[String]) -> Vec<u32> {
 }
 
 /// What is true of a latent's sample, or of the latent; nothing where that is not known.
-fn label(states: &States, point: &Point, of: Label) -> Option<String> {
+fn label(states: &States, point: &StatePoint, of: Label) -> Option<String> {
     let sample = &states.samples()[point.sample as usize];
     match of {
         Label::Task => Some(sample.task.clone()),

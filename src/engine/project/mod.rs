@@ -13,5 +13,5 @@ pub use self::layers::{Happening, Layout, map_layers};
 pub use self::measures::Measures;
 pub use self::order::{Collected, DataChoice, MapOrder, StatesOrder};
 pub use self::reading::{LayerWords, Near, Reading, ReadingOrder, SPOKEN, words_by_role};
-pub use self::scalars::{Scalar, Scalars};
-pub use self::store::{Chosen, Kept, Plan, Point, Sampled, States};
+pub use self::scalars::{Scalars, StateScalar};
+pub use self::store::{Chosen, KeptToken, Sampled, StatePoint, States, StatesPlan};

@@ -11,7 +11,7 @@ use super::super::models::Models;
 use super::super::study::{Provenance, digest_of_records};
 use super::collect::collect;
 use super::layers::{Happening, Layout, map_layers};
-use super::store::{Plan, Point, States, is_of_states};
+use super::store::{StatePoint, States, StatesPlan, is_of_states};
 use crate::atomic::Hold;
 use crate::data::dataset;
 use crate::data::record::Record;
@@ -99,10 +99,10 @@ impl StatesOrder {
         let settings = Settings { capture, ..self.settings.clone() };
         let session = models.session(&self.model).expect("opened above");
         let what = Provenance::of(session, digest_of_records(&records, observer)?, observer)?;
-        let plan = Plan { what, settings: settings.clone() };
+        let plan = StatesPlan { what, settings: settings.clone() };
         records.truncate(self.limit);
         // The folder is this order's own: what it holds of a model or of data that were others then is of no use.
-        if is_of_states(&self.folder) && Plan::of(&self.folder).as_ref() != Some(&plan) {
+        if is_of_states(&self.folder) && StatesPlan::of(&self.folder).as_ref() != Some(&plan) {
             let _hold = Hold::of_folder(&self.folder)?;
             std::fs::remove_dir_all(&self.folder)
                 .map_err(|e| Error::io("remove old states from", &self.folder, e))?;
@@ -152,7 +152,7 @@ pub struct MapOrder {
 
 impl MapOrder {
     /// The points of a layer's map, in its order.
-    pub fn points(&self, layer: usize) -> Vec<Point> {
+    pub fn points(&self, layer: usize) -> Vec<StatePoint> {
         self.collected.states.at_layer(layer).points().to_vec()
     }
 

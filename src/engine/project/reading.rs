@@ -4,9 +4,9 @@ use candle_core::{D, DType, Tensor};
 use serde::Serialize;
 
 use super::super::models::Models;
-use super::super::session::Session;
+use super::super::session::OpenModel;
 use super::order::Collected;
-use super::store::{Chosen, Point, States};
+use super::store::{Chosen, StatePoint, States};
 use crate::error::{Error, Result};
 use crate::model::compute::Compute;
 use crate::progress::{Observer, Phase, Progress};
@@ -84,11 +84,11 @@ impl ReadingOrder {
         let most = self.points.len().min(READ);
         let numbers: Vec<usize> =
             (0..most).map(|i| self.points[i * self.points.len() / most] as usize).collect();
-        let points: Option<Vec<Point>> = numbers.iter().map(|i| all.points().get(*i).copied()).collect();
+        let points: Option<Vec<StatePoint>> = numbers.iter().map(|i| all.points().get(*i).copied()).collect();
         let Some(points) = points.filter(|points| !points.is_empty()) else {
             return Err(Error::Request("a reading: expected points of the map, found others".to_owned()));
         };
-        let is_read = |point: &Point| {
+        let is_read = |point: &StatePoint| {
             points.iter().any(|own| (own.sample, own.kept.token) == (point.sample, point.kept.token))
         };
         let compute = Compute::observed(observer);
@@ -112,7 +112,7 @@ pub fn words_by_role(
     states: &States,
     roles: &[Role],
     num_layers: usize,
-    session: &Session,
+    session: &OpenModel,
     compute: &Compute<'_>,
 ) -> Result<Vec<(Role, Vec<LayerWords>)>> {
     let of = |role: &Role| {
@@ -129,7 +129,7 @@ pub fn words_by_role(
 fn likeliest(
     chosen: Chosen<'_>,
     num_layers: usize,
-    session: &Session,
+    session: &OpenModel,
     compute: &Compute<'_>,
 ) -> Result<Vec<(String, f32)>> {
     compute.check()?;
@@ -156,7 +156,12 @@ fn likeliest(
     Ok(ids.into_iter().map(|id| (session.processor().token_text(id as u32), shares[id])).collect())
 }
 
-fn near(all: &Chosen<'_>, numbers: &[usize], points: &[Point], observer: &dyn Observer) -> Result<Vec<Near>> {
+fn near(
+    all: &Chosen<'_>,
+    numbers: &[usize],
+    points: &[StatePoint],
+    observer: &dyn Observer,
+) -> Result<Vec<Near>> {
     let width = all.width();
     let mut sums = [(0f64, 0usize); 3];
     let mut row = vec![0f32; width];

@@ -7,7 +7,7 @@ use crate::units::{HeadIdx, LayerIdx};
 
 /// One of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scalar {
+pub enum StateScalar {
     /// How long the state is.
     Length,
     /// The attention that the latents give the token.
@@ -44,11 +44,11 @@ impl Scalars {
     }
 
     /// That of a token, by its place among the kept ones, at the `layer`-th of the layers.
-    pub fn of(&self, scalar: Scalar, layer: usize, token: usize) -> Option<f32> {
+    pub fn of(&self, scalar: StateScalar, layer: usize, token: usize) -> Option<f32> {
         let values = match scalar {
-            Scalar::Length => &self.lengths,
-            Scalar::Attended => &self.attended,
-            Scalar::Certainty => return Some(self.certainty),
+            StateScalar::Length => &self.lengths,
+            StateScalar::Attended => &self.attended,
+            StateScalar::Certainty => return Some(self.certainty),
         };
         values.get(layer)?.get(token).copied()
     }

@@ -13,8 +13,8 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::super::study::Provenance;
-use super::super::study::journal::{Journal, Opened};
-use super::scalars::{Scalar, Scalars};
+use super::super::study::journal::{Journal, OpenedJournal};
+use super::scalars::{Scalars, StateScalar};
 use crate::atomic::Hold;
 use crate::error::{Error, Result};
 use crate::projection::rows::Rows;
@@ -23,14 +23,14 @@ use crate::units::{GridThw, Role, Span};
 
 /// All that the states of a folder depend on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Plan {
+pub struct StatesPlan {
     /// Whose states, of which samples.
     pub what: Provenance,
     /// How samples are run; what is captured says which layers and roles.
     pub settings: Settings,
 }
 
-impl Plan {
+impl StatesPlan {
     /// That of a folder, where it has one.
     pub fn of(folder: &Path) -> Option<Self> {
         Journal::heading_of(&folder.join(SAMPLES))
@@ -44,7 +44,7 @@ pub fn is_of_states(folder: &Path) -> bool {
 
 /// A token whose states are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Kept {
+pub struct KeptToken {
     /// Position in the prompt.
     pub token: u32,
     /// What it is for.
@@ -69,7 +69,7 @@ pub struct Sampled {
     /// [l]: 0 is the embedding, i + 1 the output of layer i, L after the final norm.
     pub layers: Vec<usize>,
     /// [t].
-    pub tokens: Vec<Kept>,
+    pub tokens: Vec<KeptToken>,
     /// [l][K]: the visual token, among all of its sample's, that the latent looks at most in the layer that made its
     /// state, all heads taken together; nothing where there is none.
     #[serde(default)]
@@ -105,7 +105,7 @@ impl Sampled {
     }
 
     /// A number of a token at a layer, where it is known.
-    pub fn scalar(&self, scalar: Scalar, layer: u32, token: u32) -> Option<f32> {
+    pub fn scalar(&self, scalar: StateScalar, layer: u32, token: u32) -> Option<f32> {
         let layer = self.layers.iter().position(|own| *own == layer as usize)?;
         let token = self.tokens.binary_search_by_key(&token, |kept| kept.token).ok()?;
         self.scalars.of(scalar, layer, token)
@@ -150,16 +150,16 @@ impl Writer {
     ///
     /// # Errors
     /// A folder of another plan or that another writes to, a disk that cannot be written.
-    pub fn open(folder: &Path, plan: &Plan) -> Result<Self> {
+    pub fn open(folder: &Path, plan: &StatesPlan) -> Result<Self> {
         std::fs::create_dir_all(folder).map_err(failed("make the folder", folder))?;
         let hold = Hold::of_folder(folder)?;
         let path = folder.join(SAMPLES);
-        if Plan::of(folder).is_some_and(|held| held != *plan) {
+        if StatesPlan::of(folder).is_some_and(|held| held != *plan) {
             let expected = "states of this model, data and settings";
             let found = "others: name another output, or remove the folder it is in";
             return Err(Error::field(path, "the folder", expected, found));
         }
-        let Opened { journal, lines: samples } = Journal::open::<_, Sampled>(&path, plan)?;
+        let OpenedJournal { journal, lines: samples } = Journal::open::<_, Sampled>(&path, plan)?;
         let path = folder.join(STATES);
         let states =
             OpenOptions::new().append(true).create(true).open(&path).map_err(failed("write", &path))?;
@@ -203,13 +203,13 @@ impl Writer {
 
 /// A point: a token of a sample at a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Point {
+pub struct StatePoint {
     /// Number of the sample in the folder.
     pub sample: u32,
     /// Which of the sample's layers.
     pub layer: u32,
     /// The token.
-    pub kept: Kept,
+    pub kept: KeptToken,
 }
 
 /// The states of a folder, mapped into memory.
@@ -281,7 +281,7 @@ impl States {
             let Some(place) = sample.layers.iter().position(|own| *own == layer) else { continue };
             let first = self.firsts[number] + place * sample.tokens.len();
             for (i, kept) in sample.tokens.iter().enumerate() {
-                points.push(Point { sample: number as u32, layer: layer as u32, kept: *kept });
+                points.push(StatePoint { sample: number as u32, layer: layer as u32, kept: *kept });
                 rows.push((first + i) as u64);
             }
         }
@@ -297,19 +297,19 @@ impl States {
 /// Some of the states of a folder.
 pub struct Chosen<'a> {
     states: &'a States,
-    points: Vec<Point>,
+    points: Vec<StatePoint>,
     rows: Vec<u64>,
 }
 
 impl Chosen<'_> {
     /// What each row is of.
-    pub fn points(&self) -> &[Point] {
+    pub fn points(&self) -> &[StatePoint] {
         &self.points
     }
 
     /// Only the rows of points that `is_wanted` says.
     #[must_use]
-    pub fn filtered(mut self, is_wanted: impl Fn(&Point) -> bool) -> Self {
+    pub fn filtered(mut self, is_wanted: impl Fn(&StatePoint) -> bool) -> Self {
         let both = self.points.into_iter().zip(self.rows).filter(|(point, _)| is_wanted(point));
         (self.points, self.rows) = both.unzip();
         self

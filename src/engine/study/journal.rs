@@ -35,7 +35,7 @@ pub struct Journal {
 
 /// A journal with the lines it had.
 #[derive(Debug)]
-pub struct Opened<L> {
+pub struct OpenedJournal<L> {
     /// To add to.
     pub journal: Journal,
     /// Whole ones.
@@ -48,7 +48,7 @@ impl Journal {
     /// # Errors
     /// A file that is no journal, one that another program writes to, one of an earlier version, a line that is none, a
     /// place that cannot be written.
-    pub fn open<H, L>(path: &Path, heading: &H) -> Result<Opened<L>>
+    pub fn open<H, L>(path: &Path, heading: &H) -> Result<OpenedJournal<L>>
     where
         H: Serialize + DeserializeOwned + PartialEq,
         L: DeserializeOwned,
@@ -68,7 +68,7 @@ impl Journal {
                 .map_err(|e| Error::io("begin the journal", path, e))?;
             let mut journal = Self { path: path.to_owned(), file };
             journal.write(&head)?;
-            return Ok(Opened { journal, lines: Vec::new() });
+            return Ok(OpenedJournal { journal, lines: Vec::new() });
         }
         if !is_of(&bytes, heading, path)? {
             let aside = aside(path, first_line(&bytes));
@@ -82,7 +82,7 @@ impl Journal {
             file.set_len(whole as u64).map_err(|e| Error::io("cut the journal", path, e))?;
         }
         file.seek(SeekFrom::End(0)).map_err(|e| Error::io("read the journal", path, e))?;
-        Ok(Opened { journal: Self { path: path.to_owned(), file }, lines })
+        Ok(OpenedJournal { journal: Self { path: path.to_owned(), file }, lines })
     }
 
     /// The heading of a journal, where there is one of this kind.
@@ -231,7 +231,7 @@ fn aside(path: &Path, first: &[u8]) -> PathBuf {
 mod tests {
     use super::*;
 
-    fn open(path: &Path, heading: &str) -> Result<Opened<String>> {
+    fn open(path: &Path, heading: &str) -> Result<OpenedJournal<String>> {
         Journal::open(path, &heading.to_owned())
     }
 

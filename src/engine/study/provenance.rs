@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::super::session::Session;
+use super::super::session::OpenModel;
 use crate::data::record::Record;
 use crate::digest;
 use crate::error::Result;
@@ -29,7 +29,7 @@ impl Provenance {
     ///
     /// # Errors
     /// A folder whose files have changed since the model was read, a stop.
-    pub fn of(session: &Session, data: String, observer: &dyn Observer) -> Result<Self> {
+    pub fn of(session: &OpenModel, data: String, observer: &dyn Observer) -> Result<Self> {
         let (base, adapter) = session.digests(observer)?;
         let info = session.info();
         let is_cpu = session.model().device().is_cpu();

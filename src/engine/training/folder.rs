@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 
 use super::super::device;
 use super::Validation;
-use super::open::{Opened, hex};
+use super::open::{OpenedRun, hex};
 use crate::atomic::{self, Hold, LOCK};
 use crate::error::{Error, Result};
 use crate::ops::isa::Isa;
@@ -109,7 +109,7 @@ impl RunFolder {
     ///
     /// # Errors
     /// Another run.
-    pub(super) fn check(&self, opened: &Opened, fingerprint: &str) -> Result<()> {
+    pub(super) fn check(&self, opened: &OpenedRun, fingerprint: &str) -> Result<()> {
         #[derive(Deserialize)]
         struct Run {
             fingerprint: Option<String>,
@@ -140,7 +140,12 @@ impl RunFolder {
     }
 
     /// Writes what is needed to repeat the run.
-    pub(super) fn describe(&mut self, opened: &Opened, trainer: &Trainer, fingerprint: &str) -> Result<()> {
+    pub(super) fn describe(
+        &mut self,
+        opened: &OpenedRun,
+        trainer: &Trainer,
+        fingerprint: &str,
+    ) -> Result<()> {
         std::fs::create_dir_all(&self.root).map_err(|e| Error::io("make the folder", &self.root, e))?;
         self.hold = Some(Hold::of_folder(&self.root)?);
         let write = |name: &str, text: &str| {
@@ -246,9 +251,9 @@ pub(super) fn another_run(path: &Path) -> Error {
 }
 
 /// Of all that decides what a run computes.
-pub(super) fn fingerprint(opened: &Opened) -> String {
+pub(super) fn fingerprint(opened: &OpenedRun) -> String {
     let plain = plain(&opened.recipe);
-    let Opened { data_hash, model_hash, max_pixels, precision, device, .. } = opened;
+    let OpenedRun { data_hash, model_hash, max_pixels, precision, device, .. } = opened;
     let device = if device.is_cpu() { "cpu" } else { "gpu" };
     let facts = format!("{data_hash}\0{model_hash}\0{max_pixels}\0{}\0{device}", precision.name());
     hex(&Sha256::digest(format!("{}\0{facts}", plain.to_toml())))

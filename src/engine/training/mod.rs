@@ -12,7 +12,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use self::folder::{Metric, RunFolder};
-use self::open::Opened;
+use self::open::OpenedRun;
 use super::evaluate::Accuracy;
 use crate::data::sample::Sample;
 use crate::error::{Error, Result};
@@ -20,7 +20,7 @@ use crate::model::compute::Compute;
 use crate::progress::{Observer, Phase, Progress};
 use crate::settings::{Capture, Decoding, DeviceChoice, LatentChoice, MaskKind, PixelBudget, Settings};
 use crate::trace::Trace;
-use crate::train::{Keep, Recipe, State, Step, Trainer, Updates};
+use crate::train::{Recipe, ResultChoice, Step, TrainState, Trainer, Updates};
 
 pub use self::folder::read_metrics;
 
@@ -103,7 +103,7 @@ pub trait TrainWatch: Observer {
 
 /// What a run came to.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Trained {
+pub struct TrainedRun {
     /// Where the result is.
     pub folder: PathBuf,
     /// Steps made in all.
@@ -113,7 +113,7 @@ pub struct Trained {
     /// Validation accuracy of the result.
     pub accuracy: Option<f64>,
     /// Which checkpoint it is.
-    pub keep: Keep,
+    pub keep: ResultChoice,
     /// Wall time of this session.
     pub seconds: f64,
     /// Of this program.
@@ -125,11 +125,11 @@ pub struct Trained {
 /// # Errors
 /// What is wrong with recipe, data or model; a loss that is no number; a disk that is full; a stop. The last saved
 /// state stays, to be resumed.
-pub fn train(order: &TrainOrder, watch: &dyn TrainWatch) -> Result<Trained> {
+pub fn train(order: &TrainOrder, watch: &dyn TrainWatch) -> Result<TrainedRun> {
     let started = Instant::now();
     let mut folder = RunFolder::open(&order.out, order.resume)?;
     let recipe = recipe_of(order)?;
-    let opened = Opened::open(&recipe, order.device, watch)?;
+    let opened = OpenedRun::open(&recipe, order.device, watch)?;
     let mut run = Running::begin(opened, &mut folder, order.resume, watch)?;
     let outcome = run.finish(&mut folder, watch);
     if outcome.as_ref().is_err_and(Error::is_cancelled) {
@@ -138,7 +138,7 @@ pub fn train(order: &TrainOrder, watch: &dyn TrainWatch) -> Result<Trained> {
     }
     outcome?;
     let (keep, accuracy) = run.leave_result(&folder)?;
-    Ok(Trained {
+    Ok(TrainedRun {
         folder: order.out.clone(),
         steps: run.trainer.position().overall,
         loss: run.last_loss,
@@ -159,7 +159,7 @@ fn recipe_of(order: &TrainOrder) -> Result<Recipe> {
 
 /// A run between two steps.
 struct Running {
-    opened: Opened,
+    opened: OpenedRun,
     trainer: Trainer,
     fingerprint: String,
     best: Option<f64>,
@@ -172,7 +172,7 @@ struct Running {
 
 impl Running {
     fn begin(
-        mut opened: Opened,
+        mut opened: OpenedRun,
         folder: &mut RunFolder,
         resume: bool,
         watch: &dyn TrainWatch,
@@ -203,7 +203,7 @@ impl Running {
     fn go_on(&mut self, folder: &mut RunFolder) -> Result<(Vec<Step>, Vec<Validation>)> {
         let Some(path) = folder.state() else { return folder.cut_metrics(0) };
         let (trained, adamw) = self.trainer.parts_mut();
-        let state = State::read(&path, trained, adamw)?;
+        let state = TrainState::read(&path, trained, adamw)?;
         if state.fingerprint != self.fingerprint {
             return Err(folder::another_run(&path));
         }
@@ -274,7 +274,7 @@ impl Running {
 
     fn save_state(&self, folder: &mut RunFolder) -> Result<()> {
         let adamw = self.trainer.adamw();
-        let state = State {
+        let state = TrainState {
             position: self.trainer.position(),
             updates: adamw.step,
             fingerprint: self.fingerprint.clone(),
@@ -285,22 +285,22 @@ impl Running {
     }
 
     /// Puts the result in the run's folder itself, so that the folder is what one opens.
-    fn leave_result(&self, folder: &RunFolder) -> Result<(Keep, Option<f64>)> {
-        let keep = self.opened.recipe.keep.unwrap_or(Keep::Final);
+    fn leave_result(&self, folder: &RunFolder) -> Result<(ResultChoice, Option<f64>)> {
+        let keep = self.opened.recipe.keep.unwrap_or(ResultChoice::Final);
         let (from, keep) = match keep {
-            Keep::Best if self.best.is_some() => (folder.best(), Keep::Best),
-            _ => (folder.stage(self.opened.last_stage()), Keep::Final),
+            ResultChoice::Best if self.best.is_some() => (folder.best(), ResultChoice::Best),
+            _ => (folder.stage(self.opened.last_stage()), ResultChoice::Final),
         };
         folder.take_result(&from)?;
         let accuracy = match keep {
-            Keep::Best => self.best,
-            Keep::Final => folder.last_accuracy()?,
+            ResultChoice::Best => self.best,
+            ResultChoice::Final => folder.last_accuracy()?,
         };
         Ok((keep, accuracy))
     }
 }
 
-impl Opened {
+impl OpenedRun {
     /// The number of the last stage that has epochs.
     fn last_stage(&self) -> usize {
         let stages = &self.recipe.stages;

@@ -38,7 +38,7 @@ struct Beginning {
 }
 
 /// A recipe with everything it needs.
-pub(super) struct Opened {
+pub(super) struct OpenedRun {
     pub(super) recipe: Recipe,
     pub(super) processor: Processor,
     pub(super) validation: Vec<Record>,
@@ -59,7 +59,7 @@ pub(super) struct Opened {
     begun: Option<Beginning>,
 }
 
-impl Opened {
+impl OpenedRun {
     pub(super) fn open(recipe: &Recipe, choice: DeviceChoice, observer: &dyn Observer) -> Result<Self> {
         let (train, validation) = read_records(recipe)?;
         let tasks: BTreeSet<&str> = train.iter().map(|record| record.task.as_str()).collect();

@@ -24,7 +24,7 @@ const LIMITS: Limits = Limits { bytes: 128 << 20, time: Duration::from_secs(5) }
 
 /// One part of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Part {
+pub enum MessagePart {
     /// An image, rendered as a placeholder.
     Image,
     /// Text as it is.
@@ -89,7 +89,7 @@ impl ChatTemplate {
     }
 
     /// One user turn, ready for the assistant's.
-    pub fn render(&self, parts: &[Part], observer: &dyn Observer) -> Result<String> {
+    pub fn render(&self, parts: &[MessagePart], observer: &dyn Observer) -> Result<String> {
         let failed =
             |problem: String| Error::format(&self.path, "the chat template does not render", problem);
         let (environment, parts, special) =
@@ -150,15 +150,15 @@ fn compile(source: String) -> Result<Environment<'static>, String> {
 /// Renders within the limits of the engine itself; on the way out a failure is a sentence.
 fn render(
     environment: &Environment<'_>,
-    parts: &[Part],
+    parts: &[MessagePart],
     special_tokens: &BTreeMap<String, String>,
 ) -> Result<String, String> {
     let template = environment.get_template("chat").map_err(|e| describe(&e))?;
     let content: Vec<Value> = parts
         .iter()
         .map(|part| match part {
-            Part::Image => context! { type => "image" },
-            Part::Text { text } => context! { type => "text", text => text },
+            MessagePart::Image => context! { type => "image" },
+            MessagePart::Text { text } => context! { type => "text", text => text },
         })
         .collect();
     let context = context! {
@@ -206,7 +206,7 @@ impl std::io::Write for Limited {
 ///
 /// # Errors
 /// Marks, but not as many as images: which image is meant where would be a guess.
-pub fn user_parts(prompt: &str, num_images: usize) -> Result<Vec<Part>> {
+pub fn user_parts(prompt: &str, num_images: usize) -> Result<Vec<MessagePart>> {
     const MARK: &str = "<image>";
     let marks = prompt.matches(MARK).count();
     if marks != 0 && marks != num_images {
@@ -216,13 +216,13 @@ pub fn user_parts(prompt: &str, num_images: usize) -> Result<Vec<Part>> {
             counted(num_images, "image"),
         )));
     }
-    let mut parts = vec![Part::Image; num_images - marks];
+    let mut parts = vec![MessagePart::Image; num_images - marks];
     for (i, text) in prompt.split(MARK).enumerate() {
         if i > 0 {
-            parts.push(Part::Image);
+            parts.push(MessagePart::Image);
         }
         if !text.is_empty() || marks == 0 {
-            parts.push(Part::Text { text: text.to_owned() });
+            parts.push(MessagePart::Text { text: text.to_owned() });
         }
     }
     Ok(parts)
@@ -238,12 +238,12 @@ mod tests {
 
     #[test]
     fn images_go_where_they_are_marked() {
-        let text = |t: &str| Part::Text { text: t.to_owned() };
-        assert_eq!(user_parts("why", 2).unwrap(), [Part::Image, Part::Image, text("why")]);
-        assert_eq!(user_parts("a <image> b", 1).unwrap(), [text("a "), Part::Image, text(" b")]);
+        let text = |t: &str| MessagePart::Text { text: t.to_owned() };
+        assert_eq!(user_parts("why", 2).unwrap(), [MessagePart::Image, MessagePart::Image, text("why")]);
+        assert_eq!(user_parts("a <image> b", 1).unwrap(), [text("a "), MessagePart::Image, text(" b")]);
         let both = user_parts("a<image>b<image>", 2).unwrap();
-        assert_eq!(both, [text("a"), Part::Image, text("b"), Part::Image]);
-        assert_eq!(user_parts("", 1).unwrap(), [Part::Image, text("")]);
+        assert_eq!(both, [text("a"), MessagePart::Image, text("b"), MessagePart::Image]);
+        assert_eq!(user_parts("", 1).unwrap(), [MessagePart::Image, text("")]);
         assert!(user_parts("<image>", 0).is_err());
         let few = user_parts("a<image>", 2).unwrap_err().to_string();
         assert!(few.contains("1 <image> mark for 2 images:"), "{few}");

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use super::geometry::{Geometry, RowMask};
 use super::{Plan, Segment};
 use crate::ops::lanes;
-use crate::ops::matmul::dense::{self, Threads, View};
+use crate::ops::matmul::dense::{self, MatrixView, Threads};
 
 /// What the forward pass had and gave, and the gradient of that.
 pub(super) struct Given<'a> {
@@ -104,7 +104,7 @@ fn part(g: Geometry, given: &Given<'_>, segments: &[Segment], place: usize, kv: 
                     },
                 );
             }
-            let (p, ds) = (View::rows(&p, seen), View::rows(&ds, seen));
+            let (p, ds) = (MatrixView::rows(&p, seen), MatrixView::rows(&ds, seen));
             let first = (head - kv * g.group()) * num_queries + start;
             let dq = &mut part.dq[first * g.dim..(first + rows) * g.dim];
             product([rows, seen, g.dim], ds, k, plan.scale, dq, false);
@@ -115,6 +115,6 @@ fn part(g: Geometry, given: &Given<'_>, segments: &[Segment], place: usize, kv: 
     part
 }
 
-fn product(dims: [usize; 3], a: View<'_>, b: View<'_>, scale: f32, out: &mut [f32], add: bool) {
+fn product(dims: [usize; 3], a: MatrixView<'_>, b: MatrixView<'_>, scale: f32, out: &mut [f32], add: bool) {
     dense::multiply(dims, a, b, scale, out, dims[2], add, Threads::One);
 }

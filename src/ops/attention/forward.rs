@@ -162,7 +162,7 @@ fn wide_block<T: Element>(
                 Threads::One,
             );
             softmax_rows(task, mask, plan, &mut scores, num_keys);
-            let p = dense::View::rows(&scores, num_keys);
+            let p = dense::MatrixView::rows(&scores, num_keys);
             dense::multiply([rows, num_keys, g.dim], p, v, 1.0, &mut mixed, g.dim, false, Threads::One);
         }
         for (out, mixed) in out.chunks_exact_mut(g.q_width()).zip(mixed.chunks_exact(g.dim)) {
@@ -285,7 +285,7 @@ fn few_queries<T: Element>(
             wide
         };
         let (q, k, v) = (q.iter().map(|q| q.wide()).collect::<Vec<f32>>(), widen(k), widen(v));
-        let rows = |values| dense::View::rows(values, g.dim);
+        let rows = |values| dense::MatrixView::rows(values, g.dim);
         let (mut scores, mut mixed) = (vec![0f32; g.group() * num_keys], vec![0f32; group]);
         let sizes = [g.group(), g.dim, num_keys];
         dense::multiply(
@@ -304,7 +304,7 @@ fn few_queries<T: Element>(
                 || mask.softmax(query, row),
             );
         }
-        let p = dense::View::rows(&scores, num_keys);
+        let p = dense::MatrixView::rows(&scores, num_keys);
         let sizes = [g.group(), num_keys, g.dim];
         dense::multiply(sizes, p, rows(&v), 1.0, &mut mixed, g.dim, false, Threads::One);
         for (out, value) in out.iter_mut().zip(mixed) {

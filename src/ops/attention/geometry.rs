@@ -2,7 +2,7 @@
 
 use super::mask::{Mask, Penalties};
 use crate::ops::lanes;
-use crate::ops::matmul::dense::View;
+use crate::ops::matmul::dense::MatrixView;
 
 /// Sizes of a call.
 #[derive(Debug, Clone, Copy)]
@@ -37,13 +37,13 @@ impl Geometry {
     }
 
     /// A query head's rows from a token on: [.., d].
-    pub fn q_rows(self, q: &[f32], token: usize, head: usize) -> View<'_> {
-        View::new(&q[token * self.q_width() + head * self.dim..], [self.q_width(), 1])
+    pub fn q_rows(self, q: &[f32], token: usize, head: usize) -> MatrixView<'_> {
+        MatrixView::new(&q[token * self.q_width() + head * self.dim..], [self.q_width(), 1])
     }
 
     /// A key-value head's rows from a token on: [.., d].
-    pub fn kv_rows(self, k: &[f32], token: usize, head: usize) -> View<'_> {
-        View::new(&k[token * self.kv_width() + head * self.dim..], [self.kv_width(), 1])
+    pub fn kv_rows(self, k: &[f32], token: usize, head: usize) -> MatrixView<'_> {
+        MatrixView::new(&k[token * self.kv_width() + head * self.dim..], [self.kv_width(), 1])
     }
 }
 

@@ -214,7 +214,7 @@ impl CustomOp3 for Attend {
         k_layout: &Layout,
         v: &candle_core::CudaStorage,
         v_layout: &Layout,
-    ) -> super::cuda::Made {
+    ) -> super::cuda::KernelOutput {
         on_gpu::forward(self, (q, q_layout), (k, k_layout), (v, v_layout), &[])
     }
 

@@ -47,7 +47,7 @@ mod kernels {
     };
 
     use super::super::{Attend, Plan, Segment};
-    use crate::ops::cuda::{ATTENTION, Arg, Made, ints, launch, pointer, pointer_of, suffix, zeros};
+    use crate::ops::cuda::{ATTENTION, Arg, KernelOutput, ints, launch, pointer, pointer_of, suffix, zeros};
 
     /// Where each query looks, on the GPU: first key, end, its role, the roles of keys, and the rule.
     struct Where {
@@ -123,7 +123,7 @@ mod kernels {
     }
 
     /// The output, or where rows are wanted those instead: [H, R, S] in f32.
-    pub fn forward(op: &Attend, q: Side<'_>, k: Side<'_>, v: Side<'_>, wanted: &[usize]) -> Made {
+    pub fn forward(op: &Attend, q: Side<'_>, k: Side<'_>, v: Side<'_>, wanted: &[usize]) -> KernelOutput {
         let (device, shape) = (q.0.device(), q.1.shape().clone());
         let (queries, heads, _) = shape.dims3()?;
         let keys = k.1.shape().dims3()?.0;
@@ -190,7 +190,13 @@ mod kernels {
             candle_core::bail!("the CPU has rows of its own")
         }
 
-        fn cuda_fwd(&self, q: &CudaStorage, q_layout: &Layout, k: &CudaStorage, k_layout: &Layout) -> Made {
+        fn cuda_fwd(
+            &self,
+            q: &CudaStorage,
+            q_layout: &Layout,
+            k: &CudaStorage,
+            k_layout: &Layout,
+        ) -> KernelOutput {
             // What is mixed is not looked at: keys stand in for values.
             forward(&self.attend, (q, q_layout), (k, k_layout), (k, k_layout), &self.wanted)
         }
@@ -250,7 +256,7 @@ mod kernels {
             k_layout: &Layout,
             v: &CudaStorage,
             v_layout: &Layout,
-        ) -> Made {
+        ) -> KernelOutput {
             let (device, (queries, heads, _)) = (q.device(), q_layout.shape().dims3()?);
             let counts = [q_layout, k_layout, v_layout].map(|layout| layout.shape().elem_count());
             let looks = where_of(&self.attend, (q, q_layout), (k, k_layout))?;

@@ -14,7 +14,7 @@ use self::table::Table;
 use super::host::slice;
 use super::isa::Isa;
 use super::lanes;
-use super::matmul::dense::{Threads, View, multiply};
+use super::matmul::dense::{MatrixView, Threads, multiply};
 use super::matmul::packed::Packed;
 use super::values::values;
 use super::weight::Weight;
@@ -144,8 +144,8 @@ impl Losses {
         let mut own = vec![0f32; rows * count];
         multiply(
             [rows, width, count],
-            View::rows(hidden, width),
-            View::rows(latents, width).t(),
+            MatrixView::rows(hidden, width),
+            MatrixView::rows(latents, width).t(),
             1.0,
             &mut own,
             count.max(1),
@@ -269,8 +269,8 @@ impl Losses {
             self.to_slopes(&mut scores, targets, grad);
             let own = self.take_latents(&mut scores, rows);
             table.multiply_back(&scores.values, width, dhidden);
-            let (own, hidden) = (View::rows(&own, count.max(1)), View::rows(hidden, width));
-            let latents = View::rows(given.latents, width);
+            let (own, hidden) = (MatrixView::rows(&own, count.max(1)), MatrixView::rows(hidden, width));
+            let latents = MatrixView::rows(given.latents, width);
             multiply([rows, count, width], own, latents, 1.0, dhidden, width, true, Threads::All);
             multiply(
                 [count, rows, width],
@@ -283,7 +283,7 @@ impl Losses {
                 Threads::All,
             );
             if wants_table {
-                let d = View::rows(&scores.values, self.vocab).t();
+                let d = MatrixView::rows(&scores.values, self.vocab).t();
                 multiply(
                     [self.vocab, rows, width],
                     d,

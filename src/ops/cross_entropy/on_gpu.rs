@@ -3,7 +3,7 @@
 use candle_core::backend::BackendStorage as _;
 use candle_core::{CpuStorage, CudaStorage, CustomOp1, CustomOp2, DType, Layout, Result, Shape, Tensor};
 
-use crate::ops::cuda::{Arg, CROSS_ENTROPY, Made, ints, launch, pointer, zeros};
+use crate::ops::cuda::{Arg, CROSS_ENTROPY, KernelOutput, ints, launch, pointer, zeros};
 
 pub struct OfScores {
     pub targets: Vec<u32>,
@@ -39,7 +39,7 @@ impl CustomOp1 for OfScores {
         candle_core::bail!("the CPU has a forward pass of its own")
     }
 
-    fn cuda_fwd(&self, scores: &CudaStorage, layout: &Layout) -> Made {
+    fn cuda_fwd(&self, scores: &CudaStorage, layout: &Layout) -> KernelOutput {
         let rows = layout.shape().dims2()?.0;
         Ok((self.run("cross_entropy_forward_f32", scores, layout, None, rows)?, rows.into()))
     }
@@ -67,7 +67,7 @@ impl CustomOp2 for Back {
         layout: &Layout,
         grad: &CudaStorage,
         grad_layout: &Layout,
-    ) -> Made {
+    ) -> KernelOutput {
         let grad = pointer(grad, grad_layout)?;
         let count = layout.shape().elem_count();
         let out = self.0.run("cross_entropy_backward_f32", scores, layout, Some(grad), count)?;

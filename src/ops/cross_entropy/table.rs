@@ -2,7 +2,7 @@
 
 use crate::ops::isa::Isa;
 use crate::ops::linear::product_f32;
-use crate::ops::matmul::dense::{Threads, View, multiply};
+use crate::ops::matmul::dense::{MatrixView, Threads, multiply};
 use crate::ops::matmul::packed::{Matrix, Packed};
 use crate::ops::matmul::{product, product_back};
 
@@ -34,8 +34,8 @@ impl Table<'_> {
             Self::Dense(table) => {
                 multiply(
                     [rows, cols, width],
-                    View::rows(d, cols.max(1)),
-                    View::rows(table, width),
+                    MatrixView::rows(d, cols.max(1)),
+                    MatrixView::rows(table, width),
                     1.0,
                     out,
                     width,

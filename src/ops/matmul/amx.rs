@@ -29,9 +29,9 @@ thread_local! {
 }
 
 /// The tiles of this thread, configured while it lives: one at a time, and for no other thread.
-pub struct Tiles(PhantomData<*mut ()>);
+pub struct AmxTiles(PhantomData<*mut ()>);
 
-impl Tiles {
+impl AmxTiles {
     /// Configures the tiles.
     ///
     /// # Panics
@@ -109,7 +109,7 @@ impl Tiles {
     }
 }
 
-impl Drop for Tiles {
+impl Drop for AmxTiles {
     fn drop(&mut self) {
         #[cfg(target_arch = "x86_64")]
         #[expect(unsafe_code, reason = "an AMX instruction")]

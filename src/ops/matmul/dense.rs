@@ -4,12 +4,12 @@ use gemm::Parallelism;
 
 /// A matrix of f32 in memory: its values from the first on, and the distances between rows and between columns.
 #[derive(Debug, Clone, Copy)]
-pub struct View<'a> {
+pub struct MatrixView<'a> {
     data: &'a [f32],
     strides: [usize; 2],
 }
 
-impl<'a> View<'a> {
+impl<'a> MatrixView<'a> {
     /// Rows and columns at these distances.
     pub fn new(data: &'a [f32], strides: [usize; 2]) -> Self {
         Self { data, strides }
@@ -46,8 +46,8 @@ pub enum Threads {
 #[expect(clippy::too_many_arguments, reason = "as many as the product it asks for")]
 pub fn multiply(
     [m, k, n]: [usize; 3],
-    a: View<'_>,
-    b: View<'_>,
+    a: MatrixView<'_>,
+    b: MatrixView<'_>,
     scale: f32,
     out: &mut [f32],
     out_stride: usize,

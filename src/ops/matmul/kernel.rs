@@ -179,7 +179,7 @@ struct Work<'a> {
     right: &'a Packed,
     isa: Isa,
     /// Where there are tiles, and rows enough that multiplying their padding too does not matter.
-    tiles: Option<amx::Tiles>,
+    tiles: Option<amx::AmxTiles>,
     /// What is quantised is decoded into these.
     rooms: [Vec<Tile>; 2],
 }
@@ -187,7 +187,7 @@ struct Work<'a> {
 impl<'a> Work<'a> {
     fn new(left: &'a Left, right: &'a Packed, isa: Isa) -> Self {
         let narrow = matches!(left, Left::Narrow { .. });
-        let tiles = (isa == Isa::Amx && left.rows() > FEW_ROWS && narrow).then(amx::Tiles::configure);
+        let tiles = (isa == Isa::Amx && left.rows() > FEW_ROWS && narrow).then(amx::AmxTiles::configure);
         Self { left, right, isa, tiles, rooms: [Vec::new(), Vec::new()] }
     }
 

@@ -126,7 +126,8 @@ pub fn product_back(grad: &[f32], weight: &Packed, out: &mut [f32]) {
         let count = ROWS_AT_ONCE.min(cols - start);
         let unpacked = &mut unpacked[..count * inner];
         unpacked.par_chunks_mut(inner).enumerate().for_each(|(i, row)| weight.read_row(start + i, row));
-        let (left, right) = (dense::View::new(&grad[start..], [cols, 1]), dense::View::rows(unpacked, inner));
+        let (left, right) =
+            (dense::MatrixView::new(&grad[start..], [cols, 1]), dense::MatrixView::rows(unpacked, inner));
         dense::multiply([rows, count, inner], left, right, 1.0, out, inner, start > 0, dense::Threads::All);
     }
 }

@@ -61,17 +61,17 @@ struct Edges {
     pushes: Buffer,
     /// For the host to read.
     results: Buffer,
-    attract: Step,
-    pairs: Step,
+    attract: Dispatch,
+    pairs: Dispatch,
 }
 
 /// A pipeline with what it is given.
-pub(super) struct Step {
+pub(super) struct Dispatch {
     pub pipeline: ComputePipeline,
     pub given: BindGroup,
 }
 
-impl Step {
+impl Dispatch {
     /// Runs it over so many workgroups.
     pub fn run(&self, encoder: &mut CommandEncoder, groups: [u32; 2]) {
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
@@ -186,7 +186,7 @@ impl Card {
     }
 
     /// An entry of the shader, with what it is given.
-    pub(super) fn step(&self, entry: &str, constants: &[(&str, f64)], given: &[(u32, &Buffer)]) -> Step {
+    pub(super) fn step(&self, entry: &str, constants: &[(&str, f64)], given: &[(u32, &Buffer)]) -> Dispatch {
         let pipeline = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some(entry),
             layout: None,
@@ -210,7 +210,7 @@ impl Card {
             layout: &pipeline.get_bind_group_layout(0),
             entries: &entries,
         });
-        Step { pipeline, given }
+        Dispatch { pipeline, given }
     }
 
     /// Workgroups for all points.

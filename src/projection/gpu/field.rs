@@ -4,7 +4,7 @@ use rustfft::FftPlanner;
 use wgpu::{Buffer, BufferUsages};
 
 use super::super::repulsion::spline::{CLOSEST, GAP, MARGIN, WIDEST, kernels};
-use super::device::{Card, Forces, MOST_PADDED, Params, Step};
+use super::device::{Card, Dispatch, Forces, MOST_PADDED, Params};
 
 /// A grid on a card.
 pub struct Field {
@@ -13,11 +13,11 @@ pub struct Field {
     cells: Buffer,
     kernels: Buffer,
     waves: Buffer,
-    spread: Step,
+    spread: Dispatch,
     /// Rows and columns there, columns and rows back.
-    transforms: [Step; 4],
-    convolve: Step,
-    read: Step,
+    transforms: [Dispatch; 4],
+    convolve: Dispatch,
+    read: Dispatch,
     made: Option<(usize, f64)>,
 }
 

@@ -19,14 +19,14 @@ use crate::error::Result;
 const MANY: usize = 20_000;
 
 /// On a graphics card; on the processor from where the card fails.
-pub struct Gpu<'a> {
+pub struct GpuGradient<'a> {
     affinities: &'a Affinities,
     card: Option<Card>,
     field: Option<Field>,
     note: Option<String>,
 }
 
-impl<'a> Gpu<'a> {
+impl<'a> GpuGradient<'a> {
     /// On the best card there is, or on the processor with a note why.
     pub fn new(affinities: &'a Affinities) -> Self {
         let by_grid = affinities.count() >= MANY;
@@ -85,7 +85,7 @@ fn sum(pushes: &[[f32; 4]]) -> f64 {
     pushes.iter().map(|push| f64::from(push[2])).sum()
 }
 
-impl Gradient for Gpu<'_> {
+impl Gradient for GpuGradient<'_> {
     fn slopes(&mut self, map: &[Point], exaggeration: f64, slopes: &mut [Point]) -> Result<()> {
         let Some((pulls, pushes)) = self.forces(map) else {
             return Host::new(self.affinities, Spline::default()).slopes(map, exaggeration, slopes);
@@ -141,8 +141,8 @@ mod tests {
         (off / square(&mut exact.iter().flatten().copied())).sqrt()
     }
 
-    fn on_card(affinities: &Affinities, by_grid: bool) -> Gpu<'_> {
-        let mut gpu = Gpu::with(affinities, by_grid, Card::open(Need::new(affinities, by_grid)));
+    fn on_card(affinities: &Affinities, by_grid: bool) -> GpuGradient<'_> {
+        let mut gpu = GpuGradient::with(affinities, by_grid, Card::open(Need::new(affinities, by_grid)));
         assert!(gpu.is_on_card(), "{:?}", gpu.note());
         gpu
     }
@@ -168,7 +168,7 @@ mod tests {
     fn without_a_card_the_processor_does_it_and_that_is_said() {
         let (affinities, map) = (affinities(300), map(300, 20.0));
         let exact = slopes(&mut Host::new(&affinities, Plain), &map);
-        let mut none = Gpu::with(&affinities, false, Err("there is no graphics device".to_owned()));
+        let mut none = GpuGradient::with(&affinities, false, Err("there is no graphics device".to_owned()));
         assert_eq!(none.note().unwrap(), "the map is made on the processor: there is no graphics device");
         assert_eq!(none.note(), None);
         assert!(error(&slopes(&mut none, &map), &exact) < 1e-4);

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use super::{Nearest, Neighbours, POINTS, Points, QUERIES, distance};
 use crate::error::Result;
 use crate::progress::{Observer, Phase, Progress};
-use crate::projection::products::{Matrix, multiply_into};
+use crate::projection::products::{MatrixSlice, multiply_into};
 use crate::random::stream;
 
 /// Points of a cell, about.
@@ -155,8 +155,8 @@ impl Filed {
         let queries: Vec<f32> = places.iter().flat_map(|place| self.row(*place)).copied().collect();
         for start in points.clone().step_by(POINTS) {
             let count = POINTS.min(points.end - start);
-            let others = Matrix::of(&self.rows[start * self.width..][..count * self.width], self.width);
-            multiply_into(Matrix::of(&queries, self.width), others.turned(), products);
+            let others = MatrixSlice::of(&self.rows[start * self.width..][..count * self.width], self.width);
+            multiply_into(MatrixSlice::of(&queries, self.width), others.turned(), products);
             for (place, products) in places.iter().zip(products.chunks_exact(count)) {
                 let halves = &self.halves[start..][..count];
                 nearest[place - first].offer(products, halves, start as u32, *place as u32);

@@ -4,7 +4,7 @@ mod cells;
 
 use rayon::prelude::*;
 
-use super::products::{Matrix, multiply_into};
+use super::products::{MatrixSlice, multiply_into};
 use super::rows::Rows;
 use crate::error::Result;
 use crate::progress::{Observer, Phase, Progress};
@@ -109,7 +109,7 @@ pub fn among(
         states.read(start, block)?;
         let halves: Vec<f32> =
             block.par_chunks(width).map(|row| row.iter().map(|v| v * v).sum::<f32>() / 2.0).collect();
-        multiply_into(Matrix::of(&own, width), Matrix::of(block, width).turned(), &mut products);
+        multiply_into(MatrixSlice::of(&own, width), MatrixSlice::of(block, width).turned(), &mut products);
         for ((nearest, query), products) in nearest.iter_mut().zip(queries).zip(products.chunks(points)) {
             nearest.offer(products, &halves, start as u32, *query as u32);
         }
@@ -153,8 +153,8 @@ impl<'a> Points<'a> {
         let mut products = vec![0f32; nearest.len() * POINTS];
         for start in (0..self.halves.len()).step_by(POINTS) {
             let points = POINTS.min(self.halves.len() - start);
-            let others = Matrix::of(&self.values[start * width..][..points * width], width);
-            multiply_into(Matrix::of(queries, width), others.turned(), &mut products);
+            let others = MatrixSlice::of(&self.values[start * width..][..points * width], width);
+            multiply_into(MatrixSlice::of(queries, width), others.turned(), &mut products);
             for (row, nearest) in nearest.iter_mut().enumerate() {
                 let products = &products[row * points..][..points];
                 let own = own.map_or(u32::MAX, |first| first + row as u32);

@@ -19,8 +19,8 @@ use sha2::{Digest, Sha256};
 use super::Session;
 use super::pictures::{Pictures, WrittenPicture, same, short};
 use crate::analysis::query::Query;
-use crate::app::layout::Layout;
 use crate::app::runs::{Evicted, Listed};
+use crate::app::tiling::Tiling;
 use crate::app::view::View;
 use crate::atomic::{self, Hold, LOCK};
 use crate::engine::ids::{ModelId, Request, Run, RunId};
@@ -46,7 +46,7 @@ struct Written {
     choices: String,
     settings: Settings,
     view: View,
-    layout: Layout,
+    layout: Tiling,
     query: Query,
     runs: Vec<WrittenRun>,
     shown: Option<usize>,

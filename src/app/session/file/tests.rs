@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::app::kept::Kept;
+use crate::app::preferences::Preferences;
 use crate::app::runs::{MOST, MOST_BYTES, next_loaded_id};
 use crate::array::Array;
 use crate::data::picture::Picture;
@@ -15,7 +15,7 @@ fn session() -> Session {
     let pixels = image::RgbImage::from_fn(28, 14, |x, y| image::Rgb([x as u8, y as u8, 7]));
     let picture = Arc::new(Picture::new("cat.png", pixels));
     let model = ModelId::demo(DeviceChoice::Cpu, DtypeChoice::F32);
-    let kept = Kept::default();
+    let kept = Preferences::default();
     let trace = Trace {
         input_ids: vec![1, 2, 9],
         roles: vec![Role::Prompt, Role::Image, Role::Latent],

@@ -69,15 +69,15 @@ impl Preset {
 
 /// Tiles, and which of them are hidden.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Layout(pub Tree<Pane>);
+pub struct Tiling(pub Tree<Pane>);
 
-impl Default for Layout {
+impl Default for Tiling {
     fn default() -> Self {
         Self::of(Preset::Ask)
     }
 }
 
-impl Layout {
+impl Tiling {
     /// That of a preset.
     pub fn of(preset: Preset) -> Self {
         let mut tiles = Tiles::default();
@@ -144,13 +144,13 @@ fn tabs(tiles: &mut Tiles<Pane>, children: &[TileId]) -> TileId {
 }
 
 // Kept as one text: settings are read value by value, and a tree of which half is another's is none.
-impl Serialize for Layout {
+impl Serialize for Tiling {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serde_json::to_string(&self.0).map_err(serde::ser::Error::custom)?.serialize(serializer)
     }
 }
 
-impl<'de> Deserialize<'de> for Layout {
+impl<'de> Deserialize<'de> for Tiling {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         let layout = Self(serde_json::from_str(&text).map_err(serde::de::Error::custom)?);
@@ -165,12 +165,12 @@ mod tests {
     #[test]
     fn every_preset_has_every_pane_and_comes_back() {
         for preset in Preset::ALL {
-            let mut layout = Layout::of(preset);
+            let mut layout = Tiling::of(preset);
             assert!(layout.is_whole() && Pane::ALL.into_iter().all(|pane| layout.is_shown(pane)));
             layout.show(Pane::Matrix, false);
             assert!(!layout.is_shown(Pane::Matrix));
             let text = serde_json::to_string(&layout).unwrap();
-            assert_eq!(serde_json::from_str::<Layout>(&text).unwrap(), layout);
+            assert_eq!(serde_json::from_str::<Tiling>(&text).unwrap(), layout);
             layout.show(Pane::Matrix, true);
             assert!(layout.is_shown(Pane::Matrix));
         }
@@ -178,11 +178,11 @@ mod tests {
 
     #[test]
     fn a_layout_without_a_pane_is_none() {
-        let mut layout = Layout::default();
+        let mut layout = Tiling::default();
         let matrix = layout.0.tiles.find_pane(&Pane::Matrix).unwrap();
         layout.0.remove_recursively(matrix);
         let text = serde_json::to_string(&layout).unwrap();
-        assert!(serde_json::from_str::<Layout>(&text).is_err());
-        assert!(serde_json::from_str::<Layout>("\"{\"").is_err());
+        assert!(serde_json::from_str::<Tiling>(&text).is_err());
+        assert!(serde_json::from_str::<Tiling>("\"{\"").is_err());
     }
 }

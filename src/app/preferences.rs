@@ -6,8 +6,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::layout::Layout;
 use super::projection::MapForm;
+use super::tiling::Tiling;
 use super::view::{FigureForm, View};
 use crate::atomic;
 use crate::engine::demo;
@@ -38,7 +38,7 @@ pub struct TrainForm {
 /// All of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Kept {
+pub struct Preferences {
     /// Light, dark, or as the system.
     pub theme: egui::ThemePreference,
     /// Checkpoint folders, the latest first.
@@ -60,7 +60,7 @@ pub struct Kept {
     /// How they are looked at.
     pub view: View,
     /// Where panes lie.
-    pub layout: Layout,
+    pub layout: Tiling,
     /// What training was last asked for.
     pub training: TrainForm,
     /// What a map was last asked for.
@@ -69,7 +69,7 @@ pub struct Kept {
     pub figure: FigureForm,
 }
 
-impl Default for Kept {
+impl Default for Preferences {
     fn default() -> Self {
         let capture = Capture { attention: AttentionRows::LatentsAndAnswer, ..Capture::default() };
         let decoding = Decoding { max_new_tokens: 16, ..Decoding::default() };
@@ -83,7 +83,7 @@ impl Default for Kept {
             sample: demo::gallery()[0].id.clone(),
             settings: Settings { decoding, capture, ..Settings::default() },
             view: View::default(),
-            layout: Layout::default(),
+            layout: Tiling::default(),
             training: TrainForm::default(),
             map: MapForm::default(),
             figure: FigureForm::default(),
@@ -91,7 +91,7 @@ impl Default for Kept {
     }
 }
 
-impl Kept {
+impl Preferences {
     /// Reads the file; what is missing in it, or unknown to this version, is as at the first start. Without a
     /// readable file all of it is.
     pub fn read(path: &Path) -> Self {
@@ -217,7 +217,7 @@ mod tests {
 
     #[test]
     fn history_has_each_question_once_the_latest_first() {
-        let mut kept = Kept::default();
+        let mut kept = Preferences::default();
         for question in ["a", "b", "a", " "] {
             kept.remember_question(question);
         }
@@ -228,24 +228,24 @@ mod tests {
     fn everything_comes_back() {
         let dir = tempfile::TempDir::new().expect("a folder");
         let path = dir.path().join("deep/down/kept.json");
-        assert_eq!(Kept::read(&path), Kept::default());
-        let mut kept = Kept { question: "why?".to_owned(), ..Kept::default() };
+        assert_eq!(Preferences::read(&path), Preferences::default());
+        let mut kept = Preferences { question: "why?".to_owned(), ..Preferences::default() };
         kept.settings.mask = MaskKind::Bottleneck;
         kept.settings.latents = LatentChoice::Count(4);
         kept.view.style.smooth = true;
         kept.view.selection.layer = Some(crate::units::LayerIdx(3));
         kept.recent_models.push("/some/where".into());
         kept.write(&path).expect("it writes");
-        assert_eq!(Kept::read(&path), kept);
+        assert_eq!(Preferences::read(&path), kept);
         // Numbers that no control would give.
         let decoding = json!({"temperature": -3, "top_p": {"value": 0.0}, "max_new_tokens": 9_000_000});
         let odd = json!({"settings": {"decoding": decoding, "latents": {"count": 0}}});
         std::fs::write(&path, odd.to_string()).expect("it writes");
-        let mut longest = Kept::default();
+        let mut longest = Preferences::default();
         longest.settings.decoding.max_new_tokens = MAX_NEW_TOKENS;
-        assert_eq!(Kept::read(&path), longest);
+        assert_eq!(Preferences::read(&path), longest);
         std::fs::write(&path, "{ damaged").expect("it writes");
-        assert_eq!(Kept::read(&path), Kept::default());
+        assert_eq!(Preferences::read(&path), Preferences::default());
     }
 
     #[test]
@@ -259,8 +259,8 @@ mod tests {
             "view": {"style": {"opacity": "thick", "smooth": true}, "scalar": "Entropy"},
             "recent_models": "none",
         });
-        let kept: Kept = lenient(&found);
-        let mut expected = Kept { question: "what?".to_owned(), ..Kept::default() };
+        let kept: Preferences = lenient(&found);
+        let mut expected = Preferences { question: "what?".to_owned(), ..Preferences::default() };
         expected.history = vec!["a".to_owned(), "b".to_owned()];
         expected.settings.latents = LatentChoice::Count(4);
         expected.settings.decoding.max_new_tokens = 7;
@@ -268,7 +268,10 @@ mod tests {
         expected.view.scalar = Scalar::Entropy;
         assert_eq!(kept, expected);
         // What a file lacks is as at the first start, in settings inside settings too.
-        assert_eq!(lenient::<Kept>(&json!({"settings": {"mask": "standard"}})), Kept::default());
-        assert_eq!(lenient::<Kept>(&json!([1, 2])), Kept::default());
+        assert_eq!(
+            lenient::<Preferences>(&json!({"settings": {"mask": "standard"}})),
+            Preferences::default()
+        );
+        assert_eq!(lenient::<Preferences>(&json!([1, 2])), Preferences::default());
     }
 }
