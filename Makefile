@@ -26,7 +26,7 @@ test: setup-test tokenizer lint
 
 lint:
 	cargo fmt --check
-	cargo clippy --all-targets -- -D warnings
+	cargo clippy --release --all-targets -- -D warnings
 
 setup:
 	@sh .ci/setup run
