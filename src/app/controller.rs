@@ -91,6 +91,7 @@ impl Controller {
     /// Brings the panes up to date with the state.
     pub fn refresh(&mut self) {
         let state = &mut self.state;
+        state.describe_now();
         // What was let go to save memory is read back when it is looked at.
         for id in state.panes.map.run.into_iter().chain(state.runs.base().map(|run| run.id)) {
             if let Some(file) = state.runs.begin_reading(id) {

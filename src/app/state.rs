@@ -130,6 +130,8 @@ pub struct State {
     pub panes: Panes,
     /// The rest.
     pub ui: Ui,
+    /// What the controls describe in this frame.
+    now: Option<Request>,
 }
 
 impl State {
@@ -158,6 +160,7 @@ impl State {
                 session: None,
                 session_rest: serde_json::Map::new(),
             },
+            now: None,
         }
     }
 
@@ -217,15 +220,20 @@ impl State {
         self.runs.get(self.panes.map.run?)
     }
 
-    /// Is a run what the controls describe? A look at a training run's sample describes itself.
+    /// Puts what the controls describe where a frame's panels look: they ask many times.
+    pub fn describe_now(&mut self) {
+        self.now = self.described();
+    }
+
+    /// Is a run what the controls describe in this frame? A look at a training run's sample describes itself.
     pub fn is_current(&self, run: &Run) -> bool {
         self.training.probe_step(run.id).is_some()
-            || self.described().is_some_and(|described| described == run.request)
+            || self.now.as_ref().is_some_and(|now| *now == run.request)
     }
 
     /// What of a run's request the controls no longer say, in words; nothing where it is current.
     pub fn changes_since(&self, run: &Run) -> Vec<&'static str> {
-        let Some(now) = self.described() else { return vec!["the model"] };
+        let Some(now) = &self.now else { return vec!["the model"] };
         let then = &run.request;
         let (decoding, settings) = (&now.settings.decoding, &then.settings);
         [

@@ -1,20 +1,21 @@
 //! Which token comes next.
 
-use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
+use rand::RngExt;
+
+use crate::random::{Stream, stream_of_name};
 
 /// Greedy, or seeded sampling by temperature, top-k (Fan et al., 2018) and nucleus (Holtzman et al., 2020).
 pub struct Sampler {
     temperature: f32,
     top_k: Option<usize>,
     top_p: Option<f32>,
-    rng: StdRng,
+    rng: Stream,
 }
 
 impl Sampler {
     /// Starts the sequence of a seed. Temperature 0 is greedy; `None` samples among all tokens.
     pub fn new(temperature: f32, top_k: Option<usize>, top_p: Option<f32>, seed: u64) -> Self {
-        Self { temperature, top_k, top_p, rng: StdRng::seed_from_u64(seed) }
+        Self { temperature, top_k, top_p, rng: stream_of_name(seed, "tokens") }
     }
 
     /// The next token id from its scores, [V].

@@ -31,6 +31,7 @@ impl KvCache {
     /// Writes keys and values [T, `num_kv_heads`, `head_dim`] behind the held ones; returns all of both.
     ///
     /// They count as held when the pass is over and calls [`Self::advance`].
+    #[expect(clippy::disallowed_methods, reason = "what was kept of earlier passes is constant")]
     pub(super) fn append(&mut self, layer: LayerIdx, k: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {
         let (new, heads, width) = k.dims3()?;
         assert!(self.len + new <= self.capacity, "the cache was made for {} tokens", self.capacity);

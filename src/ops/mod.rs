@@ -4,6 +4,7 @@
 //! candle's operations (`plain`), which is its yardstick in tests and what every other device runs. Values are f32,
 //! bf16 or f16; arithmetic is in f32, rounded where the reference rounds.
 
+#![expect(clippy::disallowed_methods, reason = "gradients are made here, and written to the tape")]
 #![expect(clippy::inline_always, reason = "what is not inlined under an instruction set does not use it")]
 
 pub mod attention;

@@ -43,6 +43,7 @@ impl AdamW {
     }
 
     /// Updates variable number `index` by its gradient, scaled first.
+    #[expect(clippy::disallowed_methods, reason = "an update is no part of a graph")]
     pub fn update(
         &mut self,
         index: usize,

@@ -12,6 +12,7 @@ mod common;
 mod datasets;
 mod demo_scores;
 mod eval;
+mod examples;
 mod experiment;
 mod gallery;
 mod grounding;

@@ -10,12 +10,12 @@ use crate::app::controller::Controller;
 use crate::app::projection::saving::{Map, pictured, write_table};
 use crate::app::projection::{LayoutStatus, patch};
 use crate::app::state::PathKind;
+use crate::digest;
 use crate::engine::project::{Collected, MapOrder, ReadingOrder, StatesOrder};
 use crate::engine::protocol::{Command, News, Purpose};
 use crate::export::scatter;
 use crate::projection::tsne::DescentSchedule;
 use crate::projection::{LayoutEngine, Options};
-use crate::random::key_of_name;
 use crate::settings::{Capture, Decoding, Settings};
 use crate::units::Role;
 
@@ -89,9 +89,8 @@ fn start(controller: &mut Controller) {
     let settings = Settings { decoding, capture: Capture::default(), ..state.kept.settings.clone() };
     let data = form.choice();
     let (roles, all_layers) = (form.roles(), form.all_layers);
-    let key = format!("{model:?} {data:?} {} {roles:?} {all_layers} {settings:?}", form.samples);
-    let key = key_of_name(0, &key);
-    let folder = controller.states_in.join(format!("{key:016x}"));
+    let key = serde_json::to_vec(&(&model, &data, form.samples, &roles, all_layers, &settings));
+    let folder = controller.states_in.join(&digest::of_bytes(&key.expect("plain data serialises"))[..16]);
     let order = StatesOrder { model, data, limit: form.samples, all_layers, roles, settings, folder };
     let projection = &mut state.projection;
     projection.problem = None;

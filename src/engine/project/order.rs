@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use serde::Serialize;
+
 use super::super::demo;
 use super::super::ids::ModelId;
 use super::super::models::Models;
@@ -25,12 +27,12 @@ use crate::settings::{AttentionRows, Capture, HiddenLayers, HiddenRows, Settings
 use crate::units::Role;
 
 /// Whose samples.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub enum DataChoice {
     /// The built-in samples.
     Gallery,
     /// Those of a data file.
-    File(PathBuf),
+    File(#[serde(with = "crate::paths::text")] PathBuf),
 }
 
 impl DataChoice {

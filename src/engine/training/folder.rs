@@ -23,7 +23,7 @@ use super::open::{OpenedRun, hex};
 use crate::atomic::{self, Hold, LOCK};
 use crate::error::{Error, Result};
 use crate::ops::isa::Isa;
-use crate::train::{Recipe, Step, Trainer};
+use crate::train::{Data, Recipe, Step, Trainer};
 
 pub(super) const RECIPE: &str = "recipe.toml";
 const RUN: &str = "run.json";
@@ -239,9 +239,13 @@ pub fn read_metrics(root: &Path) -> Result<(Vec<Step>, Vec<Validation>)> {
     Ok((steps, validations))
 }
 
-/// A recipe without what changes no value: how often is saved and shown.
+/// A recipe without what changes no value: how often is saved and shown, what memory may be used, and where files lie whose
+/// content counts.
 fn plain(recipe: &Recipe) -> Recipe {
-    Recipe { save_every: 1, probe_every: 0, ..recipe.clone() }
+    let (train, validation) = (Vec::new(), Vec::new());
+    let data = Data { train, validation, cache_mib: None, ..recipe.data.clone() };
+    let model = recipe.model.as_ref().map(|_| PathBuf::new());
+    Recipe { model, data, save_every: 1, probe_every: 0, ..recipe.clone() }
 }
 
 /// What is said of a run to go on with that began otherwise.

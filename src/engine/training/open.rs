@@ -270,7 +270,9 @@ fn hash_of_model(folder: &Folder, source: Option<&Safetensors>, observer: &dyn O
     let entries: Vec<_> = source.entries().collect();
     let digest = |(name, entry): &(&str, &TensorEntry)| {
         let (bytes, _) = source.raw(name)?.expect("one of its entries");
-        Ok(format!("{name} {:?} {:?} {}\0", entry.shape, entry.dtype, hex(&Sha256::digest(bytes))))
+        let shape: Vec<String> = entry.shape.iter().map(usize::to_string).collect();
+        let (shape, dtype) = (shape.join(", "), entry.dtype);
+        Ok(format!("{name} [{shape}] {dtype} {}\0", hex(&Sha256::digest(bytes))))
     };
     for some in entries.chunks(rayon::current_num_threads()) {
         observer.check()?;
