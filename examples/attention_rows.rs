@@ -19,7 +19,8 @@ fn main() -> Result<()> {
     let sample = demo::gallery()[0].sample()?;
     let trace = models.run(&Request { model, sample, settings }, &Unobserved)?;
     for latent in 0..trace.num_latents() {
-        let row = aggregated_row(&trace, Query::Latent(latent), Selection::default()).expect("rows were kept");
+        let row =
+            aggregated_row(&trace, Query::Latent(latent), Selection::default()).expect("rows were kept");
         let mass: f32 = trace.positions_of(Role::Image).map(|place| row[place]).sum();
         let patch = trace.positions_of(Role::Image).max_by(|a, b| row[*a].total_cmp(&row[*b]));
         println!("latent {latent}: {:.1} % on the image, most at token {patch:?}", 100.0 * mass);

@@ -48,7 +48,7 @@ pub enum Phase {
     /// What states would say.
     Words,
     /// Steps of a map.
-    Map,
+    Layout,
     /// Bytes from the Hugging Face Hub.
     Download,
 }
@@ -72,7 +72,7 @@ impl Phase {
             Self::Neighbours => "Finding neighbours",
             Self::Probes => "Fitting probes",
             Self::Words => "Reading words",
-            Self::Map => "Making the map",
+            Self::Layout => "Making the map",
             Self::Download => "Downloading",
         }
     }

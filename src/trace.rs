@@ -212,6 +212,15 @@ pub struct Trace {
 }
 
 impl Trace {
+    /// Who answered: "Qwen2.5-VL-3B-Instruct + livr-counting".
+    pub fn model_name(&self) -> String {
+        if self.adapter.is_empty() {
+            self.model.clone()
+        } else {
+            format!("{} + {}", self.model, self.adapter)
+        }
+    }
+
     /// Positions with a role, ascending.
     pub fn positions_of(&self, role: Role) -> impl Iterator<Item = usize> {
         self.roles.iter().enumerate().filter(move |(_, r)| **r == role).map(|(i, _)| i)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::canvas::{CanvasView, Hovered, Region};
 use super::path_kind::PathKind;
-use super::projection::{MapForm, MapView, Tool};
+use super::projection::{LayoutForm, LayoutView, Tool};
 use super::session::SessionFile;
 use super::tiling::{Pane, Preset, Tiling};
 use super::view::{FigureForm, Strip};
@@ -33,7 +33,7 @@ pub enum Action {
     /// Takes a built-in sample.
     Gallery(GalleryAction),
     /// Maps hidden states.
-    Map(MapAction),
+    Layout(LayoutAction),
     /// Goes through the runs.
     Run(RunAction),
     /// Takes something away, or brings it back.
@@ -267,11 +267,11 @@ pub enum GalleryAction {
 
 /// Maps of hidden states.
 #[derive(Debug, Clone, PartialEq)]
-pub enum MapAction {
+pub enum LayoutAction {
     /// Open or close their window.
     Toggle,
     /// What is asked for, or how it is looked at, changes.
-    Edit(Box<MapForm>),
+    Edit(Box<LayoutForm>),
     /// Ask the system for a data file.
     Browse,
     /// Keep what states are not kept yet, and make the map.
@@ -285,7 +285,7 @@ pub enum MapAction {
     /// What drags do.
     SetTool(Tool),
     /// Zoom and pan; nothing for all of it.
-    SetView(Option<MapView>),
+    SetView(Option<LayoutView>),
     /// The point under the pointer.
     Hover(Option<u32>),
     /// The line or box being drawn.
@@ -314,7 +314,7 @@ kinds! {
     Images(ImagesAction),
     Train(TrainAction),
     Gallery(GalleryAction),
-    Map(MapAction),
+    Layout(LayoutAction),
     Run(RunAction),
     File(FileAction),
 }

@@ -75,11 +75,7 @@ pub fn figure_of(state: &State, form: &FigureForm) -> Result<impl FnOnce() -> Fi
     }
     let (layers, heads) = run.trace.attention_dims();
     let trace = &run.trace;
-    let model = if trace.adapter.is_empty() {
-        trace.model.clone()
-    } else {
-        format!("{} + {}", trace.model, trace.adapter)
-    };
+    let model = trace.model_name();
     let subtitle = format!(
         "{model} · {} · {} · answer: {}",
         state.kept.view.selection.describe(layers, heads),

@@ -3,7 +3,8 @@
 use egui::{Key, KeyboardShortcut, ModifierNames, Modifiers};
 
 use super::actions::{
-    Action, EditAction, FileAction, GalleryAction, JobAction, MapAction, RunAction, TrainAction, ViewAction,
+    Action, EditAction, FileAction, GalleryAction, JobAction, LayoutAction, RunAction, TrainAction,
+    ViewAction,
 };
 use super::canvas::{CanvasView, MAX_ZOOM, MIN_ZOOM};
 use super::path_kind::PathKind;
@@ -167,7 +168,7 @@ pub const BINDINGS: &[Binding] = &[
         ViewAction::OpenPathDialog(PathKind::Images).into()
     }),
     bind(does::TRAIN, ctrl(Key::T), When::Always, |_| TrainAction::Toggle.into()),
-    bind(does::MAP, ctrl(Key::P), When::Always, |_| MapAction::Toggle.into()),
+    bind(does::MAP, ctrl(Key::P), When::Always, |_| LayoutAction::Toggle.into()),
     bind(does::SAMPLES, ctrl(Key::G), When::Always, |_| GalleryAction::Toggle.into()),
     bind(does::NEXT_SAMPLE, plain(Key::PageDown), When::Always, |_| GalleryAction::Step(1).into()),
     bind(does::PREVIOUS_SAMPLE, plain(Key::PageUp), When::Always, |_| GalleryAction::Step(-1).into()),

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::projection::MapForm;
+use super::projection::LayoutForm;
 use super::tiling::Tiling;
 use super::view::{FigureForm, View};
 use crate::atomic;
@@ -64,7 +64,7 @@ pub struct Preferences {
     /// What training was last asked for.
     pub training: TrainForm,
     /// What a map was last asked for.
-    pub map: MapForm,
+    pub map: LayoutForm,
     /// How figures are made.
     pub figure: FigureForm,
 }
@@ -85,7 +85,7 @@ impl Default for Preferences {
             view: View::default(),
             layout: Tiling::default(),
             training: TrainForm::default(),
-            map: MapForm::default(),
+            map: LayoutForm::default(),
             figure: FigureForm::default(),
         }
     }
@@ -125,7 +125,7 @@ impl Preferences {
         if matches!(self.settings.latents, LatentChoice::Count(k) if !(1..=MAX_LATENTS).contains(&k)) {
             self.settings.latents = LatentChoice::default();
         }
-        let map = MapForm::default();
+        let map = LayoutForm::default();
         if !(self.map.perplexity >= 1.0 && self.map.perplexity.is_finite()) {
             self.map.perplexity = map.perplexity;
         }

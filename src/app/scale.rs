@@ -1,6 +1,6 @@
 //! The scale of the maps in sight: their colours, from which to which attention, and what it is under the pointer.
 
-use super::canvas::Hovered;
+use super::canvas::{Hovered, Region};
 use super::map_pane::InSight;
 use super::state::State;
 use super::theme::DIMMED;
@@ -58,10 +58,8 @@ pub fn read_out(state: &State) -> Option<String> {
         return None;
     }
     let value = map.values[row * map.cols + col];
-    let (width, height) = picture.size();
-    let edge = |i: usize, count: usize, side: u32| (i as f64 * f64::from(side) / count as f64).round() as u32;
-    let (left, right) = (edge(col, map.cols, width), edge(col + 1, map.cols, width));
-    let (top, bottom) = (edge(row, map.rows, height), edge(row + 1, map.rows, height));
+    let patch = Region { image: place, rows: (row, row), cols: (col, col) };
+    let [left, top, right, bottom] = patch.pixels(picture.size(), map.rows, map.cols);
     let looking = in_sight.who_looks_at(image, row, col);
     let lookers: Vec<String> =
         looking.iter().take(3).map(|(latent, p)| format!("{latent} ({:.2} %)", 100.0 * p)).collect();

@@ -227,8 +227,7 @@ impl State {
 
     /// Is a run what the controls describe in this frame? A look at a training run's sample describes itself.
     pub fn is_current(&self, run: &Run) -> bool {
-        self.training.probe_step(run.id).is_some()
-            || self.now.as_ref().is_some_and(|now| *now == run.request)
+        self.training.probe_step(run.id).is_some() || self.now.as_ref().is_some_and(|now| *now == run.request)
     }
 
     /// What of a run's request the controls no longer say, in words; nothing where it is current.

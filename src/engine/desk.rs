@@ -33,7 +33,7 @@ impl Desk {
         Self {
             answering: Worker::start("engine", Models::default(), wakes()),
             training: Worker::start("training", Training, wakes()),
-            mapping: Worker::start("maps", Mapping, wakes()),
+            mapping: Worker::start("maps", LayingOut, wakes()),
         }
     }
 }
@@ -42,7 +42,7 @@ impl Engine for Desk {
     fn submit(&mut self, order: Order) {
         match &order.command {
             Command::Train(_) => self.training.submit(order),
-            Command::MakeMaps(_) => self.mapping.submit(order),
+            Command::MakeLayouts(_) => self.mapping.submit(order),
             Command::OpenModel(_)
             | Command::CaptureTrace(_)
             | Command::KeepStates(_)
@@ -73,7 +73,7 @@ impl Backend for Models {
             }
             Command::KeepStates(order) => Ok(News::StatesKept(Arc::new(order.collect(self, watch)?))),
             Command::ReadStates(order) => Ok(News::StatesRead(Arc::new(order.read(self, watch)?))),
-            Command::Train(_) | Command::MakeMaps(_) => {
+            Command::Train(_) | Command::MakeLayouts(_) => {
                 Err(Error::Request("expected work for a model, found another command".to_owned()))
             }
         }
@@ -94,13 +94,13 @@ impl Backend for Training {
 }
 
 /// Makes maps.
-struct Mapping;
+struct LayingOut;
 
-impl Backend for Mapping {
+impl Backend for LayingOut {
     fn perform(&mut self, _job: JobId, command: Command, watch: &Watch<'_>) -> Result<News> {
         /// Between two looks at a map that moves.
         const FRAME: Duration = Duration::from_millis(60);
-        let Command::MakeMaps(order) = command else {
+        let Command::MakeLayouts(order) = command else {
             return Err(Error::Request("expected maps to make, found another command".to_owned()));
         };
         let mut last: Option<Instant> = None;
@@ -109,13 +109,13 @@ impl Backend for Mapping {
                 if last.is_none_or(|last| last.elapsed() >= FRAME) {
                     last = Some(Instant::now());
                     let places = Arc::new(map.iter().map(|place| place.map(|v| v as f32)).collect());
-                    watch.tell(News::MapMoved { layer, places });
+                    watch.tell(News::LayoutMoved { layer, places });
                 }
             }
-            Happening::Made(layout) => watch.tell(News::MapMade(Arc::new(layout.clone()))),
+            Happening::Made(layout) => watch.tell(News::LayoutMade(Arc::new(layout.clone()))),
         };
         order.make(watch, &mut told)?;
-        Ok(News::MapsMade)
+        Ok(News::LayoutsMade)
     }
 }
 

@@ -82,9 +82,9 @@ impl Jobs {
             | News::TrainingProbed { .. }
             | News::Trained(_)
             | News::StatesKept(_)
-            | News::MapMoved { .. }
-            | News::MapMade(_)
-            | News::MapsMade
+            | News::LayoutMoved { .. }
+            | News::LayoutMade(_)
+            | News::LayoutsMade
             | News::StatesRead(_)
             | News::Failed(_)
             | News::Cancelled => !job.superseded,

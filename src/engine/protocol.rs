@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::ids::{JobId, ModelId, Request, Run};
 use super::model_info::ModelInfo;
-use super::project::{Collected, Layout, MapOrder, Reading, ReadingOrder, StatesOrder};
+use super::project::{Collected, Layout, LayoutOrder, Reading, ReadingOrder, StatesOrder};
 use super::training::{Begun, TrainOrder, TrainedRun, Validation};
 use crate::progress::Progress;
 use crate::train::Step;
@@ -22,7 +22,7 @@ pub enum Command {
     /// Keep hidden states of many samples.
     KeepStates(Box<StatesOrder>),
     /// Make maps of states that are kept.
-    MakeMaps(Box<MapOrder>),
+    MakeLayouts(Box<LayoutOrder>),
     /// Say what some of them say.
     ReadStates(Box<ReadingOrder>),
 }
@@ -37,7 +37,7 @@ pub enum Purpose {
     /// The training run.
     Training,
     /// The map of hidden states.
-    Map,
+    Layout,
     /// What points that are chosen on it say.
     Reading,
 }
@@ -49,7 +49,7 @@ impl Command {
             Self::OpenModel(_) => Purpose::Model,
             Self::CaptureTrace(_) => Purpose::Answer,
             Self::Train(_) => Purpose::Training,
-            Self::KeepStates(_) | Self::MakeMaps(_) => Purpose::Map,
+            Self::KeepStates(_) | Self::MakeLayouts(_) => Purpose::Layout,
             Self::ReadStates(_) => Purpose::Reading,
         }
     }
@@ -61,7 +61,7 @@ impl Command {
             Self::CaptureTrace(request) => Some(&request.model),
             Self::KeepStates(order) => Some(&order.model),
             Self::ReadStates(order) => Some(&order.collected.order.model),
-            Self::Train(_) | Self::MakeMaps(_) => None,
+            Self::Train(_) | Self::MakeLayouts(_) => None,
         }
     }
 }
@@ -135,16 +135,16 @@ pub enum News {
     /// States are kept.
     StatesKept(Arc<Collected>),
     /// A layer's map has moved.
-    MapMoved {
+    LayoutMoved {
         /// Which layer's.
         layer: usize,
         /// Where its points are now.
         places: Arc<Vec<[f32; 2]>>,
     },
     /// A layer's map is there.
-    MapMade(Arc<Layout>),
+    LayoutMade(Arc<Layout>),
     /// All maps are there.
-    MapsMade,
+    LayoutsMade,
     /// What chosen points say.
     StatesRead(Arc<Reading>),
     /// It came to nothing, for a reason in one sentence; what was in use still is.
@@ -166,8 +166,8 @@ impl News {
                 | Self::TrainingStepped(_)
                 | Self::TrainingValidated(_)
                 | Self::TrainingProbed { .. }
-                | Self::MapMoved { .. }
-                | Self::MapMade(_)
+                | Self::LayoutMoved { .. }
+                | Self::LayoutMade(_)
         )
     }
 }

@@ -41,7 +41,7 @@ impl Sampler {
             mass += p;
             before < self.top_p.unwrap_or(f32::INFINITY)
         });
-        let kept: Vec<(u32, f32)> = kept.copied().collect();
+        let kept: Vec<(u32, f32)> = kept.filter(|(_, p)| *p > 0.0).copied().collect();
         let total: f32 = kept.iter().map(|(_, p)| p).sum();
         let mut draw = self.rng.random::<f32>() * total;
         for (id, p) in &kept {

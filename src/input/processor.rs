@@ -51,6 +51,8 @@ impl Processor {
         tokenizer
             .with_truncation(None)
             .map_err(|e| Error::format(folder.path(TOKENIZER), "tokenizer.json cannot be used", e))?;
+        let mut tokenizer = Arc::new(tokenizer);
+        add_listed_tokens(&mut tokenizer, folder)?;
         let image_token = tokenizer.id_to_token(config.image_token_id).ok_or_else(|| {
             Error::field(
                 folder.path(TOKENIZER),
@@ -71,8 +73,6 @@ impl Processor {
             );
         }
         let vocab_size = config.text.vocab_size;
-        let mut tokenizer = Arc::new(tokenizer);
-        add_listed_tokens(&mut tokenizer, folder)?;
         let trained = livr.as_ref().map_or(0, |livr| livr.num_latents);
         let latents = register(&mut tokenizer, livr.as_ref(), trained, vocab_size)?;
         Ok(Self {

@@ -103,7 +103,7 @@ pub struct Seconds {
 
 /// A map that is made.
 #[derive(Debug, Clone)]
-pub struct Mapped {
+pub struct LaidOut {
     /// [N].
     pub places: Vec<[f32; 2]>,
     /// KL(P || Q).
@@ -203,7 +203,7 @@ impl Prepared {
         before: Option<&[[f32; 2]]>,
         observer: &dyn Observer,
         moved: &mut dyn FnMut(&[Point]),
-    ) -> Result<Mapped> {
+    ) -> Result<LaidOut> {
         let clock = Instant::now();
         let mut tsne = match before {
             Some(places) => {
@@ -217,7 +217,7 @@ impl Prepared {
         let divergence = tsne.divergence()?;
         let places = tsne.map().iter().map(|point| point.map(|v| v as f32)).collect();
         let seconds = Seconds { map: clock.elapsed().as_secs_f64(), ..self.seconds };
-        Ok(Mapped { places, divergence, seconds })
+        Ok(LaidOut { places, divergence, seconds })
     }
 
     /// The nearest of states among all: of all of few, of many on behalf of the rest.

@@ -24,6 +24,14 @@ pub struct DescentSchedule {
     pub rate: Option<f64>,
 }
 
+impl DescentSchedule {
+    /// Of so many steps, the first third of them with exaggerated attraction, 250 at most.
+    pub fn of_steps(steps: usize) -> Self {
+        let exaggerated = (steps / 3).min(250);
+        Self { steps: [exaggerated, steps - exaggerated], ..Self::default() }
+    }
+}
+
 impl Default for DescentSchedule {
     fn default() -> Self {
         Self { steps: [250, 500], exaggeration: 12.0, momentum: [0.5, 0.8], rate: None }
@@ -70,7 +78,7 @@ impl<'a> Tsne<'a> {
     /// A stop, a device that is lost.
     pub fn run(&mut self, observer: &dyn Observer, moved: &mut dyn FnMut(&[Point])) -> Result<()> {
         while self.step < self.num_steps() {
-            observer.progress(Progress { phase: Phase::Map, done: self.step, total: self.num_steps() })?;
+            observer.progress(Progress { phase: Phase::Layout, done: self.step, total: self.num_steps() })?;
             if let Some(note) = self.gradient.note() {
                 observer.note(&note);
             }

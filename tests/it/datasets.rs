@@ -77,6 +77,8 @@ fn lines_of_mirage_and_of_lvr() {
     assert_eq!((lvr[0].id.as_str(), lvr[0].task.as_str()), ("31593", "flickr30k"));
     assert_eq!(lvr[0].marks[0].at, [0.1, 0.2, 0.5, 0.9]);
     assert!(is_correct(&lvr[0], "On the left"));
+    let shared = r#"{"conversations": [{"from": "human", "value": "Where?"}, {"from": "gpt", "value": "There"}], "images": ["a.png"]}"#;
+    assert_eq!(records("shared.jsonl", shared)[0].images.len(), 1, "under the name that others write");
 }
 
 #[test]
@@ -142,6 +144,11 @@ fn what_is_wrong_is_said_with_its_line() {
             "d.jsonl",
             r#"{"conversations": [{"from": "human", "value": "x"}], "image": []}"#.to_owned(),
             "expected a turn from gpt",
+        ),
+        (
+            "d.jsonl",
+            r#"{"text_input": "x", "text_output": "y", "images": ["a.png"]}"#.to_owned(),
+            "expected the images under \"image_input\"",
         ),
         ("d.parquet", "PAR0".to_owned(), "the parquet file cannot be read"),
     ] {

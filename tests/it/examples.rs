@@ -7,7 +7,8 @@ use std::process::Command;
 fn printed(name: &str, arguments: &[&str]) -> String {
     let built: PathBuf = std::env::current_exe().unwrap().parent().unwrap().join("../examples").join(name);
     let output = Command::new(&built).args(arguments).output();
-    let output = output.unwrap_or_else(|problem| panic!("{}: {problem}: cargo test builds it", built.display()));
+    let output =
+        output.unwrap_or_else(|problem| panic!("{}: {problem}: cargo test builds it", built.display()));
     assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
@@ -15,7 +16,12 @@ fn printed(name: &str, arguments: &[&str]) -> String {
 #[test]
 fn a_question_is_asked_under_both_masks() {
     let said = printed("ask", &[]);
-    assert!(said.starts_with("How many") && said.contains("Standard: ") && said.contains("Bottleneck (Stage 1): "), "{said}");
+    assert!(
+        said.starts_with("How many")
+            && said.contains("Standard: ")
+            && said.contains("Bottleneck (Stage 1): "),
+        "{said}"
+    );
 }
 
 #[test]

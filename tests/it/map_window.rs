@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use egui_kittest::kittest::Queryable;
 use livr_explorer::analysis::query::Query;
-use livr_explorer::app::actions::{MapAction, ViewAction};
+use livr_explorer::app::actions::{LayoutAction, ViewAction};
 use livr_explorer::app::offscreen::{Window, settle};
 use livr_explorer::app::panels::scatter::fit;
-use livr_explorer::app::projection::{ColourBy, LayoutStatus, MapForm, Tool};
+use livr_explorer::app::projection::{ColourBy, LayoutForm, LayoutStatus, Tool};
 use livr_explorer::app::window::Startup;
 use livr_explorer::data::tasks::Task;
 use livr_explorer::engine::fake::scripted;
@@ -22,10 +22,10 @@ use tempfile::TempDir;
 use crate::common::drawn;
 use crate::window::{apply, first_actions, open, state, tolerant};
 
-fn edit(window: &mut Window, change: impl FnOnce(&mut MapForm)) {
+fn edit(window: &mut Window, change: impl FnOnce(&mut LayoutForm)) {
     let mut form = state(window).kept.map.clone();
     change(&mut form);
-    apply(window, MapAction::Edit(Box::new(form)));
+    apply(window, LayoutAction::Edit(Box::new(form)));
     window.run_steps(2);
 }
 
@@ -88,7 +88,7 @@ fn from_samples_to_a_map_of_what_is_asked_for() {
 
     // Another layer is the same points elsewhere.
     let last = state(&window).projection.scene().unwrap().places.clone();
-    apply(&mut window, MapAction::ShowLayer(0));
+    apply(&mut window, LayoutAction::ShowLayer(0));
     window.run_steps(2);
     let scene = state(&window).projection.scene().unwrap();
     assert!(scene.layer == 0 && *scene.places != *last && scene.places.len() == last.len());
@@ -99,7 +99,7 @@ fn points_are_chosen_by_a_box_and_opened_by_a_click() {
     let (_data, mut window) = mapped();
     let collected = state(&window).projection.collected.clone().unwrap();
     // A box around everything, drawn with the pointer.
-    apply(&mut window, MapAction::SetTool(Tool::Box));
+    apply(&mut window, LayoutAction::SetTool(Tool::Box));
     window.run_steps(2);
     let total = count(&window);
     let rect = window.get_by_label(&format!("Map of {total} points, 0 chosen")).rect();
@@ -141,7 +141,7 @@ fn points_are_chosen_by_a_box_and_opened_by_a_click() {
     // Another may lie on it.
     assert!(state(&window).projection.hovered.is_some());
     window.get_by_label("Click to ask it");
-    apply(&mut window, MapAction::Open(latent));
+    apply(&mut window, LayoutAction::Open(latent));
     assert!(settle(&mut window, Duration::from_mins(1)));
     assert_eq!(state(&window).kept.question, collected.records[5].prompt);
     assert_eq!(state(&window).panes.map.query, Query::Latent(2));
@@ -155,14 +155,14 @@ fn states_are_kept_once_and_only_those_that_are_asked_for() {
     // Another seed is another map of the same.
     let states = std::fs::metadata(collected.order.folder.join("states.f16")).unwrap();
     edit(&mut window, |form| form.seed = 7);
-    apply(&mut window, MapAction::Start);
+    apply(&mut window, LayoutAction::Start);
     assert!(settle(&mut window, Duration::from_mins(1)));
     let now = std::fs::metadata(collected.order.folder.join("states.f16")).unwrap();
     assert_eq!((now.len(), now.modified().unwrap()), (states.len(), states.modified().unwrap()));
     assert_eq!(count(&window), total);
     // Only what is asked for is kept: a large model's states of all layers are gigabytes.
     edit(&mut window, |form| (form.all_layers, form.tokens) = (false, [true, true, false]));
-    apply(&mut window, MapAction::Start);
+    apply(&mut window, LayoutAction::Start);
     assert!(settle(&mut window, Duration::from_mins(1)));
     let last = state(&window).projection.collected.clone().unwrap();
     assert_eq!(last.states.layers(), [*collected.states.layers().last().unwrap()]);
@@ -173,7 +173,7 @@ fn states_are_kept_once_and_only_those_that_are_asked_for() {
     let text = std::fs::read_to_string(&path).unwrap();
     let four: Vec<&str> = text.lines().take(4).collect();
     std::fs::write(&path, four.join("\n")).unwrap();
-    apply(&mut window, MapAction::Start);
+    apply(&mut window, LayoutAction::Start);
     assert!(settle(&mut window, Duration::from_mins(1)));
     assert_eq!(state(&window).projection.collected.as_ref().unwrap().records.len(), 4);
 }
@@ -245,12 +245,12 @@ fn what_fails_is_said_and_what_was_there_stays() {
     let mut window = open([900.0, 600.0], egui::Theme::Light, startup);
     window.run_steps(2);
     click(&mut window, "States");
-    apply(&mut window, MapAction::Start);
+    apply(&mut window, LayoutAction::Start);
     window.run_steps(2);
     window.get_by_label("Open a model first");
     apply(&mut window, first_actions().remove(0));
     edit(&mut window, |form| form.data = "nowhere.jsonl".to_owned());
-    apply(&mut window, MapAction::Start);
+    apply(&mut window, LayoutAction::Start);
     window.run_steps(2);
     let order = script.orders().last().unwrap().clone();
     assert!(matches!(order.command, Command::KeepStates(_)));
@@ -261,7 +261,7 @@ fn what_fails_is_said_and_what_was_there_stays() {
     // Its own window says so, and no notice does.
     assert!(state(&window).ui.notices.is_empty());
     assert!(!state(&window).projection.is_running());
-    apply(&mut window, MapAction::Start);
+    apply(&mut window, LayoutAction::Start);
     window.run_steps(2);
     click(&mut window, "Stop");
     assert!(script.orders().last().unwrap().is_cancelled());

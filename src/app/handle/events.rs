@@ -41,7 +41,7 @@ fn hear(controller: &mut Controller, heard: &Heard, news: News) {
     match news {
         News::Progressed(progress) => match command.purpose() {
             Purpose::Model | Purpose::Answer => state.ui.progress = Some(progress),
-            Purpose::Map => super::projection::hear(controller, News::Progressed(progress)),
+            Purpose::Layout => super::projection::hear(controller, News::Progressed(progress)),
             Purpose::Training | Purpose::Reading => {}
         },
         News::AnswerGrew(answer) => {
@@ -59,7 +59,7 @@ fn hear(controller: &mut Controller, heard: &Heard, news: News) {
             let state = &mut controller.state;
             let is_said = match command.purpose() {
                 Purpose::Training => state.training.open,
-                Purpose::Map | Purpose::Reading => state.projection.open,
+                Purpose::Layout | Purpose::Reading => state.projection.open,
                 // Where no model is in use its place says why.
                 Purpose::Model => state.models.in_use.is_none(),
                 Purpose::Answer => false,
@@ -70,9 +70,9 @@ fn hear(controller: &mut Controller, heard: &Heard, news: News) {
         }
         News::Cancelled => over(controller, command, None),
         News::StatesKept(_)
-        | News::MapMoved { .. }
-        | News::MapMade(_)
-        | News::MapsMade
+        | News::LayoutMoved { .. }
+        | News::LayoutMade(_)
+        | News::LayoutsMade
         | News::StatesRead(_) => super::projection::hear(controller, news),
         training => super::training::hear(controller, training),
     }
@@ -165,7 +165,7 @@ fn over(controller: &mut Controller, command: &Command, problem: Option<&str>) {
             }
         }
         Purpose::Training => super::training::over(controller, problem),
-        Purpose::Map => super::projection::over(controller, problem),
+        Purpose::Layout => super::projection::over(controller, problem),
         Purpose::Reading => super::projection::unread(controller, problem),
     }
 }

@@ -28,7 +28,7 @@ impl Controller {
             Action::Images(action) => images::apply(self, action),
             Action::Train(action) => training::apply(self, action),
             Action::Gallery(action) => gallery::apply(self, action),
-            Action::Map(action) => projection::apply(self, action),
+            Action::Layout(action) => projection::apply(self, action),
             Action::Run(action) => runs::apply(self, action),
             Action::File(action) => session::apply(self, action, ctx),
         }

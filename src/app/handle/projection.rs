@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use super::jobs;
 use crate::analysis::query::Query;
-use crate::app::actions::{JobAction, MapAction};
+use crate::app::actions::{JobAction, LayoutAction};
 use crate::app::controller::Controller;
-use crate::app::projection::saving::{Map, pictured, write_table};
+use crate::app::projection::saving::{LayoutInHand, pictured, write_table};
 use crate::app::projection::{LayoutStatus, patch};
 use crate::app::state::PathKind;
 use crate::digest;
-use crate::engine::project::{Collected, MapOrder, ReadingOrder, StatesOrder};
+use crate::engine::project::{Collected, LayoutOrder, ReadingOrder, StatesOrder};
 use crate::engine::protocol::{Command, News, Purpose};
 use crate::export::scatter;
 use crate::projection::tsne::DescentSchedule;
@@ -19,31 +19,33 @@ use crate::projection::{LayoutEngine, Options};
 use crate::settings::{Capture, Decoding, Settings};
 use crate::units::Role;
 
-pub(super) fn apply(controller: &mut Controller, action: MapAction) {
+pub(super) fn apply(controller: &mut Controller, action: LayoutAction) {
     let (projection, kept) = (&mut controller.state.projection, &mut controller.state.kept.map);
     match action {
-        MapAction::Toggle => projection.open = !projection.open,
-        MapAction::Edit(form) => *kept = *form,
-        MapAction::Browse => controller.files.browse(PathKind::MapData, PathBuf::from(&kept.data).parent()),
-        MapAction::Start => start(controller),
-        MapAction::Stop => controller.jobs.cancel(Purpose::Map),
-        MapAction::StepLayer(step) => {
+        LayoutAction::Toggle => projection.open = !projection.open,
+        LayoutAction::Edit(form) => *kept = *form,
+        LayoutAction::Browse => {
+            controller.files.browse(PathKind::MapData, PathBuf::from(&kept.data).parent())
+        }
+        LayoutAction::Start => start(controller),
+        LayoutAction::Stop => controller.jobs.cancel(Purpose::Layout),
+        LayoutAction::StepLayer(step) => {
             let last = projection.layouts.len().saturating_sub(1) as isize;
             projection.shown = (projection.shown as isize + step).clamp(0, last) as usize;
         }
-        MapAction::ShowLayer(place) => {
+        LayoutAction::ShowLayer(place) => {
             projection.shown = place.min(projection.layouts.len().saturating_sub(1));
         }
-        MapAction::SetTool(tool) => projection.tool = tool,
-        MapAction::SetView(view) => projection.view = view,
-        MapAction::Hover(point) => projection.hovered = point,
-        MapAction::Draw(line) => projection.line = line,
-        MapAction::Select(points) => {
+        LayoutAction::SetTool(tool) => projection.tool = tool,
+        LayoutAction::SetView(view) => projection.view = view,
+        LayoutAction::Hover(point) => projection.hovered = point,
+        LayoutAction::Draw(line) => projection.line = line,
+        LayoutAction::Select(points) => {
             projection.line.clear();
             projection.select(points);
             read(controller);
         }
-        MapAction::Open(point) => open(controller, point),
+        LayoutAction::Open(point) => open(controller, point),
     }
 }
 
@@ -66,7 +68,7 @@ fn save(controller: &mut Controller, kind: PathKind, path: PathBuf) {
     let (layer, colour, shown) = (scene.layer, state.kept.map.colour, scene.shown.clone());
     let (points, places, collected) = (scene.points.clone(), scene.places.clone(), collected.clone());
     files.save(path, move |path| {
-        let map = Map { layer, points: &points, places: &places, shown: Some(&shown) };
+        let map = LayoutInHand { layer, points: &points, places: &places, shown: Some(&shown) };
         match kind {
             PathKind::MapPicture => scatter::write(&pictured(map, colour, &collected.states), path),
             _ => write_table(path, &collected.states, &[map]),
@@ -99,22 +101,18 @@ fn start(controller: &mut Controller) {
     controller.send(Command::KeepStates(Box::new(order)));
 }
 
-fn make_maps(controller: &mut Controller, collected: &Arc<Collected>) {
+fn make_layouts(controller: &mut Controller, collected: &Arc<Collected>) {
     let form = &controller.state.kept.map;
-    let exaggerated = (form.steps / 3).min(250);
     let options = Options {
         perplexity: form.perplexity,
         engine: LayoutEngine::Cpu,
         seed: form.seed,
-        schedule: DescentSchedule {
-            steps: [exaggerated, form.steps - exaggerated],
-            ..DescentSchedule::default()
-        },
+        schedule: DescentSchedule::of_steps(form.steps),
         ..Options::default()
     };
-    let order = MapOrder { collected: collected.clone(), options };
+    let order = LayoutOrder { collected: collected.clone(), options };
     controller.state.projection.begins(order.clone());
-    controller.send(Command::MakeMaps(Box::new(order)));
+    controller.send(Command::MakeLayouts(Box::new(order)));
 }
 
 /// Puts a point's sample in the window, and asks it; its latent or its patch is what is shown.
@@ -166,14 +164,14 @@ pub(super) fn hear(controller: &mut Controller, news: News) {
     let projection = &mut controller.state.projection;
     match news {
         News::Progressed(progress) => projection.progress = Some(progress),
-        News::StatesKept(collected) => make_maps(controller, &collected),
-        News::MapMoved { layer, places } => projection.moving = Some((layer, places)),
-        News::MapMade(layout) => {
+        News::StatesKept(collected) => make_layouts(controller, &collected),
+        News::LayoutMoved { layer, places } => projection.moving = Some((layer, places)),
+        News::LayoutMade(layout) => {
             projection.moving = None;
             projection.shown = projection.layouts.len();
             projection.layouts.push(layout);
         }
-        News::MapsMade => over(controller, None),
+        News::LayoutsMade => over(controller, None),
         News::StatesRead(reading) if reading.choice == projection.selected.0 => {
             projection.reading = Some(Ok(reading));
         }

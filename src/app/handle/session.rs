@@ -66,7 +66,8 @@ pub(super) fn saved(controller: &mut Controller, path: &Path, is_there: bool) {
         }
         let runs = &mut controller.state.runs;
         runs.set_kept_in(Some(folder_of(path)));
-        runs.set_files(saving.session.files_in(path));
+        runs.evicted_written(&saving.session.evicted, &folder_of(path));
+        runs.set_files(saving.session.files_in(path), controller.state.panes.map.run);
         controller.state.ui.session = Some(saving.path);
         controller.kept_session = Some(saving.session);
     }
@@ -83,7 +84,7 @@ pub(super) fn take(controller: &mut Controller, path: PathBuf, session: Session)
     let id = |number: Option<usize>| numbers.iter().find(|(own, _)| Some(*own) == number).map(|(_, id)| *id);
     let (shown, base) = (id(session.shown), id(session.base));
     state.keep_draft(None);
-    state.runs.set_files(session.files);
+    state.runs.set_files(session.files, state.panes.map.run);
     let own = if was_empty { session.evicted.clone() } else { Vec::new() };
     if own.is_empty() && !session.evicted.is_empty() {
         let (count, path) = (counted(session.evicted.len(), "older run"), path.display());
@@ -115,8 +116,11 @@ pub(super) fn take(controller: &mut Controller, path: PathBuf, session: Session)
                 "{} is open in another window: what is asked here stays out of it; Save session as keeps it",
                 path.display()
             )),
-            hold => {
-                controller.session_hold = hold.ok().flatten();
+            Err(problem) => state.notify(format!(
+                "What is asked here stays out of the session: {problem}; Save session as keeps it"
+            )),
+            Ok(hold) => {
+                controller.session_hold = hold;
                 state.runs.set_kept_in(Some(folder_of(&path)));
                 state.ui.session = Some(path);
                 state.ui.session_rest = session.rest;
@@ -153,7 +157,12 @@ pub(super) fn take_older(controller: &mut Controller, read: Result<ReadRuns, Str
 pub(super) fn kept(controller: &mut Controller, outcome: Result<PathBuf, String>) {
     controller.keeping_session = false;
     match (outcome, &controller.kept_session) {
-        (Ok(path), Some(kept)) => controller.state.runs.set_files(kept.files_in(&path)),
+        (Ok(path), Some(kept)) => {
+            let in_sight = controller.state.panes.map.run;
+            let runs = &mut controller.state.runs;
+            runs.evicted_written(&kept.evicted, &folder_of(&path));
+            runs.set_files(kept.files_in(&path), in_sight);
+        }
         (Ok(_), None) => {}
         (Err(problem), _) => {
             controller.kept_session = None;
@@ -182,8 +191,11 @@ impl Controller {
 
     fn write_session(&mut self, at_once: bool) {
         let has_runs = !self.state.runs.listed().is_empty() || !self.state.runs.evicted().is_empty();
-        if !has_runs || self.files.is_busy() && !at_once {
+        if !has_runs && self.kept_session.is_none() || self.files.is_busy() && !at_once {
             return;
+        }
+        if at_once {
+            self.state.runs.forget_deleted(0);
         }
         let named = self.state.ui.session.clone();
         let Some(path) = named.clone().or_else(|| self.session_place.as_ref().map(SessionPlace::path)) else {
@@ -202,7 +214,11 @@ impl Controller {
         }
         // The one of the window before is kept until this one has runs of its own, and then beside it.
         let place = self.session_place.as_mut().filter(|_| named.is_none());
-        if let Some(before) = place.and_then(SessionPlace::make_room) {
+        let before = match place.map_or(Ok(None), SessionPlace::make_room) {
+            Ok(before) => before,
+            Err(problem) => return self.state.notify(format!("The session is not kept: {problem}")),
+        };
+        if let Some(before) = before {
             self.state.runs.files_moved(&folder_of(&path), &folder_of(&before));
             session.files.clone_from(self.state.runs.files());
             session.evicted = self.state.runs.evicted().to_vec();

@@ -7,7 +7,7 @@ use egui::{Align, Layout, TextWrapMode, Ui};
 use super::file_menu::file_menu_ui;
 use super::training::training_button_ui;
 use super::workspace::layout_menu_ui;
-use crate::app::actions::{Actions, JobAction, MapAction, ViewAction};
+use crate::app::actions::{Actions, JobAction, LayoutAction, ViewAction};
 use crate::app::keyboard::{does, hint};
 use crate::app::path_kind::PathKind;
 use crate::app::state::State;
@@ -42,7 +42,7 @@ fn window_buttons_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     layout_menu_ui(ui, &state.kept.layout, actions);
     training_button_ui(ui, state, actions);
     if ui.button("States").on_hover_text(hint(ui.ctx(), does::MAP)).clicked() {
-        actions.push(MapAction::Toggle);
+        actions.push(LayoutAction::Toggle);
     }
     let (label, next) = match state.kept.theme {
         egui::ThemePreference::Dark => ("Light theme", egui::ThemePreference::Light),

@@ -3,8 +3,8 @@
 use egui::{Align, ComboBox, DragValue, Layout, ProgressBar, ScrollArea, Slider, TextEdit, Ui, vec2};
 
 use super::scatter::scatter_ui;
-use crate::app::actions::{Actions, MapAction, ViewAction};
-use crate::app::projection::{Answered, ColourBy, MapForm, Projection, ROLES, Tool, patch, tasks};
+use crate::app::actions::{Actions, LayoutAction, ViewAction};
+use crate::app::projection::{Answered, ColourBy, LayoutForm, Projection, ROLES, Tool, patch, tasks};
 use crate::app::state::{PathKind, State};
 use crate::app::theme::{GAP, SECTION_GAP, palette};
 use crate::engine::project::{self, Reading, SPOKEN, StatePoint};
@@ -32,18 +32,18 @@ pub fn projection_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
             form_ui(ui, state, &mut form, actions);
             view_ui(ui, state, &mut form, actions);
             if form != state.kept.map {
-                actions.push(MapAction::Edit(Box::new(form)));
+                actions.push(LayoutAction::Edit(Box::new(form)));
             }
             ui.separator();
             body_ui(ui, state, actions);
         });
     if !open {
-        actions.push(MapAction::Toggle);
+        actions.push(LayoutAction::Toggle);
     }
 }
 
 /// What is mapped.
-fn form_ui(ui: &mut Ui, state: &State, form: &mut MapForm, actions: &mut Actions) {
+fn form_ui(ui: &mut Ui, state: &State, form: &mut LayoutForm, actions: &mut Actions) {
     let projection = &state.projection;
     ui.horizontal_wrapped(|ui| {
         ui.add_enabled_ui(!projection.is_running(), |ui| {
@@ -52,7 +52,7 @@ fn form_ui(ui: &mut Ui, state: &State, form: &mut MapForm, actions: &mut Actions
                 TextEdit::singleline(&mut form.data).hint_text("The built-in ones").desired_width(150.0);
             ui.add(edit).labelled_by(label.id).on_hover_text("A data file: JSONL or parquet");
             if ui.button("Browse…").clicked() {
-                actions.push(MapAction::Browse);
+                actions.push(LayoutAction::Browse);
             }
             ui.add(DragValue::new(&mut form.samples).range(1..=1_000_000).prefix("at most "))
                 .on_hover_text("Samples that are run, the first ones");
@@ -74,7 +74,7 @@ fn form_ui(ui: &mut Ui, state: &State, form: &mut MapForm, actions: &mut Actions
     ui.horizontal(|ui| {
         if projection.is_running() {
             if ui.button("Stop").on_hover_text("States that are kept stay").clicked() {
-                actions.push(MapAction::Stop);
+                actions.push(LayoutAction::Stop);
             }
             let (text, share) =
                 projection.progress.map_or(("Waiting", 0.0), |p| (p.phase.label(), p.fraction()));
@@ -83,7 +83,7 @@ fn form_ui(ui: &mut Ui, state: &State, form: &mut MapForm, actions: &mut Actions
             let can = form.tokens.iter().any(|wanted| *wanted) && state.models.chosen().is_some();
             let start = ui.add_enabled(can, egui::Button::new("Make map"));
             if start.on_disabled_hover_text("Needs a model and tokens of some role").clicked() {
-                actions.push(MapAction::Start);
+                actions.push(LayoutAction::Start);
             }
         }
     });
@@ -96,7 +96,7 @@ fn form_ui(ui: &mut Ui, state: &State, form: &mut MapForm, actions: &mut Actions
 }
 
 /// How the map is looked at.
-fn view_ui(ui: &mut Ui, state: &State, form: &mut MapForm, actions: &mut Actions) {
+fn view_ui(ui: &mut Ui, state: &State, form: &mut LayoutForm, actions: &mut Actions) {
     let projection = &state.projection;
     if projection.scene().is_none() {
         return;
@@ -138,7 +138,7 @@ fn view_ui(ui: &mut Ui, state: &State, form: &mut MapForm, actions: &mut Actions
         let slider =
             Slider::new(&mut shown, 0..=last).text("Layer").custom_formatter(move |v, _| name(v as usize));
         if ui.add(slider).changed() {
-            actions.push(MapAction::ShowLayer(shown));
+            actions.push(LayoutAction::ShowLayer(shown));
         }
     }
 }
@@ -151,11 +151,11 @@ fn tools_ui(ui: &mut Ui, projection: &Projection, actions: &mut Actions) {
         (Tool::Lasso, "Lasso", "Drags choose what is inside a line"),
     ] {
         if ui.selectable_label(projection.tool == tool, name).on_hover_text(what).clicked() {
-            actions.push(MapAction::SetTool(tool));
+            actions.push(LayoutAction::SetTool(tool));
         }
     }
     if ui.button("Show all").clicked() {
-        actions.push(MapAction::SetView(None));
+        actions.push(LayoutAction::SetView(None));
     }
     for (name, kind) in [("Save picture…", PathKind::MapPicture), ("Save table…", PathKind::MapTable)] {
         if ui.button(name).on_hover_text("The points that are shown").clicked() {
@@ -168,7 +168,7 @@ fn layer_name(layer: usize) -> String {
     if layer == 0 { "embedding".to_owned() } else { layer.to_string() }
 }
 
-fn task_ui(ui: &mut Ui, projection: &Projection, form: &mut MapForm) {
+fn task_ui(ui: &mut Ui, projection: &Projection, form: &mut LayoutForm) {
     let Some(collected) = &projection.collected else { return };
     let name = |task: &str| if task.is_empty() { "All tasks".to_owned() } else { task.replace('_', " ") };
     ComboBox::from_id_salt("task").selected_text(name(&form.task)).show_ui(ui, |ui| {
@@ -179,7 +179,7 @@ fn task_ui(ui: &mut Ui, projection: &Projection, form: &mut MapForm) {
     });
 }
 
-fn latent_ui(ui: &mut Ui, projection: &Projection, form: &mut MapForm) {
+fn latent_ui(ui: &mut Ui, projection: &Projection, form: &mut LayoutForm) {
     let latents = projection.scene().map_or(0, |scene| scene.num_latents);
     let name =
         |latent: Option<u32>| latent.map_or("All latents".to_owned(), |latent| format!("Latent {latent}"));
@@ -271,7 +271,7 @@ fn chosen_ui(ui: &mut Ui, projection: &Projection, actions: &mut Actions) {
     ui.horizontal(|ui| {
         ui.strong(format!("{} points chosen", chosen.len()));
         if ui.button("Clear").clicked() {
-            actions.push(MapAction::Select(Vec::new()));
+            actions.push(LayoutAction::Select(Vec::new()));
         }
     });
     let share = |count: usize| 100.0 * count as f32 / chosen.len().max(1) as f32;

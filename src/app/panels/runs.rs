@@ -158,11 +158,7 @@ fn lines(state: &State, listed: &Listed, run: &Run) -> [String; 3] {
     let answer = trace.answer.split_whitespace().collect::<Vec<_>>().join(" ");
     let verdict =
         state.verdict(run).map_or("", |verdict| if verdict.correct { " (right)" } else { " (wrong)" });
-    let model = if trace.adapter.is_empty() {
-        trace.model.clone()
-    } else {
-        format!("{} + {}", trace.model, trace.adapter)
-    };
+    let model = trace.model_name();
     let latents = match trace.num_latents() {
         0 => "no latents".to_owned(),
         k => format!("K = {k}"),

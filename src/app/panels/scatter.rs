@@ -3,8 +3,8 @@
 use egui::{Color32, Pos2, Rect, Response, Role, Sense, Shape, Stroke, Ui, Vec2, pos2, vec2};
 
 use super::name_widget;
-use crate::app::actions::{Actions, MapAction};
-use crate::app::projection::{LayoutScene, MapView, Projection, Tool};
+use crate::app::actions::{Actions, LayoutAction};
+use crate::app::projection::{LayoutScene, LayoutView, Projection, Tool};
 use crate::app::state::State;
 use crate::app::theme::palette;
 use crate::projection::pick::around;
@@ -19,7 +19,7 @@ const MARGIN: f32 = 0.06;
 #[derive(Debug, Clone, Copy)]
 struct Place {
     rect: Rect,
-    view: MapView,
+    view: LayoutView,
 }
 
 impl Place {
@@ -35,7 +35,7 @@ impl Place {
 }
 
 /// All of a map.
-pub fn fit(places: &[[f32; 2]], size: Vec2) -> MapView {
+pub fn fit(places: &[[f32; 2]], size: Vec2) -> LayoutView {
     let mut bounds = Rect::NOTHING;
     for place in places.iter().filter(|place| place.iter().all(|v| v.is_finite())) {
         bounds.extend_with(pos2(place[0], place[1]));
@@ -47,7 +47,7 @@ pub fn fit(places: &[[f32; 2]], size: Vec2) -> MapView {
         );
     }
     let across = (size.x / bounds.width()).min(size.y / bounds.height());
-    MapView { centre: [bounds.center().x, bounds.center().y], scale: across * (1.0 - 2.0 * MARGIN) }
+    LayoutView { centre: [bounds.center().x, bounds.center().y], scale: across * (1.0 - 2.0 * MARGIN) }
 }
 
 /// Half the size of a point in points of the screen, and its opacity: fewer and larger, or many and faint.
@@ -118,9 +118,9 @@ fn drawn_over_ui(ui: &Ui, projection: &Projection, scene: &LayoutScene, place: P
 }
 
 /// Wheel and pinch zoom about the pointer, drags move, a double click shows all.
-fn navigate(ui: &Ui, response: &Response, place: Place, whole: MapView, actions: &mut Actions) {
+fn navigate(ui: &Ui, response: &Response, place: Place, whole: LayoutView, actions: &mut Actions) {
     if response.double_clicked() {
-        actions.push(MapAction::SetView(None));
+        actions.push(LayoutAction::SetView(None));
         return;
     }
     let mut view = place.view;
@@ -142,7 +142,7 @@ fn navigate(ui: &Ui, response: &Response, place: Place, whole: MapView, actions:
         }
     }
     if view != place.view {
-        actions.push(MapAction::SetView(Some(view)));
+        actions.push(LayoutAction::SetView(Some(view)));
     }
 }
 
@@ -163,7 +163,7 @@ fn draw_line(
             if by_first(Response::dragged_by) {
                 let moved = response.drag_delta() / place.view.scale;
                 let centre = [place.view.centre[0] - moved.x, place.view.centre[1] + moved.y];
-                actions.push(MapAction::SetView(Some(MapView { centre, ..place.view })));
+                actions.push(LayoutAction::SetView(Some(LayoutView { centre, ..place.view })));
             }
         }
         Tool::Box | Tool::Lasso => {
@@ -179,11 +179,11 @@ fn draw_line(
                 } else if line.last() != Some(&at) {
                     line.push(at);
                 }
-                actions.push(MapAction::Draw(line.clone()));
+                actions.push(LayoutAction::Draw(line.clone()));
             }
             if by_first(Response::drag_stopped_by) {
                 let inside = scene.picker.inside(&line);
-                actions.push(MapAction::Select(
+                actions.push(LayoutAction::Select(
                     inside.into_iter().filter(|i| scene.shown[*i as usize]).collect(),
                 ));
             }
@@ -203,12 +203,12 @@ fn point_at(
         scene.picker.nearest(place.on_map(pointer), REACH / place.view.scale, |i| scene.shown[i as usize])
     });
     if nearest != projection.hovered {
-        actions.push(MapAction::Hover(nearest));
+        actions.push(LayoutAction::Hover(nearest));
     }
     if response.clicked() {
         match nearest {
-            Some(point) => actions.push(MapAction::Open(point)),
-            None => actions.push(MapAction::Select(Vec::new())),
+            Some(point) => actions.push(LayoutAction::Open(point)),
+            None => actions.push(LayoutAction::Select(Vec::new())),
         }
     }
 }

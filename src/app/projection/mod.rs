@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::colours::{Colours, tasks};
 pub use self::thumbnail::{Thumbnail, patch};
-use crate::engine::project::{Collected, DataChoice, Layout, MapOrder, Reading, StatePoint, StateScalar};
+use crate::engine::project::{Collected, DataChoice, Layout, LayoutOrder, Reading, StatePoint, StateScalar};
 use crate::progress::Progress;
 use crate::projection::pick::Picker;
 use crate::render::points::{Instance, PointSet};
@@ -102,7 +102,7 @@ pub enum Answered {
 /// What a map was last asked for, and how it was looked at.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct MapForm {
+pub struct LayoutForm {
     /// The data file's path as it was typed; nothing for the built-in samples.
     pub data: String,
     /// Samples at most.
@@ -131,7 +131,7 @@ pub struct MapForm {
     pub sample: String,
 }
 
-impl Default for MapForm {
+impl Default for LayoutForm {
     fn default() -> Self {
         Self {
             data: String::new(),
@@ -155,7 +155,7 @@ impl Default for MapForm {
 pub const ROLES: [(Role, &str); 3] =
     [(Role::Latent, "Latents"), (Role::Image, "Image"), (Role::Prompt, "Text")];
 
-impl MapForm {
+impl LayoutForm {
     /// Whose samples.
     pub fn choice(&self) -> DataChoice {
         match self.data.trim() {
@@ -196,7 +196,7 @@ pub enum Tool {
 
 /// Which part of the map is in view.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct MapView {
+pub struct LayoutView {
     /// Of the map, in the middle.
     pub centre: [f32; 2],
     /// Points of the screen to a unit of the map.
@@ -255,7 +255,7 @@ pub struct Projection {
     /// The states there are.
     pub collected: Option<Arc<Collected>>,
     /// What maps are being made of, or were.
-    pub order: Option<MapOrder>,
+    pub order: Option<LayoutOrder>,
     /// Maps that are there, by layer.
     pub layouts: Vec<Arc<Layout>>,
     /// The map that moves.
@@ -265,7 +265,7 @@ pub struct Projection {
     /// What drags do.
     pub tool: Tool,
     /// Which part is in view; all of it where nothing is said.
-    pub view: Option<MapView>,
+    pub view: Option<LayoutView>,
     /// Points that are chosen, ascending, with a number for each choice.
     pub selected: (u64, Vec<u32>),
     /// What they say, or why that is not known; nothing until it is.
@@ -282,7 +282,7 @@ pub struct Projection {
 
 impl Projection {
     /// Maps are being made: what was there of others goes.
-    pub fn begins(&mut self, order: MapOrder) {
+    pub fn begins(&mut self, order: LayoutOrder) {
         let (open, tool) = (self.open, self.tool);
         let collected = Some(order.collected.clone());
         *self =
@@ -317,7 +317,7 @@ impl Projection {
     }
 
     /// Brings what is drawn up to date.
-    pub fn refresh(&mut self, form: &MapForm, dark: bool) {
+    pub fn refresh(&mut self, form: &LayoutForm, dark: bool) {
         let (layer, places, moving) = match (&self.moving, self.layouts.get(self.shown)) {
             (Some((layer, places)), _) => (*layer, places.clone(), true),
             (None, Some(layout)) => (layout.layer, layout.places.clone(), false),
@@ -372,7 +372,7 @@ impl Projection {
     }
 }
 
-fn is_shown(form: &MapForm, collected: &Collected, point: &StatePoint) -> bool {
+fn is_shown(form: &LayoutForm, collected: &Collected, point: &StatePoint) -> bool {
     let sample = &collected.states.samples()[point.sample as usize];
     let role = ROLES.iter().position(|(role, _)| *role == point.kept.role);
     let answered = match form.answered {

@@ -1,4 +1,4 @@
-//! A map as a picture and as a table, from the command line and from the window.
+//! A layout as a picture and as a table, from the command line and from the window.
 
 use std::path::Path;
 
@@ -8,9 +8,9 @@ use crate::engine::project::{StatePoint, StateScalar, States};
 use crate::error::{Error, Result};
 use crate::export::scatter::Scatter;
 
-/// A map, or those points of one that are to be seen.
+/// A layout, or those points of one that are to be seen.
 #[derive(Clone, Copy)]
-pub struct Map<'a> {
+pub struct LayoutInHand<'a> {
     /// Which layer's.
     pub layer: usize,
     /// What each place is of.
@@ -21,7 +21,7 @@ pub struct Map<'a> {
     pub shown: Option<&'a [bool]>,
 }
 
-impl Map<'_> {
+impl LayoutInHand<'_> {
     fn seen(&self) -> impl Iterator<Item = (&StatePoint, [f32; 2])> {
         let is_seen = |i: &usize| self.shown.is_none_or(|shown| shown[*i]);
         (0..self.points.len()).filter(is_seen).map(|i| (&self.points[i], self.places[i]))
@@ -29,29 +29,29 @@ impl Map<'_> {
 }
 
 /// As a picture.
-pub fn pictured(map: Map<'_>, colour: ColourBy, states: &States) -> Scatter {
-    let colours = Colours::new(colour, states, map.points, false);
-    let points: Vec<_> = map.seen().map(|(point, place)| (place, colours.of(point))).collect();
+pub fn pictured(layout: LayoutInHand<'_>, colour: ColourBy, states: &States) -> Scatter {
+    let colours = Colours::new(colour, states, layout.points, false);
+    let points: Vec<_> = layout.seen().map(|(point, place)| (place, colours.of(point))).collect();
     Scatter {
-        title: format!("Layer {}, {} points", map.layer, points.len()),
+        title: format!("Layer {}, {} points", layout.layer, points.len()),
         points,
         legend: colours.legend(),
     }
 }
 
-/// As a table: a line for each point of each map.
+/// As a table: a line for each point of each layout.
 ///
 /// # Errors
 /// Another ending than .csv, a disk that cannot be written.
-pub fn write_table(path: &Path, states: &States, maps: &[Map<'_>]) -> Result<()> {
+pub fn write_table(path: &Path, states: &States, layouts: &[LayoutInHand<'_>]) -> Result<()> {
     table_ending(path)?;
     atomic::write(path, |out| {
         writeln!(out, "x,y,layer,role,index,sample,task,correct,length,attended,certainty")?;
-        for map in maps {
-            for (point, [x, y]) in map.seen() {
+        for layout in layouts {
+            for (point, [x, y]) in layout.seen() {
                 let sample = &states.samples()[point.sample as usize];
                 let role = point.kept.role.in_figures();
-                let (layer, index) = (map.layer, point.kept.index);
+                let (layer, index) = (layout.layer, point.kept.index);
                 // Ids and tasks are whatever a data file says.
                 let [id, task] = [&sample.id, &sample.task].map(|text| quoted(text));
                 let [length, attended, certainty] =

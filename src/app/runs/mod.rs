@@ -21,6 +21,8 @@ pub struct Runs {
     count: usize,
     base: Option<RunId>,
     deleted: Vec<(usize, Listed, Arc<Run>)>,
+    /// Files of runs whose deletion cannot be taken back any more.
+    forgotten: Vec<PathBuf>,
     /// The folder of the session that is kept up to date: the list may be shortened to what is not there yet.
     kept_in: Option<PathBuf>,
     /// Ascending by number.
@@ -70,6 +72,7 @@ impl Runs {
             count: 0,
             base: None,
             deleted: Vec::new(),
+            forgotten: Vec::new(),
             kept_in: None,
             evicted: Vec::new(),
             dropped: 0,
@@ -147,9 +150,14 @@ impl Runs {
     /// Puts runs that only the session's file held back at the head of the list, which holds as many more from now on.
     pub fn bring_back(&mut self, runs: Vec<(Listed, Arc<Run>)>, files: BTreeMap<RunId, PathBuf>) {
         self.files.extend(files);
-        self.most += runs.len();
         for (listed, run) in runs {
-            self.evicted.retain(|other| other.number != listed.number);
+            // Asked for twice, they come twice.
+            let Some(place) = self.evicted.iter().position(|other| other.number == listed.number) else {
+                self.files.remove(&run.id);
+                continue;
+            };
+            self.evicted.remove(place);
+            self.most += 1;
             if run.trace.captured_bytes() == 0 {
                 self.let_go.insert(run.id, false);
             }
@@ -215,10 +223,19 @@ impl Runs {
         }
     }
 
-    /// Says where sessions keep whole traces of runs.
-    pub fn set_files(&mut self, files: BTreeMap<RunId, PathBuf>) {
+    /// Says where sessions keep whole traces of runs; others than the run in sight may leave a list that is full.
+    pub fn set_files(&mut self, files: BTreeMap<RunId, PathBuf>, in_sight: Option<RunId>) {
         self.files.extend(files);
-        self.shorten(None);
+        self.shorten(in_sight);
+    }
+
+    /// Runs that only a file holds are in another session's folder too, and are read from there from now on.
+    pub fn evicted_written(&mut self, written: &[Evicted], folder: &Path) {
+        for own in self.evicted.iter_mut().filter(|own| written.contains(own)) {
+            if let Some(name) = own.file.file_name() {
+                own.file = folder.join(name);
+            }
+        }
     }
 
     /// Where sessions keep whole traces of runs.
@@ -309,10 +326,27 @@ impl Runs {
         let listed = self.listed.remove(place);
         if let Some(run) = self.held.remove(&id) {
             self.deleted.push((place, listed, run));
-            let excess = self.deleted.len().saturating_sub(DELETIONS);
-            self.deleted.drain(..excess);
+            self.forget_deleted(DELETIONS);
             self.lighten(&[self.base]);
         }
+    }
+
+    /// Forgets deletions, the oldest first, until so many are left that can be taken back.
+    pub fn forget_deleted(&mut self, left: usize) {
+        let excess = self.deleted.len().saturating_sub(left);
+        for (_, _, run) in self.deleted.drain(..excess) {
+            self.forgotten.extend(self.files.remove(&run.id));
+        }
+    }
+
+    /// Files of runs whose deletion can be taken back: nobody else has their maps.
+    pub fn deleted_files(&self) -> Vec<PathBuf> {
+        self.deleted.iter().filter_map(|(_, _, run)| self.files.get(&run.id).cloned()).collect()
+    }
+
+    /// Files of runs that were deleted for good.
+    pub fn forgotten_files(&self) -> &[PathBuf] {
+        &self.forgotten
     }
 
     /// Can a deletion be taken back?

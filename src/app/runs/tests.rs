@@ -64,7 +64,7 @@ fn where_a_session_is_kept_the_list_is_shortened_to_what_its_file_has() {
     }
     assert_eq!((runs.listed().len(), runs.dropped()), (MOST + 2, 0), "the file has none yet");
     let files = (0..MOST as u64 + 2).map(|id| (run_id(id), folder.join(format!("run-{}", id + 1))));
-    runs.set_files(files.collect());
+    runs.set_files(files.collect(), None);
     let gone = [1, 2].map(|number| Evicted { number, file: folder.join(format!("run-{number}")) });
     assert_eq!((runs.listed().len(), runs.evicted()), (MOST, &gone[..]));
     assert!(runs.get(run_id(0)).is_none());
@@ -73,6 +73,23 @@ fn where_a_session_is_kept_the_list_is_shortened_to_what_its_file_has() {
     let listed = Listed::new(run_id(1000), 2);
     runs.bring_back(vec![(listed, run(1000, 0.0))], BTreeMap::new());
     assert_eq!((runs.listed()[0].number, runs.evicted().len()), (2, 1), "at the head of the list");
+    runs.bring_back(vec![(Listed::new(run_id(1001), 2), run(1001, 0.0))], BTreeMap::new());
+    assert_eq!((runs.listed().len(), runs.get(run_id(1001)).is_none()), (MOST + 1, true), "once");
+    let written = runs.evicted().to_vec();
+    runs.evicted_written(&written, Path::new("/copy"));
+    assert_eq!(runs.evicted()[0].file, Path::new("/copy/run-1"), "where it was written last");
+}
+
+#[test]
+fn files_of_deleted_runs_are_wanted_until_they_cannot_come_back() {
+    let mut runs = filled(3);
+    runs.set_files([0, 1].map(|id| (run_id(id), PathBuf::from(format!("/s/{id}")))).into(), None);
+    runs.delete(run_id(0));
+    assert_eq!((runs.deleted_files(), runs.forgotten_files().len()), (vec![PathBuf::from("/s/0")], 0));
+    runs.undo_delete();
+    runs.delete(run_id(1));
+    runs.forget_deleted(0);
+    assert_eq!((runs.deleted_files().len(), runs.forgotten_files()), (0, &[PathBuf::from("/s/1")][..]));
 }
 
 #[test]
@@ -110,7 +127,7 @@ fn lost_maps_are_read_back_where_a_session_keeps_them() {
     runs.lighten(&[Some(run_id(2))]);
     runs.most_bytes = 2 * 1024;
     assert_eq!(runs.begin_reading(run_id(0)), None, "nobody keeps them");
-    runs.set_files([0, 1].map(|id| (run_id(id), PathBuf::from(format!("/old/{id}")))).into());
+    runs.set_files([0, 1].map(|id| (run_id(id), PathBuf::from(format!("/old/{id}")))).into(), None);
     runs.files_moved(Path::new("/old"), Path::new("/new"));
     assert_eq!(runs.begin_reading(run_id(1)), None, "its maps are there");
     assert_eq!(runs.begin_reading(run_id(0)), Some(PathBuf::from("/new/0")));

@@ -56,6 +56,10 @@ pub struct Session {
     pub problems: Vec<String>,
     /// Runs that are in files only: the list has no room for them.
     pub evicted: Vec<Evicted>,
+    /// Files of runs that were deleted, and may yet come back: they stay in its folder.
+    pub deleted: Vec<PathBuf>,
+    /// Files of runs that were deleted for good.
+    pub forgotten: Vec<PathBuf>,
     /// What a later version of the program says in its file.
     pub rest: serde_json::Map<String, serde_json::Value>,
 }
@@ -114,6 +118,8 @@ impl Session {
             files: state.runs.files().clone(),
             problems: Vec::new(),
             evicted: state.runs.evicted().to_vec(),
+            deleted: state.runs.deleted_files(),
+            forgotten: state.runs.forgotten_files().to_vec(),
             rest: state.ui.session_rest.clone(),
         }
     }
@@ -135,5 +141,6 @@ impl Session {
             && places(self) == places(other)
             && self.runs.iter().map(|(listed, _)| listed).eq(other.runs.iter().map(|(listed, _)| listed))
             && self.evicted == other.evicted
+            && self.forgotten == other.forgotten
     }
 }

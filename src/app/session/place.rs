@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::SESSION;
 use super::file::{folder_of, remove, rename};
 use crate::atomic::Hold;
+use crate::error::{Error, Result};
 
 /// So many windows at once have one.
 const MAX_WINDOWS: usize = 16;
@@ -49,23 +50,24 @@ impl SessionPlace {
 
     /// Makes room for the session of this window: that of the one before is put aside, once. -> where it is then. Of those
     /// put aside the latest are kept.
-    pub fn make_room(&mut self) -> Option<PathBuf> {
+    ///
+    /// # Errors
+    /// One that cannot be moved: this window's would take its place.
+    pub fn make_room(&mut self) -> Result<Option<PathBuf>> {
         let path = self.path();
-        if self.rotated || !path.is_file() {
-            return None;
+        if self.rotated {
+            return Ok(None);
+        }
+        if !path.is_file() {
+            // What stands there from now on is this window's.
+            self.rotated = true;
+            return Ok(None);
         }
         let before = self.free_name();
-        match rename(&path, &before) {
-            Ok(()) => {
-                self.rotated = true;
-                self.forget_oldest();
-                Some(before)
-            }
-            Err(problem) => {
-                log::error!("the session before cannot be put aside: {}: {problem}", path.display());
-                None
-            }
-        }
+        rename(&path, &before).map_err(|e| Error::io("put the session before aside", &path, e))?;
+        self.rotated = true;
+        self.forget_oldest();
+        Ok(Some(before))
     }
 
     /// A name for a session that is put aside: the second it is, or the one after the latest's. One whose move was cut short
@@ -158,11 +160,11 @@ mod tests {
         drop(second);
         assert_eq!(first.last(), Some(later.clone()), "the newest of all");
         std::fs::remove_file(later).unwrap();
-        first.make_room();
+        first.make_room().unwrap();
         assert_eq!(std::fs::read_to_string(first.last().unwrap()).unwrap(), "one");
         assert!(!first.path().is_file());
         write(&first.path(), "two");
-        first.make_room();
+        first.make_room().unwrap();
         assert_eq!(std::fs::read_to_string(first.last().unwrap()).unwrap(), "one", "put aside only once");
         let path = first.path();
         drop(first);
@@ -175,7 +177,7 @@ mod tests {
         for number in 0..12 {
             let mut place = SessionPlace::take(dir.path()).unwrap();
             write(&place.path(), &number.to_string());
-            place.make_room();
+            place.make_room().unwrap();
         }
         let place = SessionPlace::take(dir.path()).unwrap();
         let texts = |place: &SessionPlace| -> Vec<String> {
@@ -186,14 +188,14 @@ mod tests {
         write(&place.path(), "12");
         std::fs::remove_dir_all(folder_of(&place.path())).unwrap();
         let mut place = place;
-        let before = place.make_room().unwrap();
+        let before = place.make_room().unwrap().unwrap();
         assert_eq!((std::fs::read_to_string(before).unwrap().as_str(), texts(&place).len()), ("12", 8));
         // A move that was cut short between folder and file goes on to the same name.
         let mut place = SessionPlace { rotated: false, ..place };
         write(&place.path(), "13");
         let begun = dir.path().join("before-99999999999.livr");
         std::fs::rename(folder_of(&place.path()), folder_of(&begun)).unwrap();
-        assert_eq!(place.make_room(), Some(begun));
+        assert_eq!(place.make_room().unwrap(), Some(begun));
     }
 
     #[test]

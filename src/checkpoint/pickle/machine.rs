@@ -4,6 +4,11 @@ use std::collections::BTreeMap;
 
 use super::{Id, Storage, TensorLayout, Value};
 
+/// Longer ones name no tensor and no file: what is copied for each use stays small.
+const LONGEST_TEXT: usize = 256;
+/// Axes of a tensor.
+const MOST_AXES: usize = 8;
+
 /// What has been read of a pickle so far.
 pub(super) struct Machine<'a> {
     bytes: &'a [u8],
@@ -37,12 +42,18 @@ impl<'a> Machine<'a> {
     fn line(&mut self) -> Result<String, String> {
         let rest = &self.bytes[self.at..];
         let len = rest.iter().position(|byte| *byte == b'\n').ok_or("it ends in the middle of a name")?;
+        if len > LONGEST_TEXT {
+            return Err(format!("expected names of at most {LONGEST_TEXT} bytes, found one of {len}"));
+        }
         let line = String::from_utf8_lossy(&rest[..len]).into_owned();
         self.at += len + 1;
         Ok(line)
     }
 
     fn text(&mut self, len: usize) -> Result<Value, String> {
+        if len > LONGEST_TEXT {
+            return Err(format!("expected texts of at most {LONGEST_TEXT} bytes, found one of {len}"));
+        }
         Ok(Value::Text(String::from_utf8_lossy(self.take(len)?).into_owned()))
     }
 
@@ -248,7 +259,11 @@ impl<'a> Machine<'a> {
     }
 
     fn sizes(&self, id: Id) -> Result<Vec<usize>, String> {
-        self.items(id).iter().map(|id| self.size(*id)).collect()
+        let items = self.items(id);
+        if items.len() > MOST_AXES {
+            return Err(format!("expected tensors of at most {MOST_AXES} axes, found {}", items.len()));
+        }
+        items.iter().map(|id| self.size(*id)).collect()
     }
 
     /// `("storage", torch.FloatStorage, "0", "cpu", 256)`.

@@ -5,11 +5,13 @@ use std::path::Path;
 
 use super::said::{Said, samples};
 use super::{Layers, ProjectArgs, json};
-use crate::app::projection::saving::{Map, pictured, write_table};
+use crate::app::projection::saving::{LayoutInHand, pictured, write_table};
 use crate::data::dataset;
 use crate::data::sample::Sample;
 use crate::engine::models::Models;
-use crate::engine::project::{Layout, StatePoint, States, StatesPlan, collect, map_layers, words_by_role};
+use crate::engine::project::{
+    Layout, StatePoint, States, StatesPlan, collect, lay_out_layers, words_by_role,
+};
 use crate::engine::study::{Provenance, digest_of_records};
 use crate::error::{Error, Result};
 use crate::export::layout_file::{self, LayoutFile, PointOrigin};
@@ -29,7 +31,7 @@ pub fn of_data(args: &ProjectArgs, observer: &dyn Observer) -> Result<Vec<Said>>
     let states = collected(args, &roles, &mut models, observer)?;
     let layers = states.layers();
     let others = others(args.onto.as_deref().zip(other.as_ref()), &states)?;
-    let layouts = map_layers(&states, &layers, &others, &args.options(), observer, &mut |_| ())?;
+    let layouts = lay_out_layers(&states, &layers, &others, &args.options(), observer, &mut |_| ())?;
     let mut said: Vec<Said> = layouts.iter().map(Said::of).collect();
     if args.words {
         let session = models.session(&args.model.id()).expect("opened to run the samples");
@@ -55,8 +57,8 @@ pub fn of_data(args: &ProjectArgs, observer: &dyn Observer) -> Result<Vec<Said>>
     Ok(said)
 }
 
-fn map_of(layout: &Layout) -> Map<'_> {
-    Map { layer: layout.layer, points: &layout.points, places: &layout.places, shown: None }
+fn map_of(layout: &Layout) -> LayoutInHand<'_> {
+    LayoutInHand { layer: layout.layer, points: &layout.points, places: &layout.places, shown: None }
 }
 
 fn marks(layout: &Layout) -> impl Iterator<Item = PointOrigin> + '_ {

@@ -208,15 +208,13 @@ pub fn run(args: &ProjectArgs) -> anyhow::Result<()> {
 
 impl ProjectArgs {
     fn options(&self) -> Options {
-        let exaggerated = (self.iterations / 3).min(250) as usize;
-        let steps = [exaggerated, self.iterations as usize - exaggerated];
         Options {
             perplexity: self.perplexity,
             components: self.pca.0,
             init: self.init,
             engine: self.engine,
             seed: self.seed,
-            schedule: DescentSchedule { steps, ..DescentSchedule::default() },
+            schedule: DescentSchedule::of_steps(self.iterations as usize),
         }
     }
 

@@ -152,21 +152,23 @@ impl Entry<'_> {
         Ok(ImageSource::File(folder.join(name.strip_prefix("file://").unwrap_or(name))))
     }
 
-    /// The images of a line of LIVR's: under `images`, or one under `image`; under another name they would be passed over.
-    fn images_of_livr(&self) -> Result<Vec<ImageSource>> {
-        const KNOWN: [&str; 2] = ["images", "image"];
+    /// The images under the first of these fields that is there; under another name they would be passed over.
+    fn images_under(&self, known: &[&str]) -> Result<Vec<ImageSource>> {
         let is_there = |field: &&&str| self.value.get(**field).is_some_and(|value| !value.is_null());
-        if let Some(field) = KNOWN.iter().find(is_there) {
+        if let Some(field) = known.iter().find(is_there) {
             return self.images(field);
         }
         let fields = self.value.as_object().into_iter().flatten();
         let other = fields.map(|(name, value)| (name.to_lowercase(), value)).find(|(name, value)| {
             let is_image = ["image", "img", "picture", "photo"].iter().any(|word| name.contains(word));
-            is_image && !name.ends_with("_id") && !value.is_null()
+            // What Mirage draws into its answers, and LVR's sizes and ids, are no pictures to look at.
+            let is_other =
+                ["_id", "_output", "_size", "_width", "_height"].iter().any(|end| name.ends_with(end));
+            is_image && !is_other && !value.is_null()
         });
         match other {
             None => Ok(Vec::new()),
-            Some((name, value)) => Err(self.wrong(&name, "the images under \"images\"", value)),
+            Some((name, value)) => Err(self.wrong(&name, &format!("the images under {:?}", known[0]), value)),
         }
     }
 
@@ -190,7 +192,7 @@ impl Entry<'_> {
     fn livr(&self, index: usize) -> Result<Record> {
         let mut record = Record {
             id: self.id("id", index)?,
-            images: self.images_of_livr()?,
+            images: self.images_under(&["images", "image"])?,
             prompt: self.text("prompt")?,
             target: self.word("target")?,
             task: self.text_if_any("task")?.unwrap_or_default(),
@@ -216,7 +218,7 @@ impl Entry<'_> {
     fn mirage(&self, index: usize) -> Result<Record> {
         let mut record = Record {
             id: self.id("id", index)?,
-            images: self.images("image_input")?,
+            images: self.images_under(&["image_input"])?,
             prompt: self.text("text_input")?,
             target: without_latents(&self.text("text_output")?),
             task: self.text_if_any("task")?.unwrap_or_default(),
@@ -243,7 +245,7 @@ impl Entry<'_> {
         };
         let mut record = Record {
             id: self.id("question_id", index)?,
-            images: self.images("image")?,
+            images: self.images_under(&["image", "images"])?,
             prompt: said(["human", "user"])?,
             target: without_latents(&said(["gpt", "assistant"])?),
             task: self.text_if_any("dataset")?.unwrap_or_default(),

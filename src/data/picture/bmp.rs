@@ -11,7 +11,10 @@ const FIVE_FIVE_FIVE: Masks = [0x7c00, 0x03e0, 0x001f];
 
 /// The picture of a file of 16 bits a pixel, or what is wrong with it; `None` for any other.
 pub fn decode(bytes: &[u8], max_pixels: u64) -> Option<Result<RgbImage, String>> {
-    if !bytes.starts_with(b"BM") || u16::from_le_bytes(at(bytes, 28)?) != 16 {
+    // Headers of OS/2 are shorter, and their bits a pixel lie elsewhere.
+    const SHORTEST: u32 = 40;
+    let is_long = u32::from_le_bytes(at(bytes, 14)?) >= SHORTEST;
+    if !bytes.starts_with(b"BM") || !is_long || u16::from_le_bytes(at(bytes, 28)?) != 16 {
         return None;
     }
     Some(whole(bytes, max_pixels).unwrap_or_else(|| Err("the file ends before the image does".to_owned())))

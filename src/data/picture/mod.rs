@@ -188,7 +188,8 @@ fn decoded(bytes: &[u8]) -> Result<RgbImage, String> {
     Ok(upright.into_rgb8())
 }
 
-/// The transparent colour of a PNG of 16 bits, as its tRNS chunk has it; `None` for any other (PNG, 11.3.2.1).
+/// The transparent colour of a PNG of 16 bits, or of grey in 2 or 4, as its tRNS chunk has it; `None` for any other (PNG,
+/// 11.3.2.1). Pillow compares it with samples it has made eight bits of.
 fn deep_key(bytes: &[u8]) -> Option<[u16; 3]> {
     const SIGNATURE: usize = 8;
     let (depth, colours) = (*bytes.get(24)?, *bytes.get(25)?);
@@ -200,7 +201,7 @@ fn deep_key(bytes: &[u8]) -> Option<[u16; 3]> {
             Some(u16::from_be_bytes(bytes.get(data + 2 * place..data + 2 * place + 2)?.try_into().ok()?))
         };
         match kind {
-            b"tRNS" if depth == 16 && colours == 0 => return number(0).map(|grey| [grey; 3]),
+            b"tRNS" if matches!(depth, 2 | 4 | 16) && colours == 0 => return number(0).map(|grey| [grey; 3]),
             b"tRNS" if depth == 16 && colours == 2 => return Some([number(0)?, number(1)?, number(2)?]),
             b"IDAT" => return None,
             _ => at = data.checked_add(length)?.checked_add(4)?,
@@ -225,7 +226,10 @@ fn to_rgb(decoded: DynamicImage, beyond: Beyond, key: Option<[u16; 3]>) -> RgbIm
             Some(key) => each(&deep, |[r, g, b, _]| keyed([r, g, b].map(high), key)),
             None => each(&deep, |[r, g, b, a]| over([r, g, b].map(high), high(a), beyond)),
         },
-        DynamicImage::ImageLumaA8(flat) => each(&flat, |[v, a]| over([v; 3], a, beyond)),
+        DynamicImage::ImageLumaA8(flat) => match key {
+            Some(key) => each(&flat, |[v, _]| keyed([v; 3], key)),
+            None => each(&flat, |[v, a]| over([v; 3], a, beyond)),
+        },
         DynamicImage::ImageRgba8(flat) => each(&flat, |[r, g, b, a]| over([r, g, b], a, beyond)),
         other => other.into_rgb8(),
     }
@@ -289,5 +293,20 @@ mod tests {
         assert_eq!(over_white(10, 0), 255);
         assert_eq!(over_white(0, 128), 127);
         assert_eq!(over_white(200, 51), 244);
+    }
+
+    #[test]
+    fn a_transparent_grey_of_few_bits_is_compared_as_eight() {
+        use base64::Engine;
+        const KEY_1: &str = "iVBORw0KGgoAAAANSUhEUgAAAAQAAAABAgAAAACW50iwAAAAAnRSTlMAAQGU/a4AAAAKSURBVHicY5AGAAAdAByO9PUhAAAAAElFTkSuQmCC";
+        const KEY_85: &str = "iVBORw0KGgoAAAANSUhEUgAAAAQAAAABAgAAAACW50iwAAAAAnRSTlMAVW2SaEMAAAAKSURBVHicY5AGAAAdAByO9PUhAAAAAElFTkSuQmCC";
+        // 4 x 1 in two bits: 0, 1, 2, 3.
+        let levels = |file: &str| {
+            let bytes = base64::engine::general_purpose::STANDARD.decode(file).unwrap();
+            decoded(&bytes).unwrap().pixels().map(|pixel| pixel.0[0]).collect::<Vec<u8>>()
+        };
+        // As Pillow 13 has them.
+        assert_eq!(levels(KEY_1), [0, 85, 170, 255]);
+        assert_eq!(levels(KEY_85), [0, 255, 170, 255]);
     }
 }

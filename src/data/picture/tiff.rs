@@ -49,7 +49,10 @@ pub fn decode(bytes: &[u8], max_pixels: u64) -> Option<Result<RgbImage, String>>
     let format = decoder.find_tag_unsigned_vec::<u16>(Tag::SampleFormat).ok().flatten();
     // 1 whole numbers, 2 signed ones, 3 floating point.
     let format = format.and_then(|all| all.first().copied()).unwrap_or(1);
+    // 0 is white: Pillow turns only samples of up to eight bits.
+    let is_turned = matches!(decoder.find_tag_unsigned::<u16>(Tag::PhotometricInterpretation), Ok(Some(0)));
     let kind = match (colours, format) {
+        (ColorType::Gray(16), 1) | (ColorType::Gray(32), 3) if is_turned => Kind::TurnedGrey,
         (ColorType::Gray(32 | 64), _) | (ColorType::Gray(16), 2) => Kind::Grey,
         (ColorType::Palette(8), 1) => Kind::Palette,
         (ColorType::Gray(1 | 8 | 16), 1)
@@ -69,6 +72,8 @@ pub fn decode(bytes: &[u8], max_pixels: u64) -> Option<Result<RgbImage, String>>
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Grey,
+    /// What the decoder turned, and is not to be.
+    TurnedGrey,
     Palette,
 }
 
@@ -89,6 +94,12 @@ fn read(mut decoder: Decoder<Cursor<&[u8]>>, kind: Kind) -> Result<Vec<u8>, Stri
         values.flat_map(|value| [value.clamp(0.0, 255.0) as u8; 3]).collect::<Vec<u8>>()
     };
     Ok(match read {
+        DecodingResult::U16(values) if kind == Kind::TurnedGrey => {
+            levels(&mut values.into_iter().map(|value| f64::from(u16::MAX - value)))
+        }
+        DecodingResult::F32(values) if kind == Kind::TurnedGrey => {
+            levels(&mut values.into_iter().map(|value| 1.0 - f64::from(value)))
+        }
         DecodingResult::U16(values) => levels(&mut values.into_iter().map(f64::from)),
         DecodingResult::I16(values) => levels(&mut values.into_iter().map(f64::from)),
         DecodingResult::U32(values) => levels(&mut values.into_iter().map(f64::from)),
@@ -160,6 +171,22 @@ mod tests {
         let signed = file::<colortype::GrayI16>(2, &[-5, 5, 300, 255], false);
         assert_eq!(first(&signed), [0, 5, 255, 255]);
         assert!(decode(&floats, 5).unwrap().is_err());
+    }
+
+    #[test]
+    fn white_is_turned_in_eight_bits_only() {
+        let whites = |mut bytes: Vec<u8>| {
+            // The tag of what 0 stands for, 262, says 1, black.
+            let tag = [6, 1, 3, 0, 1, 0, 0, 0, 1, 0];
+            let at = bytes.windows(tag.len()).position(|window| window == tag).unwrap();
+            bytes[at + 8] = 0;
+            let picture = decode(&bytes, 1000)?.unwrap();
+            Some(picture.pixels().map(|pixel| pixel.0[0]).collect::<Vec<u8>>())
+        };
+        // As Pillow 13 has them.
+        assert_eq!(whites(file::<colortype::Gray16>(2, &[100, 65500], false)).unwrap(), [100, 255]);
+        assert_eq!(whites(file::<colortype::Gray32Float>(2, &[100.0, 200.0], false)).unwrap(), [100, 200]);
+        assert!(whites(file::<colortype::Gray8>(2, &[100, 200], false)).is_none(), "others turn it");
     }
 
     #[test]

@@ -85,7 +85,7 @@ fn options_in(prompt: &str, count: usize) -> Vec<String> {
 }
 
 fn normalised(text: &str) -> String {
-    text.trim().trim_end_matches('.').trim_matches('"').to_lowercase()
+    text.trim().trim_end_matches('.').trim_matches('"').trim_end_matches('.').trim().to_lowercase()
 }
 
 fn regex(pattern: &str) -> Regex {
@@ -120,7 +120,9 @@ mod tests {
     #[test]
     fn other_answers_are_compared_as_texts() {
         let free = Record { target: "Red".to_owned(), ..Record::default() };
-        assert!(is_correct(&free, " red. "));
+        for said in [" red. ", "\"Red.\"", "\"Red\"."] {
+            assert!(is_correct(&free, said), "{said}");
+        }
         assert!(!is_correct(&free, "dark red"));
         assert!(!is_correct(&Record::default(), ""));
     }

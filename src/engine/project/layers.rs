@@ -44,7 +44,7 @@ pub enum Happening<'a> {
 ///
 /// # Errors
 /// A layer without states, too few points, a stop.
-pub fn map_layers(
+pub fn lay_out_layers(
     states: &States,
     layers: &[usize],
     others: &BTreeMap<usize, Vec<[f32; 2]>>,

@@ -9,9 +9,9 @@ pub mod scalars;
 pub mod store;
 
 pub use self::collect::collect;
-pub use self::layers::{Happening, Layout, map_layers};
+pub use self::layers::{Happening, Layout, lay_out_layers};
 pub use self::measures::Measures;
-pub use self::order::{Collected, DataChoice, MapOrder, StatesOrder};
+pub use self::order::{Collected, DataChoice, LayoutOrder, StatesOrder};
 pub use self::reading::{LayerWords, Near, Reading, ReadingOrder, SPOKEN, words_by_role};
 pub use self::scalars::{Scalars, StateScalar};
 pub use self::store::{Chosen, KeptToken, Sampled, StatePoint, States, StatesPlan};

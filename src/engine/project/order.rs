@@ -12,7 +12,7 @@ use super::super::ids::ModelId;
 use super::super::models::Models;
 use super::super::study::{Provenance, digest_of_records};
 use super::collect::collect;
-use super::layers::{Happening, Layout, map_layers};
+use super::layers::{Happening, Layout, lay_out_layers};
 use super::store::{StatePoint, States, StatesPlan, is_of_states};
 use crate::atomic::Hold;
 use crate::data::dataset;
@@ -145,14 +145,14 @@ fn tidy(folder: &Path) {
 
 /// Maps to make, one of each layer whose states there are.
 #[derive(Debug, Clone)]
-pub struct MapOrder {
+pub struct LayoutOrder {
     /// Of these.
     pub collected: Arc<Collected>,
     /// How.
     pub options: Options,
 }
 
-impl MapOrder {
+impl LayoutOrder {
     /// The points of a layer's map, in its order.
     pub fn points(&self, layer: usize) -> Vec<StatePoint> {
         self.collected.states.at_layer(layer).points().to_vec()
@@ -164,6 +164,6 @@ impl MapOrder {
     /// Too few points, a stop.
     pub fn make(&self, observer: &dyn Observer, told: &mut dyn FnMut(Happening<'_>)) -> Result<Vec<Layout>> {
         let states = &self.collected.states;
-        map_layers(states, &states.layers(), &BTreeMap::new(), &self.options, observer, told)
+        lay_out_layers(states, &states.layers(), &BTreeMap::new(), &self.options, observer, told)
     }
 }

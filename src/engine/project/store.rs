@@ -195,6 +195,8 @@ impl Writer {
         let narrow: Vec<f16> = states.iter().map(|v| f16::from_f32(v.clamp(-largest, largest))).collect();
         let path = self.folder.join(STATES);
         self.states.write_all(bytemuck::cast_slice(&narrow)).map_err(failed("write the states", &path))?;
+        // On the disk before the line that names them.
+        self.states.sync_data().map_err(failed("write the states", &path))?;
         self.journal.add(&sample)?;
         self.samples.push(sample);
         Ok(())

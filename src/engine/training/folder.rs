@@ -15,12 +15,12 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use sha2::{Digest, Sha256};
 
 use super::super::device;
 use super::Validation;
-use super::open::{OpenedRun, hex};
+use super::open::OpenedRun;
 use crate::atomic::{self, Hold, LOCK};
+use crate::digest;
 use crate::error::{Error, Result};
 use crate::ops::isa::Isa;
 use crate::train::{Data, Recipe, Step, Trainer};
@@ -260,5 +260,5 @@ pub(super) fn fingerprint(opened: &OpenedRun) -> String {
     let OpenedRun { data_hash, model_hash, max_pixels, precision, device, .. } = opened;
     let device = if device.is_cpu() { "cpu" } else { "gpu" };
     let facts = format!("{data_hash}\0{model_hash}\0{max_pixels}\0{}\0{device}", precision.name());
-    hex(&Sha256::digest(format!("{}\0{facts}", plain.to_toml())))
+    digest::of_bytes(format!("{}\0{facts}", plain.to_toml()).as_bytes())
 }

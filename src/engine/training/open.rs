@@ -16,6 +16,7 @@ use crate::checkpoint::livr::LivrConfig;
 use crate::checkpoint::safetensors::{Safetensors, TensorEntry};
 use crate::checkpoint::source::WeightSource;
 use crate::data::record::Record;
+use crate::digest;
 use crate::error::{Error, Result};
 use crate::input::processor::Processor;
 use crate::memory;
@@ -259,36 +260,28 @@ fn hash_of_data(train: &[Record], validation: &[Record], observer: &dyn Observer
         hash.update([u8::from(i < train.len())]);
         record.hash_into(&mut hash)?;
     }
-    Ok(hex(&hash.finalize()))
+    Ok(digest::finished(hash))
 }
 
 /// Of the config and of every tensor.
 fn hash_of_model(folder: &Folder, source: Option<&Safetensors>, observer: &dyn Observer) -> Result<String> {
     let mut hash = Sha256::new();
     hash.update(folder.bytes("config.json")?);
-    let Some(source) = source else { return Ok(hex(&hash.finalize())) };
+    let Some(source) = source else { return Ok(digest::finished(hash)) };
     let entries: Vec<_> = source.entries().collect();
-    let digest = |(name, entry): &(&str, &TensorEntry)| {
+    let line = |(name, entry): &(&str, &TensorEntry)| {
         let (bytes, _) = source.raw(name)?.expect("one of its entries");
         let shape: Vec<String> = entry.shape.iter().map(usize::to_string).collect();
         let (shape, dtype) = (shape.join(", "), entry.dtype);
-        Ok(format!("{name} [{shape}] {dtype} {}\0", hex(&Sha256::digest(bytes))))
+        Ok(format!("{name} [{shape}] {dtype} {}\0", digest::of_bytes(&bytes)))
     };
     for some in entries.chunks(rayon::current_num_threads()) {
         observer.check()?;
-        for digest in some.par_iter().map(digest).collect::<Result<Vec<_>>>()? {
-            hash.update(digest);
+        for line in some.par_iter().map(line).collect::<Result<Vec<_>>>()? {
+            hash.update(line);
         }
     }
-    Ok(hex(&hash.finalize()))
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("a text takes everything");
-        text
-    })
+    Ok(digest::finished(hash))
 }
 
 /// Words are learned of groups that the data has.

@@ -44,19 +44,21 @@ pub struct ChatTemplate {
 }
 
 impl ChatTemplate {
-    /// From `chat_template.jinja`, `chat_template.json` or `tokenizer_config.json`, in this order.
+    /// From the first of these that has one, as transformers' `get_processor_dict` looks for it.
     pub fn read(folder: &Folder) -> Result<Self> {
-        const FILES: [&str; 3] = ["chat_template.jinja", "chat_template.json", "tokenizer_config.json"];
+        const JINJA: &str = "chat_template.jinja";
+        const FILES: [&str; 4] =
+            ["processor_config.json", "chat_template.json", JINJA, "tokenizer_config.json"];
         for file in FILES {
             if !folder.has(file) {
                 continue;
             }
-            let source = if file == FILES[0] {
+            let source = if file == JINJA {
                 Some(folder.text(file)?)
             } else {
                 let json = folder.json(file)?;
                 match json.get("chat_template") {
-                    None => None,
+                    None | Some(serde_json::Value::Null) => None,
                     // Several named templates: the one called default.
                     Some(serde_json::Value::Array(list)) => list
                         .iter()

@@ -173,7 +173,25 @@ impl Session {
             rest: self.rest.clone(),
         };
         atomic::write_json(path, &written)?;
-        before.map_or(Ok(()), |before| clear(&folder, &before, &written))
+        self.clear(&folder, before.as_ref(), &written)
+    }
+
+    /// Removes what the session named and no longer does, but for runs that may yet come back; what is nobody's here stays.
+    fn clear(&self, folder: &Path, before: Option<&Written>, written: &Written) -> Result<()> {
+        let files = |of: &Written| -> BTreeSet<PathBuf> {
+            let runs = of.runs.iter().map(|run| &run.file);
+            runs.chain(of.pictures.iter().map(|picture| &picture.file))
+                .map(|name| folder.join(name))
+                .collect()
+        };
+        let mut gone: BTreeSet<PathBuf> = self.forgotten.iter().cloned().collect();
+        gone.extend(before.map(files).unwrap_or_default());
+        for path in gone.difference(&files(written)).filter(|path| !self.deleted.contains(path)) {
+            if path.parent() == Some(folder) && path.is_file() {
+                std::fs::remove_file(path).map_err(|e| Error::io("remove", path, e))?;
+            }
+        }
+        Ok(())
     }
 
     /// Where the traces of its runs are once it is in this file.
@@ -228,6 +246,10 @@ fn carried_over(evicted: &[Evicted], pictures: &mut Pictures<'_>) -> Result<Vec<
             let images = images.collect::<Result<_>>()?;
             runs.push(WrittenRun { number: wanted.number, images, ..own });
         }
+    }
+    if let Some(lost) = evicted.iter().find(|wanted| !runs.iter().any(|run| run.number == wanted.number)) {
+        let what = format!("run {} of the session", lost.number);
+        return Err(Error::Missing { what, path: lost.file.clone() });
     }
     Ok(runs)
 }
@@ -291,20 +313,4 @@ fn written_run(
         file,
         rest: listed.rest.clone(),
     })
-}
-
-/// Removes what the session named and no longer does; what is nobody's here stays.
-fn clear(folder: &Path, before: &Written, written: &Written) -> Result<()> {
-    let files = |of: &Written| -> BTreeSet<String> {
-        let runs = of.runs.iter().map(|run| run.file.clone());
-        runs.chain(of.pictures.iter().map(|picture| picture.file.clone())).collect()
-    };
-    for name in files(before).difference(&files(written)) {
-        let path = folder.join(name);
-        let is_plain = path.parent() == Some(folder) && path.is_file();
-        if is_plain {
-            std::fs::remove_file(&path).map_err(|e| Error::io("remove", &path, e))?;
-        }
-    }
-    Ok(())
 }

@@ -74,6 +74,8 @@ impl Session {
         Ok(Self {
             runs,
             evicted,
+            deleted: Vec::new(),
+            forgotten: Vec::new(),
             problems,
             images: reader.images(&written.images)?,
             files: reader.files,

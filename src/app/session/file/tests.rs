@@ -49,6 +49,8 @@ fn session() -> Session {
         files: BTreeMap::new(),
         problems: Vec::new(),
         evicted: Vec::new(),
+        deleted: Vec::new(),
+        forgotten: Vec::new(),
         rest: Map::new(),
     }
 }
@@ -78,6 +80,22 @@ fn what_is_written_comes_back() {
     rest.write(&moved).unwrap();
     let files = std::fs::read_dir(folder_of(&moved)).unwrap().count();
     assert_eq!((files, path.exists()), (1, false), "the picture is still named");
+}
+
+#[test]
+fn a_deleted_run_keeps_its_file_until_it_cannot_come_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.livr");
+    let mut written = session();
+    written.write(&path).unwrap();
+    let file = written.files_in(&path).into_values().next().unwrap();
+    written.runs.clear();
+    written.deleted = vec![file.clone()];
+    written.write(&path).unwrap();
+    assert!(file.is_file(), "undo brings it back");
+    (written.deleted, written.forgotten) = (Vec::new(), vec![file.clone()]);
+    written.write(&path).unwrap();
+    assert!(!file.exists());
 }
 
 #[test]
