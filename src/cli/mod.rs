@@ -16,6 +16,7 @@ pub mod tasks;
 pub mod trace;
 pub mod train;
 pub mod window;
+mod window_args;
 
 use clap::{Parser, Subcommand};
 
@@ -30,7 +31,7 @@ pub struct Cli {
     pub command: Option<CliCommand>,
     /// What the window opens with.
     #[command(flatten)]
-    pub window: window::WindowArgs,
+    pub window: window_args::WindowArgs,
 }
 
 /// The subcommands.

@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::{Args, ValueEnum};
 
 use super::output::print;
-use super::window::WindowArgs;
+use super::window_args::WindowArgs;
 use crate::analysis::normalise::Normalisation;
 use crate::analysis::query::{Aggregation, Query, Selection};
 use crate::app::actions::{Action, EditAction, FileAction, JobAction, ViewAction};

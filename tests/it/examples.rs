@@ -47,7 +47,7 @@ fn clouds_are_laid_out_apart() {
 fn latents_are_trained() {
     let folder = tempfile::TempDir::new().unwrap();
     let said = printed("train", &[folder.path().to_str().unwrap()]);
-    assert!(said.starts_with("step 1 of ") && folder.path().join("run/result/livr.json").is_file(), "{said}");
+    assert!(said.starts_with("step 1 of ") && folder.path().join("run/livr.json").is_file(), "{said}");
 }
 
 #[test]
