@@ -1,4 +1,5 @@
 //! Asks the demo about a picture, with the bottleneck mask off and on: `cargo run --release --example ask`.
+#![expect(clippy::print_stdout, reason = "an example shows what it finds")]
 
 use livr_explorer::engine::demo;
 use livr_explorer::engine::ids::{ModelId, Request};

@@ -1,4 +1,5 @@
 //! Where each latent looks: its attention on the image, mean over layers and heads.
+#![expect(clippy::print_stdout, reason = "an example shows what it finds")]
 
 use livr_explorer::analysis::maps::aggregated_row;
 use livr_explorer::analysis::query::{Query, Selection};

@@ -1,4 +1,5 @@
 //! Hidden states of the latents after every layer, and how alike two of them are.
+#![expect(clippy::print_stdout, reason = "an example shows what it finds")]
 
 use livr_explorer::engine::demo;
 use livr_explorer::engine::ids::{ModelId, Request};

@@ -1,4 +1,5 @@
 //! A t-SNE layout of any states: here of two clouds in ten dimensions.
+#![expect(clippy::print_stdout, reason = "an example shows what it finds")]
 
 use livr_explorer::error::Result;
 use livr_explorer::progress::Unobserved;

@@ -1,4 +1,5 @@
 //! Trains latents of the demo on drawn samples: `cargo run --release --example train -- FOLDER`.
+#![expect(clippy::print_stdout, reason = "an example shows what it finds")]
 
 use std::path::PathBuf;
 
@@ -17,9 +18,6 @@ impl Observer for Curve {
     }
 }
 impl TrainWatch for Curve {
-    fn as_observer(&self) -> &dyn Observer {
-        self
-    }
     fn stepped(&self, step: &Step, total: usize) {
         println!("step {} of {total}: loss {:.3}", step.step, step.loss);
     }
@@ -31,9 +29,10 @@ fn main() -> Result<()> {
     let order = TasksOrder { tasks, counts, seed: 0, side: 84, ink: Ink::Red, grounding: false, images };
     let data = &make(&order, &folder.join("data"), &Unobserved)?.files[0].0;
     let (recipe, out) = (folder.join("recipe.toml"), folder.join("run"));
-    let stage = "[[stages]]\nmask = \"bottleneck\"\nepochs = 1";
-    let text = format!("variant = \"prompt-tuning\"\n[data]\ntrain = [{data:?}]\n{stage}\n");
+    let stages = "stages = [{ mask = 'bottleneck', epochs = 1 }]";
+    let text = format!("variant = 'prompt-tuning'\n{stages}\n[data]\ntrain = ['{}']\n", data.display());
     std::fs::write(&recipe, text).map_err(|e| Error::io("write", &recipe, e))?;
-    let order = TrainOrder { recipe: Some(recipe), out, resume: false, device: DeviceChoice::Cpu };
-    train(&order, &Curve).map(|trained| println!("{}", trained.folder.display()))
+    let device = DeviceChoice::Cpu;
+    train(&TrainOrder { recipe: Some(recipe), out, resume: false, device }, &Curve)
+        .map(|trained| println!("{}", trained.folder.display()))
 }

@@ -10,6 +10,9 @@ use safetensors::tensor::{Metadata, TensorInfo};
 use crate::atomic;
 use crate::error::{Error, Result};
 
+/// What writes the values of a tensor, last axis fastest.
+pub type Values<'a> = dyn Fn(&mut dyn Write) -> IoResult<()> + 'a;
+
 /// A tensor of a file, with what writes its values.
 pub struct Entry<'a> {
     /// Its name.
@@ -19,7 +22,7 @@ pub struct Entry<'a> {
     /// Sizes, outermost first.
     pub shape: Vec<usize>,
     /// Writes them, last axis fastest, as many as the shape says.
-    pub values: Box<dyn Fn(&mut dyn Write) -> IoResult<()> + 'a>,
+    pub values: Box<Values<'a>>,
 }
 
 impl<'a> Entry<'a> {
@@ -46,8 +49,12 @@ impl<'a> Entry<'a> {
 ///
 /// # Errors
 /// A place that cannot be written, metadata that the format does not take.
-pub fn write(path: &Path, entries: Vec<Entry<'_>>, metadata: HashMap<String, String>) -> Result<()> {
-    let (header, entries) = laid_out(entries, metadata, path)?;
+pub fn write(
+    path: &Path,
+    entries: Vec<Entry<'_>>,
+    metadata: impl IntoIterator<Item = (String, String)>,
+) -> Result<()> {
+    let (header, entries) = laid_out(entries, metadata.into_iter().collect(), path)?;
     atomic::write(path, |out| stream(&header, &entries, out))
 }
 
@@ -58,10 +65,10 @@ pub fn write(path: &Path, entries: Vec<Entry<'_>>, metadata: HashMap<String, Str
 pub fn write_to(
     path: &Path,
     entries: Vec<Entry<'_>>,
-    metadata: HashMap<String, String>,
+    metadata: impl IntoIterator<Item = (String, String)>,
     out: &mut dyn Write,
 ) -> Result<()> {
-    let (header, entries) = laid_out(entries, metadata, path)?;
+    let (header, entries) = laid_out(entries, metadata.into_iter().collect(), path)?;
     let written = stream(&header, &entries, out).and_then(|()| out.flush());
     written.map_err(|e| Error::io("write the tensors to", path, e))
 }

@@ -50,10 +50,6 @@ impl Observer for Log {
 }
 
 impl TrainWatch for Log {
-    fn as_observer(&self) -> &dyn Observer {
-        self
-    }
-
     fn begun(&self, begun: &Begun) {
         self.say(&format!(
             "{} samples, {} for validation; {} steps, {} values trained",

@@ -141,10 +141,6 @@ impl Observer for Telling<'_, '_> {
 }
 
 impl TrainWatch for Telling<'_, '_> {
-    fn as_observer(&self) -> &dyn Observer {
-        self
-    }
-
     fn begun(&self, begun: &Begun) {
         self.watch.tell(News::TrainingBegun(Box::new(begun.clone())));
     }

@@ -42,7 +42,7 @@ pub fn write(
     for (name, values) in columns {
         entries.push(Entry::integers(name, &[values.len()], values));
     }
-    let metadata = metadata.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+    let metadata = metadata.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
     tensor_file::write(path, entries, metadata)
 }
 

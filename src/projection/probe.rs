@@ -177,7 +177,9 @@ pub fn read_off(
         .map(|place| {
             let labels = &probes[place].1;
             let mut sizes = vec![0usize; num_labels[place]];
-            labels.iter().for_each(|label| sizes[*label as usize] += 1);
+            for label in labels {
+                sizes[*label as usize] += 1;
+            }
             Readout {
                 rows: labels.len(),
                 labels: sizes.iter().filter(|size| **size > 0).count(),

@@ -100,7 +100,9 @@ impl Rows for Scaled<'_> {
     fn read(&self, first: usize, values: &mut [f32]) -> Result<()> {
         self.rows.read(first, values)?;
         if self.factor != 1.0 {
-            values.iter_mut().for_each(|v| *v *= self.factor);
+            for value in values {
+                *value *= self.factor;
+            }
         }
         Ok(())
     }

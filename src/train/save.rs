@@ -50,7 +50,7 @@ fn entry<'a>(
 }
 
 /// A tensor as it is trained.
-pub(super) fn plain<'a>(name: impl Into<String>, tensor: &'a Tensor) -> Entry<'a> {
+pub(super) fn plain(name: impl Into<String>, tensor: &Tensor) -> Entry<'_> {
     entry(name, tensor.dims(), DtypeChoice::F32, move || values_of(tensor))
 }
 
@@ -219,12 +219,11 @@ pub fn save_checkpoint(
             }
         }
         let values = |name: &str, shape: &[usize]| -> Result<Vec<f32>> {
-            let mut values = match trained.values.iter().find(|value| value.name == name) {
-                Some(value) => values_of(value.var.as_tensor())?,
-                None => {
-                    let source = source.expect("what is not trained is the checkpoint's");
-                    values_of(&source.read(name, stored[name], DType::F32, &Device::Cpu)?)?
-                }
+            let mut values = if let Some(value) = trained.values.iter().find(|value| value.name == name) {
+                values_of(value.var.as_tensor())?
+            } else {
+                let source = source.expect("what is not trained is the checkpoint's");
+                values_of(&source.read(name, stored[name], DType::F32, &Device::Cpu)?)?
             };
             if let (true, Some(rows)) = (is_table(name), &rows) {
                 grow(&mut values, shape);

@@ -79,11 +79,12 @@ impl Place<'_> {
             }
         };
         copy(&fixture(self.family()).join("model"));
-        without.split(',').filter(|name| !name.is_empty()).for_each(|name| {
+        for name in without.split(',').filter(|name| !name.is_empty()) {
             std::fs::remove_file(place.join(name)).unwrap();
-        });
-        let overlay = overlay.map(|name| self.path(name)).filter(|folder| folder.is_dir());
-        overlay.iter().for_each(|folder| copy(folder));
+        }
+        if let Some(folder) = overlay.map(|name| self.path(name)).filter(|folder| folder.is_dir()) {
+            copy(&folder);
+        }
         place
     }
 

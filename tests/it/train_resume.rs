@@ -27,10 +27,6 @@ impl Observer for StopAfter {
 }
 
 impl TrainWatch for StopAfter {
-    fn as_observer(&self) -> &dyn Observer {
-        self
-    }
-
     fn stepped(&self, step: &Step, _total: usize) {
         self.1.set(step.step == self.0);
     }

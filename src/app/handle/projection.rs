@@ -25,7 +25,7 @@ pub(super) fn apply(controller: &mut Controller, action: LayoutAction) {
         LayoutAction::Toggle => projection.open = !projection.open,
         LayoutAction::Edit(form) => *kept = *form,
         LayoutAction::Browse => {
-            controller.files.browse(PathKind::MapData, PathBuf::from(&kept.data).parent())
+            controller.files.browse(PathKind::MapData, PathBuf::from(&kept.data).parent());
         }
         LayoutAction::Start => start(controller),
         LayoutAction::Stop => controller.jobs.cancel(Purpose::Layout),

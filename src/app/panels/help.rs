@@ -53,7 +53,9 @@ fn messages_ui(ui: &mut Ui) {
     ui.separator();
     ui.strong("Last messages");
     ScrollArea::vertical().id_salt("messages").max_height(90.0).stick_to_bottom(true).show(ui, |ui| {
-        lines.iter().for_each(|line| drop(ui.small(line)));
+        for line in &lines {
+            ui.small(line);
+        }
     });
 }
 

@@ -72,7 +72,7 @@ impl<'a> Machine<'a> {
     }
 
     /// The values above the last mark.
-    fn to_mark(&mut self) -> Result<Vec<Id>, String> {
+    fn since_mark(&mut self) -> Result<Vec<Id>, String> {
         let mark = self.marks.pop().filter(|mark| *mark <= self.stack.len());
         Ok(self.stack.split_off(mark.ok_or("it has no mark where one is needed")?))
     }
@@ -142,7 +142,7 @@ impl<'a> Machine<'a> {
             b'}' => self.push(Value::Dict(Vec::new())),
             b']' | b')' => self.push(Value::Items(Vec::new())),
             b't' => {
-                let items = self.to_mark()?;
+                let items = self.since_mark()?;
                 self.push(Value::Items(items));
             }
             0x85..=0x87 => {
@@ -156,17 +156,17 @@ impl<'a> Machine<'a> {
                 self.append(vec![item])?;
             }
             b'e' => {
-                let items = self.to_mark()?;
+                let items = self.since_mark()?;
                 self.append(items)?;
             }
             b's' => {
                 let value = self.pop()?;
                 let key = self.pop()?;
-                self.set(vec![key, value])?;
+                self.set(&[key, value])?;
             }
             b'u' => {
-                let pairs = self.to_mark()?;
-                self.set(pairs)?;
+                let pairs = self.since_mark()?;
+                self.set(&pairs)?;
             }
             _ => return Ok(false),
         }
@@ -233,11 +233,11 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    fn set(&mut self, pairs: Vec<Id>) -> Result<(), String> {
+    fn set(&mut self, pairs: &[Id]) -> Result<(), String> {
         let dict = self.top()?;
         match &mut self.values[dict] {
             Value::Dict(held) => {
-                held.extend(pairs.as_chunks::<2>().0.iter().map(|[key, value]| (*key, *value)))
+                held.extend(pairs.as_chunks::<2>().0.iter().map(|[key, value]| (*key, *value)));
             }
             _ => return Err("it puts entries into something other than a dictionary".to_owned()),
         }

@@ -91,9 +91,9 @@ mod tests {
     fn bits_are_widened_and_cut_off() {
         let decoded = |bytes: &[u8]| decode(bytes, 1000).unwrap().unwrap().into_raw();
         // 3 of 31, 3 of 63, 30 of 31.
-        let pixel = 3 << 11 | 3 << 5 | 30;
+        let pixel = 0b11 << 11 | 0b11 << 5 | 0b1_1110;
         assert_eq!(decoded(&file(&[pixel], 1, Some(FIVE_SIX_FIVE))), [24, 12, 246]);
-        let pixel = 3 << 10 | 3 << 5 | 30;
+        let pixel = 0b11 << 10 | 0b11 << 5 | 0b1_1110;
         assert_eq!(decoded(&file(&[pixel], 1, None)), [24, 24, 246]);
         let [black, white] = [0, 0x7fff];
         let rows = [white, white, white, black, black, black];

@@ -55,9 +55,14 @@ pub fn decode(bytes: &[u8], max_pixels: u64) -> Option<Result<RgbImage, String>>
         (ColorType::Gray(16), 1) | (ColorType::Gray(32), 3) if is_turned => Kind::TurnedGrey,
         (ColorType::Gray(32 | 64), _) | (ColorType::Gray(16), 2) => Kind::Grey,
         (ColorType::Palette(8), 1) => Kind::Palette,
-        (ColorType::Gray(1 | 8 | 16), 1)
-        | (ColorType::GrayA(8 | 16) | ColorType::RGB(8 | 16) | ColorType::RGBA(8 | 16), 1)
-        | (ColorType::CMYK(8 | 16), 1) => return None,
+        (
+            ColorType::Gray(1 | 8 | 16)
+            | ColorType::GrayA(8 | 16)
+            | ColorType::RGB(8 | 16)
+            | ColorType::RGBA(8 | 16)
+            | ColorType::CMYK(8 | 16),
+            1,
+        ) => return None,
         (colours, format) => return Some(Err(unread(colours, format))),
     };
     if u64::from(width) * u64::from(height) > max_pixels {

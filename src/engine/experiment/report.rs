@@ -44,10 +44,10 @@ impl Summary {
             Self {
                 variant: variant.to_owned(),
                 condition: condition.to_owned(),
-                all: of_samples(Accuracy::of(&all), cells.len()),
+                all: of_samples(&Accuracy::of(&all), cells.len()),
                 tasks: Accuracy::by_task(&all)
                     .into_iter()
-                    .map(|(task, own)| (task, of_samples(own, cells.len())))
+                    .map(|(task, own)| (task, of_samples(&own, cells.len())))
                     .collect(),
                 seeds: cells.iter().map(|cell| cell.all.accuracy).collect(),
                 latent_mass: (!masses.is_empty()).then(|| masses.iter().sum::<f64>() / masses.len() as f64),
@@ -58,10 +58,10 @@ impl Summary {
 }
 
 /// The mean over seeds as one of one seed's number of samples.
-fn of_samples(over_seeds: Accuracy, seeds: usize) -> Accuracy {
+fn of_samples(over_seeds: &Accuracy, seeds: usize) -> Accuracy {
     let samples = over_seeds.samples / seeds.max(1);
     let correct = (over_seeds.accuracy * samples as f64).round() as usize;
-    Accuracy { samples, interval: wilson(correct, samples), ..over_seeds }
+    Accuracy { samples, interval: wilson(correct, samples), ..*over_seeds }
 }
 
 fn percent(accuracy: &Accuracy) -> String {

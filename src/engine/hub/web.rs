@@ -278,8 +278,8 @@ impl Hub {
 fn agent() -> Agent {
     let config = Agent::config_builder()
         .timeout_connect(Some(Duration::from_secs(20)))
-        .timeout_recv_response(Some(Duration::from_secs(60)))
-        .timeout_per_read(Some(Duration::from_secs(60)))
+        .timeout_recv_response(Some(Duration::from_mins(1)))
+        .timeout_per_read(Some(Duration::from_mins(1)))
         .http_status_as_error(false)
         .user_agent(concat!("livr-explorer/", env!("CARGO_PKG_VERSION")))
         .build();

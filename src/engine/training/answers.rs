@@ -57,8 +57,8 @@ impl Running {
         let model = self.trainer.model().detached()?;
         let longest = self.opened.longest_answer;
         let settings = self.opened.settings(mask, longest, Capture::default());
-        let compute = Compute::observed(watch.as_observer());
-        let quiet = Quiet(watch.as_observer());
+        let compute = Compute::observed(watch);
+        let quiet = Quiet(watch);
         let records: Vec<&Record> = self.opened.validation.iter().collect();
         let mut ids = records.iter().map(|record| record.id.as_str());
         let mut answering = |samples: &[&Sample]| {

@@ -80,9 +80,6 @@ pub struct Probe {
 
 /// Told of all that happens.
 pub trait TrainWatch: Observer {
-    /// The same, told of steps only.
-    fn as_observer(&self) -> &dyn Observer;
-
     /// The run begins.
     fn begun(&self, _begun: &Begun) {}
 
@@ -215,7 +212,7 @@ impl Running {
     }
 
     fn finish(&mut self, folder: &mut RunFolder, watch: &dyn TrainWatch) -> Result<()> {
-        let compute = Compute::observed(watch.as_observer());
+        let compute = Compute::observed(watch);
         let total = self.trainer.total_steps();
         if let Some(step) = self.unsettled.take() {
             self.settle(&step, &compute, folder, watch)?;

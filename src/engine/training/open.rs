@@ -83,14 +83,7 @@ impl OpenedRun {
             check_memory(&folder, &config, source, precision, &recipe)?;
         }
         let mut processor = Processor::read(&folder, &config)?;
-        let begin = begin.map(|adapter| processor.sorted(adapter)).transpose()?;
-        if let Some(adapter) =
-            begin.as_ref().filter(|own| own.token_rows.is_some() || own.head_rows.is_some())
-        {
-            let (expected, found) =
-                ("low-rank updates and rows of latents", "rows of other tokens, which are not trained on");
-            return Err(Error::field(adapter.folder.root(), "the adapter to begin from", expected, found));
-        }
+        let begin = begin.map(|adapter| to_begin_from(&processor, adapter)).transpose()?;
         let livr = latents(&recipe);
         if let Some(livr) = &livr {
             processor = processor.with_latents(livr)?;
@@ -248,6 +241,17 @@ fn longest(processor: &Processor, train: &[Record], validation: &[Record]) -> Re
         longest = longest.max(processor.answer(&record.target).map_err(named)?.len());
     }
     Ok(longest)
+}
+
+/// An adapter as the processor knows its rows; of latents only, since no others are trained on.
+fn to_begin_from(processor: &Processor, adapter: Adapter) -> Result<Adapter> {
+    let adapter = processor.sorted(adapter)?;
+    if adapter.token_rows.is_none() && adapter.head_rows.is_none() {
+        return Ok(adapter);
+    }
+    let (expected, found) =
+        ("low-rank updates and rows of latents", "rows of other tokens, which are not trained on");
+    Err(Error::field(adapter.folder.root(), "the adapter to begin from", expected, found))
 }
 
 /// Of all that is learned from.

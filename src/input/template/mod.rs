@@ -86,7 +86,7 @@ impl ChatTemplate {
     fn parse(source: String, path: std::path::PathBuf) -> Result<Self> {
         let failed = |problem: String| Error::format(&path, "the chat template does not parse", problem);
         // The engine computes with constants while it parses.
-        let environment = limited(&Unobserved, move || compile(source))?.map_err(failed)?;
+        let environment = limited(&Unobserved, move || compile(&source))?.map_err(failed)?;
         Ok(Self { environment: Arc::new(environment), path, special_tokens: Arc::default() })
     }
 
@@ -133,7 +133,7 @@ fn limited<T: Send + 'static>(
 }
 
 /// Jinja as transformers sets it up.
-fn compile(source: String) -> Result<Environment<'static>, String> {
+fn compile(source: &str) -> Result<Environment<'static>, String> {
     let mut environment = Environment::new();
     let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
     environment.set_syntax(syntax.expect("the default delimiters are valid"));
@@ -144,7 +144,7 @@ fn compile(source: String) -> Result<Environment<'static>, String> {
         Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
     });
     environment
-        .add_template_owned("chat", python::without_generation_marks(&source))
+        .add_template_owned("chat", python::without_generation_marks(source))
         .map_err(|e| describe(&e))?;
     Ok(environment)
 }

@@ -23,6 +23,7 @@ pub fn without_generation_marks(source: &str) -> String {
     MARK.replace_all(source, replaced).into_owned()
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "filters are given their options")]
 /// The filter `tojson` as transformers defines it: Python's `json.dumps`, which unlike Jinja's own escapes nothing for HTML.
 pub fn tojson(value: &Value, options: Kwargs) -> Result<Value, Error> {
     let failed = |e: &dyn std::fmt::Display| Error::new(ErrorKind::BadSerialization, e.to_string());
@@ -60,12 +61,15 @@ pub fn tojson(value: &Value, options: Kwargs) -> Result<Value, Error> {
 
 /// Every character beyond ASCII by its code, as `ensure_ascii` has it.
 fn escaped(text: &str) -> String {
+    use std::fmt::Write;
     let mut units = [0; 2];
     text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
         if c.is_ascii() {
             out.push(c);
         } else {
-            c.encode_utf16(&mut units).iter().for_each(|unit| out.push_str(&format!("\\u{unit:04x}")));
+            for unit in c.encode_utf16(&mut units) {
+                write!(out, "\\u{unit:04x}").expect("a text takes everything");
+            }
         }
         out
     })

@@ -83,7 +83,7 @@ pub(super) fn attend<T: Element>(
             num_keys: task.segment.keys.len(),
         };
         match &sides {
-            Sides::AsTheyAre => few_queries(g, &q[range], k, v, task, mask, plan, out),
+            Sides::AsTheyAre => few_queries(g, &q[range], (k, v), task, mask, plan, out),
             Sides::Wide { q, k, v } => wide_block(g, q, k, v, task, mask, plan, out),
             Sides::Packed(heads) => packed_block(g, &q[range], &heads[task.place], task, mask, plan, out),
         }
@@ -253,8 +253,7 @@ fn softmax_rows(task: &Task<'_>, mask: RowMask<'_>, plan: Plan, scores: &mut [f3
 fn few_queries<T: Element>(
     g: Geometry,
     q: &[T],
-    k: &[T],
-    v: &[T],
+    (k, v): (&[T], &[T]),
     task: &Task<'_>,
     mask: RowMask<'_>,
     plan: Plan,
