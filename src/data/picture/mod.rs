@@ -1,8 +1,10 @@
 //! Image files as the reference reads them: first frame, upright, 8-bit RGB, transparency on white.
 
 mod bmp;
+mod gif;
 mod jpeg;
 mod orientation;
+mod png;
 mod tiff;
 
 use std::io::Cursor;
@@ -157,8 +159,10 @@ fn decoded(bytes: &[u8]) -> Result<RgbImage, String> {
     };
     // Metadata that cannot be read say nothing about the picture.
     let orientation = decoder.0.as_mut().map_or(Orientation::NoTransforms, |decoder| {
-        let exif = decoder.exif_metadata().ok().flatten();
-        let xmp = decoder.xmp_metadata().ok().flatten();
+        let (exif, xmp) = match format {
+            ImageFormat::Png => self::png::metadata(bytes),
+            _ => (decoder.exif_metadata().ok().flatten(), decoder.xmp_metadata().ok().flatten()),
+        };
         // A TIFF has it among its own tags.
         let own = decoder.orientation().ok().filter(|_| format == ImageFormat::Tiff);
         own.filter(|own| *own != Orientation::NoTransforms)
@@ -174,7 +178,8 @@ fn decoded(bytes: &[u8]) -> Result<RgbImage, String> {
             let decoded = DynamicImage::from_decoder(decoder).map_err(|e| said(&e))?;
             match format {
                 ImageFormat::Tiff => to_rgb(decoded, self::tiff::beyond(bytes), None),
-                ImageFormat::Png => to_rgb(decoded, Beyond::Alpha, deep_key(bytes)),
+                ImageFormat::Png => to_rgb(decoded, Beyond::Alpha, self::png::deep_key(bytes)),
+                ImageFormat::Gif => gif::on_ground(&decoded.into_rgba8(), bytes),
                 _ => to_rgb(decoded, Beyond::Alpha, None),
             }
         }
@@ -186,27 +191,6 @@ fn decoded(bytes: &[u8]) -> Result<RgbImage, String> {
         return Err("it has no pixels".to_owned());
     }
     Ok(upright.into_rgb8())
-}
-
-/// The transparent colour of a PNG of 16 bits, or of grey in 2 or 4, as its tRNS chunk has it; `None` for any other (PNG,
-/// 11.3.2.1). Pillow compares it with samples it has made eight bits of.
-fn deep_key(bytes: &[u8]) -> Option<[u16; 3]> {
-    const SIGNATURE: usize = 8;
-    let (depth, colours) = (*bytes.get(24)?, *bytes.get(25)?);
-    let mut at = SIGNATURE;
-    loop {
-        let length = u32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?) as usize;
-        let (kind, data) = (bytes.get(at + 4..at + 8)?, at + 8);
-        let number = |place: usize| {
-            Some(u16::from_be_bytes(bytes.get(data + 2 * place..data + 2 * place + 2)?.try_into().ok()?))
-        };
-        match kind {
-            b"tRNS" if matches!(depth, 2 | 4 | 16) && colours == 0 => return number(0).map(|grey| [grey; 3]),
-            b"tRNS" if depth == 16 && colours == 2 => return Some([number(0)?, number(1)?, number(2)?]),
-            b"IDAT" => return None,
-            _ => at = data.checked_add(length)?.checked_add(4)?,
-        }
-    }
 }
 
 /// 8-bit RGB as Pillow makes it: 16-bit grey cut off at 255, other 16-bit samples cut to their high byte, transparency
