@@ -22,7 +22,7 @@ run: setup
 # In the profile the program is built in: what is tested is what runs, and one build serves both commands.
 test: setup-test tokenizer lint
 	cargo test --release -- $(INCLUDED)
-	cargo doc --no-deps --quiet
+	cargo doc --release --no-deps --quiet
 
 lint:
 	cargo fmt --check
