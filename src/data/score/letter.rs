@@ -177,17 +177,9 @@ fn option_said(answer: &str, options: &[String]) -> Option<char> {
 
 #[cfg(test)]
 mod tests {
-    use crate::data::record::{Record, letters};
+    use crate::data::record::Record;
+    use crate::data::score::tests::record;
     use crate::data::score::{is_correct, prediction};
-
-    fn record(target: &str, choices: usize, options: &[&str]) -> Record {
-        Record {
-            target: target.to_owned(),
-            choices: letters(choices),
-            options: options.iter().map(|option| (*option).to_owned()).collect(),
-            ..Record::default()
-        }
-    }
 
     #[test]
     fn letters_are_read_however_they_are_said() {

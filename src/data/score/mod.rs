@@ -108,7 +108,8 @@ mod tests {
     use super::*;
     use crate::data::record::letters;
 
-    fn record(target: &str, choices: usize, options: &[&str]) -> Record {
+    /// What asks for one of so many choices.
+    pub(super) fn record(target: &str, choices: usize, options: &[&str]) -> Record {
         Record {
             target: target.to_owned(),
             choices: letters(choices),
