@@ -3,22 +3,22 @@
 
 use livr_explorer::analysis::maps::aggregated_row;
 use livr_explorer::analysis::query::{Query, Selection};
+use livr_explorer::ask::{AttentionRows, Condition, DeviceChoice, DtypeChoice, Keep};
 use livr_explorer::engine::demo;
 use livr_explorer::engine::ids::{ModelId, Request};
 use livr_explorer::engine::models::Models;
 use livr_explorer::error::Result;
 use livr_explorer::progress::Unobserved;
-use livr_explorer::settings::{AttentionRows, Capture, DeviceChoice, DtypeChoice, Settings};
 use livr_explorer::units::Role;
 
 fn main() -> Result<()> {
     let model = ModelId::demo(DeviceChoice::Cpu, DtypeChoice::Auto);
     let mut models = Models::default();
     models.open(&model, &Unobserved)?;
-    let capture = Capture { attention: AttentionRows::LatentsAndAnswer, ..Capture::default() };
-    let settings = Settings { capture, ..Settings::default() };
+    let keep = Keep { attention: AttentionRows::LatentsAndAnswer, ..Keep::default() };
     let sample = demo::gallery()[0].sample()?;
-    let trace = models.run(&Request { model, sample, settings }, &Unobserved)?;
+    let trace =
+        models.run(&Request { model, sample, condition: Condition::default() }, &keep, &Unobserved)?;
     for latent in 0..trace.num_latents() {
         let row =
             aggregated_row(&trace, Query::Latent(latent), Selection::default()).expect("rows were kept");

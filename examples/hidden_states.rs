@@ -1,12 +1,12 @@
 //! Hidden states of the latents after every layer, and how alike two of them are.
 #![expect(clippy::print_stdout, reason = "an example shows what it finds")]
 
+use livr_explorer::ask::{Condition, DeviceChoice, DtypeChoice, HiddenLayers, HiddenRows, Keep};
 use livr_explorer::engine::demo;
 use livr_explorer::engine::ids::{ModelId, Request};
 use livr_explorer::engine::models::Models;
 use livr_explorer::error::Result;
 use livr_explorer::progress::Unobserved;
-use livr_explorer::settings::{Capture, DeviceChoice, DtypeChoice, HiddenLayers, HiddenRows, Settings};
 use livr_explorer::units::Role;
 
 fn main() -> Result<()> {
@@ -14,10 +14,10 @@ fn main() -> Result<()> {
     let mut models = Models::default();
     models.open(&model, &Unobserved)?;
     let rows = HiddenRows { layers: HiddenLayers::All, roles: vec![Role::Latent] };
-    let settings =
-        Settings { capture: Capture { hidden: Some(rows), ..Capture::default() }, ..Settings::default() };
+    let keep = Keep { hidden: Some(rows), ..Keep::default() };
     let sample = demo::gallery()[0].sample()?;
-    let trace = models.run(&Request { model, sample, settings }, &Unobserved)?;
+    let trace =
+        models.run(&Request { model, sample, condition: Condition::default() }, &keep, &Unobserved)?;
     let states = trace.hidden_states.as_ref().expect("states were kept");
     let (tokens, width) = (states.tokens.len(), states.values.shape()[2]);
     for (place, layer) in states.layers.iter().enumerate() {

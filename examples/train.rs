@@ -3,12 +3,12 @@
 
 use std::path::PathBuf;
 
+use livr_explorer::ask::DeviceChoice;
 use livr_explorer::data::draw::marks::Ink;
 use livr_explorer::data::tasks::{Counts, Task, TasksOrder, make};
 use livr_explorer::engine::training::{TrainOrder, TrainWatch, train};
 use livr_explorer::error::{Error, Result};
 use livr_explorer::progress::{Observer, Progress, Unobserved};
-use livr_explorer::settings::DeviceChoice;
 use livr_explorer::train::Step;
 
 struct Curve;

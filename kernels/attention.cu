@@ -1,13 +1,13 @@
-// softmax(q k^T scale + mask) v by token role, the rows of wanted queries out, and its gradients: one block a query
+// softmax(q k^T scale + mask) v by groups of tokens, the rows of wanted queries out, and its gradients: one block a query
 // of a head, the scores of its keys in shared memory; the tensor [H, T, S] never exists. Plain version:
 // src/ops/attention. A first version: it reads k and v once for every query.
 #include "common.cuh"
 
-// Where a query looks: keys from `start` up to `end` whose role its own allows. Roles are 0 to 3; bit 4 * query + key
-// of `rule` allows.
+// Where a query looks: keys from `start` up to `end` whose group its own may look at, by `allowed` [groups, groups]; and the
+// last of them, which under a mask is its own.
 struct Where {
-    const int *start, *end, *query_role, *key_role;
-    unsigned rule;
+    const int *start, *end, *query_group, *key_group, *allowed;
+    int groups;
 };
 
 #ifdef LIVR_HOST_SHIM
@@ -19,14 +19,14 @@ struct Where {
 // Scores of all keys of a query become probabilities, in shared memory; zeros where it may look at nothing.
 template <typename T>
 __device__ void probabilities(
-    const T *q, const T *k, int first, int keys, int kv_heads, int kv, int dim, float scale, Where where, int role, float *scores,
+    const T *q, const T *k, int first, int keys, int kv_heads, int kv, int dim, float scale, Where where, int group, float *scores,
     float *room) {
     float most = -INFINITY, nan = 0.0f;
     for (int key = threadIdx.x; key < keys; key += LIVR_THREADS) {
         float score = 0.0f;
         const T *row = k + ((size_t)(first + key) * kv_heads + kv) * dim;
         for (int i = 0; i < dim; i++) score += wide(q[i]) * wide(row[i]);
-        bool allowed = where.rule >> (4 * role + where.key_role[first + key]) & 1;
+        bool allowed = key == keys - 1 || where.allowed[group * where.groups + where.key_group[first + key]] != 0;
         score = allowed ? score * scale : -INFINITY;
         if (score != score) nan = 1.0f;
         scores[key] = score;
@@ -55,7 +55,7 @@ __device__ void forward(
     int query = blockIdx.x, head = blockIdx.y, heads = kv_heads * group, kv = head / group;
     int first = where.start[query], keys = where.end[query] - first;
     size_t at = ((size_t)query * heads + head) * dim;
-    probabilities(q + at, k, first, keys, kv_heads, kv, dim, scale, where, where.query_role[query], scores, room);
+    probabilities(q + at, k, first, keys, kv_heads, kv, dim, scale, where, where.query_group[query], scores, room);
     for (int i = threadIdx.x; i < dim; i += LIVR_THREADS) {
         float mixed = 0.0f;
         for (int key = 0; key < keys; key++) mixed += scores[key] * wide(v[((size_t)(first + key) * kv_heads + kv) * dim + i]);
@@ -78,7 +78,7 @@ __device__ void backward(
     int query = blockIdx.x, head = blockIdx.y, heads = kv_heads * group, kv = head / group;
     int first = where.start[query], keys = where.end[query] - first;
     size_t at = ((size_t)query * heads + head) * dim;
-    probabilities(q + at, k, first, keys, kv_heads, kv, dim, scale, where, where.query_role[query], scores, room);
+    probabilities(q + at, k, first, keys, kv_heads, kv, dim, scale, where, where.query_group[query], scores, room);
     float product = 0.0f;
     for (int i = threadIdx.x; i < dim; i += LIVR_THREADS) product += wide(grad[at + i]) * wide(out[at + i]);
     float mean = sum_over_block(product, room);
@@ -104,16 +104,16 @@ __device__ void backward(
 #define INSTANCE(NAME, T)                                                                                              \
     extern "C" __global__ void attention_forward_##NAME(                                                               \
         const T *q, const T *k, const T *v, T *out, float *rows, const int *row_of_query, int num_rows, int row_len,    \
-        const int *start, const int *end, const int *query_role, const int *key_role, unsigned rule, int kv_heads,      \
-        int group, int dim, float scale) {                                                                             \
-        Where where{start, end, query_role, key_role, rule};                                                           \
+        const int *start, const int *end, const int *query_group, const int *key_group, const int *allowed, int groups, \
+        int kv_heads, int group, int dim, float scale) {                                                               \
+        Where where{start, end, query_group, key_group, allowed, groups};                                              \
         forward(q, k, v, out, rows, row_of_query, num_rows, row_len, where, kv_heads, group, dim, scale);              \
     }                                                                                                                  \
     extern "C" __global__ void attention_backward_##NAME(                                                              \
         const T *q, const T *k, const T *v, const T *out, const T *grad, float *dq, float *dk, float *dv,               \
-        const int *start, const int *end, const int *query_role, const int *key_role, unsigned rule, int kv_heads,      \
-        int group, int dim, float scale) {                                                                             \
-        Where where{start, end, query_role, key_role, rule};                                                           \
+        const int *start, const int *end, const int *query_group, const int *key_group, const int *allowed, int groups, \
+        int kv_heads, int group, int dim, float scale) {                                                               \
+        Where where{start, end, query_group, key_group, allowed, groups};                                              \
         backward(q, k, v, out, grad, dq, dk, dv, where, kv_heads, group, dim, scale);                                  \
     }
 INSTANCE(f32, float)

@@ -92,20 +92,21 @@ static void run_cross_entropy(int rows, int vocab) {
 }
 
 template <typename T, typename Forward, typename Backward>
-static void run_attention(int queries, int keys, int kv_heads, int group, int dim, int num_rows, unsigned rule, Forward forward, Backward backward) {
+static void run_attention(int queries, int keys, int kv_heads, int group, int dim, int num_rows, int groups, Forward forward, Backward backward) {
     int heads = kv_heads * group;
     auto q = as<T>(take(queries * heads * dim)), k = as<T>(take(keys * kv_heads * dim)), v = as<T>(take(keys * kv_heads * dim));
     auto grad = as<T>(take(queries * heads * dim));
-    auto start = ints(take(queries)), end = ints(take(queries)), query_role = ints(take(queries)), key_role = ints(take(keys));
+    auto start = ints(take(queries)), end = ints(take(queries)), query_group = ints(take(queries)), key_group = ints(take(keys));
+    auto allowed = ints(take(groups * groups));
     auto row_of_query = ints(take(queries));
     float scale = take(1)[0];
     std::vector<T> out(q.size());
     std::vector<float> rows(heads * num_rows * keys), dq(q.size()), dk(k.size()), dv(v.size());
     dim3 grid{(unsigned)queries, (unsigned)heads, 1};
     launch(forward, grid, LIVR_THREADS, keys, q.data(), k.data(), v.data(), out.data(), rows.data(), row_of_query.data(), num_rows, keys,
-           start.data(), end.data(), query_role.data(), key_role.data(), rule, kv_heads, group, dim, scale);
+           start.data(), end.data(), query_group.data(), key_group.data(), allowed.data(), groups, kv_heads, group, dim, scale);
     launch(backward, grid, LIVR_THREADS, 2 * keys, q.data(), k.data(), v.data(), out.data(), grad.data(), dq.data(), dk.data(), dv.data(),
-           start.data(), end.data(), query_role.data(), key_role.data(), rule, kv_heads, group, dim, scale);
+           start.data(), end.data(), query_group.data(), key_group.data(), allowed.data(), groups, kv_heads, group, dim, scale);
     give(widened(out)), give(rows), give(dq), give(dk), give(dv);
 }
 

@@ -77,6 +77,15 @@ impl Error {
         }
     }
 
+    /// The same of a sample that was asked alone.
+    #[must_use]
+    pub fn alone(self) -> Self {
+        match self {
+            Self::RequestOf { problem, .. } => Self::Request(problem),
+            other => other,
+        }
+    }
+
     /// The same by the sample's name.
     #[must_use]
     pub fn named<'a>(self, id: impl FnOnce(usize) -> &'a str) -> Self {

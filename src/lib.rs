@@ -5,6 +5,7 @@
 pub mod analysis;
 pub mod app;
 pub mod array;
+pub mod ask;
 pub mod atomic;
 pub mod checkpoint;
 pub mod cli;
@@ -24,7 +25,6 @@ pub mod projection;
 pub mod random;
 pub mod render;
 pub mod sandbox;
-pub mod settings;
 pub mod tensor_file;
 pub mod trace;
 pub mod train;

@@ -1,7 +1,6 @@
 //! How long work reports where it is and learns that it should stop.
 
 use crate::error::Result;
-use crate::trace::Trace;
 
 /// What a job is doing, with how far it is.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -97,17 +96,6 @@ pub trait Observer {
 
     /// Something the user should know, in one sentence.
     fn note(&self, _note: &str) {}
-
-    /// A piece of the answer is there.
-    fn answer_grew(&self, _answer: &str) {}
-
-    /// Is an answer that was stopped kept as far as it is there?
-    fn keeps_stopped_answers(&self) -> bool {
-        false
-    }
-
-    /// The prompt has been read; its maps can be seen before the answer is there.
-    fn prompt_read(&self, _trace: &Trace) {}
 }
 
 /// Watches nothing and never stops.

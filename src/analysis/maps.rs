@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::query::{Aggregation, Query, Selection};
 use super::rollout::rollout;
+use crate::ask::looks::{Edges, Looks, Prompt};
 use crate::trace::Trace;
 use crate::units::{HeadIdx, LayerIdx, Role, Span};
 
@@ -94,33 +95,53 @@ fn plain_row(trace: &Trace, query: Query, selection: Selection) -> Option<Vec<f3
     (!sum.is_empty()).then_some(sum)
 }
 
-/// Tokens a query may look at: what uniform attention would be spread over.
-pub fn visible_keys(trace: &Trace, query: Query) -> usize {
-    let rule = trace.settings.mask.rule();
-    let n = trace.roles.len();
-    let (place, role, answered) = match query {
-        Query::Latent(latent) => match trace.positions_of(Role::Latent).nth(latent) {
-            Some(place) => (place, Role::Latent, 0),
-            None => return 0,
-        },
-        Query::Answer(token) => (n.saturating_sub(1), said_as(trace, token), token),
-    };
-    let of_prompt = trace.roles.iter().take(place + 1).filter(|key| rule.allows(role, **key)).count();
-    of_prompt + answered
+/// Tokens a query may look at, in a layer or in the layer where most are: what uniform attention would be spread over.
+pub fn visible_keys(trace: &Trace, query: Query, layer: Option<LayerIdx>) -> usize {
+    let Some(place) = place_of(trace, query) else { return 0 };
+    let seen = |looks: &Looks| (0..=place).filter(|key| looks.allows(place, *key)).count();
+    layers_of(trace, layer).map(|layer| seen(&looks(trace, place + 1, layer))).max().unwrap_or(0)
 }
 
-/// What the position is for that says a token: the end of the prompt, or the answer.
-fn said_as(trace: &Trace, token: usize) -> Role {
-    if token == 0 { trace.roles.last().copied().unwrap_or(Role::Prompt) } else { Role::Answer }
-}
-
-/// May a query look at the images at all?
+/// May a query look at the images at all, in any layer?
 pub fn sees_images(trace: &Trace, query: Query) -> bool {
-    let role = match query {
-        Query::Latent(_) => Role::Latent,
-        Query::Answer(token) => said_as(trace, token),
-    };
-    trace.settings.mask.rule().allows(role, Role::Image)
+    let Some(place) = place_of(trace, query) else { return false };
+    let visual = || trace.image_spans.iter().flat_map(|span| span.range());
+    layers_of(trace, None).any(|layer| {
+        let looks = looks(trace, place + 1, layer);
+        visual().any(|key| looks.allows(place, key))
+    })
+}
+
+/// The position in the sequence that a query looks from: of a generated token the one that says it.
+fn place_of(trace: &Trace, query: Query) -> Option<usize> {
+    match query {
+        Query::Latent(latent) => trace.positions_of(Role::Latent).nth(latent),
+        Query::Answer(token) => (trace.roles.len() + token).checked_sub(1),
+    }
+}
+
+/// One layer, or those that differ in who may look at whom: where no edge says so, one stands for all.
+fn layers_of(trace: &Trace, layer: Option<LayerIdx>) -> impl Iterator<Item = usize> {
+    let (num_layers, _) = trace.attention_dims();
+    let edged = trace.condition.edits.iter().any(|edit| edit.edge().is_some());
+    match layer {
+        Some(LayerIdx(layer)) => layer..layer + 1,
+        None if edged => 0..num_layers.max(1),
+        None => 0..1,
+    }
+}
+
+/// Who may look at whom in a layer, among the first so many tokens of the sequence.
+fn looks(trace: &Trace, count: usize, layer: usize) -> Looks {
+    let mut roles = trace.roles.clone();
+    roles.resize(count.max(roles.len()), Role::Answer);
+    let mut looks = Looks::of_roles(trace.condition.mask.rule(), &roles);
+    let prompt = Prompt { roles: &trace.roles, image_spans: &trace.image_spans };
+    // The run was made with them, so that they fit.
+    if let Ok(edges) = Edges::new(&trace.condition.edits, prompt, usize::MAX) {
+        edges.apply(&mut looks, layer);
+    }
+    looks
 }
 
 /// Maps of several queries, `[queries][images]`; `None` where the rows they take were not kept.
@@ -234,8 +255,8 @@ mod tests {
         // Means over both layers: 0.4 on the latent, which gives the patches 0.225 and 0.275.
         assert!((map.values[0] - 0.4 * 0.225).abs() < 1e-6 && (map.values[1] - 0.4 * 0.275).abs() < 1e-6);
         // Three prompt tokens before it and itself; the answer is begun from there, and goes on from its first token.
-        let keys =
-            [Query::Latent(0), Query::Answer(0), Query::Answer(1)].map(|query| visible_keys(&trace, query));
+        let keys = [Query::Latent(0), Query::Answer(0), Query::Answer(1)]
+            .map(|query| visible_keys(&trace, query, None));
         assert_eq!(keys, [4, 4, 5]);
     }
 

@@ -1,6 +1,7 @@
 //! What the captured rows say: maps over the image, summaries per layer and head.
 
 pub mod maps;
+pub mod mass;
 pub mod normalise;
 pub mod query;
 pub mod rollout;

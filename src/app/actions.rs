@@ -12,10 +12,10 @@ use super::view::{FigureForm, Strip};
 use crate::analysis::maps::Scalar;
 use crate::analysis::normalise::Normalisation;
 use crate::analysis::query::{Query, Selection};
+use crate::ask::{Edit, LatentChoice, MaskKind, PixelBudget, Published};
 use crate::data::picture::Picture;
 use crate::engine::ids::{RunId, Source};
 use crate::render::blend::OverlayStyle;
-use crate::settings::{LatentChoice, MaskKind, PixelBudget, Published};
 
 /// One wish; each kind has a handler of its own in `handle`.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,6 +53,8 @@ pub enum EditAction {
     SetMask(MaskKind),
     /// The latents.
     SetLatents(LatentChoice),
+    /// What is changed in runs.
+    SetEdits(Vec<Edit>),
     /// Length of the answer.
     SetMaxNewTokens(usize),
     /// Most pixels of an image.
@@ -65,6 +67,15 @@ pub enum EditAction {
     Undo,
     /// Brings it back.
     Redo,
+}
+
+/// What of a chosen region moves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PinEnd {
+    /// All of it becomes the patch beside it.
+    Patch,
+    /// The corner across from where it was begun.
+    FarCorner,
 }
 
 /// What is seen.
@@ -90,8 +101,15 @@ pub enum ViewAction {
     Pin(Option<Region>),
     /// A region is being drawn from this corner, or no more.
     DrawFrom(Option<Hovered>),
-    /// Move the chosen patch, or the far corner of the region: rows, columns, is it the corner?
-    MovePin(isize, isize, bool),
+    /// Move the chosen patch, or the far corner of the region.
+    MovePin {
+        /// What of it.
+        end: PinEnd,
+        /// Downwards.
+        rows: isize,
+        /// To the right.
+        cols: isize,
+    },
     /// Give an image all the room, or each its own.
     Maximise(Option<usize>),
     /// Let layers go by, or stop.
@@ -217,8 +235,10 @@ pub enum ImagesAction {
     Paste,
     /// Take one out.
     Remove(usize),
-    /// Move one a place; true for later.
-    Move(usize, bool),
+    /// Move one a place towards the first.
+    MoveEarlier(usize),
+    /// Move one a place towards the last.
+    MoveLater(usize),
     /// Move one to the place of another.
     MoveTo(usize, usize),
     /// Call one something.

@@ -3,12 +3,11 @@
 use std::fmt::Display;
 use std::path::Path;
 
-use clap::ValueEnum;
-
+use crate::ask::words::usual_of_ask;
+use crate::ask::{DeviceChoice, DtypeChoice};
 use crate::data::sample::choices_in;
 use crate::engine::demo::DemoAdapter;
 use crate::engine::ids::{Request, Source};
-use crate::settings::{Decoding, DeviceChoice, DtypeChoice, LatentChoice, MaskKind, PixelBudget, Published};
 
 /// The command, and the images that it cannot name because they lie in no file.
 pub fn command_of(request: &Request) -> (String, Vec<&str>) {
@@ -38,7 +37,7 @@ pub fn command_of(request: &Request) -> (String, Vec<&str>) {
         words.push("--choice".to_owned());
         words.extend(request.sample.choices.iter().cloned());
     }
-    settings_words(request, &mut words);
+    words.extend(request.condition.options(&usual_of_ask()));
     let quoted = words.iter().map(|word| match shlex::try_quote(word) {
         Ok(word) => word.into_owned(),
         Err(_) => word.replace('\0', ""),
@@ -62,53 +61,10 @@ fn model_words(request: &Request, words: &mut Vec<String>) {
         Some(Source::DemoAdapter(adapter)) => option(words, "--adapter", format!("demo:{}", adapter.key())),
         Some(Source::Folder(path)) => option(words, "--adapter", path.display()),
     }
-    match base.device {
-        DeviceChoice::Auto => {}
-        DeviceChoice::Cpu => option(words, "--device", "cpu"),
-        DeviceChoice::Cuda(n) => option(words, "--device", format!("cuda:{n}")),
+    if base.device != DeviceChoice::Auto {
+        option(words, "--device", base.device);
     }
     if base.dtype != DtypeChoice::Auto {
-        option(words, "--dtype", name(&base.dtype));
+        option(words, "--dtype", base.dtype.name());
     }
-}
-
-fn settings_words(request: &Request, words: &mut Vec<String>) {
-    let (settings, first) = (&request.settings, Decoding::default());
-    if settings.mask != MaskKind::Standard {
-        option(words, "--mask", name(&settings.mask));
-    }
-    match settings.latents {
-        LatentChoice::Auto => {}
-        LatentChoice::Off => option(words, "--latents", "off"),
-        LatentChoice::Count(n) => option(words, "--latents", n),
-    }
-    match settings.max_pixels {
-        PixelBudget::Auto => {}
-        PixelBudget::Checkpoint => option(words, "--max-pixels", "checkpoint"),
-        PixelBudget::Pixels(n) => option(words, "--max-pixels", n),
-    }
-    let decoding = &settings.decoding;
-    option(words, "--max-new-tokens", decoding.max_new_tokens);
-    if decoding.temperature != first.temperature {
-        option(words, "--temperature", decoding.temperature);
-    }
-    if decoding.seed != first.seed {
-        option(words, "--seed", decoding.seed);
-    }
-    published(words, "--top-p", decoding.top_p);
-    published(words, "--top-k", decoding.top_k);
-    published(words, "--repetition-penalty", decoding.repetition_penalty);
-}
-
-fn published<T: Display>(words: &mut Vec<String>, option_name: &str, value: Published<T>) {
-    match value {
-        Published::Auto => {}
-        Published::Off => option(words, option_name, "off"),
-        Published::Value(value) => option(words, option_name, value),
-    }
-}
-
-/// As the command line calls it.
-fn name(value: &impl ValueEnum) -> String {
-    value.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
 }

@@ -9,13 +9,13 @@ use super::keyboard;
 use super::preferences::Preferences;
 use super::session::{Saving, Session, SessionPlace, folder_of};
 use super::state::State;
+use crate::ask::{DeviceChoice, DtypeChoice};
 use crate::atomic::Hold;
 use crate::engine::Engine;
 use crate::engine::ids::Run;
 use crate::engine::jobs::Jobs;
 use crate::engine::protocol::Command;
 use crate::engine::shelf::HubCache;
-use crate::settings::{DeviceChoice, DtypeChoice};
 
 /// Changes the state, and nobody else does.
 pub struct Controller {

@@ -79,7 +79,7 @@ pub fn figure_of(state: &State, form: &FigureForm) -> Result<impl FnOnce() -> Fi
     let subtitle = format!(
         "{model} · {} · {} · answer: {}",
         state.kept.view.selection.describe(layers, heads),
-        trace.settings.mask.label(),
+        trace.condition.looks(),
         trace.answer
     );
     let (low, high) = scale(&mut panels);

@@ -21,6 +21,17 @@ use crate::paths;
 use crate::progress::{Observer, Progress};
 use crate::trace::Trace;
 
+/// How a download ended.
+#[derive(Debug)]
+pub enum DownloadEnd {
+    /// The repository is in the cache.
+    Cached,
+    /// It was stopped.
+    Stopped,
+    /// Why it is not.
+    Failed(String),
+}
+
 /// What came of it.
 pub enum FileEvent {
     /// An image was read, or could not be.
@@ -46,8 +57,8 @@ pub enum FileEvent {
     Exists(PathKind, String, PathBuf),
     /// So much of a repository is there: share of it.
     Downloading(f32),
-    /// A repository is in the cache, or why not; nothing where it was stopped.
-    Downloaded(Option<Result<PathBuf, String>>),
+    /// A download ended.
+    Downloaded(DownloadEnd),
     /// The models of this machine.
     ShelfSeen(Shelf),
     /// A session was read, with its file, or why not.
@@ -203,8 +214,9 @@ impl Files {
         self.spawn(move |tell| {
             let outcome = hub::download(&repository, &cache, &Downloading { tell, stop });
             tell(FileEvent::Downloaded(match outcome {
-                Err(problem) if problem.is_cancelled() => None,
-                outcome => Some(outcome.map_err(|e| e.to_string())),
+                Ok(_) => DownloadEnd::Cached,
+                Err(problem) if problem.is_cancelled() => DownloadEnd::Stopped,
+                Err(problem) => DownloadEnd::Failed(problem.to_string()),
             }));
         });
     }

@@ -3,7 +3,7 @@
 use egui::{Key, KeyboardShortcut, ModifierNames, Modifiers};
 
 use super::actions::{
-    Action, EditAction, FileAction, GalleryAction, JobAction, LayoutAction, RunAction, TrainAction,
+    Action, EditAction, FileAction, GalleryAction, JobAction, LayoutAction, PinEnd, RunAction, TrainAction,
     ViewAction,
 };
 use super::canvas::{CanvasView, MAX_ZOOM, MIN_ZOOM};
@@ -11,7 +11,7 @@ use super::path_kind::PathKind;
 use super::state::State;
 use super::tiling::Preset;
 use crate::analysis::query::Selection;
-use crate::settings::{LatentChoice, MaskKind};
+use crate::ask::{LatentChoice, MaskKind};
 use crate::units::{HeadIdx, LayerIdx};
 
 /// When a key is the window's.
@@ -248,12 +248,12 @@ pub fn hint(ctx: &egui::Context, does: &str) -> String {
 
 /// The Stage-1 switch.
 pub fn toggle_mask(state: &State) -> Action {
-    let on = state.kept.settings.mask == MaskKind::Bottleneck;
+    let on = state.kept.condition.mask == MaskKind::Bottleneck;
     EditAction::SetMask(if on { MaskKind::Standard } else { MaskKind::Bottleneck }).into()
 }
 
 fn toggle_latents(state: &State) -> Action {
-    let on = state.kept.settings.latents != LatentChoice::Off;
+    let on = state.kept.condition.latents != LatentChoice::Off;
     EditAction::SetLatents(if on { LatentChoice::Off } else { LatentChoice::Auto }).into()
 }
 
@@ -276,11 +276,11 @@ fn pan(state: &State, x: f32, y: f32) -> Action {
 }
 
 fn pin(rows: isize, cols: isize) -> Action {
-    ViewAction::MovePin(rows, cols, false).into()
+    ViewAction::MovePin { end: PinEnd::Patch, rows, cols }.into()
 }
 
 fn stretch(rows: isize, cols: isize) -> Action {
-    ViewAction::MovePin(rows, cols, true).into()
+    ViewAction::MovePin { end: PinEnd::FarCorner, rows, cols }.into()
 }
 
 fn select(selection: Selection) -> Action {

@@ -64,7 +64,7 @@ impl QueryRows {
         let visual = run.trace.image_spans.iter().map(|span| span.len()).sum();
         let visible = |query: &Query| match kind {
             MapKind::Indirect => visual,
-            MapKind::Attention | MapKind::Difference => visible_keys(&run.trace, *query),
+            MapKind::Attention | MapKind::Difference => visible_keys(&run.trace, *query, key.selection.layer),
         };
         let visible = queries.iter().map(visible).collect();
         Self { run, queries, visible, maps, kind }

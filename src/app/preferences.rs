@@ -9,12 +9,13 @@ use serde_json::Value;
 use super::projection::LayoutForm;
 use super::tiling::Tiling;
 use super::view::{FigureForm, View};
+use crate::ask::keep::of_earlier_versions;
+use crate::ask::{
+    AttentionRows, Condition, Decoding, Keep, LatentChoice, MAX_LATENTS, PixelBudget, Published,
+};
 use crate::atomic;
 use crate::engine::demo;
 use crate::error::Result;
-use crate::settings::{
-    AttentionRows, Capture, Decoding, LatentChoice, MAX_LATENTS, PixelBudget, Published, Settings,
-};
 
 /// Folders remembered.
 const MAX_RECENT: usize = 8;
@@ -55,8 +56,11 @@ pub struct Preferences {
     pub choices: String,
     /// The built-in sample that was taken last.
     pub sample: String,
-    /// How runs are made.
-    pub settings: Settings,
+    /// How samples are asked.
+    #[serde(rename = "settings")]
+    pub condition: Condition,
+    /// What is kept of runs besides their answers.
+    pub keep: Keep,
     /// How they are looked at.
     pub view: View,
     /// Where panes lie.
@@ -71,7 +75,6 @@ pub struct Preferences {
 
 impl Default for Preferences {
     fn default() -> Self {
-        let capture = Capture { attention: AttentionRows::LatentsAndAnswer, ..Capture::default() };
         let decoding = Decoding { max_new_tokens: 16, ..Decoding::default() };
         Self {
             theme: egui::ThemePreference::Dark,
@@ -81,7 +84,8 @@ impl Default for Preferences {
             question: demo::gallery()[0].prompt.clone(),
             choices: String::new(),
             sample: demo::gallery()[0].id.clone(),
-            settings: Settings { decoding, capture, ..Settings::default() },
+            condition: Condition { decoding, ..Condition::default() },
+            keep: Keep { attention: AttentionRows::LatentsAndAnswer, ..Keep::default() },
             view: View::default(),
             layout: Tiling::default(),
             training: TrainForm::default(),
@@ -97,7 +101,10 @@ impl Preferences {
     pub fn read(path: &Path) -> Self {
         let Ok(text) = std::fs::read_to_string(path) else { return Self::default() };
         match serde_json::from_str(&text) {
-            Ok(found) => Self::sane(lenient(&found)),
+            Ok(mut found) => {
+                of_earlier_versions(&mut found);
+                Self::sane(lenient(&found))
+            }
             Err(problem) => {
                 log::warn!("{} is not valid JSON: {problem}", path.display());
                 Self::default()
@@ -107,8 +114,8 @@ impl Preferences {
 
     /// With numbers that no control and no option would give put back to what they are at the first start.
     fn sane(mut self) -> Self {
-        let first = Self::default().settings.decoding;
-        let decoding = &mut self.settings.decoding;
+        let first = Self::default().condition.decoding;
+        let decoding = &mut self.condition.decoding;
         if !(decoding.temperature >= 0.0 && decoding.temperature.is_finite()) {
             decoding.temperature = first.temperature;
         }
@@ -122,8 +129,8 @@ impl Preferences {
             decoding.top_k = first.top_k;
         }
         decoding.max_new_tokens = decoding.max_new_tokens.clamp(1, MAX_NEW_TOKENS);
-        if matches!(self.settings.latents, LatentChoice::Count(k) if !(1..=MAX_LATENTS).contains(&k)) {
-            self.settings.latents = LatentChoice::default();
+        if matches!(self.condition.latents, LatentChoice::Count(k) if !(1..=MAX_LATENTS).contains(&k)) {
+            self.condition.latents = LatentChoice::default();
         }
         let map = LayoutForm::default();
         if !(self.map.perplexity >= 1.0 && self.map.perplexity.is_finite()) {
@@ -131,8 +138,8 @@ impl Preferences {
         }
         self.map.samples = self.map.samples.max(1);
         self.map.steps = self.map.steps.clamp(1, MAX_STEPS);
-        if self.settings.max_pixels == PixelBudget::Pixels(0) {
-            self.settings.max_pixels = PixelBudget::default();
+        if self.condition.max_pixels == PixelBudget::Pixels(0) {
+            self.condition.max_pixels = PixelBudget::default();
         }
         self
     }
@@ -213,7 +220,7 @@ mod tests {
 
     use super::*;
     use crate::analysis::maps::Scalar;
-    use crate::settings::MaskKind;
+    use crate::ask::MaskKind;
 
     #[test]
     fn history_has_each_question_once_the_latest_first() {
@@ -230,8 +237,8 @@ mod tests {
         let path = dir.path().join("deep/down/kept.json");
         assert_eq!(Preferences::read(&path), Preferences::default());
         let mut kept = Preferences { question: "why?".to_owned(), ..Preferences::default() };
-        kept.settings.mask = MaskKind::Bottleneck;
-        kept.settings.latents = LatentChoice::Count(4);
+        kept.condition.mask = MaskKind::Bottleneck;
+        kept.condition.latents = LatentChoice::Count(4);
         kept.view.style.smooth = true;
         kept.view.selection.layer = Some(crate::units::LayerIdx(3));
         kept.recent_models.push("/some/where".into());
@@ -242,7 +249,7 @@ mod tests {
         let odd = json!({"settings": {"decoding": decoding, "latents": {"count": 0}}});
         std::fs::write(&path, odd.to_string()).expect("it writes");
         let mut longest = Preferences::default();
-        longest.settings.decoding.max_new_tokens = MAX_NEW_TOKENS;
+        longest.condition.decoding.max_new_tokens = MAX_NEW_TOKENS;
         assert_eq!(Preferences::read(&path), longest);
         std::fs::write(&path, "{ damaged").expect("it writes");
         assert_eq!(Preferences::read(&path), Preferences::default());
@@ -262,8 +269,8 @@ mod tests {
         let kept: Preferences = lenient(&found);
         let mut expected = Preferences { question: "what?".to_owned(), ..Preferences::default() };
         expected.history = vec!["a".to_owned(), "b".to_owned()];
-        expected.settings.latents = LatentChoice::Count(4);
-        expected.settings.decoding.max_new_tokens = 7;
+        expected.condition.latents = LatentChoice::Count(4);
+        expected.condition.decoding.max_new_tokens = 7;
         expected.view.style.smooth = true;
         expected.view.scalar = Scalar::Entropy;
         assert_eq!(kept, expected);

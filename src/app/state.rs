@@ -13,6 +13,7 @@ use super::projection::Projection;
 use super::runs::Runs;
 use super::training::Training;
 use super::undo::{Draft, TextField, Undo};
+use crate::ask::{LatentChoice, PixelBudget};
 use crate::data::picture::Picture;
 use crate::data::sample::{Sample, choices_in, choices_of_text, text_of_choices};
 use crate::engine::ids::{ModelId, Request, Run};
@@ -20,7 +21,6 @@ use crate::engine::model_info::ModelInfo;
 use crate::engine::need::{Lengths, RunNeed};
 use crate::engine::shelf::Shelf;
 use crate::progress::Progress;
-use crate::settings::{LatentChoice, PixelBudget};
 
 /// The model in use and the one on its way.
 #[derive(Debug, Default)]
@@ -177,7 +177,7 @@ impl State {
     /// What the controls describe; nothing where there is no model.
     pub fn described(&self) -> Option<Request> {
         let model = self.models.chosen()?.clone();
-        Some(Request { model, sample: self.sample(), settings: self.kept.settings.clone() })
+        Some(Request { model, sample: self.sample(), condition: self.kept.condition.clone() })
     }
 
     /// What a run as described will keep, nearly: images by the size they are read at, text by its length. Nothing
@@ -187,8 +187,8 @@ impl State {
         const TEMPLATE: usize = 24;
         const CHARACTERS: usize = 4;
         let info = self.models.in_use.as_ref()?;
-        let settings = &self.kept.settings;
-        let most = match settings.max_pixels {
+        let condition = &self.kept.condition;
+        let most = match condition.max_pixels {
             PixelBudget::Auto => info.auto_max_pixels,
             PixelBudget::Checkpoint => info.checkpoint_max_pixels,
             PixelBudget::Pixels(n) => n,
@@ -198,15 +198,15 @@ impl State {
             let (width, height) = picture.size();
             (width as usize * height as usize).min(most).div_ceil(area)
         };
-        let latents = match settings.latents {
+        let latents = match condition.latents {
             LatentChoice::Auto => info.trained_latents,
             LatentChoice::Off => 0,
             LatentChoice::Count(n) => n,
         };
         let text = TEMPLATE + self.kept.question.chars().count().div_ceil(CHARACTERS);
         let tokens = text + latents + self.images.iter().map(visual).sum::<usize>();
-        let lengths = Lengths { tokens, latents, answer: settings.decoding.max_new_tokens };
-        Some(info.run_shape.need(lengths, &settings.capture))
+        let lengths = Lengths { tokens, latents, answer: condition.decoding.max_new_tokens };
+        Some(info.run_shape.need(lengths, &self.kept.keep))
     }
 
     /// What a run's sample should be answered with, where it is a built-in one, and whether it was.
@@ -234,24 +234,16 @@ impl State {
     pub fn changes_since(&self, run: &Run) -> Vec<&'static str> {
         let Some(now) = &self.now else { return vec!["the model"] };
         let then = &run.request;
-        let (decoding, settings) = (&now.settings.decoding, &then.settings);
-        [
-            (now.model != then.model, "the model"),
-            (now.sample.images != then.sample.images, "the images"),
-            (now.sample.prompt != then.sample.prompt, "the question"),
-            (
-                now.sample.choices != then.sample.choices && now.sample.prompt == then.sample.prompt,
-                "the choices",
-            ),
-            (now.settings.mask != settings.mask, "the mask"),
-            (now.settings.latents != settings.latents, "the latents"),
-            (now.settings.max_pixels != settings.max_pixels, "the size of the images"),
-            (*decoding != settings.decoding, "how the answer is made"),
-            (now.settings.capture != settings.capture, "what is kept"),
-        ]
-        .into_iter()
-        .filter_map(|(changed, what)| changed.then_some(what))
-        .collect()
+        let are_other = |changed: bool, what: &'static str| changed.then_some(what);
+        let same_question = now.sample.prompt == then.sample.prompt;
+        let other_choices = now.sample.choices != then.sample.choices && same_question;
+        let of_request = [
+            are_other(now.model != then.model, "the model"),
+            are_other(now.sample.images != then.sample.images, "the images"),
+            are_other(!same_question, "the question"),
+            are_other(other_choices, "the choices"),
+        ];
+        of_request.into_iter().flatten().chain(now.condition.changes_since(&then.condition)).collect()
     }
 
     /// Images, question and choices as they stand, to come back to.

@@ -14,6 +14,7 @@ use super::panels::{
 use super::preferences::Preferences;
 use super::state::State;
 use super::theme;
+use crate::ask::{DeviceChoice, DtypeChoice};
 use crate::data::picture::Picture;
 use crate::engine::Engine;
 use crate::engine::desk::Desk;
@@ -21,7 +22,6 @@ use crate::engine::shelf::HubCache;
 use crate::render::fill::{FillRenderer, fill};
 use crate::render::overlay::OverlayRenderer;
 use crate::render::points::PointsRenderer;
-use crate::settings::{DeviceChoice, DtypeChoice};
 
 /// Seconds between two looks at the clock while a question is being answered.
 const CLOCK: f64 = 0.2;

@@ -25,11 +25,11 @@ pub struct GenerationConfig {
     pub min_new_tokens: usize,
     /// Nor before prompt and answer together have so many.
     pub min_length: usize,
-    /// Settings of the file that would change an answer and are not followed, as it has them.
+    /// Condition of the file that would change an answer and are not followed, as it has them.
     pub not_followed: Vec<String>,
 }
 
-/// Settings that change what the reference generates, with the values that change nothing.
+/// Condition that change what the reference generates, with the values that change nothing.
 const NOT_FOLLOWED: [(&str, &[&str]); 20] = [
     ("num_beams", &["1"]),
     ("penalty_alpha", &["0", "0.0"]),

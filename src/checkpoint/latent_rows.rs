@@ -12,8 +12,8 @@ use super::pickle::{MOST_BYTES, Pickle, TensorLayout, Value};
 use super::safetensors::Safetensors;
 use super::source::WeightSource;
 use crate::array::Array;
+use crate::ask::MAX_LATENTS;
 use crate::error::{Error, Result};
-use crate::settings::MAX_LATENTS;
 
 /// One embedding row per latent.
 #[derive(Debug, Clone)]

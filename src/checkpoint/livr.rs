@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::folder::Folder;
+use crate::ask::MAX_LATENTS;
 use crate::error::{Error, Result};
-use crate::settings::MAX_LATENTS;
 
 /// Where the latents stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -13,7 +13,8 @@ use safetensors::tensor::Metadata;
 
 use super::folder::{FileAt, Folder};
 use super::names::canonical_name;
-use super::source::WeightSource;
+use super::source::{StoredTensor, WeightSource};
+use crate::digest;
 use crate::error::{Error, Result};
 
 /// Where a tensor lies, without its values.
@@ -117,14 +118,6 @@ impl Safetensors {
         Ok(Some((bytes, entry)))
     }
 
-    /// The type that most of the values have.
-    pub fn stored_dtype(&self) -> DType {
-        let count =
-            |dtype| self.entries.values().filter(|e| e.dtype == dtype).map(TensorEntry::count).sum::<usize>();
-        let types = [(Dtype::F32, DType::F32), (Dtype::BF16, DType::BF16), (Dtype::F16, DType::F16)];
-        types.into_iter().max_by_key(|(stored, _)| count(*stored)).map_or(DType::F32, |(_, dtype)| dtype)
-    }
-
     /// The file a tensor is in, for messages.
     pub fn path_of(&self, entry: &TensorEntry) -> std::path::PathBuf {
         self.folder.path(&self.files[entry.file].name)
@@ -138,6 +131,24 @@ impl WeightSource for Safetensors {
 
     fn has_values(&self) -> bool {
         true
+    }
+
+    fn tensors(&self) -> Vec<StoredTensor<'_>> {
+        self.entries
+            .iter()
+            .map(|(name, entry)| StoredTensor { name, shape: &entry.shape, dtype: name_of(entry.dtype) })
+            .collect()
+    }
+
+    fn stored_dtype(&self) -> DType {
+        let count =
+            |dtype| self.entries.values().filter(|e| e.dtype == dtype).map(TensorEntry::count).sum::<usize>();
+        let types = [(Dtype::F32, DType::F32), (Dtype::BF16, DType::BF16), (Dtype::F16, DType::F16)];
+        types.into_iter().max_by_key(|(stored, _)| count(*stored)).map_or(DType::F32, |(_, dtype)| dtype)
+    }
+
+    fn digest_of(&self, name: &str) -> Result<Option<String>> {
+        Ok(self.raw(name)?.map(|(bytes, _)| digest::of_bytes(&bytes)))
     }
 
     fn expect(&self, name: &str, shape: &[usize]) -> Result<()> {
@@ -160,6 +171,23 @@ impl WeightSource for Safetensors {
 
     fn size_of(&self, name: &str) -> usize {
         self.entries.get(name).map_or(0, TensorEntry::size_bytes)
+    }
+}
+
+/// As people read it.
+fn name_of(dtype: Dtype) -> &'static str {
+    match dtype {
+        Dtype::F32 => "F32",
+        Dtype::BF16 => "BF16",
+        Dtype::F16 => "F16",
+        Dtype::F64 => "F64",
+        Dtype::I64 => "I64",
+        Dtype::I32 => "I32",
+        Dtype::I16 => "I16",
+        Dtype::I8 => "I8",
+        Dtype::U8 => "U8",
+        Dtype::BOOL => "BOOL",
+        _ => "another type",
     }
 }
 

@@ -6,22 +6,22 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use clap::builder::{OsStringValueParser, TypedValueParser};
+use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
 
+use super::condition_args::{ConditionArgs, OneSample};
 use super::output::note;
+use crate::ask::{Condition, DeviceChoice, DtypeChoice, Keep, LatentChoice};
 use crate::atomic;
 use crate::checkpoint::folder::Folder;
 use crate::data::picture::{MAX_FILE_BYTES, Picture};
 use crate::data::sample::{Sample, choices_in};
+use crate::engine::answer::FromAfar;
 use crate::engine::demo::DemoAdapter;
 use crate::engine::ids::{BaseId, ModelId, Request, Source};
 use crate::engine::models::Models;
 use crate::error::{Error, Result};
 use crate::paths;
 use crate::progress::Observer;
-use crate::settings::{
-    Capture, Decoding, DeviceChoice, DtypeChoice, LatentChoice, MaskKind, PixelBudget, Published, Settings,
-};
 use crate::trace::Trace;
 
 /// An adapter, or none even where one is the default.
@@ -43,7 +43,7 @@ pub struct ModelArgs {
     #[arg(long, default_value = "auto")]
     pub device: DeviceChoice,
     /// Element type of the weights
-    #[arg(long, value_enum, default_value_t = DtypeChoice::Auto)]
+    #[arg(long, default_value = "auto", value_parser = dtypes())]
     pub dtype: DtypeChoice,
 }
 
@@ -83,18 +83,23 @@ impl ModelArgs {
     }
 
     /// Opens the model and answers one sample by it.
-    pub fn run(&self, sample: Sample, settings: Settings, observer: &dyn Observer) -> Result<Trace> {
+    pub fn run(&self, run: &RunArgs, sample: Sample, keep: &Keep, observer: &dyn Observer) -> Result<Trace> {
         let mut models = Models::default();
         let model = self.id();
         let info = models.open(&model, observer)?;
-        match settings.latents {
+        let condition = run.condition();
+        match condition.latents {
             LatentChoice::Count(count) if count > info.trained_latents => note(&format!(
                 "{} latents are asked for, {} were trained: the others are rows that no training has seen",
                 count, info.trained_latents
             )),
             _ => {}
         }
-        models.run(&Request { model, sample, settings }, observer)
+        let trace = models.run(&Request { model, sample, condition }, keep, &FromAfar(observer))?;
+        for done in trace.interventions.iter().filter(|done| done.changed == 0) {
+            note(&format!("{}: nothing was changed", done.statement));
+        }
+        Ok(trace)
     }
 }
 
@@ -110,66 +115,13 @@ pub struct RunArgs {
     /// Answers to score [default: the letters the prompt offers]
     #[arg(long, value_name = "TEXT", num_args = 1..)]
     pub choice: Vec<String>,
-    /// Attention mask
-    #[arg(long, value_enum, default_value_t = MaskKind::Standard)]
-    pub mask: MaskKind,
-    /// auto, off or a number of latents
-    #[arg(long, default_value = "auto", allow_negative_numbers = true)]
-    pub latents: LatentChoice,
-    /// Stop after this many generated tokens
-    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..))]
-    pub max_new_tokens: u32,
-    /// 0 takes the most likely token, above it samples
-    #[arg(long, value_name = "T", default_value_t = 0.0, value_parser = non_negative, allow_negative_numbers = true)]
-    pub temperature: f32,
-    /// Sample among the most likely tokens that add up to this probability: auto (as the checkpoint publishes), off
-    /// or a number
-    #[arg(long, value_name = "P", default_value = "auto", value_parser = probability, allow_negative_numbers = true)]
-    pub top_p: Published<f32>,
-    /// Sample among so many of the most likely tokens: auto (as the checkpoint publishes), off or a number
-    #[arg(long, value_name = "K", default_value = "auto", value_parser = top_k, allow_negative_numbers = true)]
-    pub top_k: Published<usize>,
-    /// Make tokens already in the sequence less likely: auto (as the checkpoint publishes), off or a number
-    #[arg(long, value_name = "X", default_value = "auto", value_parser = penalty, allow_negative_numbers = true)]
-    pub repetition_penalty: Published<f32>,
-    /// Most pixels of an image: auto, checkpoint or a number. On a CPU auto reads images of a large model smaller
-    #[arg(long, value_name = "N", default_value = "auto", allow_negative_numbers = true)]
-    pub max_pixels: PixelBudget,
-    /// Seed of the sampling
-    #[arg(long, default_value_t = 42)]
-    pub seed: u64,
+    #[command(flatten)]
+    condition: ConditionArgs<OneSample>,
 }
 
-fn top_k(text: &str) -> std::result::Result<Published<usize>, String> {
-    match text.parse()? {
-        Published::Value(0) => Err("expected auto, off or a number from 1, found 0".to_owned()),
-        top_k => Ok(top_k),
-    }
-}
-
-fn penalty(text: &str) -> std::result::Result<Published<f32>, String> {
-    match text.parse()? {
-        Published::Value(x) if !(x > 0.0 && f32::is_finite(x)) => {
-            Err(format!("expected auto, off or a number above 0, found {text}"))
-        }
-        penalty => Ok(penalty),
-    }
-}
-
-fn non_negative(text: &str) -> std::result::Result<f32, String> {
-    match text.parse::<f32>() {
-        Ok(value) if value.is_finite() && value >= 0.0 => Ok(value),
-        _ => Err(format!("expected a number from 0, found {text}")),
-    }
-}
-
-fn probability(text: &str) -> std::result::Result<Published<f32>, String> {
-    match text.parse()? {
-        Published::Value(p) if !(p > 0.0 && p <= 1.0) => {
-            Err(format!("expected auto, off or a number above 0, at most 1, found {text}"))
-        }
-        top_p => Ok(top_p),
-    }
+/// One of the names there are of element types.
+pub fn dtypes() -> impl TypedValueParser<Value = DtypeChoice> {
+    PossibleValuesParser::new(DtypeChoice::NAMES).map(|name| name.parse().expect("one of the names"))
 }
 
 /// Reads what `--image` names; `-` is standard input, once.
@@ -211,16 +163,8 @@ impl RunArgs {
         Ok(Sample { images, prompt: self.prompt.clone(), choices })
     }
 
-    /// The settings these options name, keeping `capture`.
-    pub fn settings(&self, capture: Capture) -> Settings {
-        let decoding = Decoding {
-            max_new_tokens: self.max_new_tokens as usize,
-            temperature: self.temperature,
-            top_p: self.top_p,
-            top_k: self.top_k,
-            repetition_penalty: self.repetition_penalty,
-            seed: self.seed,
-        };
-        Settings { mask: self.mask, latents: self.latents, max_pixels: self.max_pixels, decoding, capture }
+    /// How they have it asked.
+    pub fn condition(&self) -> Condition {
+        self.condition.condition.clone()
     }
 }

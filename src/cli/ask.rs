@@ -5,8 +5,8 @@ use serde::Serialize;
 
 use super::args::{ModelArgs, RunArgs};
 use super::output::{Terminal, print, print_json, timings};
-use crate::settings::{Capture, Settings};
-use crate::trace::{Applied, ChoiceScore, GeneratedToken, Timings, Trace};
+use crate::ask::{Condition, Keep};
+use crate::trace::{Applied, ChoiceScore, GeneratedToken, Intervened, Timings, Trace};
 
 /// Options of `livr ask`.
 #[derive(Debug, Args)]
@@ -29,7 +29,9 @@ struct Report<'a> {
     num_latents: usize,
     timings: Timings,
     image_sizes: Vec<[usize; 2]>,
-    settings: &'a Settings,
+    settings: &'a Condition,
+    #[serde(skip_serializing_if = "<[Intervened]>::is_empty")]
+    interventions: &'a [Intervened],
     applied: Applied,
     model: &'a str,
     adapter: &'a str,
@@ -40,7 +42,7 @@ struct Report<'a> {
 pub fn run(args: &AskArgs) -> anyhow::Result<()> {
     let sample = args.run.sample()?;
     let terminal = Terminal::new();
-    let trace = args.model.run(sample, args.run.settings(Capture::default()), &terminal)?;
+    let trace = args.model.run(&args.run, sample, &Keep::default(), &terminal)?;
     terminal.finish();
     if args.json {
         print_json(&Report {
@@ -51,7 +53,8 @@ pub fn run(args: &AskArgs) -> anyhow::Result<()> {
             num_latents: trace.num_latents(),
             timings: trace.timings,
             image_sizes: image_sizes(&trace),
-            settings: &trace.settings,
+            settings: &trace.condition,
+            interventions: &trace.interventions,
             applied: trace.applied,
             model: &trace.model,
             adapter: &trace.adapter,
@@ -67,6 +70,9 @@ pub fn run(args: &AskArgs) -> anyhow::Result<()> {
             100.0 * choice.probability,
             choice.logprob
         ));
+    }
+    for done in &trace.interventions {
+        print(&format!("  {}: {} changed", done.statement, done.changed));
     }
     let sizes: Vec<String> = image_sizes(&trace).iter().map(|[w, h]| format!("{w} x {h}")).collect();
     let read =

@@ -5,10 +5,10 @@ use serde::Serialize;
 
 use super::args::ModelArgs;
 use super::output::{Terminal, print, print_json};
+use crate::ask::DtypeChoice;
 use crate::engine::device;
 use crate::engine::inspect::{Inspection, inspect};
-use crate::engine::measure::{Deviation, deviations};
-use crate::settings::DtypeChoice;
+use crate::engine::study::precision::{Deviation, deviations};
 
 /// Options of `livr check`.
 #[derive(Debug, Args)]

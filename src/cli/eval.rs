@@ -1,26 +1,20 @@
 //! `livr eval`: accuracy and predictions over a data set; goes on where it was stopped.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::args::ModelArgs;
+use super::condition_args::{ConditionArgs, DataSet};
 use super::output::{Terminal, note, print, print_json};
-use crate::atomic;
+use crate::ask::Keep;
 use crate::data::dataset;
-use crate::data::record::Record;
-use crate::data::sample::Sample;
-use crate::engine::evaluate::{Accuracy, Prediction, evaluate};
 use crate::engine::models::Models;
-use crate::engine::study::journal::{Journal, OpenedJournal};
-use crate::engine::study::{Provenance, Share, digest_of_records};
-use crate::error::{Error, Result};
-use crate::memory;
-use crate::model::compute::Compute;
-use crate::settings::{Capture, Decoding, LatentChoice, MaskKind, PixelBudget, STUDY_TOKENS, Settings};
+use crate::engine::study::result::{CellResult, OneCell};
+use crate::engine::study::{Accuracy, NamedCondition, NamedModel, Share, Study};
+use crate::progress::Phase;
 
 /// Options of `livr eval`.
 #[derive(Debug, Args)]
@@ -33,22 +27,12 @@ pub struct EvalArgs {
     /// JSON file for the result
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Attention mask
-    #[arg(long, value_enum, default_value_t = MaskKind::Standard)]
-    mask: MaskKind,
-    /// auto, off or a number of latents
-    #[arg(long, default_value = "auto", allow_negative_numbers = true)]
-    latents: LatentChoice,
-    /// Most pixels of an image: auto, checkpoint or a number
-    #[arg(long, value_name = "N", default_value = "auto", allow_negative_numbers = true)]
-    max_pixels: PixelBudget,
-    /// Stop after this many generated tokens
-    #[arg(long, value_name = "N", default_value_t = STUDY_TOKENS as u32, value_parser = clap::value_parser!(u32).range(1..))]
-    max_new_tokens: u32,
+    #[command(flatten)]
+    condition: ConditionArgs<DataSet>,
     /// Samples that go through the model together
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=256))]
     batch: u32,
-    /// The i-th of n shares of the samples, as 1/4
+    /// The i-th of n shares of the samples, as 1/4; livr study collect puts them together
     #[arg(long, value_name = "I/N")]
     shard: Option<Share>,
     /// Only the first so many samples
@@ -59,80 +43,48 @@ pub struct EvalArgs {
     json: bool,
 }
 
-#[derive(Debug, Serialize)]
-struct Report {
+/// The result, and how long it took this time: no part of the file, which is the same however it was made.
+#[derive(Serialize)]
+struct Report<'a> {
     #[serde(flatten)]
-    all: Accuracy,
-    tasks: BTreeMap<String, Accuracy>,
-    predictions: Vec<Prediction>,
-    settings: Settings,
-    model: String,
-    adapters: Vec<String>,
-    seed: u64,
-    version: &'static str,
+    result: &'a CellResult,
     seconds: f64,
-}
-
-/// All that predictions depend on: the first line of the journal.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-struct Heading {
-    what: Provenance,
-    settings: Settings,
-    share: Option<Share>,
 }
 
 /// Runs it.
 pub fn run(args: &EvalArgs) -> anyhow::Result<()> {
     args.model.check_output(&args.out, std::slice::from_ref(&args.data))?;
     let started = Instant::now();
-    let records = chosen(args)?;
+    let mut records = dataset::read(&args.data)?;
+    records.truncate(args.limit.map_or(usize::MAX, |limit| limit as usize));
+    let study = Study {
+        models: vec![NamedModel { name: "model".to_owned(), id: args.model.id() }],
+        conditions: vec![NamedCondition::of(args.condition.condition.clone())],
+        records,
+        limit: None,
+        keep: Keep::default(),
+        batch: args.batch as usize,
+        share: args.shard,
+        phase: Phase::Evaluating,
+    };
     let terminal = Terminal::new();
-    let mut models = Models::default();
-    let id = args.model.id();
-    let info = models.open(&id, &terminal)?;
-    let decoding = Decoding { max_new_tokens: args.max_new_tokens as usize, ..Decoding::of_studies() };
-    let settings = Settings {
-        mask: args.mask,
-        latents: args.latents,
-        max_pixels: args.max_pixels,
-        decoding,
-        capture: Capture::default(),
-    };
-    let session = models.session(&id).expect("opened above");
-    let data = digest_of_records(&records, &terminal)?;
-    let what = Provenance::of(session, data, &terminal)?;
-    let heading = Heading { what, settings: settings.clone(), share: args.shard };
-    let mut journal = Predictions::open(&args.out, &heading)?;
-    let left: Vec<&Record> = records.iter().filter(|record| !journal.has(&record.id)).collect();
-    let compute = Compute::observed(&terminal);
-    let mut answering =
-        |samples: &[&Sample]| session.run_many(samples, &settings, memory::free_bytes(), &compute);
-    let mut keep = |predictions: &[Prediction]| journal.add(predictions);
-    evaluate(&left, args.batch as usize, &mut answering, &terminal, &mut keep)?;
+    let mut cell = OneCell::at(&args.out, &note);
+    study.run(&mut Models::default(), &mut cell, &terminal)?;
     terminal.finish();
-
-    let predictions = journal.in_order(&records);
-    let report = Report {
-        all: Accuracy::of(&predictions),
-        tasks: Accuracy::by_task(&predictions),
-        predictions,
-        seed: settings.decoding.seed,
-        settings,
-        model: info.name,
-        adapters: info.adapter.into_iter().collect(),
-        version: env!("CARGO_PKG_VERSION"),
-        seconds: started.elapsed().as_secs_f64(),
-    };
-    atomic::write_json(&args.out, &report)?;
-    journal.close()?;
+    let result = cell.result.as_ref().expect("a study of one cell");
     if args.json {
-        print_json(&report);
+        print_json(&Report { result, seconds: started.elapsed().as_secs_f64() });
     } else {
-        for (task, own) in report.tasks.iter().chain(std::iter::once((&"all".to_owned(), &report.all))) {
-            print(&line(task, own));
-        }
+        print_accuracies(result);
     }
     Ok(())
+}
+
+/// A line for each task, and one for all.
+pub fn print_accuracies(result: &CellResult) {
+    for (task, own) in result.tasks.iter().chain(std::iter::once((&"all".to_owned(), &result.all))) {
+        print(&line(task, own));
+    }
 }
 
 fn line(task: &str, own: &Accuracy) -> String {
@@ -140,60 +92,4 @@ fn line(task: &str, own: &Accuracy) -> String {
     let [low, high] = own.interval.map(|x| 100.0 * x);
     let name = if task.is_empty() { "no task" } else { task };
     format!("{name}: {:.1} % of {} [{low:.1}, {high:.1}]{chance}", 100.0 * own.accuracy, own.samples)
-}
-
-fn chosen(args: &EvalArgs) -> Result<Vec<Record>> {
-    let mut records = dataset::read(&args.data)?;
-    records.truncate(args.limit.map_or(usize::MAX, |limit| limit as usize));
-    if let Some(share) = args.shard {
-        records = share.of(records);
-        if records.is_empty() {
-            return Err(Error::Request(format!("--shard {share}: expected at least one sample, found none")));
-        }
-    }
-    Ok(records)
-}
-
-/// Predictions beside the result until it is whole.
-struct Predictions {
-    /// Where the result goes to a device there is no place beside it.
-    journal: Option<Journal>,
-    by_id: BTreeMap<String, Prediction>,
-}
-
-impl Predictions {
-    fn open(out: &Path, heading: &Heading) -> Result<Self> {
-        if out.exists() && !out.is_file() {
-            return Ok(Self { journal: None, by_id: BTreeMap::new() });
-        }
-        let OpenedJournal { journal, lines } = Journal::open(&out.with_added_extension("partial"), heading)?;
-        let by_id: BTreeMap<String, Prediction> =
-            lines.into_iter().map(|own: Prediction| (own.id.clone(), own)).collect();
-        if !by_id.is_empty() {
-            note(&format!("going on after {} samples ({})", by_id.len(), journal.path().display()));
-        }
-        Ok(Self { journal: Some(journal), by_id })
-    }
-
-    fn has(&self, id: &str) -> bool {
-        self.by_id.contains_key(id)
-    }
-
-    fn add(&mut self, predictions: &[Prediction]) -> Result<()> {
-        for prediction in predictions {
-            if let Some(journal) = &mut self.journal {
-                journal.add(prediction)?;
-            }
-            self.by_id.insert(prediction.id.clone(), prediction.clone());
-        }
-        Ok(())
-    }
-
-    fn in_order(&self, records: &[Record]) -> Vec<Prediction> {
-        records.iter().filter_map(|record| self.by_id.get(&record.id).cloned()).collect()
-    }
-
-    fn close(self) -> Result<()> {
-        self.journal.map_or(Ok(()), Journal::remove)
-    }
 }

@@ -4,14 +4,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::output::{Terminal, print, print_json};
-use crate::atomic;
+use super::args::dtypes;
+use super::study::to_folder;
+use crate::ask::{AttentionRows, Condition, DeviceChoice, Disturbance, DtypeChoice, Keep};
 use crate::data::dataset;
-use crate::data::disturb::Disturbance;
-use crate::engine::experiment::{Condition, ExperimentOrder, Named, Summary, measure, tables};
-use crate::engine::ids::{BaseId, Source};
-use crate::export::bars::{Bars, write_svg};
-use crate::settings::{DeviceChoice, DtypeChoice};
+use crate::engine::ids::{BaseId, ModelId, Source};
+use crate::engine::study::file::check_name;
+use crate::engine::study::{NamedCondition, NamedModel, Share, Study};
+use crate::progress::Phase;
 
 /// Options of `livr experiment`.
 #[derive(Debug, Args)]
@@ -40,23 +40,32 @@ pub struct ExperimentArgs {
     /// Decides how samples are disturbed
     #[arg(long, default_value_t = 42)]
     seed: u64,
+    /// The i-th of n shares of the samples, as 1/4; livr study collect puts them together
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Share>,
     /// auto, cpu or cuda:N
     #[arg(long, default_value = "auto")]
     device: DeviceChoice,
     /// Element type of the weights
-    #[arg(long, value_enum, default_value_t = DtypeChoice::Auto)]
+    #[arg(long, default_value = "auto", value_parser = dtypes())]
     dtype: DtypeChoice,
     /// Machine-readable output
     #[arg(long)]
     json: bool,
 }
 
+/// An adapter under a name.
+#[derive(Debug, Clone)]
+struct Named {
+    name: String,
+    /// None for the base alone.
+    adapter: Option<Source>,
+}
+
 fn named(text: &str) -> Result<Named, String> {
     let wrong = || format!("expected NAME=DIR, NAME=demo:livr or NAME=none, found {text}");
     let (name, place) = text.split_once('=').ok_or_else(wrong)?;
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_. ".contains(c);
-    let is_part = |part: &str| part.chars().all(is_plain) && part.chars().any(|c| c.is_ascii_alphanumeric());
-    if place.is_empty() || !name.split('/').all(is_part) {
+    if place.is_empty() || check_name(name).is_err() {
         return Err(wrong());
     }
     Ok(Named { name: name.to_owned(), adapter: Source::adapter(place.as_ref())? })
@@ -83,64 +92,25 @@ pub fn run(args: ExperimentArgs) -> anyhow::Result<()> {
     let source = args.model.as_ref().map_or(Source::Demo, |path| Source::named(path.as_os_str()));
     let mut records = dataset::read(&args.data)?;
     if let Some(most) = args.per_task {
-        let mut taken = std::collections::BTreeMap::<String, u32>::new();
-        records.retain(|record| {
-            let count = taken.entry(record.task.clone()).or_default();
-            *count += 1;
-            *count <= most
-        });
+        records = dataset::per_task(records, most as usize);
     }
-    let disturbed = args.disturb.iter().map(|disturbance| Condition::disturbed(*disturbance));
-    let order = ExperimentOrder {
-        base: BaseId { source, device: args.device, dtype: args.dtype },
-        adapters: args.adapters,
-        conditions: Condition::battery().into_iter().chain(disturbed).collect(),
-        records,
-        batch: args.batch as usize,
-        seed: args.seed,
+    let base = BaseId { source, device: args.device, dtype: args.dtype };
+    let model = |named: Named| NamedModel {
+        name: named.name,
+        id: ModelId { base: base.clone(), adapter: named.adapter },
     };
-    let terminal = Terminal::new();
-    let cells = measure(&order, &args.out.join("cells"), &terminal)?;
-    terminal.finish();
-    let summaries = Summary::of(&cells);
-    let write =
-        |name: &str, text: &str| atomic::write(&args.out.join(name), |out| out.write_all(text.as_bytes()));
-    write("results.json", &serde_json::to_string_pretty(&summaries)?)?;
-    let text = tables(&summaries);
-    write("tables.md", &text)?;
-    write_svg(&chart(&summaries), &args.out.join("battery.svg"))?;
-    if args.json {
-        print_json(&summaries);
-    } else {
-        print(text.trim_end());
-    }
-    Ok(())
-}
-
-/// A colour for each way of training, a group for each condition.
-fn chart(summaries: &[Summary]) -> Bars {
-    let mut groups: Vec<String> = Vec::new();
-    let mut series: Vec<(String, Vec<_>)> = Vec::new();
-    for summary in summaries {
-        if !groups.contains(&summary.condition) {
-            groups.push(summary.condition.clone());
-        }
-        if !series.iter().any(|(name, _)| *name == summary.variant) {
-            series.push((summary.variant.clone(), Vec::new()));
-        }
-    }
-    for (name, bars) in &mut series {
-        let bar = |group: &String| {
-            let own = summaries.iter().find(|s| s.variant == *name && s.condition == *group)?;
-            Some((own.all.accuracy, own.all.interval))
-        };
-        *bars = groups.iter().map(bar).collect();
-    }
-    let chance = summaries.iter().find_map(|summary| summary.all.chance);
-    Bars {
-        title: "Accuracy over all tasks, 95 % intervals".to_owned(),
-        groups,
-        series,
-        level: chance.map(|chance| ("chance".to_owned(), chance)),
-    }
+    let mut usual = Condition::of_studies();
+    usual.decoding.seed = args.seed;
+    let disturbed = args.disturb.iter().map(|how| Condition { disturbance: Some(*how), ..usual.clone() });
+    let study = Study {
+        models: args.adapters.into_iter().map(model).collect(),
+        conditions: Condition::battery(&usual).into_iter().chain(disturbed).map(NamedCondition::of).collect(),
+        records,
+        limit: None,
+        keep: Keep { attention: AttentionRows::LatentsAndAnswer, ..Keep::default() },
+        batch: args.batch as usize,
+        share: args.shard,
+        phase: Phase::Evaluating,
+    };
+    to_folder(&study, &args.out, args.json)
 }

@@ -5,6 +5,7 @@ pub mod ask;
 pub mod bench;
 pub mod check;
 pub mod completions;
+mod condition_args;
 pub mod download;
 pub mod eval;
 pub mod experiment;
@@ -12,6 +13,7 @@ pub mod output;
 pub mod project;
 #[cfg(feature = "offscreen")]
 pub mod screenshot;
+pub mod study;
 pub mod tasks;
 pub mod trace;
 pub mod train;
@@ -54,6 +56,9 @@ pub enum CliCommand {
     Eval(eval::EvalArgs),
     /// Ask a data set of several adapters in the ways of the paper's test battery: tables and charts.
     Experiment(experiment::ExperimentArgs),
+    /// Ask models x conditions x records, as a file says; put shares together.
+    #[command(subcommand)]
+    Study(study::StudyCommand),
     /// Map the hidden states of a data set's tokens, or any states, in two dimensions.
     Project(Box<project::ProjectArgs>),
     /// Make data for the nine tasks.
@@ -92,6 +97,7 @@ impl CliCommand {
             Self::Open(args) => window::open_session(&args),
             Self::Eval(args) => eval::run(&args),
             Self::Experiment(args) => experiment::run(args),
+            Self::Study(command) => command.run(),
             Self::Project(args) => project::run(&args),
             Self::Tasks(args) => tasks::run(&args),
             Self::Train(args) => train::run(args),

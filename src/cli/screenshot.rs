@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 
+use super::condition_args::{ConditionArgs, Shown};
 use super::output::print;
 use super::window_args::WindowArgs;
 use crate::analysis::normalise::Normalisation;
@@ -17,7 +18,6 @@ use crate::app::state::State;
 use crate::app::window::Startup;
 use crate::atomic;
 use crate::render::blend::{ColourMap, OverlayStyle};
-use crate::settings::{LatentChoice, MaskKind};
 use crate::units::{HeadIdx, LayerIdx};
 
 /// Light or dark.
@@ -53,15 +53,8 @@ pub struct ScreenshotArgs {
     /// Do not ask: the window before the first question
     #[arg(long)]
     no_ask: bool,
-    /// Attention mask
-    #[arg(long, value_enum, default_value_t = MaskKind::Standard)]
-    mask: MaskKind,
-    /// auto, off or a number of latents
-    #[arg(long, default_value = "auto", allow_negative_numbers = true)]
-    latents: LatentChoice,
-    /// Longest answer in tokens
-    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=512))]
-    max_new_tokens: u32,
+    #[command(flatten)]
+    condition: ConditionArgs<Shown>,
     /// Show the attention of this latent
     #[arg(long, value_name = "I", conflicts_with = "answer_token")]
     latent: Option<usize>,
@@ -154,7 +147,7 @@ pub fn screenshot(args: &ScreenshotArgs) -> anyhow::Result<()> {
 }
 
 impl ScreenshotArgs {
-    /// Settings and view, before anything is opened.
+    /// Condition and view, before anything is opened.
     fn actions(&self, theme: egui::Theme) -> Vec<Action> {
         let selection = Selection {
             layer: self.layer.map(LayerIdx),
@@ -174,10 +167,11 @@ impl ScreenshotArgs {
         };
         let query = self.answer_token.map_or(Query::Latent(self.latent.unwrap_or(0)), Query::Answer);
         let mut actions: Vec<Action> = vec![
-            EditAction::SetMask(self.mask).into(),
-            EditAction::SetLatents(self.latents).into(),
+            EditAction::SetMask(self.condition.condition.mask).into(),
+            EditAction::SetLatents(self.condition.condition.latents).into(),
+            EditAction::SetEdits(self.condition.condition.edits.clone()).into(),
             EditAction::KeepEveryRow(self.aggregation == Aggregation::Rollout).into(),
-            EditAction::SetMaxNewTokens(self.max_new_tokens as usize).into(),
+            EditAction::SetMaxNewTokens(self.condition.condition.decoding.max_new_tokens).into(),
             ViewAction::SetTheme(theme.into()).into(),
             ViewAction::Select(selection).into(),
             ViewAction::SetStyle(style).into(),

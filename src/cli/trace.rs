@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use super::args::{ModelArgs, RunArgs};
 use super::output::{Terminal, json, print, say, timings};
+use crate::ask::{AttentionRows, HiddenRows, Keep, LogitRows};
 use crate::export::trace_file;
-use crate::settings::{AttentionRows, Capture, HiddenRows, LogitRows};
 use crate::trace::Timings;
 
 /// How much of a tensor to keep.
@@ -62,14 +62,14 @@ pub fn run(args: TraceArgs) -> anyhow::Result<()> {
     }
     let sample = args.run.sample()?;
     let full = |keep: KeptPart| keep == KeptPart::Full;
-    let capture = Capture {
+    let keep = Keep {
         attention: if full(args.attentions) { AttentionRows::Full } else { AttentionRows::LatentsAndAnswer },
         hidden: full(args.hidden).then(HiddenRows::all),
         logits: if full(args.logits) { LogitRows::Full } else { LogitRows::Answer },
         pixels: true,
     };
     let terminal = Terminal::new();
-    let trace = args.model.run(sample, args.run.settings(capture), &terminal)?;
+    let trace = args.model.run(&args.run, sample, &keep, &terminal)?;
     terminal.finish();
     if piped {
         trace_file::write_to(&trace, Path::new("standard output"), &mut std::io::stdout().lock())?;

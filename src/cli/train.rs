@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use clap::{ArgGroup, Args};
 
 use super::output::{Terminal, note, print, print_json};
+use crate::ask::DeviceChoice;
 use crate::engine::training::{Begun, TrainOrder, TrainWatch, Validation, train};
 use crate::error::Result;
 use crate::progress::{Observer, Progress};
-use crate::settings::DeviceChoice;
 use crate::train::{ResultChoice, Step};
 
 /// Options of `livr train`.
@@ -55,7 +55,7 @@ impl TrainWatch for Log {
             "{} samples, {} for validation; {} steps, {} values trained",
             begun.samples[0], begun.samples[1], begun.total_steps, begun.trained_values
         ));
-        if let Some(step) = begun.before.0.last() {
+        if let Some(step) = begun.before.steps.last() {
             self.say(&format!("going on after step {}", step.step));
         }
     }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::args::dtypes;
 use clap::Args;
 
 use super::output::say;
@@ -9,8 +10,8 @@ use super::window_args::WindowArgs;
 use crate::app::actions::{Action, FileAction, JobAction};
 use crate::app::session::{Session, SessionFile};
 use crate::app::window::{Startup, open};
+use crate::ask::{DeviceChoice, DtypeChoice};
 use crate::paths;
-use crate::settings::{DeviceChoice, DtypeChoice};
 
 /// Options of `livr open`.
 #[derive(Debug, Args)]
@@ -22,7 +23,7 @@ pub struct OpenArgs {
     #[arg(long, default_value = "auto")]
     device: DeviceChoice,
     /// Element type of their weights
-    #[arg(long, value_enum, default_value_t = DtypeChoice::Auto)]
+    #[arg(long, default_value = "auto", value_parser = dtypes())]
     dtype: DtypeChoice,
 }
 

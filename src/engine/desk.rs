@@ -10,9 +10,9 @@ use super::protocol::{Command, News, Order};
 use super::training::{Begun, Probe, TrainOrder, TrainWatch, Validation, train};
 use super::worker::{Backend, Watch, Worker};
 use super::{Engine, Polled};
+use crate::ask::DtypeChoice;
 use crate::error::{Error, Result};
 use crate::progress::{Observer, Progress};
-use crate::settings::DtypeChoice;
 use crate::train::Step;
 
 /// What the window speaks to.
@@ -44,7 +44,7 @@ impl Engine for Desk {
             Command::Train(_) => self.training.submit(order),
             Command::MakeLayouts(_) => self.mapping.submit(order),
             Command::OpenModel(_)
-            | Command::CaptureTrace(_)
+            | Command::CaptureTrace { .. }
             | Command::KeepStates(_)
             | Command::ReadStates(_) => self.answering.submit(order),
         }
@@ -65,10 +65,10 @@ impl Backend for Models {
     fn perform(&mut self, job: JobId, command: Command, watch: &Watch<'_>) -> Result<News> {
         match command {
             Command::OpenModel(id) => Ok(News::ModelOpened(Box::new(self.open(&id, watch)?))),
-            Command::CaptureTrace(request) => {
+            Command::CaptureTrace { request, keep } => {
                 // It may have had to go since.
                 self.open(&request.model, watch)?;
-                let trace = Arc::new(self.run(&request, watch)?);
+                let trace = Arc::new(self.run(&request, &keep, watch)?);
                 Ok(News::TraceCaptured(Arc::new(Run { id: RunId::Answer(job), request: *request, trace })))
             }
             Command::KeepStates(order) => Ok(News::StatesKept(Arc::new(order.collect(self, watch)?))),
@@ -163,8 +163,8 @@ impl TrainWatch for Telling<'_, '_> {
             device: self.order.device,
             dtype: DtypeChoice::Auto,
         };
-        let settings = probe.trace.settings.clone();
-        let request = Request { model: ModelId { base, adapter: None }, sample: probe.sample, settings };
+        let condition = probe.trace.condition.clone();
+        let request = Request { model: ModelId { base, adapter: None }, sample: probe.sample, condition };
         let id = RunId::Probe { job: self.job, step: probe.step };
         let run = Arc::new(Run { id, request, trace: probe.trace });
         self.watch.tell(News::TrainingProbed { step: probe.step, run });

@@ -3,11 +3,11 @@
 use candle_core::{DType, Device};
 
 use super::gpu::gpus;
+use crate::ask::{DeviceChoice, DtypeChoice};
 use crate::error::{Error, Result};
 use crate::ops::isa::Isa;
 use crate::ops::matmul::packed::Format;
 use crate::ops::weight::Precision;
-use crate::settings::{DeviceChoice, DtypeChoice};
 use crate::units::human_bytes;
 
 /// Opens a device.

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::demo::{self, DemoAdapter};
+use crate::ask::{Condition, DeviceChoice, DtypeChoice};
 use crate::checkpoint::folder::Folder;
 use crate::checkpoint::hub_cache::{HubCache, is_repository};
 use crate::data::sample::Sample;
 use crate::error::{Error, Result};
 use crate::paths;
-use crate::settings::{DeviceChoice, DtypeChoice, Settings};
 use crate::trace::Trace;
 
 /// Where a checkpoint or an adapter is.
@@ -136,7 +136,7 @@ impl ModelId {
     }
 }
 
-/// What a run is made of: equal requests give equal traces.
+/// What a run is made of: equal requests give equal answers, whatever is kept of them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Request {
     /// Who answers.
@@ -144,7 +144,7 @@ pub struct Request {
     /// What is asked.
     pub sample: Sample,
     /// How.
-    pub settings: Settings,
+    pub condition: Condition,
 }
 
 /// One piece of work, among all of this process.

@@ -8,23 +8,21 @@ use serde::Serialize;
 
 use super::device;
 use super::need::{Lengths, ModelNeed, NOMINAL_LATENTS, NOMINAL_TOKENS, RunShape};
-use super::session::parameters;
+use super::opening::{Described, weights};
+use crate::ask::{AttentionRows, DtypeChoice, Keep, LatentChoice};
 use crate::checkpoint::adapter::Adapter;
 use crate::checkpoint::config::{ModelConfig, VisionKind};
 use crate::checkpoint::folder::Folder;
 use crate::checkpoint::livr::Placement;
-use crate::checkpoint::safetensors::Safetensors;
-use crate::checkpoint::source::WeightSource;
+use crate::checkpoint::source::{WeightSource, parameters};
 use crate::data::picture::Picture;
 use crate::data::sample::Sample;
 use crate::error::Error;
 use crate::input::processor::Processor;
 use crate::memory;
 use crate::model::Model;
-use crate::model::loader::{Headers, Loader};
 use crate::ops::weight::Precision;
 use crate::progress::Unobserved;
-use crate::settings::{AttentionRows, Capture, DtypeChoice, LatentChoice};
 use crate::units::{counted, human_bytes};
 
 /// Problems shown of one kind; a folder of another model has hundreds alike.
@@ -66,28 +64,28 @@ impl Inspection {
 pub fn inspect(folder: &Folder, adapter: Option<&Folder>, device: &Device, dtype: DtypeChoice) -> Inspection {
     let mut found = Inspection::default();
     found.fact("folder", folder.root().display().to_string());
-    let config = found.note(ModelConfig::read(folder));
-    let source = found.note(Safetensors::open(folder));
-    if let Some(config) = &config {
-        describe_config(&mut found, config);
+    let described = found.note(Described::open(folder.clone()));
+    let source = found.note(weights(folder));
+    if let Some(described) = &described {
+        describe_config(&mut found, &described.config);
     }
     if let Some(source) = &source {
-        describe_weights(&mut found, source);
+        describe_weights(&mut found, source.as_ref());
     }
-    let processor = config.as_ref().and_then(|config| found.note(Processor::read(folder, config)));
-    if let (Some(processor), Some(config)) = (&processor, &config) {
-        describe_processor(&mut found, processor, config);
+    let processor = described.as_ref().and_then(|described| found.note(described.processor()));
+    if let (Some(processor), Some(described)) = (&processor, &described) {
+        describe_processor(&mut found, processor, &described.config);
     }
     if let Some(processor) = &processor {
         try_processor(&mut found, processor);
         check_vocabulary(&mut found, folder, processor);
     }
     let mut model = None;
-    if let (Some(config), Some(source)) = (&config, &source) {
-        let headers = Headers::new(source);
-        let built = Model::load(&Loader::new(&headers, DType::F32.into(), &Device::Cpu, &Unobserved), config);
-        model = found.note(built);
-        let problems = headers.into_problems();
+    if let (Some(described), Some(source)) = (&described, &source) {
+        let (source, config) = (source.as_ref(), &described.config);
+        let built = found.note(described.empty_model(source, DType::F32.into(), &Device::Cpu));
+        let (built, problems) = built.map_or((None, Vec::new()), |(model, problems)| (Some(model), problems));
+        model = built;
         let more = problems.len().saturating_sub(MAX_PROBLEMS);
         problems.iter().take(MAX_PROBLEMS).for_each(|problem| found.problem(problem));
         if more > 0 {
@@ -176,10 +174,10 @@ fn describe_config(found: &mut Inspection, config: &ModelConfig) {
     );
 }
 
-fn describe_weights(found: &mut Inspection, source: &Safetensors) {
+fn describe_weights(found: &mut Inspection, source: &dyn WeightSource) {
     let mut by_type: BTreeMap<String, usize> = BTreeMap::new();
-    for (_, entry) in source.entries() {
-        *by_type.entry(format!("{:?}", entry.dtype)).or_default() += entry.count();
+    for tensor in source.tensors() {
+        *by_type.entry(tensor.dtype.to_owned()).or_default() += tensor.count();
     }
     let types: Vec<String> = by_type.into_keys().collect();
     found.fact(
@@ -187,7 +185,7 @@ fn describe_weights(found: &mut Inspection, source: &Safetensors) {
         format!(
             "{} parameters in {} tensors, {}, {} on disk",
             grouped(parameters(source)),
-            source.entries().count(),
+            source.tensors().len(),
             types.join(" and "),
             human_bytes(source.size_bytes() as u64)
         ),
@@ -248,7 +246,12 @@ fn describe_processor(found: &mut Inspection, processor: &Processor, config: &Mo
 }
 
 /// Weights at the element type they will have, the cache and the captured rows of a prompt; and what is free.
-fn describe_memory(found: &mut Inspection, config: &ModelConfig, source: &Safetensors, precision: Precision) {
+fn describe_memory(
+    found: &mut Inspection,
+    config: &ModelConfig,
+    source: &dyn WeightSource,
+    precision: Precision,
+) {
     let need = ModelNeed::new(config, source, precision);
     let free = memory::free_bytes()
         .map_or_else(String::new, |free| format!("; {} of this machine are free", human_bytes(free)));
@@ -271,7 +274,7 @@ fn describe_run(found: &mut Inspection, config: &ModelConfig, precision: Precisi
     let lengths = Lengths { tokens: NOMINAL_TOKENS, latents: NOMINAL_LATENTS, answer: ANSWER };
     let shape = RunShape::new(config, precision.dtype);
     let total = |attention| {
-        let need = shape.need(lengths, &Capture { attention, ..Capture::default() });
+        let need = shape.need(lengths, &Keep { attention, ..Keep::default() });
         human_bytes(need.total())
     };
     found.fact(

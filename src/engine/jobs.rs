@@ -130,9 +130,9 @@ impl Drop for Jobs {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ask::{DeviceChoice, DtypeChoice};
     use crate::engine::ids::{Request, Source};
     use crate::progress::{Phase, Progress};
-    use crate::settings::{DeviceChoice, DtypeChoice};
 
     fn demo() -> ModelId {
         ModelId::demo(DeviceChoice::Cpu, DtypeChoice::F32)
@@ -145,8 +145,8 @@ mod tests {
     }
 
     fn ask() -> Command {
-        let (sample, settings) = Default::default();
-        Command::CaptureTrace(Box::new(Request { model: demo(), sample, settings }))
+        let (sample, condition, keep) = Default::default();
+        Command::CaptureTrace { request: Box::new(Request { model: demo(), sample, condition }), keep }
     }
 
     fn say(job: &Order, news: News) -> Event {

@@ -2,29 +2,23 @@
 //!
 //! The command line calls [`models::Models`] directly; the window speaks to it through an [`Engine`].
 
+pub mod answer;
 pub mod bench;
-pub mod collector;
-pub mod decode;
 pub mod demo;
 pub mod desk;
 pub mod device;
-pub mod evaluate;
-pub mod experiment;
 pub mod fake;
-pub mod features;
 pub mod gpu;
 pub mod hub;
 pub mod ids;
 pub mod inspect;
 pub mod jobs;
-pub mod measure;
 pub mod model_info;
 pub mod models;
 pub mod need;
+pub mod opening;
 pub mod project;
 pub mod protocol;
-pub mod run;
-pub mod sampler;
 pub mod session;
 pub mod shelf;
 pub mod study;

@@ -5,9 +5,12 @@ use std::sync::Arc;
 
 use candle_core::DType;
 
+use super::answer::AnswerWatch;
 use super::ids::{BaseId, ModelId, Request, Source};
 use super::model_info::ModelInfo;
-use super::session::{Base, OpenModel, ReadAdapter, Unread};
+use super::opening::Unread;
+use super::session::{Base, OpenModel, ReadAdapter};
+use crate::ask::Keep;
 use crate::checkpoint::folder::Folder;
 use crate::error::{Error, Result};
 use crate::memory;
@@ -80,13 +83,17 @@ impl Models {
     }
 
     /// Answers a request by an open model.
-    pub fn run(&mut self, request: &Request, observer: &dyn Observer) -> Result<Trace> {
+    ///
+    /// # Errors
+    /// A model that is not open, a request it cannot answer, a stop.
+    pub fn run(&mut self, request: &Request, keep: &Keep, watch: &dyn AnswerWatch) -> Result<Trace> {
         self.touch(&request.model);
         let Some(session) = self.sessions.get_mut(&request.model) else {
             return Err(Error::Request("the model is not open any more: open it again".to_owned()));
         };
         let free_bytes = (self.free_memory)();
-        session.run(&request.sample, &request.settings, free_bytes, &Compute::observed(observer))
+        let (sample, condition) = (&request.sample, &request.condition);
+        session.run_watched(sample, condition, keep, free_bytes, watch, &Compute::observed(watch))
     }
 
     /// Lets a base and every model on it go.
@@ -126,11 +133,11 @@ impl Models {
         if let Some((_, base)) = self.bases.iter().find(|(held, _)| held == id) {
             return Ok(base.clone());
         }
-        let unread = Unread::open(id, folder)?;
+        let unread = Unread::open(folder, id.device, id.dtype)?;
         // Nothing is read, and nothing goes, for a model that would fail all the same.
         unread.check(adapter.map(|read| &read.adapter))?;
         self.make_room(&unread, observer)?;
-        let base = Arc::new(unread.load(observer)?);
+        let base = Arc::new(Base::read(id.clone(), unread, observer)?);
         self.bases.push((id.clone(), base.clone()));
         Ok(base)
     }
@@ -138,7 +145,7 @@ impl Models {
     /// Sees that a base fits beside what there is; if need be lets others go, the one used longest ago first.
     fn make_room(&mut self, unread: &Unread, observer: &dyn Observer) -> Result<()> {
         let Some(free) = unread.is_on_cpu().then(|| (self.free_memory)()).flatten() else { return Ok(()) };
-        let need = unread.need(unread.precision()).total();
+        let need = unread.need(unread.precision).total();
         if need <= free {
             return Ok(());
         }
@@ -166,7 +173,7 @@ impl Models {
 
 /// Need, free, and what would fit.
 fn refusal(unread: &Unread, need: u64, free: u64, held: u64) -> String {
-    let precision = unread.precision();
+    let precision = unread.precision;
     let others =
         if held > 0 { format!(" and open models hold {}", human_bytes(held)) } else { String::new() };
     let narrower = [

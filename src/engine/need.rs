@@ -2,11 +2,11 @@
 
 use candle_core::DType;
 
+use crate::ask::{AttentionRows, Keep, LogitRows};
 use crate::checkpoint::config::{ModelConfig, TextConfig};
-use crate::checkpoint::safetensors::{Safetensors, TensorEntry};
+use crate::checkpoint::source::{StoredTensor, WeightSource};
 use crate::error::{Error, Result};
 use crate::ops::weight::Precision;
-use crate::settings::{AttentionRows, Capture, LogitRows};
 use crate::units::{Role, human_bytes};
 
 /// Prompt length and latents the estimate of a model is for.
@@ -27,23 +27,23 @@ pub struct ModelNeed {
 
 impl ModelNeed {
     /// Of a model with these tensors.
-    pub fn new(config: &ModelConfig, source: &Safetensors, precision: Precision) -> Self {
+    pub fn new(config: &ModelConfig, source: &dyn WeightSource, precision: Precision) -> Self {
         let text = &config.text;
-        let bytes = |(name, entry): (&str, &TensorEntry)| match entry.shape.as_slice() {
+        let bytes = |tensor: &StoredTensor<'_>| match tensor.shape {
             [rows, inner @ ..] if !inner.is_empty() => {
                 let table = ["embed_tokens.weight", "lm_head.weight", "pos_embed.weight"];
-                let precision = if table.iter().any(|table| name.ends_with(table)) {
+                let precision = if table.iter().any(|table| tensor.name.ends_with(table)) {
                     precision.dtype.into()
                 } else {
                     precision
                 };
                 precision.linear_bytes(*rows, inner.iter().product())
             }
-            _ => entry.count() * precision.dtype.size_in_bytes(),
+            _ => tensor.count() * precision.dtype.size_in_bytes(),
         };
         let rows = text.num_layers * text.num_heads * NOMINAL_LATENTS * NOMINAL_TOKENS * size_of::<f32>();
         Self {
-            weights: source.entries().map(bytes).sum::<usize>() as u64,
+            weights: source.tensors().iter().map(bytes).sum::<usize>() as u64,
             cache: cache_bytes(text, NOMINAL_TOKENS, precision.dtype),
             rows: rows as u64,
         }
@@ -102,7 +102,7 @@ impl RunShape {
     }
 
     /// What a run of such lengths keeps; hidden states are left to those who know the roles.
-    pub fn need(&self, lengths: Lengths, capture: &Capture) -> RunNeed {
+    pub fn need(&self, lengths: Lengths, capture: &Keep) -> RunNeed {
         const F32: usize = size_of::<f32>();
         let Lengths { tokens, latents, answer } = lengths;
         let (heads, whole) = (self.num_layers * self.num_heads, tokens + answer);
@@ -153,7 +153,7 @@ pub struct RunNeed {
 
 impl RunNeed {
     /// Of a prompt with these roles and an answer of at most `max_new_tokens`.
-    pub fn new(shape: RunShape, roles: &[Role], max_new_tokens: usize, capture: &Capture) -> Self {
+    pub fn new(shape: RunShape, roles: &[Role], max_new_tokens: usize, capture: &Keep) -> Self {
         let count = |role: Role| roles.iter().filter(|r| **r == role).count();
         let hidden = capture.hidden.as_ref().map_or(0, |hidden| {
             let kept: usize = hidden.roles.iter().map(|role| count(*role)).sum();
@@ -196,15 +196,15 @@ impl RunNeed {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ask::HiddenRows;
     use crate::engine::demo;
-    use crate::settings::HiddenRows;
 
     #[test]
     fn a_run_needs_what_its_tensors_hold() {
         let config = ModelConfig::read(&demo::model()).unwrap();
         let text = &config.text;
         let roles = [Role::Prompt, Role::Image, Role::Image, Role::Latent];
-        let full = Capture {
+        let full = Keep {
             attention: AttentionRows::Full,
             hidden: Some(HiddenRows::all()),
             logits: LogitRows::Full,
@@ -218,7 +218,7 @@ mod tests {
         assert_eq!(need.answer_attention, (4 * heads * 3 * 6) as u64);
         assert_eq!(need.hidden, (4 * (text.num_layers + 1) * 4 * text.hidden_size) as u64);
         assert_eq!(need.logits, (4 * 6 * text.vocab_size) as u64);
-        let nothing = RunNeed::new(shape, &roles, 2, &Capture::default());
+        let nothing = RunNeed::new(shape, &roles, 2, &Keep::default());
         assert_eq!(nothing.total(), nothing.cache);
         assert!(need.check(Some(need.certain())).is_ok() && need.check(None).is_ok());
         let problem = need.check(Some(1000)).unwrap_err().to_string();

@@ -7,6 +7,7 @@ use super::ids::{JobId, ModelId, Request, Run};
 use super::model_info::ModelInfo;
 use super::project::{Collected, Layout, LayoutOrder, Reading, ReadingOrder, StatesOrder};
 use super::training::{Begun, TrainOrder, TrainedRun, Validation};
+use crate::ask::Keep;
 use crate::progress::Progress;
 use crate::train::Step;
 
@@ -15,8 +16,13 @@ use crate::train::Step;
 pub enum Command {
     /// Read what of a model is not in memory yet.
     OpenModel(ModelId),
-    /// Answer a sample and capture what the settings say.
-    CaptureTrace(Box<Request>),
+    /// Answer a sample.
+    CaptureTrace {
+        /// What is asked, and how.
+        request: Box<Request>,
+        /// What is kept besides the answer.
+        keep: Keep,
+    },
     /// Train.
     Train(Box<TrainOrder>),
     /// Keep hidden states of many samples.
@@ -47,7 +53,7 @@ impl Command {
     pub fn purpose(&self) -> Purpose {
         match self {
             Self::OpenModel(_) => Purpose::Model,
-            Self::CaptureTrace(_) => Purpose::Answer,
+            Self::CaptureTrace { .. } => Purpose::Answer,
             Self::Train(_) => Purpose::Training,
             Self::KeepStates(_) | Self::MakeLayouts(_) => Purpose::Layout,
             Self::ReadStates(_) => Purpose::Reading,
@@ -58,7 +64,7 @@ impl Command {
     pub fn model(&self) -> Option<&ModelId> {
         match self {
             Self::OpenModel(model) => Some(model),
-            Self::CaptureTrace(request) => Some(&request.model),
+            Self::CaptureTrace { request, .. } => Some(&request.model),
             Self::KeepStates(order) => Some(&order.model),
             Self::ReadStates(order) => Some(&order.collected.order.model),
             Self::Train(_) | Self::MakeLayouts(_) => None,

@@ -1,131 +1,25 @@
 //! A model in use: a base, the adapter on it, and the visual features of the last images.
 
 use std::sync::Arc;
-use std::time::Instant;
 
+use super::answer::features::{SeenImages, TowerFiles};
+use super::answer::{AnswerWatch, Answerer, AskedSample, FromAfar, ModelName};
 use super::device;
-use super::features::{SeenImages, TowerFiles, image_key};
 use super::ids::{BaseId, ModelId, Source};
 use super::model_info::ModelInfo;
 use super::need::{ModelNeed, RunShape};
-use super::run::{Job, run};
+use super::opening::Unread;
+use crate::ask::{Condition, Keep};
 use crate::checkpoint::adapter::Adapter;
-use crate::checkpoint::config::ModelConfig;
 use crate::checkpoint::folder::{Folder, Stamp};
-use crate::checkpoint::safetensors::{Safetensors, TensorEntry};
-use crate::checkpoint::source::WeightSource;
+use crate::checkpoint::source::parameters;
 use crate::data::sample::Sample;
 use crate::error::{Error, Result};
-use crate::input::model_input::ModelInput;
 use crate::input::processor::Processor;
 use crate::model::Model;
 use crate::model::compute::Compute;
-use crate::model::loader::{Headers, Loader};
-use crate::model::vision::VisualFeatures;
-use crate::ops::weight::Precision;
-use crate::progress::{Observer, Unobserved};
-use crate::settings::{PixelBudget, Settings};
+use crate::progress::Observer;
 use crate::trace::Trace;
-
-/// What a checkpoint is, read before its weights are.
-pub struct Unread {
-    id: BaseId,
-    folder: Folder,
-    stamp: Stamp,
-    config: ModelConfig,
-    source: Safetensors,
-    device: candle_core::Device,
-    precision: Precision,
-}
-
-impl Unread {
-    /// Reads config and headers.
-    pub fn open(id: &BaseId, folder: Folder) -> Result<Self> {
-        let stamp = folder.stamp();
-        let config = ModelConfig::read(&folder)?;
-        let source = Safetensors::open(&folder)?;
-        let device = device::open(id.device)?;
-        let precision = device::resolve(id.dtype, &device, source.stored_dtype())?;
-        Ok(Self { id: id.clone(), folder, stamp, config, source, device, precision })
-    }
-
-    /// Folder name.
-    pub fn name(&self) -> String {
-        self.folder.name()
-    }
-
-    /// `model_type`.
-    pub fn family(&self) -> &'static str {
-        self.config.family.model_type()
-    }
-
-    /// Bytes of its weights on disk.
-    pub fn disk_bytes(&self) -> u64 {
-        self.source.size_bytes() as u64
-    }
-
-    /// What it will compute in, and how it will hold its weights.
-    pub fn precision(&self) -> Precision {
-        self.precision
-    }
-
-    /// Does it live in the memory of the machine, rather than of a GPU?
-    pub fn is_on_cpu(&self) -> bool {
-        self.device.is_cpu()
-    }
-
-    /// Memory it takes in a precision.
-    pub fn need(&self, precision: Precision) -> ModelNeed {
-        ModelNeed::new(&self.config, &self.source, precision)
-    }
-
-    /// Looks for what would fail after minutes of reading: files, names, shapes and types of base and adapter,
-    /// but no value.
-    pub fn check(&self, adapter: Option<&Adapter>) -> Result<()> {
-        let processor = Processor::read(&self.folder, &self.config)?;
-        let headers = Headers::new(&self.source);
-        let model =
-            Model::load(&Loader::new(&headers, self.precision, &self.device, &Unobserved), &self.config)?;
-        if let Some(adapter) = adapter {
-            let adapter = processor.sorted(adapter.clone())?;
-            model.with_adapter(&adapter.shapes_only())?;
-            processor.with_adapter(&adapter)?;
-        }
-        headers.into_problems().into_iter().next().map_or(Ok(()), Err)
-    }
-
-    /// Reads all of it.
-    pub fn load(self, observer: &dyn Observer) -> Result<Base> {
-        let processor = Processor::read(&self.folder, &self.config)?;
-        let loader = Loader::new(&self.source, self.precision, &self.device, observer);
-        let model = Model::load(&loader, &self.config)?;
-        let not_followed = &processor.generation().not_followed;
-        if !not_followed.is_empty() {
-            observer.note(&format!(
-                "{}: generation_config.json says {}, which is not followed",
-                self.folder.name(),
-                not_followed.join(", ")
-            ));
-        }
-        let parameters = parameters(&self.source);
-        Ok(Base {
-            need: ModelNeed::new(&self.config, &self.source, self.precision),
-            weight_bytes: self.source.size_bytes(),
-            parameters,
-            device_advice: device::advice(&self.device),
-            id: self.id,
-            folder: self.folder,
-            stamp: self.stamp,
-            model,
-            processor,
-        })
-    }
-}
-
-/// Values of all tensors.
-pub fn parameters(source: &Safetensors) -> usize {
-    source.entries().map(|(_, entry): (_, &TensorEntry)| entry.count()).sum()
-}
 
 /// A checkpoint in memory, without an adapter.
 pub struct Base {
@@ -141,6 +35,34 @@ pub struct Base {
 }
 
 impl Base {
+    /// Reads the values of a checkpoint whose headers were read.
+    ///
+    /// # Errors
+    /// Values that are not finite, a disk that fails, a stop.
+    pub fn read(id: BaseId, unread: Unread, observer: &dyn Observer) -> Result<Self> {
+        let processor = unread.described.processor()?;
+        let model = unread.model(observer)?;
+        let not_followed = &processor.generation().not_followed;
+        if !not_followed.is_empty() {
+            observer.note(&format!(
+                "{}: generation_config.json says {}, which is not followed",
+                unread.name(),
+                not_followed.join(", ")
+            ));
+        }
+        Ok(Self {
+            id,
+            model,
+            processor,
+            need: unread.need(unread.precision),
+            weight_bytes: unread.source.size_bytes(),
+            parameters: parameters(unread.source.as_ref()),
+            device_advice: device::advice(&unread.device),
+            folder: unread.described.folder,
+            stamp: unread.described.stamp,
+        })
+    }
+
     /// Folder name.
     pub fn name(&self) -> String {
         self.folder.name()
@@ -212,7 +134,7 @@ pub struct OpenModel {
     model: Model,
     processor: Processor,
     adapter: Option<AdapterInUse>,
-    features: Option<(u64, VisualFeatures)>,
+    seen: SeenImages,
 }
 
 impl OpenModel {
@@ -220,14 +142,14 @@ impl OpenModel {
     pub fn new(base: Arc<Base>, adapter: Option<ReadAdapter>) -> Result<Self> {
         let Some(ReadAdapter { source, folder, stamp, adapter }) = adapter else {
             let (model, processor) = (base.model.clone(), base.processor.clone());
-            return Ok(Self { base, model, processor, adapter: None, features: None });
+            return Ok(Self { base, model, processor, adapter: None, seen: SeenImages::of_last_call() });
         };
         let adapter = base.processor.sorted(adapter)?;
         let model = base.model.with_adapter(&adapter)?;
         let processor = base.processor.with_adapter(&adapter)?;
         let is_in_tower = adapter.is_in_tower();
         let adapter = Some(AdapterInUse { source, name: adapter.name, folder, stamp, is_in_tower });
-        Ok(Self { base, model, processor, adapter, features: None })
+        Ok(Self { base, model, processor, adapter, seen: SeenImages::of_last_call() })
     }
 
     /// What its adapter's folder was like when it was read.
@@ -255,7 +177,7 @@ impl OpenModel {
 
     /// Lets go of the visual features of the last images.
     pub fn forget_images(&mut self) {
-        self.features = None;
+        self.seen.forget();
     }
 
     /// Its base.
@@ -298,141 +220,63 @@ impl OpenModel {
         &self.model
     }
 
-    /// Answers a sample; what would keep more than `free_bytes` is refused.
+    /// It as one that answers; what would keep more than `free_bytes` is refused. Images that `seen` has seen do not go
+    /// through the vision tower again; without one, those of the last call do not.
+    pub fn answerer<'a>(
+        &'a mut self,
+        seen: Option<&'a mut SeenImages>,
+        free_bytes: Option<u64>,
+    ) -> Answerer<'a> {
+        // What the features hang on: the base, and an adapter that reaches into its vision tower.
+        let in_tower = self.adapter.as_ref().filter(|adapter| adapter.is_in_tower);
+        Answerer {
+            model: &self.model,
+            processor: &self.processor,
+            auto_max_pixels: self.base.auto_max_pixels(),
+            name: ModelName {
+                base: self.base.name(),
+                adapter: self.adapter.as_ref().map_or_else(String::new, |adapter| adapter.name.clone()),
+            },
+            tower: Some(TowerFiles {
+                base: &self.base.stamp,
+                adapter: in_tower.map(|adapter| &adapter.stamp),
+            }),
+            seen: seen.unwrap_or(&mut self.seen),
+            free_bytes,
+        }
+    }
+
+    /// Answers one sample.
+    ///
+    /// # Errors
+    /// A sample that cannot be asked so, a stop.
     pub fn run(
         &mut self,
         sample: &Sample,
-        settings: &Settings,
+        condition: &Condition,
+        keep: &Keep,
         free_bytes: Option<u64>,
         compute: &Compute<'_>,
     ) -> Result<Trace> {
-        let (input, input_secs) = timed(|| self.process(sample, settings, compute))?;
-        let started = Instant::now();
-        let (features, made) = self.visual_features(&input, compute)?;
-        let vision_secs = if made { started.elapsed().as_secs_f64() } else { 0.0 };
+        self.run_watched(sample, condition, keep, free_bytes, &FromAfar(compute.observer), compute)
+    }
+
+    /// The same under somebody who watches the answer grow.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn run_watched(
+        &mut self,
+        sample: &Sample,
+        condition: &Condition,
+        keep: &Keep,
+        free_bytes: Option<u64>,
+        watch: &dyn AnswerWatch,
+        compute: &Compute<'_>,
+    ) -> Result<Trace> {
+        let asked = AskedSample { sample, id: "", condition, keep };
         let mut traces =
-            self.answer(&[sample], vec![input], vec![features], settings, free_bytes, compute)?;
-        let mut trace = traces.remove(0);
-        (trace.timings.input_secs, trace.timings.vision_secs) = (input_secs, vision_secs);
-        Ok(trace)
+            self.answerer(None, free_bytes).answer_watched(&[asked], watch, compute).map_err(Error::alone)?;
+        Ok(traces.remove(0))
     }
-
-    /// Answers several samples in the same passes: one matrix product for all of them, attention within each.
-    /// Times of a trace are those of all samples together.
-    pub fn run_many(
-        &mut self,
-        samples: &[&Sample],
-        settings: &Settings,
-        free_bytes: Option<u64>,
-        compute: &Compute<'_>,
-    ) -> Result<Vec<Trace>> {
-        self.run_many_seen(samples, settings, free_bytes, &mut SeenImages::none(), compute)
-    }
-
-    /// The same, where images seen before do not go through the vision tower again.
-    pub fn run_many_seen(
-        &mut self,
-        samples: &[&Sample],
-        settings: &Settings,
-        free_bytes: Option<u64>,
-        seen: &mut SeenImages,
-        compute: &Compute<'_>,
-    ) -> Result<Vec<Trace>> {
-        if samples.is_empty() {
-            return Ok(Vec::new());
-        }
-        // What is wrong with the settings is not wrong with the first sample.
-        self.max_pixels(settings)?;
-        let process = |(i, sample): (usize, &&Sample)| {
-            self.process(sample, settings, compute).map_err(|e| e.of_index(i))
-        };
-        let (inputs, input_secs) =
-            timed(|| samples.iter().enumerate().map(process).collect::<Result<Vec<_>>>())?;
-        let (features, vision_secs) = timed(|| seen.features(&self.model, self.tower(), &inputs, compute))?;
-        let mut traces = self.answer(samples, inputs, features, settings, free_bytes, compute)?;
-        for trace in &mut traces {
-            (trace.timings.input_secs, trace.timings.vision_secs) = (input_secs, vision_secs);
-        }
-        Ok(traces)
-    }
-
-    /// What the visual features of an image hang on: the base, and an adapter that reaches into its vision tower.
-    fn tower(&self) -> TowerFiles<'_> {
-        let own = self.adapter.as_ref().filter(|adapter| adapter.is_in_tower);
-        TowerFiles { base: &self.base.stamp, adapter: own.map(|adapter| &adapter.stamp) }
-    }
-
-    fn max_pixels(&self, settings: &Settings) -> Result<usize> {
-        let max_pixels = match settings.max_pixels {
-            PixelBudget::Auto => self.base.auto_max_pixels(),
-            PixelBudget::Checkpoint => self.processor.images().max_pixels,
-            PixelBudget::Pixels(n) => n,
-        };
-        let least = (self.processor.images().patch_size * self.processor.images().merge_size).pow(2);
-        if max_pixels < least {
-            return Err(Error::Request(format!(
-                "max-pixels: expected at least {least}, one visual token, found {max_pixels}"
-            )));
-        }
-        Ok(max_pixels)
-    }
-
-    fn process(&self, sample: &Sample, settings: &Settings, compute: &Compute<'_>) -> Result<ModelInput> {
-        self.processor.process(sample, settings.latents, self.max_pixels(settings)?, compute.observer)
-    }
-
-    fn answer(
-        &self,
-        samples: &[&Sample],
-        inputs: Vec<ModelInput>,
-        features: Vec<Option<VisualFeatures>>,
-        settings: &Settings,
-        free_bytes: Option<u64>,
-        compute: &Compute<'_>,
-    ) -> Result<Vec<Trace>> {
-        let (mut jobs, mut pixels) = (Vec::new(), Vec::new());
-        for ((sample, mut input), features) in samples.iter().zip(inputs).zip(features) {
-            // The tower has read them; only a trace that was asked for them still needs them.
-            let own = std::mem::take(&mut input.pixel_values);
-            pixels.push(settings.capture.pixels.then_some(own));
-            jobs.push(Job { input, features, choices: &sample.choices, settings });
-        }
-        let free_bytes = free_bytes.filter(|_| self.model.device().is_cpu());
-        let mut traces = run(&self.model, &self.processor, jobs, free_bytes, compute)?;
-        let max_pixels = self.max_pixels(settings)?;
-        for (trace, pixels) in traces.iter_mut().zip(pixels) {
-            trace.pixel_values = pixels;
-            trace.applied.max_pixels = max_pixels;
-            trace.model = self.base.name();
-            trace.adapter = self.adapter.as_ref().map_or_else(String::new, |adapter| adapter.name.clone());
-        }
-        Ok(traces)
-    }
-
-    /// The features of the input's images, and whether they had to be made: changing the mask or the question
-    /// leaves the images as they were.
-    fn visual_features(
-        &mut self,
-        input: &ModelInput,
-        compute: &Compute<'_>,
-    ) -> Result<(Option<VisualFeatures>, bool)> {
-        if input.grids.is_empty() {
-            return Ok((None, false));
-        }
-        let key = image_key(input, self.tower(), compute);
-        if let Some((held, features)) = &self.features
-            && *held == key
-        {
-            return Ok((Some(features.clone()), false));
-        }
-        let features = self.model.encode_images(&input.pixel_values, &input.grids, compute)?;
-        self.features = Some((key, features.clone()));
-        Ok((Some(features), true))
-    }
-}
-
-/// A result and the seconds it took.
-fn timed<T>(work: impl FnOnce() -> Result<T>) -> Result<(T, f64)> {
-    let started = Instant::now();
-    Ok((work()?, started.elapsed().as_secs_f64()))
 }

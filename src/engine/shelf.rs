@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use super::demo::DemoAdapter;
 use super::ids::{BaseId, Source};
-use super::session::Unread;
+use super::opening::Unread;
+use crate::ask::{DeviceChoice, DtypeChoice};
 use crate::checkpoint::adapter::Adapter;
 pub use crate::checkpoint::hub_cache::HubCache;
 use crate::memory;
-use crate::settings::{DeviceChoice, DtypeChoice};
 
 /// A checkpoint that could be opened, or why it could not.
 #[derive(Debug, Clone, PartialEq)]
@@ -99,28 +99,30 @@ impl Search {
         let base = BaseId { source: source.clone(), device: self.device, dtype: self.dtype };
         let opened = source.open();
         let name = opened.as_ref().map_or_else(|_| String::new(), crate::checkpoint::folder::Folder::name);
-        let facts = opened.and_then(|folder| Unread::open(&base, folder)).and_then(|unread| {
-            unread.check(None)?;
-            let fits = |(_, adapter): &&(Source, Adapter)| unread.check(Some(adapter)).is_ok();
-            let mut own: Vec<(String, Source)> = adapters
-                .iter()
-                .filter(fits)
-                .map(|(place, adapter)| (adapter.name.clone(), place.clone()))
-                .collect();
-            if source == Source::Demo {
-                let built_in = DemoAdapter::ALL.map(|own| (own.name().to_owned(), Source::DemoAdapter(own)));
-                own.splice(0..0, built_in);
-            }
-            own.dedup();
-            let precision = unread.precision();
-            Ok(ModelFacts {
-                family: unread.family(),
-                disk: unread.disk_bytes(),
-                need: unread.need(precision).total(),
-                dtype: precision.name(),
-                adapters: own,
-            })
-        });
+        let facts =
+            opened.and_then(|folder| Unread::open(folder, base.device, base.dtype)).and_then(|unread| {
+                unread.check(None)?;
+                let fits = |(_, adapter): &&(Source, Adapter)| unread.check(Some(adapter)).is_ok();
+                let mut own: Vec<(String, Source)> = adapters
+                    .iter()
+                    .filter(fits)
+                    .map(|(place, adapter)| (adapter.name.clone(), place.clone()))
+                    .collect();
+                if source == Source::Demo {
+                    let built_in =
+                        DemoAdapter::ALL.map(|own| (own.name().to_owned(), Source::DemoAdapter(own)));
+                    own.splice(0..0, built_in);
+                }
+                own.dedup();
+                let precision = unread.precision;
+                Ok(ModelFacts {
+                    family: unread.family(),
+                    disk: unread.disk_bytes(),
+                    need: unread.need(precision).total(),
+                    dtype: precision.name(),
+                    adapters: own,
+                })
+            });
         let place = || source.path().map_or_else(String::new, |path| path.display().to_string());
         let name = if name.is_empty() { place() } else { name };
         ShelvedModel { name, facts: facts.map_err(|e| e.to_string()), source }

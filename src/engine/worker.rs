@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, unbounded};
 
+use super::answer::AnswerWatch;
 use super::ids::{JobId, Request, Run, RunId};
 use super::protocol::{Command, Event, News, Order};
 use super::{Engine, Polled};
@@ -83,25 +84,28 @@ impl Observer for Watch<'_> {
         if self.order.is_cancelled() { Err(Error::Cancelled) } else { Ok(()) }
     }
 
+    fn note(&self, note: &str) {
+        self.tell(News::Noted(note.to_owned()));
+    }
+}
+
+impl AnswerWatch for Watch<'_> {
     fn answer_grew(&self, answer: &str) {
         self.tell(News::AnswerGrew(answer.to_owned()));
     }
 
     /// Somebody looks at it; the samples of a data set are answered whole or not at all.
     fn keeps_stopped_answers(&self) -> bool {
-        matches!(self.order.command, Command::CaptureTrace(_))
+        matches!(self.order.command, Command::CaptureTrace { .. })
     }
 
-    fn prompt_read(&self, trace: &Trace) {
-        let Command::CaptureTrace(request) = &self.order.command else { return };
+    fn prompt_read(&self, trace: &dyn Fn() -> Trace) {
+        let Command::CaptureTrace { request, .. } = &self.order.command else { return };
+        let trace = trace();
         if trace.latent_attentions.is_some() {
-            let (id, trace) = (RunId::Partial(self.order.job), Arc::new(trace.with_latent_rows_alone()));
+            let (id, trace) = (RunId::Partial(self.order.job), Arc::new(trace));
             self.tell(News::PromptRead(Arc::new(Run { id, request: Request::clone(request), trace })));
         }
-    }
-
-    fn note(&self, note: &str) {
-        self.tell(News::Noted(note.to_owned()));
     }
 }
 
@@ -136,9 +140,9 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::ask::{DeviceChoice, DtypeChoice};
     use crate::engine::ids::ModelId;
     use crate::engine::jobs::Jobs;
-    use crate::settings::{DeviceChoice, DtypeChoice};
 
     /// Does with each job what the test says.
     struct Told(Receiver<&'static str>, Sender<&'static str>);

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use tokenizers::Tokenizer;
 
+use crate::ask::{LatentChoice, MAX_LATENTS};
 use crate::checkpoint::livr::{LivrConfig, latent_name, too_many};
 use crate::error::{Error, Result};
-use crate::settings::{LatentChoice, MAX_LATENTS};
 
 /// What `--latents` chooses from.
 #[derive(Debug, Clone)]

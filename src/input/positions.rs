@@ -1,8 +1,21 @@
 //! Multimodal rotary positions (Qwen2-VL, section 2.1).
 
+use crate::checkpoint::config::Family;
 use crate::units::GridThw;
 
-/// Temporal, height and width position of every token, and the position the next token would have.
+/// Temporal, height and width position of every token as a family has them, and the position the next token would have.
+pub fn positions_of(
+    family: Family,
+    is_image: impl Iterator<Item = bool>,
+    grids: &[GridThw],
+    merge_size: usize,
+) -> (Vec<[i64; 3]>, i64) {
+    match family {
+        Family::Qwen2_5Vl | Family::Qwen3Vl => mrope_positions(is_image, grids, merge_size),
+    }
+}
+
+/// Multimodal positions.
 ///
 /// Text counts up on all three axes. An image starts where the text stopped; its tokens take their row
 /// and column in the merged grid, and text goes on after the larger of the two.

@@ -8,19 +8,19 @@ use tokenizers::Tokenizer;
 use super::image_processor::ImageProcessor;
 use super::latents::{LatentSetup, Latents, add_names, register};
 use super::model_input::ModelInput;
-use super::positions::mrope_positions;
+use super::positions::positions_of;
 use super::template::{ChatTemplate, MessagePart, user_parts};
-use super::tokens::{add_listed_tokens, add_tokens_of};
+use super::tokens::{add_listed_tokens, add_tokens_of, expand_placeholders};
 use crate::array::Array;
+use crate::ask::{LatentChoice, MAX_LATENTS};
 use crate::checkpoint::adapter::Adapter;
-use crate::checkpoint::config::ModelConfig;
+use crate::checkpoint::config::{Family, ModelConfig};
 use crate::checkpoint::folder::Folder;
 use crate::checkpoint::generation::GenerationConfig;
 use crate::checkpoint::livr::{LivrConfig, Placement, latent_name};
 use crate::data::sample::Sample;
 use crate::error::{Error, Result};
 use crate::progress::{Observer, Phase, Progress};
-use crate::settings::{LatentChoice, MAX_LATENTS};
 use crate::units::{GridThw, Role, Span};
 
 /// Everything of a checkpoint but the weights. A clone shares the tokenizer.
@@ -31,6 +31,8 @@ pub struct Processor {
     images: ImageProcessor,
     livr: Option<LivrConfig>,
     latents: LatentSetup,
+    /// Says which positions its tokens have.
+    family: Family,
     image_token_id: u32,
     image_token: String,
     vocab_size: usize,
@@ -81,6 +83,7 @@ impl Processor {
             images: ImageProcessor::read(folder, &config.vision)?,
             livr,
             latents,
+            family: config.family,
             image_token_id: config.image_token_id,
             image_token,
             vocab_size,
@@ -294,7 +297,8 @@ impl Processor {
                 grids.len()
             )));
         }
-        let (input_ids, image_spans) = self.expand_ids(&encoded, &grids);
+        let counts = grids.iter().map(|grid| grid.num_visual_tokens(merge_size));
+        let (input_ids, image_spans) = expand_placeholders(&encoded, self.image_token_id, counts);
         if input_ids.len() >= self.max_positions {
             return Err(Error::Request(format!(
                 "the prompt is {} tokens long, the model takes less than {} (max_position_embeddings)",
@@ -304,7 +308,7 @@ impl Processor {
         }
         let roles: Vec<Role> = input_ids.iter().map(|id| self.role(*id, latents, Role::Prompt)).collect();
         let is_image = roles.iter().map(|role| *role == Role::Image);
-        let (positions, next_position) = mrope_positions(is_image, &grids, merge_size);
+        let (positions, next_position) = positions_of(self.family, is_image, &grids, merge_size);
         let text = self.expand(&rendered, &image_spans);
         Ok(ModelInput {
             input_ids,
@@ -332,20 +336,6 @@ impl Processor {
             Some(name) => Err(Error::Request(format!("the question contains the latent token {name}"))),
             None => Ok(()),
         }
-    }
-
-    /// Ids with every placeholder as often as its image has visual tokens, and where each image's are.
-    fn expand_ids(&self, encoded: &[u32], grids: &[GridThw]) -> (Vec<u32>, Vec<Span>) {
-        let (mut input_ids, mut image_spans) = (Vec::new(), Vec::new());
-        for id in encoded {
-            let mut count = 1;
-            if *id == self.image_token_id {
-                count = grids[image_spans.len()].num_visual_tokens(self.images.merge_size);
-                image_spans.push(Span { start: input_ids.len(), end: input_ids.len() + count });
-            }
-            input_ids.extend(std::iter::repeat_n(*id, count));
-        }
-        (input_ids, image_spans)
     }
 
     /// Every image resized and cut: the grids, and the patches of all.

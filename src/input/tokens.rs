@@ -8,6 +8,7 @@ use tokenizers::{AddedToken, Tokenizer};
 
 use crate::checkpoint::folder::Folder;
 use crate::error::{Error, Result};
+use crate::units::Span;
 
 const FILE: &str = "tokenizer.json";
 const CONFIG: &str = "tokenizer_config.json";
@@ -82,4 +83,22 @@ fn add(
         }
     }
     Ok(())
+}
+
+/// Ids with every placeholder as often as its image has visual tokens, and where each image's are.
+pub fn expand_placeholders(
+    encoded: &[u32],
+    placeholder: u32,
+    mut counts: impl Iterator<Item = usize>,
+) -> (Vec<u32>, Vec<Span>) {
+    let (mut input_ids, mut image_spans) = (Vec::new(), Vec::new());
+    for id in encoded {
+        let mut count = 1;
+        if *id == placeholder {
+            count = counts.next().expect("a placeholder for each image");
+            image_spans.push(Span { start: input_ids.len(), end: input_ids.len() + count });
+        }
+        input_ids.extend(std::iter::repeat_n(*id, count));
+    }
+    (input_ids, image_spans)
 }

@@ -3,6 +3,7 @@
 use crate::error::Result;
 use crate::ops::attention;
 use crate::ops::isa::Isa;
+use crate::ops::matmul::RowsOf;
 use crate::progress::{Observer, Unobserved};
 
 /// Into what pieces large operations are cut; `None` chooses by size.
@@ -10,7 +11,7 @@ use crate::progress::{Observer, Unobserved};
 pub struct Blocks {
     /// Attention queries at once.
     pub queries: Option<usize>,
-    /// Rows of a matrix product at once.
+    /// RowsOf of a matrix product at once.
     pub rows: Option<usize>,
 }
 
@@ -26,6 +27,8 @@ pub struct Compute<'a> {
     pub isa: Isa,
     /// Sizes of pieces.
     pub blocks: Blocks,
+    /// Whose rows the products of linear layers have.
+    pub rows: RowsOf,
     /// Told of steps; may stop between pieces.
     pub observer: &'a dyn Observer,
     /// While training: decides what falls out of the inputs of low-rank updates in this pass.
@@ -34,7 +37,13 @@ pub struct Compute<'a> {
 
 impl Default for Compute<'_> {
     fn default() -> Self {
-        Self { isa: Isa::best(), blocks: Blocks::default(), observer: &Unobserved, dropout: None }
+        Self {
+            isa: Isa::best(),
+            blocks: Blocks::default(),
+            rows: RowsOf::Whole,
+            observer: &Unobserved,
+            dropout: None,
+        }
     }
 }
 
@@ -42,6 +51,12 @@ impl<'a> Compute<'a> {
     /// Under an observer.
     pub fn observed(observer: &'a dyn Observer) -> Self {
         Self { observer, ..Self::default() }
+    }
+
+    /// The same for steps of answers.
+    #[must_use]
+    pub fn of_steps(self) -> Self {
+        Self { rows: RowsOf::Steps, ..self }
     }
 
     /// Goes on, or not.
@@ -60,7 +75,7 @@ impl<'a> Compute<'a> {
         }
     }
 
-    /// Rows that go through a product with a matrix of so many elements at once.
+    /// RowsOf that go through a product with a matrix of so many elements at once.
     pub fn row_block(&self, elements: usize) -> usize {
         self.blocks.rows.unwrap_or((ROW_BLOCK_PRODUCTS / elements.max(1)).max(MIN_ROWS)).max(1)
     }

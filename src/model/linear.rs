@@ -9,7 +9,7 @@ use crate::checkpoint::adapter::LoraPair;
 use crate::error::Result;
 use crate::ops::dropout::dropout;
 use crate::ops::elementwise::add;
-use crate::ops::linear::linear;
+use crate::ops::linear::linear_of;
 use crate::ops::low_rank::low_rank;
 use crate::ops::tape;
 use crate::ops::weight::Weight;
@@ -142,7 +142,7 @@ impl Linear {
                 let rows = self.weight.get().like(tape::narrow(weight, 0, i * each, each)?);
                 let bias =
                     self.bias.as_ref().map(|bias| tape::narrow(bias.get(), 0, i * each, each)).transpose()?;
-                linear(x, &rows, bias.as_ref(), compute.isa)
+                linear_of(x, &rows, bias.as_ref(), compute.rows, compute.isa)
             };
             return (0..count).map(part).collect();
         }
@@ -153,7 +153,7 @@ impl Linear {
     /// Rows from `start` on.
     fn forward_rows(&self, x: &Tensor, start: usize, compute: &Compute<'_>) -> Result<Tensor> {
         let (weight, bias) = (self.weight.get(), self.bias.as_ref().map(Param::get));
-        let Some(lora) = &self.lora else { return linear(x, weight, bias, compute.isa) };
+        let Some(lora) = &self.lora else { return linear_of(x, weight, bias, compute.rows, compute.isa) };
         let Some(magnitude) = &lora.magnitude else {
             let kept = match compute.dropout {
                 Some(key) if lora.dropout > 0.0 => {
@@ -162,9 +162,9 @@ impl Linear {
                 _ => x,
             };
             let update = low_rank(kept, &lora.a, &lora.b, lora.scale)?;
-            return add(&linear(x, weight, bias, compute.isa)?, &update, compute.isa);
+            return add(&linear_of(x, weight, bias, compute.rows, compute.isa)?, &update, compute.isa);
         };
-        let base = linear(x, weight, None, compute.isa)?;
+        let base = linear_of(x, weight, None, compute.rows, compute.isa)?;
         let update = low_rank(x, &lora.a, &lora.b, lora.scale)?;
         let inputs: Vec<&Tensor> = [&base, &update, magnitude].into_iter().chain(bias).collect();
         tape::native(&inputs, |of| {

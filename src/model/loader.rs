@@ -4,12 +4,15 @@
 //! same constructors, so that they cannot disagree about names and shapes.
 
 use std::cell::{Cell, RefCell};
+use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor, Var};
 
 use super::informed::Informed;
-use crate::checkpoint::source::WeightSource;
+use crate::checkpoint::source::{Grouped, Stored, StoredTensor, WeightSource};
 use crate::error::{Error, Result};
+use crate::ops::matmul::packed::Packed;
+use crate::ops::matmul::quant::Codes;
 use crate::ops::weight::{Precision, Weight};
 use crate::progress::{Observer, Phase, Progress};
 use crate::random::uniform_of_name;
@@ -53,6 +56,9 @@ impl<'a> Loader<'a> {
 
     /// The weight of a linear layer, [out, in], that has `stored` as its shape in the file.
     pub fn linear(&self, name: &str, stored: &[usize], shape: [usize; 2]) -> Result<Weight> {
+        if let Stored::Grouped(grouped) = self.source.linear(name, stored)? {
+            return self.grouped(name, &grouped, shape);
+        }
         let Some(format) = self.precision.quantised.filter(|_| self.reads_values()) else {
             let tensor = self.reshaped(self.read(name, stored, self.precision.dtype)?, &shape)?;
             let mixed = self.precision.mixed && self.device.is_cpu();
@@ -63,14 +69,35 @@ impl<'a> Loader<'a> {
         Weight::packed(&self.reshaped(tensor, &shape)?, format)
     }
 
+    /// Whole numbers in groups: as they are where a format of the kernels holds them so, else their values.
+    fn grouped(&self, name: &str, grouped: &Grouped, [rows, cols]: [usize; 2]) -> Result<Weight> {
+        self.progress()?;
+        self.done.set(self.done.get() + self.source.size_of(name));
+        let own = self.precision.quantised.filter(|_| self.device.is_cpu());
+        let Grouped { bits, group, codes, scales, zeros } = grouped;
+        let codes = Codes { bits: *bits, group: *group, codes, scales, zeros };
+        if let Some(packed) = own.and_then(|format| Packed::of_codes(codes, rows, cols, format)) {
+            return Ok(Weight::Packed(Arc::new(packed)));
+        }
+        let values = Tensor::from_vec(grouped.values(), (rows, cols), &self.device)?;
+        match own {
+            Some(format) => Weight::packed(&values, format),
+            None => self.weight(values.to_dtype(self.precision.dtype)?),
+        }
+    }
+
+    fn progress(&self) -> Result<()> {
+        let total = self.source.size_bytes();
+        self.observer.progress(Progress { phase: Phase::Weights, done: self.done.get(), total })
+    }
+
     /// A matrix as the kernels take it, in the model's own type.
     pub fn weight(&self, tensor: Tensor) -> Result<Weight> {
         if self.reads_values() { Weight::new(tensor) } else { Ok(Weight::Dense(tensor)) }
     }
 
     fn read(&self, name: &str, shape: &[usize], dtype: DType) -> Result<Tensor> {
-        let total = self.source.size_bytes();
-        self.observer.progress(Progress { phase: Phase::Weights, done: self.done.get(), total })?;
+        self.progress()?;
         let tensor = self.source.read(name, shape, dtype, &self.device)?;
         self.done.set(self.done.get() + self.source.size_of(name));
         Ok(tensor)
@@ -120,6 +147,14 @@ impl WeightSource for Headers<'_> {
         false
     }
 
+    fn tensors(&self) -> Vec<StoredTensor<'_>> {
+        self.source.tensors()
+    }
+
+    fn stored_dtype(&self) -> DType {
+        self.source.stored_dtype()
+    }
+
     fn expect(&self, name: &str, shape: &[usize]) -> Result<()> {
         self.source.expect(name, shape)
     }
@@ -167,6 +202,14 @@ impl WeightSource for Variables<'_> {
 
     fn has_values(&self) -> bool {
         self.source.has_values()
+    }
+
+    fn tensors(&self) -> Vec<StoredTensor<'_>> {
+        self.source.tensors()
+    }
+
+    fn stored_dtype(&self) -> DType {
+        self.source.stored_dtype()
     }
 
     fn expect(&self, name: &str, shape: &[usize]) -> Result<()> {
@@ -220,6 +263,14 @@ impl WeightSource for Random {
         true
     }
 
+    fn tensors(&self) -> Vec<StoredTensor<'_>> {
+        Vec::new()
+    }
+
+    fn stored_dtype(&self) -> DType {
+        DType::F32
+    }
+
     fn expect(&self, _name: &str, _shape: &[usize]) -> Result<()> {
         Ok(())
     }
@@ -250,5 +301,90 @@ impl WeightSource for Random {
 
     fn size_of(&self, _name: &str) -> usize {
         0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::matmul::packed::Format;
+    use crate::progress::Unobserved;
+
+    /// One matrix [rows, cols] of whole numbers in groups of 32.
+    struct InGroups(Grouped, [usize; 2]);
+
+    impl InGroups {
+        fn new(bits: u32, scale: f32, zero: f32) -> Self {
+            let [rows, cols] = [19, 64];
+            let code = |i: usize| ((i * 2_654_435_761) >> 7) as u8 & (((1u32 << bits) - 1) as u8);
+            let groups = rows * cols / 32;
+            let scales = (0..groups).map(|i| scale * (1 << (i % 3)) as f32).collect();
+            let codes = (0..rows * cols).map(code).collect();
+            Self(Grouped { bits, group: 32, codes, scales, zeros: vec![zero; groups] }, [rows, cols])
+        }
+
+        fn weight(&self, quantised: Option<Format>) -> Weight {
+            let precision = Precision { dtype: DType::F32, quantised, mixed: false };
+            Loader::new(self, precision, &Device::Cpu, &Unobserved).linear("w", &self.1, self.1).unwrap()
+        }
+    }
+
+    impl WeightSource for InGroups {
+        fn has(&self, _name: &str) -> bool {
+            true
+        }
+
+        fn has_values(&self) -> bool {
+            true
+        }
+
+        fn tensors(&self) -> Vec<StoredTensor<'_>> {
+            Vec::new()
+        }
+
+        fn stored_dtype(&self) -> DType {
+            DType::F32
+        }
+
+        fn expect(&self, _name: &str, _shape: &[usize]) -> Result<()> {
+            Ok(())
+        }
+
+        fn read(&self, name: &str, _shape: &[usize], _dtype: DType, _device: &Device) -> Result<Tensor> {
+            Err(Error::Request(format!("{name} is read as it is stored")))
+        }
+
+        fn linear(&self, _name: &str, _shape: &[usize]) -> Result<Stored> {
+            Ok(Stored::Grouped(self.0.clone()))
+        }
+
+        fn size_bytes(&self) -> usize {
+            0
+        }
+
+        fn size_of(&self, _name: &str) -> usize {
+            0
+        }
+    }
+
+    #[test]
+    fn whole_numbers_in_groups_are_not_rounded_twice() {
+        let values =
+            |weight: &Weight| weight.values().unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        for (source, format) in
+            [(InGroups::new(8, 1.0 / 64.0, 128.0), Format::Q8), (InGroups::new(4, 0.25, 8.0), Format::Q4)]
+        {
+            let exact = source.0.values();
+            let held = source.weight(Some(format));
+            assert!(matches!(&held, Weight::Packed(packed) if packed.format() == format));
+            // Tiles are handed out in bf16, which holds these values as they are.
+            assert_eq!(values(&held), exact);
+            assert_eq!(values(&source.weight(None)), exact);
+        }
+        // What no format holds as it is comes by its values.
+        let odd = InGroups::new(8, 0.1, 3.0);
+        let (held, exact) = (values(&odd.weight(Some(Format::Q8))), odd.0.values());
+        let most = exact.iter().fold(0f32, |most, v| most.max(v.abs()));
+        assert!(held.iter().zip(&exact).all(|(a, b)| (a - b).abs() < 0.01 * most));
     }
 }

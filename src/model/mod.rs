@@ -11,6 +11,7 @@ pub mod informed;
 pub mod linear;
 pub mod loader;
 pub mod norm;
+pub mod pack;
 pub mod param;
 pub mod parts;
 pub mod rotary;

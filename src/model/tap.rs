@@ -5,8 +5,8 @@
 
 use candle_core::Tensor;
 
+use crate::ask::looks::Looks;
 use crate::error::Result;
-use crate::settings::MaskRule;
 use crate::units::{LayerIdx, Role};
 
 /// A place in the residual stream.
@@ -57,10 +57,8 @@ pub trait Tap {
         Ok(None)
     }
 
-    /// Who may look at whom in this layer.
-    fn edit_mask(&mut self, _pass: &PassInfo<'_>, _layer: LayerIdx, rule: MaskRule) -> MaskRule {
-        rule
-    }
+    /// Changes who may look at whom in this layer, among all S tokens.
+    fn edit_mask(&mut self, _pass: &PassInfo<'_>, _layer: LayerIdx, _looks: &mut Looks) {}
 
     /// A factor for each head's output in this layer, [H].
     fn head_scales(&mut self, _pass: &PassInfo<'_>, _layer: LayerIdx) -> Option<Vec<f32>> {
@@ -111,9 +109,9 @@ impl Taps<'_, '_> {
         Ok(hidden)
     }
 
-    /// The rule of a layer after all edits.
-    pub fn edit_mask(&mut self, pass: &PassInfo<'_>, layer: LayerIdx, rule: MaskRule) -> MaskRule {
-        self.0.iter_mut().fold(rule, |rule, tap| tap.edit_mask(pass, layer, rule))
+    /// Who may look at whom in a layer after all edits.
+    pub fn edit_mask(&mut self, pass: &PassInfo<'_>, layer: LayerIdx, looks: &mut Looks) {
+        self.0.iter_mut().for_each(|tap| tap.edit_mask(pass, layer, looks));
     }
 
     /// The product of all factors of each head; `None` where none has any.

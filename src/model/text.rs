@@ -11,6 +11,8 @@ use super::norm::{Norm, gate};
 use super::parts::{Part, Visit};
 use super::rotary::{Rotary, inverse_frequencies, text_angles};
 use super::tap::{PassInfo, Site, Tap, Taps};
+use crate::ask::MaskRule;
+use crate::ask::looks::Looks;
 use crate::checkpoint::config::{Activation, TextConfig};
 use crate::checkpoint::latent_rows::LatentRows;
 use crate::error::Result;
@@ -19,7 +21,6 @@ use crate::ops::cross_entropy::{LatentHead, cross_entropy};
 use crate::ops::elementwise::add;
 use crate::ops::tape;
 use crate::progress::{Phase, Progress};
-use crate::settings::MaskRule;
 use crate::units::{LayerIdx, Role};
 
 /// One sequence of a pass: its whole prompt, or the tokens after what its cache holds.
@@ -119,12 +120,13 @@ impl<'s> Shared<'_, 's> {
                 None => (own(k)?, own(v)?),
             };
             let mut taps = Taps(&mut sequence.taps);
-            let rule = taps.edit_mask(&info, layer, sequence.rule);
+            let mut looks = Looks::of_roles(sequence.rule, info.roles);
+            taps.edit_mask(&info, layer, &mut looks);
             let first_key = if together { start } else { 0 };
             let segment = Segment {
                 queries: start..start + len,
                 keys: first_key..first_key + info.roles.len(),
-                mask: Some(Mask::new(rule, info.roles, len)),
+                mask: Some(Mask::of(looks, len)),
             };
             let wanted = taps.wanted_rows(&info, layer);
             if !wanted.is_empty() {

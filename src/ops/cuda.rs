@@ -42,8 +42,6 @@ pub enum Arg {
     Pointer(u64),
     /// A whole number.
     Int(i32),
-    /// Bits.
-    Bits(u32),
     /// A number.
     Float(f32),
 }
@@ -110,7 +108,6 @@ pub fn launch(
         match arg {
             Arg::Pointer(address) => builder.arg(address),
             Arg::Int(value) => builder.arg(value),
-            Arg::Bits(value) => builder.arg(value),
             Arg::Float(value) => builder.arg(value),
         };
     }

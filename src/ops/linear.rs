@@ -9,10 +9,10 @@ use rayon::prelude::*;
 use super::element::Element;
 use super::host::{for_element, slice};
 use super::isa::Isa;
-use super::matmul::dense::{MatrixView, Threads, multiply};
+use super::matmul::dense::{MatrixView, Threads, multiply, rows_by};
 use super::matmul::packed::{Format, Matrix, Packed};
 use super::matmul::tiles::Half;
-use super::matmul::{product, product_back};
+use super::matmul::{RowsOf, product, product_back};
 use super::shared::Shared;
 use super::tape;
 use super::values::{tensor_like, values};
@@ -24,9 +24,14 @@ use crate::error::Result;
 ///
 /// A dense weight and its bias get gradients where they are variables; a packed one never does.
 pub fn linear(x: &Tensor, weight: &Weight, bias: Option<&Tensor>, isa: Isa) -> Result<Tensor> {
+    linear_of(x, weight, bias, RowsOf::Whole, isa)
+}
+
+/// The same of rows that are of whole sequences or of steps.
+pub fn linear_of(x: &Tensor, weight: &Weight, bias: Option<&Tensor>, of: RowsOf, isa: Isa) -> Result<Tensor> {
     match weight {
         Weight::Packed(packed) => {
-            let op = Frozen { weight: packed.clone(), isa };
+            let op = Frozen { weight: packed.clone(), of, isa };
             match bias {
                 Some(bias) => tape::apply2(x, bias, op),
                 None => tape::apply1(x, op),
@@ -37,8 +42,8 @@ pub fn linear(x: &Tensor, weight: &Weight, bias: Option<&Tensor>, isa: Isa) -> R
             None => tape::apply2(x, weight, Mixed { isa }),
         },
         Weight::Dense(weight) if weight.device().is_cpu() && weight.dtype() == DType::F32 => match bias {
-            Some(bias) => tape::apply3(x, weight, bias, Dense { isa }),
-            None => tape::apply2(x, weight, Dense { isa }),
+            Some(bias) => tape::apply3(x, weight, bias, Dense { of, isa }),
+            None => tape::apply2(x, weight, Dense { of, isa }),
         },
         Weight::Dense(weight) => match bias {
             Some(bias) => tape::native(&[x, weight, bias], |of| plain(&of[0], &of[1], Some(&of[2]))),
@@ -67,27 +72,26 @@ pub(super) fn sizes(x: &Layout, weight: (usize, usize)) -> candle_core::Result<[
 
 /// A weight that is a tensor of f32.
 struct Dense {
+    of: RowsOf,
     isa: Isa,
 }
 
-/// Up to so many rows each part of the weight is read from memory once, and from cache for every row.
-const FEW_ROWS: usize = 16;
-
-/// out [m, n] = x [m, k] wᵀ for w [n, k], all f32, on all threads.
+/// out [m, n] = x [m, k] wᵀ for w [n, k], all f32, on all threads. For rows of steps each part of the weight is read from
+/// memory once, and from cache for every row.
 pub(in crate::ops) fn product_f32(
     rows: usize,
     inner: usize,
     x: &[f32],
     w: &[f32],
     out: &mut [f32],
+    of: RowsOf,
     isa: Isa,
 ) {
-    /// Rows of the weight of one task.
+    /// RowsOf of the weight of one task.
     const COLUMNS: usize = 32;
     let cols = out.len() / rows.max(1);
-    if rows > FEW_ROWS || inner == 0 {
-        let (x, w) = (MatrixView::rows(x, inner), MatrixView::rows(w, inner).t());
-        return multiply([rows, inner, cols], x, w, 1.0, out, cols.max(1), false, Threads::All);
+    if of == RowsOf::Whole || inner == 0 {
+        return rows_by([rows, inner, cols], x, w, 1.0, out, Threads::All);
     }
     let shared = Shared::new(out);
     let some = |(i, w): (usize, &[f32])| {
@@ -116,7 +120,7 @@ impl Dense {
         bias: Option<&[f32]>,
     ) -> Vec<f32> {
         let mut out = vec![0f32; rows * cols];
-        product_f32(rows, inner, x, w, &mut out, self.isa);
+        product_f32(rows, inner, x, w, &mut out, self.of, self.isa);
         if let Some(bias) = bias {
             rows::fill(&mut out, cols, |_, piece| {
                 for row in piece.chunks_exact_mut(cols) {
@@ -231,7 +235,13 @@ impl Mixed {
     ) -> candle_core::Result<(CpuStorage, Shape)> {
         let [rows, inner, cols] = sizes(x.1, w.1.shape().dims2()?)?;
         let weight = Packed::new(Matrix::new(slice::<f32>(w.0, w.1)?, cols, inner), BF16);
-        let out = product(Matrix::new(slice::<f32>(x.0, x.1)?, rows, inner), &weight, bias, self.isa);
+        let out = product(
+            Matrix::new(slice::<f32>(x.0, x.1)?, rows, inner),
+            &weight,
+            bias,
+            RowsOf::Whole,
+            self.isa,
+        );
         Ok((f32::to_cpu_storage_owned(out), (rows, cols).into()))
     }
 
@@ -247,11 +257,11 @@ impl Mixed {
         let (x_of, w_of, g_of) =
             (Matrix::new(xs, rows, inner), Matrix::new(ws, cols, inner), Matrix::new(gs, rows, cols));
         let dx = tape::wants(x).then(|| {
-            let dx = product(g_of, &Packed::new(w_of.t(), BF16), None, self.isa);
+            let dx = product(g_of, &Packed::new(w_of.t(), BF16), None, RowsOf::Whole, self.isa);
             Tensor::from_vec(dx, x.shape(), x.device())
         });
         let dw = tape::wants(weight).then(|| {
-            let dw = product(g_of.t(), &Packed::new(x_of.t(), BF16), None, self.isa);
+            let dw = product(g_of.t(), &Packed::new(x_of.t(), BF16), None, RowsOf::Whole, self.isa);
             Tensor::from_vec(dw, weight.shape(), weight.device())
         });
         Ok((dx.transpose()?, dw.transpose()?))
@@ -332,6 +342,7 @@ fn column_sums(grad: &Tensor) -> candle_core::Result<Tensor> {
 /// A packed weight.
 struct Frozen {
     weight: Arc<Packed>,
+    of: RowsOf,
     isa: Isa,
 }
 
@@ -345,7 +356,7 @@ impl Frozen {
         let [rows, inner, cols] = sizes(layout, self.weight.dims())?;
         for_element!(x.dtype(), T => {
             let x = Matrix::new(slice::<T>(x, layout)?, rows, inner);
-            let out = product(x, &self.weight, bias, self.isa);
+            let out = product(x, &self.weight, bias, self.of, self.isa);
             Ok((T::to_cpu_storage_owned(out), (rows, cols).into()))
         })
     }

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::element::Element;
 use super::host::{for_element, slice};
 use super::linear::sizes;
-use super::matmul::dense::{MatrixView, Threads, multiply};
+use super::matmul::dense::{MatrixView, Threads, multiply, rows_by};
 use super::tape;
 use super::values::{tensor_like, values};
 use crate::error::Result;
@@ -62,20 +62,11 @@ impl CustomOp3 for LowRank {
             pieces.for_each(|(low, x)| {
                 let wide: Vec<f32> = x.iter().map(|x| x.wide()).collect();
                 let count = wide.len() / inner.max(1);
-                multiply([count, inner, rank], MatrixView::rows(&wide, inner), MatrixView::rows(a, inner).t(), 1.0, low, rank, false, Threads::One);
+                rows_by([count, inner, rank], &wide, a, 1.0, low, Threads::One);
             });
         });
         let mut out = vec![0f32; rows * cols];
-        multiply(
-            [rows, rank, cols],
-            MatrixView::rows(&low, rank),
-            MatrixView::rows(b, rank).t(),
-            self.scale,
-            &mut out,
-            cols,
-            false,
-            Threads::All,
-        );
+        rows_by([rows, rank, cols], &low, b, self.scale, &mut out, Threads::All);
         Ok((f32::to_cpu_storage_owned(out), (rows, cols).into()))
     }
 

@@ -8,8 +8,9 @@ use rayon::prelude::*;
 use super::grounded::{Grounded, Groups};
 use super::recipe::{Recipe, Updates, Variant};
 use crate::array::Array;
+use crate::ask::Disturbance;
+use crate::ask::LatentChoice;
 use crate::data::dataset;
-use crate::data::disturb::Disturbance;
 use crate::data::record::Record;
 use crate::error::{Error, Result};
 use crate::input::processor::Processor;
@@ -17,7 +18,6 @@ use crate::model::Model;
 use crate::model::compute::Compute;
 use crate::model::vision::VisualFeatures;
 use crate::progress::Unobserved;
-use crate::settings::LatentChoice;
 use crate::units::{GridThw, Role, Span};
 
 /// What an example has of its images.
@@ -75,16 +75,12 @@ pub fn read_records(recipe: &Recipe) -> Result<(Vec<Record>, Vec<Record>)> {
     let data = &recipe.data;
     let all = |paths: &[std::path::PathBuf], per_task: Option<usize>| -> Result<Vec<Record>> {
         let mut records = Vec::new();
-        let mut taken: BTreeMap<String, usize> = BTreeMap::new();
         for path in paths {
-            for record in dataset::read(path)? {
-                let is_wanted = data.tasks.is_empty() || data.tasks.contains(&record.task);
-                let count = taken.entry(record.task.clone()).or_default();
-                if is_wanted && per_task.is_none_or(|most| *count < most) {
-                    *count += 1;
-                    records.push(record);
-                }
-            }
+            records.extend(dataset::read(path)?);
+        }
+        records.retain(|record| data.tasks.is_empty() || data.tasks.contains(&record.task));
+        if let Some(most) = per_task {
+            records = dataset::per_task(records, most);
         }
         let absent = data.tasks.iter().find(|task| !records.iter().any(|record| record.task == **task));
         match absent.filter(|_| !paths.is_empty()) {

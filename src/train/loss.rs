@@ -10,14 +10,15 @@ use super::grounded::Groups;
 use super::grounded_losses::{pair_loss, scaled, tower_loss, word_losses};
 use super::recipe::{GroundingOptions, Stage};
 use crate::array::Array;
+use crate::ask::MaskRule;
 use crate::error::Result;
 use crate::model::Model;
 use crate::model::compute::Compute;
+use crate::model::pack::{PackedPrompts, UnpackedPrompt};
 use crate::model::tap::Site;
-use crate::model::text::{Pass, Sequence};
+use crate::model::text::Sequence;
 use crate::model::vision::VisualFeatures;
-use crate::settings::MaskRule;
-use crate::units::{LayerIdx, Span};
+use crate::units::LayerIdx;
 
 /// -log p of every token of every answer, [M], one example after the other. Examples of any lengths go through
 /// together, attention within each: nothing is padded.
@@ -164,29 +165,19 @@ fn states(
     layers: &[Option<usize>],
     compute: &Compute<'_>,
 ) -> Result<(Tensor, Vec<Tensor>)> {
-    let (mut ids, mut positions, mut spans) = (Vec::new(), Vec::new(), Vec::new());
-    for example in examples {
-        let start = ids.len();
-        let shifted = |span: &Span| Span { start: start + span.start, end: start + span.end };
-        spans.extend(example.image_spans.iter().map(shifted));
-        ids.extend_from_slice(&example.ids);
-        positions.extend_from_slice(&example.positions);
-    }
-    let places: Vec<u32> = spans.iter().flat_map(|span| span.range()).map(|place| place as u32).collect();
-    let deepstack = features.map_or(&[][..], |features| &features.deepstack);
-    // Without features there are no places: a GPU has no tensor of nothing.
-    let places = Tensor::new(if deepstack.is_empty() { vec![0] } else { places }, model.device())?;
-    let pass = Pass {
-        embeddings: model.embed(&ids, &spans, features)?,
-        positions: &positions,
-        sequences: examples
-            .iter()
-            .map(|example| Sequence { roles: &example.roles, rule, cache: None, taps: Vec::new() })
-            .collect(),
-        deepstack: (!deepstack.is_empty()).then_some((&places, deepstack)),
-        phase: None,
-        compute: *compute,
-    };
+    let unpacked = examples.iter().map(|example| UnpackedPrompt {
+        ids: &example.ids,
+        positions: &example.positions,
+        image_spans: &example.image_spans,
+    });
+    let packed = PackedPrompts::new(model, unpacked, features)?;
+    let sequences = examples.iter().map(|example| Sequence {
+        roles: &example.roles,
+        rule,
+        cache: None,
+        taps: Vec::new(),
+    });
+    let pass = packed.pass(sequences.collect(), None, compute);
     let mut inner: BTreeMap<usize, Tensor> = BTreeMap::new();
     let last = model.text.watched(pass, &mut |site, states| {
         if let Site::AfterLayer(LayerIdx(layer)) = site
@@ -224,16 +215,5 @@ fn features(
     if !grids.is_empty() {
         return model.encode_images(&pixels, &grids, compute).map(Some);
     }
-    if kept.is_empty() {
-        return Ok(None);
-    }
-    let all = |of: &dyn Fn(&VisualFeatures) -> Tensor| -> Result<Tensor> {
-        let parts: Vec<Tensor> = kept.iter().map(|features| of(features)).collect();
-        Ok(Tensor::cat(&parts, 0)?)
-    };
-    let layers = kept[0].deepstack.len();
-    Ok(Some(VisualFeatures {
-        tokens: all(&|features| features.tokens.clone())?,
-        deepstack: (0..layers).map(|layer| all(&|f| f.deepstack[layer].clone())).collect::<Result<_>>()?,
-    }))
+    VisualFeatures::together(&kept)
 }

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::ask::Disturbance;
+use crate::ask::{DtypeChoice, MaskKind};
 use crate::checkpoint::livr::Placement;
-use crate::data::disturb::Disturbance;
-use crate::settings::{DtypeChoice, MaskKind};
 
 /// A recipe to begin from.
 pub const EXAMPLE: &str = include_str!("../../assets/recipes/livr.toml");

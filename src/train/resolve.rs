@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::recipe::{MODULES, Recipe, ResultChoice, Stage, Updates, Variant};
+use crate::ask::{DtypeChoice, MAX_LATENTS, MaskKind};
 use crate::error::{Error, Result};
-use crate::settings::{DtypeChoice, MAX_LATENTS, MaskKind};
 
 impl Recipe {
     /// Reads a recipe; paths in it are relative to it.

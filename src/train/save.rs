@@ -12,16 +12,15 @@ use serde_json::json;
 
 use super::params::Trained;
 use super::recipe::Recipe;
+use crate::ask::DtypeChoice;
 use crate::atomic;
 use crate::checkpoint::folder::Folder;
 use crate::checkpoint::latent_rows::LatentRows;
 use crate::checkpoint::livr::LivrConfig;
 use crate::checkpoint::names::published_name;
-use crate::checkpoint::safetensors::Safetensors;
 use crate::checkpoint::source::WeightSource;
 use crate::error::{Error, Result};
 use crate::input::processor::Processor;
-use crate::settings::DtypeChoice;
 use crate::tensor_file::{self, Entry};
 
 /// A tensor's values in single precision, on the host.
@@ -186,7 +185,7 @@ pub fn save_checkpoint(
     folder: &Path,
     trained: &Trained,
     base: &Folder,
-    source: Option<&Safetensors>,
+    source: Option<&dyn WeightSource>,
     processor: &Processor,
     livr: Option<&LivrConfig>,
     store: DtypeChoice,
@@ -201,8 +200,8 @@ pub fn save_checkpoint(
             .collect();
         let stored: BTreeMap<&str, &[usize]> = source
             .into_iter()
-            .flat_map(Safetensors::entries)
-            .map(|(name, entry)| (name, &entry.shape[..]))
+            .flat_map(WeightSource::tensors)
+            .map(|tensor| (tensor.name, tensor.shape))
             .collect();
         for (name, shape) in stored.iter().filter(|(name, _)| !is_trained(name)) {
             shapes.insert((*name).to_owned(), shape.to_vec());

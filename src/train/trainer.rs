@@ -62,6 +62,14 @@ pub struct Step {
     pub ends_stage: bool,
 }
 
+/// The order of the examples in a pass over the data.
+struct PassOrder {
+    /// By number.
+    examples: Vec<usize>,
+    /// Which pass: stage and epoch.
+    pass: [usize; 2],
+}
+
 /// A model in training.
 pub struct Trainer {
     recipe: Recipe,
@@ -71,14 +79,14 @@ pub struct Trainer {
     adamw: AdamW,
     position: Position,
     /// Examples of the present pass over the data, and which pass that is.
-    order: (Vec<usize>, [usize; 2]),
+    order: PassOrder,
 }
 
 impl Trainer {
     /// From a resolved recipe, a model with what is trained on it, and what it learns from.
     pub fn new(recipe: Recipe, model: Model, trained: Trained, examples: Examples) -> Self {
         let adamw = Self::optimizer(&recipe, &trained);
-        let order = (Vec::new(), [usize::MAX; 2]);
+        let order = PassOrder { examples: Vec::new(), pass: [usize::MAX; 2] };
         Self { recipe, model, trained, examples, adamw, position: Position::default(), order }
     }
 
@@ -167,7 +175,7 @@ impl Trainer {
         let (epoch, within) = (at.step / per_epoch, at.step % per_epoch);
         self.shuffle([at.stage, epoch]);
         let start = within * self.per_step();
-        let chosen = self.order.0[start..(start + self.per_step()).min(self.examples.len())].to_vec();
+        let chosen = self.order.examples[start..(start + self.per_step()).min(self.examples.len())].to_vec();
 
         self.trained.refresh(&mut self.model)?;
         let gradients = self.gradients(&chosen, &stage, compute)?;
@@ -225,12 +233,12 @@ impl Trainer {
 
     /// Puts the examples in the order of a pass over the data.
     fn shuffle(&mut self, pass: [usize; 2]) {
-        if self.order.1 == pass {
+        if self.order.pass == pass {
             return;
         }
         let mut order: Vec<usize> = (0..self.examples.len()).collect();
         order.shuffle(&mut stream(self.recipe.seed, &pass.map(|number| number as u64)));
-        self.order = (order, pass);
+        self.order = PassOrder { examples: order, pass };
     }
 
     /// The mean loss over all tokens of the answers, and its gradient by every value that is trained.

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use image::{ImageBuffer, Rgb, RgbImage};
+use livr_explorer::ask::Keep;
 use livr_explorer::data::picture::Picture;
 use livr_explorer::data::sample::Sample;
 use livr_explorer::progress::Unobserved;
-use livr_explorer::settings::Capture;
 
 use crate::bad_input::expect;
 use crate::common::{Case, fixture, load};
@@ -55,7 +55,7 @@ fn crc32(bytes: &[u8]) -> u32 {
 #[test]
 fn images_too_narrow_and_prompts_too_long() {
     let mut session = load(&fixture("qwen3_vl/model"), None).unwrap();
-    let settings = Case::named("qwen3_vl", "plain").settings(Capture::default());
+    let settings = Case::named("qwen3_vl", "plain").settings(Keep::default());
     let thin = Picture::new("thin.png", RgbImage::new(300, 1));
     let sample = Sample { images: vec![thin.into()], prompt: "?".to_owned(), choices: Vec::new() };
     let problem = session.run(&sample, &settings, &Unobserved).err().unwrap().to_string();

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
+use livr_explorer::ask::{DtypeChoice, Keep, LatentChoice};
 use livr_explorer::checkpoint::folder::Folder;
 use livr_explorer::engine::inspect::inspect;
 use livr_explorer::progress::Unobserved;
-use livr_explorer::settings::{Capture, DtypeChoice, LatentChoice};
 use safetensors::Dtype;
 use serde_json::json;
 
@@ -264,7 +264,7 @@ fn templates_that_loop_or_do_not_parse() {
         let case = Case::named("qwen3_vl", "plain");
         let mut session = load(model.path(), None).unwrap();
         let problem =
-            session.run(&case.sample(), &case.settings(Capture::default()), &Unobserved).err().unwrap();
+            session.run(&case.sample(), &case.settings(Keep::default()), &Unobserved).err().unwrap();
         expect(&problem.to_string(), &[words]);
     }
 }
@@ -327,7 +327,7 @@ fn a_failed_adapter_leaves_the_one_in_use() {
     assert!(session.set_adapter(Some(&fixture("qwen2_5_vl_big/adapter"))).is_err());
     assert_eq!(session.info().adapter.as_deref(), Some("qwen3_vl/adapter"));
     let case = Case::named("qwen3_vl", "bottleneck");
-    let trace = session.run(&case.sample(), &case.settings(Capture::default()), &Unobserved).unwrap();
+    let trace = session.run(&case.sample(), &case.settings(Keep::default()), &Unobserved).unwrap();
     let ids: Vec<i64> = trace.generated.iter().map(|t| i64::from(t.id)).collect();
     assert_eq!(ids, case.golden().integers("generated_ids"));
 }
@@ -358,7 +358,7 @@ fn numbers_of_latents() {
     let dir = fixture("qwen3_vl");
     let mut session = load(&dir.join("model"), Some(&dir.join("adapter"))).unwrap();
     let case = Case::named("qwen3_vl", "latents");
-    let mut settings = case.settings(Capture::default());
+    let mut settings = case.settings(Keep::default());
     settings.latents = LatentChoice::Count(16);
     let problem = session.run(&case.sample(), &settings, &Unobserved).err().unwrap();
     expect(&problem.to_string(), &["has 4 latents, 16 were asked for"]);

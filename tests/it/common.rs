@@ -1,10 +1,15 @@
 //! Fixtures, recorded reference outputs, and copies of checkpoints to damage.
 
 use std::collections::BTreeMap;
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
+use livr_explorer::ask::{
+    AttentionRows, Condition, Decoding, DeviceChoice, DtypeChoice, HiddenRows, Keep, LatentChoice, LogitRows,
+    MaskKind,
+};
 use livr_explorer::data::draw::marks::Ink;
 use livr_explorer::data::picture::Picture;
 use livr_explorer::data::sample::Sample;
@@ -16,10 +21,6 @@ use livr_explorer::error::Result;
 use livr_explorer::input::processor::Processor;
 use livr_explorer::model::compute::Compute;
 use livr_explorer::progress::{Observer, Unobserved};
-use livr_explorer::settings::{
-    AttentionRows, Capture, Decoding, DeviceChoice, DtypeChoice, HiddenRows, LatentChoice, LogitRows,
-    MaskKind, Settings,
-};
 use livr_explorer::trace::Trace;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
@@ -103,7 +104,7 @@ impl Case {
         Sample { images, prompt: self.value["prompt"].as_str().unwrap().to_owned(), choices: Vec::new() }
     }
 
-    pub fn settings(&self, capture: Capture) -> Settings {
+    pub fn settings(&self, keep: Keep) -> Asking {
         let mask = match self.value["mask"].as_str().unwrap() {
             "standard" => MaskKind::Standard,
             "bottleneck" => MaskKind::Bottleneck,
@@ -116,7 +117,7 @@ impl Case {
             n => LatentChoice::Count(n),
         };
         let decoding = Decoding { max_new_tokens: 6, ..Decoding::default() };
-        Settings { mask, latents, decoding, capture, ..Settings::default() }
+        Asking { condition: Condition { mask, latents, decoding, ..Condition::default() }, keep }
     }
 
     pub fn golden(&self) -> Golden {
@@ -124,9 +125,36 @@ impl Case {
     }
 }
 
-/// Capture everything.
-pub fn everything() -> Capture {
-    Capture {
+/// How a sample is asked, and what is kept.
+#[derive(Debug, Clone, Default)]
+pub struct Asking {
+    pub condition: Condition,
+    pub keep: Keep,
+}
+
+impl Deref for Asking {
+    type Target = Condition;
+
+    fn deref(&self) -> &Condition {
+        &self.condition
+    }
+}
+
+impl DerefMut for Asking {
+    fn deref_mut(&mut self) -> &mut Condition {
+        &mut self.condition
+    }
+}
+
+impl From<Condition> for Asking {
+    fn from(condition: Condition) -> Self {
+        Self { condition, keep: Keep::default() }
+    }
+}
+
+/// Keep everything.
+pub fn everything() -> Keep {
+    Keep {
         attention: AttentionRows::Full,
         hidden: Some(HiddenRows::all()),
         logits: LogitRows::Full,
@@ -134,9 +162,9 @@ pub fn everything() -> Capture {
     }
 }
 
-/// Capture the scores that chose the answer.
-pub fn logits() -> Capture {
-    Capture { logits: LogitRows::Answer, ..Capture::default() }
+/// Keep the scores that chose the answer.
+pub fn logits() -> Keep {
+    Keep { logits: LogitRows::Answer, ..Keep::default() }
 }
 
 /// The scores after the prompt, [V].
@@ -221,12 +249,12 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    pub fn run(&mut self, sample: &Sample, settings: &Settings, observer: &dyn Observer) -> Result<Trace> {
+    pub fn run(&mut self, sample: &Sample, settings: &Asking, observer: &dyn Observer) -> Result<Trace> {
         self.run_with(sample, settings, &Compute::observed(observer))
     }
 
-    pub fn run_with(&mut self, sample: &Sample, settings: &Settings, compute: &Compute<'_>) -> Result<Trace> {
-        self.models.session(&self.id).unwrap().run(sample, settings, None, compute)
+    pub fn run_with(&mut self, sample: &Sample, settings: &Asking, compute: &Compute<'_>) -> Result<Trace> {
+        self.models.session(&self.id).unwrap().run(sample, &settings.condition, &settings.keep, None, compute)
     }
 
     pub fn set_adapter(&mut self, adapter: Option<&Path>) -> Result<()> {

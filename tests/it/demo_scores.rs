@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
+use livr_explorer::ask::{Condition, Keep, LogitRows, MaskKind};
 use livr_explorer::data::dataset;
-use livr_explorer::settings::{Capture, LogitRows, MaskKind, Settings};
 
-use crate::common::{Golden, fixture, last_logits, load, relative_error};
+use crate::common::{Asking, Golden, fixture, last_logits, load, relative_error};
 use livr_explorer::progress::Unobserved;
 
 #[test]
@@ -23,8 +23,8 @@ fn the_demo_scores_as_in_transformers_and_peft() {
             let [_, task, mask] = name.split('.').collect::<Vec<_>>()[..] else { panic!("{name}") };
             let record = records.iter().find(|record| record.task == task).unwrap();
             let mask = if mask == "bottleneck" { MaskKind::Bottleneck } else { MaskKind::Standard };
-            let capture = Capture { logits: LogitRows::Answer, ..Capture::default() };
-            let settings = Settings { mask, capture, ..Settings::default() };
+            let keep = Keep { logits: LogitRows::Answer, ..Keep::default() };
+            let settings = Asking { condition: Condition { mask, ..Condition::default() }, keep };
             let trace = model.run(&record.sample().unwrap(), &settings, &Unobserved).unwrap();
             let error = relative_error(last_logits(&trace), &golden.floats(name));
             assert!(error < 2e-5, "{name}: {error}");

@@ -4,10 +4,10 @@ use egui_kittest::kittest::Queryable;
 use livr_explorer::app::actions::{EditAction, GalleryAction, JobAction};
 use livr_explorer::app::offscreen::Window;
 use livr_explorer::app::window::Startup;
+use livr_explorer::ask::{DeviceChoice, DtypeChoice};
 use livr_explorer::data::score::is_correct;
 use livr_explorer::engine::demo::{self, DemoAdapter};
 use livr_explorer::engine::ids::Source;
-use livr_explorer::settings::{DeviceChoice, DtypeChoice};
 
 use crate::window::{apply, click, open, settle, state};
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor, Var};
+use livr_explorer::ask::MaskKind;
 use livr_explorer::checkpoint::config::{ModelConfig, RotaryAxes, VisionKind};
 use livr_explorer::checkpoint::folder::Folder;
 use livr_explorer::data::dataset;
@@ -18,7 +19,6 @@ use livr_explorer::model::compute::Compute;
 use livr_explorer::model::loader::{Loader, Random, Variables};
 use livr_explorer::ops::tape::backward;
 use livr_explorer::progress::Unobserved;
-use livr_explorer::settings::MaskKind;
 use livr_explorer::train::{Example, Examples, Parts, Recipe, Stage, Weights, parts};
 use tempfile::TempDir;
 

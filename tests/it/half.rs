@@ -1,9 +1,9 @@
 //! Half and quantised precision: as close to single precision as the reference's own bf16 is, and to be trusted less
 //! the fewer bits there are.
 
+use livr_explorer::ask::DtypeChoice;
 use livr_explorer::model::compute::Compute;
 use livr_explorer::ops::isa::Isa;
-use livr_explorer::settings::DtypeChoice;
 use livr_explorer::trace::Trace;
 
 use crate::common::{Case, Golden, everything, fixture, load_as};

@@ -9,7 +9,7 @@ use livr_explorer::app::path_kind::PathKind;
 use livr_explorer::app::session::{Session, folder_of};
 use livr_explorer::app::tiling::Pane;
 use livr_explorer::app::window::Startup;
-use livr_explorer::settings::{DeviceChoice, DtypeChoice};
+use livr_explorer::ask::{DeviceChoice, DtypeChoice};
 use serde_json::Value;
 
 use crate::window::{apply, click, first_actions, open, settle, state};

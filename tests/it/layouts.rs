@@ -1,8 +1,8 @@
 //! One model, every layout it may be saved in: the answers are the same.
 
 use half::{bf16, f16};
+use livr_explorer::ask::{DtypeChoice, Keep, LatentChoice};
 use livr_explorer::progress::Unobserved;
-use livr_explorer::settings::{Capture, DtypeChoice, LatentChoice};
 use safetensors::Dtype;
 use serde_json::{Value, json};
 
@@ -222,7 +222,7 @@ fn latents_past_the_vocabulary_make_the_embedding_grow() {
 fn untrained_latents_are_spare_rows_and_only_where_asked_for() {
     let mut session = load(&fixture("qwen3_vl/model"), None).unwrap();
     let case = Case::named("qwen3_vl", "latents");
-    let mut settings = case.settings(Capture::default());
+    let mut settings = case.settings(Keep::default());
     settings.latents = LatentChoice::Auto;
     let plain = session.run(&case.sample(), &settings, &Unobserved).unwrap();
     assert_eq!(plain.num_latents(), 0);
@@ -243,7 +243,7 @@ fn latents_at_the_end_of_the_users_turn() {
     });
     let case = Case::named("qwen3_vl", "latents");
     let mut session = load(&fixture("qwen3_vl/model"), Some(adapter.path())).unwrap();
-    let mut settings = case.settings(Capture::default());
+    let mut settings = case.settings(Keep::default());
     settings.latents = LatentChoice::Auto;
     let trace = session.run(&case.sample(), &settings, &Unobserved).unwrap();
     assert!(

@@ -9,12 +9,12 @@ use livr_explorer::app::offscreen::{Window, settle};
 use livr_explorer::app::panels::scatter::fit;
 use livr_explorer::app::projection::{ColourBy, LayoutForm, LayoutStatus, Tool};
 use livr_explorer::app::window::Startup;
+use livr_explorer::ask::{DeviceChoice, DtypeChoice};
 use livr_explorer::data::tasks::Task;
 use livr_explorer::engine::fake::scripted;
 use livr_explorer::engine::protocol::{Command, News};
 use livr_explorer::render::frames::Frames;
 use livr_explorer::render::points::{Instance, PointSet, PointsPaint};
-use livr_explorer::settings::{DeviceChoice, DtypeChoice};
 use livr_explorer::units::Role;
 
 use tempfile::TempDir;

@@ -9,8 +9,8 @@ use livr_explorer::app::offscreen::Window;
 use livr_explorer::app::path_kind::PathKind;
 use livr_explorer::app::view::Strip;
 use livr_explorer::app::window::Startup;
+use livr_explorer::ask::{DeviceChoice, DtypeChoice, LatentChoice, MaskKind};
 use livr_explorer::data::picture::Picture;
-use livr_explorer::settings::{DeviceChoice, DtypeChoice, LatentChoice, MaskKind};
 
 use crate::common::photo;
 use crate::window::{apply, click, first_actions, open, settle, state};
@@ -267,6 +267,6 @@ fn a_pasted_picture_and_an_added_one_are_two() {
     let (one, other) = (picture(), picture());
     assert_ne!(one, other);
     apply(&mut window, ImagesAction::Add(vec![one.clone(), other.clone()]));
-    apply(&mut window, ImagesAction::Move(2, false));
+    apply(&mut window, ImagesAction::MoveEarlier(2));
     assert_eq!(state(&window).images[1..], [other, one]);
 }

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use candle_core::Tensor;
+use livr_explorer::ask::looks::Looks;
+use livr_explorer::ask::{AttentionRows, Condition, DtypeChoice, Keep, MaskKind, MaskRule};
 use livr_explorer::data::picture::Picture;
 use livr_explorer::data::sample::Sample;
 use livr_explorer::engine::ids::{ModelId, Request};
@@ -17,10 +19,9 @@ use livr_explorer::model::tap::{PassInfo, Site, Tap};
 use livr_explorer::model::text::{Pass, Sequence};
 use livr_explorer::model::to_host;
 use livr_explorer::progress::{Observer, Phase, Progress, Unobserved};
-use livr_explorer::settings::{AttentionRows, Capture, DtypeChoice, MaskKind, MaskRule, Settings};
 use livr_explorer::units::{LayerIdx, Role};
 
-use crate::common::{Case, Copy, fixture, last_logits, logits, model_id, relative_error};
+use crate::common::{Asking, Case, Copy, fixture, last_logits, logits, model_id, relative_error};
 
 /// Counts tensors read of a base, and keeps notes.
 #[derive(Default)]
@@ -49,8 +50,9 @@ fn id(family: &str, adapter: bool) -> ModelId {
 }
 
 fn answer(models: &mut Models, model: &ModelId, case: &Case) -> Vec<f32> {
-    let request = Request { model: model.clone(), sample: case.sample(), settings: case.settings(logits()) };
-    last_logits(&models.run(&request, &Unobserved).unwrap()).to_vec()
+    let Asking { condition, keep } = case.settings(logits());
+    let request = Request { model: model.clone(), sample: case.sample(), condition };
+    last_logits(&models.run(&request, &keep, &Unobserved).unwrap()).to_vec()
 }
 
 #[test]
@@ -78,10 +80,9 @@ fn two_models_are_held_and_an_adapter_is_swapped_without_reading_the_base() {
     models.open(&plain, &reads).unwrap();
     assert_eq!(reads.tensors.get(), all);
     models.close(&plain.base);
-    let problem = models.run(
-        &Request { model: adapted, sample: with.sample(), settings: with.settings(logits()) },
-        &Unobserved,
-    );
+    let Asking { condition, keep } = with.settings(logits());
+    let request = Request { model: adapted, sample: with.sample(), condition };
+    let problem = models.run(&request, &keep, &Unobserved);
     assert!(problem.unwrap_err().to_string().contains("not open any more"));
 }
 
@@ -173,9 +174,10 @@ fn a_model_that_does_not_fit_is_refused_before_it_is_read_or_others_make_room() 
 
 fn need_of(id: &ModelId) -> u64 {
     use livr_explorer::checkpoint::folder::Folder;
-    use livr_explorer::engine::session::Unread;
-    let unread = Unread::open(&id.base, Folder::open(id.base.source.path().unwrap()).unwrap()).unwrap();
-    unread.need(unread.precision()).total()
+    use livr_explorer::engine::opening::Unread;
+    let folder = Folder::open(id.base.source.path().unwrap()).unwrap();
+    let unread = Unread::open(folder, id.base.device, id.base.dtype).unwrap();
+    unread.need(unread.precision).total()
 }
 
 #[test]
@@ -203,12 +205,12 @@ fn what_would_not_fit_is_not_kept() {
     models.open(&model, &Unobserved).unwrap();
     let case = Case::named("qwen3_vl", "bottleneck");
     memory.store(400_000, Ordering::Relaxed);
-    let capture = Capture { attention: AttentionRows::Full, ..Capture::default() };
-    let request =
-        |capture| Request { model: model.clone(), sample: case.sample(), settings: case.settings(capture) };
-    let problem = models.run(&request(capture), &Unobserved).unwrap_err().to_string();
+    let keep = Keep { attention: AttentionRows::Full, ..Keep::default() };
+    let condition = case.settings(Keep::default()).condition;
+    let request = Request { model: model.clone(), sample: case.sample(), condition };
+    let problem = models.run(&request, &keep, &Unobserved).unwrap_err().to_string();
     assert!(problem.contains("attention rows of the prompt") && problem.contains("are free"), "{problem}");
-    assert!(models.run(&request(Capture::default()), &Unobserved).is_ok());
+    assert!(models.run(&request, &Keep::default(), &Unobserved).is_ok());
 }
 
 #[test]
@@ -265,7 +267,7 @@ fn a_job_is_stopped_inside_a_block_of_the_vision_tower() {
     let compute = Compute { blocks, observer: &stop, ..Compute::default() };
     let case = Case::named("qwen3_vl", "plain");
     let session = models.session(&model).unwrap();
-    let stopped = session.run(&case.sample(), &case.settings(logits()), None, &compute);
+    let stopped = session.run(&case.sample(), &case.settings(logits()), &logits(), None, &compute);
     assert!(stopped.unwrap_err().is_cancelled());
     assert_eq!((stop.blocks.get(), stop.looks.get()), (1, 20));
 }
@@ -280,9 +282,10 @@ fn a_pixel_budget_is_obeyed_and_a_large_model_reads_less_by_default() {
     let picture = Picture::new("large", image::RgbImage::new(640, 480));
     let sample = Sample { images: vec![picture.into()], prompt: "?".to_owned(), choices: Vec::new() };
     let mut tokens = |max_pixels: &str| {
-        let settings = Settings { max_pixels: max_pixels.parse().unwrap(), ..Settings::default() };
-        let request = Request { model: model.clone(), sample: sample.clone(), settings };
-        models.run(&request, &Unobserved).map(|trace| (trace.image_spans[0].len(), trace.applied.max_pixels))
+        let condition = Condition { max_pixels: max_pixels.parse().unwrap(), ..Condition::default() };
+        let request = Request { model: model.clone(), sample: sample.clone(), condition };
+        let trace = models.run(&request, &Keep::default(), &Unobserved);
+        trace.map(|trace| (trace.image_spans[0].len(), trace.applied.max_pixels))
     };
     assert_eq!(tokens("auto").unwrap(), tokens("checkpoint").unwrap());
     let (few, applied) = tokens("8192").unwrap();
@@ -304,8 +307,10 @@ impl Tap for Steer {
 struct Block(LayerIdx);
 
 impl Tap for Block {
-    fn edit_mask(&mut self, _pass: &PassInfo<'_>, layer: LayerIdx, rule: MaskRule) -> MaskRule {
-        if layer >= self.0 { rule.with(Role::Prompt, Role::Image, false) } else { rule }
+    fn edit_mask(&mut self, pass: &PassInfo<'_>, layer: LayerIdx, looks: &mut Looks) {
+        if layer >= self.0 {
+            *looks = Looks::of_roles(MaskRule::CAUSAL.with(Role::Prompt, Role::Image, false), pass.roles);
+        }
     }
 }
 
@@ -319,9 +324,9 @@ impl Tap for Heads {
 }
 
 /// Keeps the rows of one token.
-struct Keep(usize, Vec<Vec<f32>>);
+struct KeepRow(usize, Vec<Vec<f32>>);
 
-impl Tap for Keep {
+impl Tap for KeepRow {
     fn wanted_rows(&self, _pass: &PassInfo<'_>, _layer: LayerIdx) -> Vec<usize> {
         vec![self.0]
     }
@@ -372,7 +377,7 @@ fn taps_chain_and_reach_hidden_states_masks_heads_and_rows() {
     let [a, b] = &mut halves;
     assert_eq!(forward!(a, b), silent);
     // The mask is edited from layer 1 on only, and two taps that want different rows each get their own.
-    let (mut first, mut last) = (Keep(3, Vec::new()), Keep(5, Vec::new()));
+    let (mut first, mut last) = (KeepRow(3, Vec::new()), KeepRow(5, Vec::new()));
     let edited = forward!(&mut Block(LayerIdx(1)), &mut first, &mut last);
     assert_ne!(edited, plain);
     for keep in [&first, &last] {

@@ -1,6 +1,7 @@
 //! The operations of our own in a table, each with its definition.
 
 use candle_core::{DType, Device, Tensor};
+use livr_explorer::ask::MaskKind;
 use livr_explorer::ops::attention::{self, Mask, Plan, Segment};
 use livr_explorer::ops::cross_entropy::{self, LatentHead, cross_entropy_in_blocks};
 use livr_explorer::ops::dropout::{self, dropout};
@@ -15,7 +16,6 @@ use livr_explorer::ops::rms_norm::{self, rms_norm};
 use livr_explorer::ops::rotary::{self, Pairing, rotate};
 use livr_explorer::ops::swiglu::{self, swiglu};
 use livr_explorer::ops::weight::Weight;
-use livr_explorer::settings::MaskKind;
 use livr_explorer::units::Role;
 
 /// Of the norms.

@@ -9,10 +9,10 @@ use livr_explorer::app::offscreen::Window;
 use livr_explorer::app::tiling::{Pane, Preset, Tiling};
 use livr_explorer::app::window::Startup;
 use livr_explorer::array::Array;
+use livr_explorer::ask::{DeviceChoice, DtypeChoice, LatentChoice, MaskKind};
 use livr_explorer::engine::fake::scripted;
 use livr_explorer::engine::ids::{Request, Run, RunId};
 use livr_explorer::engine::protocol::{Command, News};
-use livr_explorer::settings::{DeviceChoice, DtypeChoice, LatentChoice, MaskKind};
 use livr_explorer::trace::Trace;
 use livr_explorer::units::{GridThw, Role, Span};
 
@@ -33,7 +33,7 @@ fn large(size: [f32; 2]) -> Window {
     window.run_steps(2);
     apply(&mut window, JobAction::Ask);
     let order = script.orders().last().unwrap().clone();
-    let Command::CaptureTrace(request) = &order.command else { panic!("no question was asked") };
+    let Command::CaptureTrace { request, .. } = &order.command else { panic!("no question was asked") };
     let (layers, heads, latents, visual) = (36, 32, 16, 24);
     let tokens = visual + latents;
     let value = |i: usize| (i * 7919 % 1000) as f32 / 40_000.0;
@@ -173,7 +173,7 @@ fn every_answer_is_listed_and_found_again() {
     settle(&mut window);
     let shown = state(&window).shown_run().unwrap();
     assert!(shown.id == first.id && state(&window).is_current(shown));
-    assert_eq!(state(&window).kept.settings.mask, MaskKind::Standard);
+    assert_eq!(state(&window).kept.condition.mask, MaskKind::Standard);
     // Named, kept, deleted, brought back.
     click(&mut window, "Menu of run 1");
     window.run_steps(2);
@@ -205,7 +205,7 @@ fn mask_and_latents_are_asked_two_by_two() {
     settle(&mut window);
     let runs = &state(&window).runs;
     let of = |own: &livr_explorer::app::runs::Listed| {
-        let settings = &runs.get(own.id).unwrap().request.settings;
+        let settings = &runs.get(own.id).unwrap().request.condition;
         (settings.mask, settings.latents)
     };
     let all: Vec<_> = runs.listed().iter().map(of).collect();

@@ -2,15 +2,16 @@
 
 use candle_core::{DType, Device, Tensor, Var};
 use half::{bf16, f16};
+use livr_explorer::ask::MaskKind;
 use livr_explorer::ops::attention::{self, Mask, Segment};
 use livr_explorer::ops::element::Element;
 use livr_explorer::ops::isa::Isa;
-use livr_explorer::ops::linear::linear;
+use livr_explorer::ops::linear::{linear, linear_of};
+use livr_explorer::ops::low_rank::low_rank;
 use livr_explorer::ops::matmul::packed::{Format, Matrix, Packed};
 use livr_explorer::ops::matmul::tiles::Half;
-use livr_explorer::ops::matmul::{product, product_back};
+use livr_explorer::ops::matmul::{RowsOf, product, product_back};
 use livr_explorer::ops::weight::Weight;
-use livr_explorer::settings::MaskKind;
 use livr_explorer::units::Role;
 use rand::{RngExt, SeedableRng};
 
@@ -43,11 +44,50 @@ fn check<T: Element>(rows: usize, inner: usize, cols: usize, format: Format, isa
     let x: Vec<T> = random(rows * inner, 1).iter().map(round).collect();
     let bias = random(cols, 2);
     let packed = Packed::new(Matrix::new(&random(cols * inner, 3), cols, inner), format);
-    let out = product(Matrix::new(&x, rows, inner), &packed, Some(&bias), isa);
     let wide = |v: &[T]| v.iter().map(|v| v.wide()).collect::<Vec<f32>>();
     let expected = exact(&wide(&x), &rows_of(&packed), &bias, inner);
-    let error = relative_error(&wide(&out), &expected);
-    assert!(error < bound, "{rows} x {inner} x {cols}, {format:?} by {isa:?}: off by {error:e}");
+    for of in [RowsOf::Whole, RowsOf::Steps] {
+        let out = product(Matrix::new(&x, rows, inner), &packed, Some(&bias), of, isa);
+        let error = relative_error(&wide(&out), &expected);
+        assert!(error < bound, "{rows} x {inner} x {cols}, {format:?} by {isa:?}: off by {error:e}");
+    }
+}
+
+#[test]
+fn a_row_has_the_same_bits_alone_and_among_others() {
+    let bits = |tensor: &Tensor| -> Vec<u32> {
+        let values = tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        values.into_iter().map(f32::to_bits).collect()
+    };
+    for (rows, inner, cols) in
+        [(40, 24, 16), (70, 24, 5), (70, 600, 48), (40, 1030, 130), (300, 64, 1), (30, 96, 700)]
+    {
+        let x = Tensor::from_vec(random(rows * inner, 1), (rows, inner), &Device::Cpu).unwrap();
+        let w = Tensor::from_vec(random(cols * inner, 2), (cols, inner), &Device::Cpu).unwrap();
+        let (a, b) = (random(8 * inner, 3), random(cols * 8, 4));
+        let a = Tensor::from_vec(a, (8, inner), &Device::Cpu).unwrap();
+        let b = Tensor::from_vec(b, (cols, 8), &Device::Cpu).unwrap();
+        let formats = [Format::Half(Half::Bf16), Format::Half(Half::F16), Format::Q8, Format::Q4];
+        let packed = formats.iter().map(|format| Weight::packed(&w, *format).unwrap());
+        for weight in packed.chain([Weight::Dense(w.clone()), Weight::Mixed(w.clone())]) {
+            for isa in Isa::available() {
+                for of in [RowsOf::Whole, RowsOf::Steps] {
+                    let all = bits(&linear_of(&x, &weight, None, of, isa).unwrap());
+                    for (start, count) in [(0, 1), (3, 2), (7, 16), (1, 17), (2, rows - 2)] {
+                        let some = x.narrow(0, start, count).unwrap();
+                        let some = bits(&linear_of(&some, &weight, None, of, isa).unwrap());
+                        let same = some[..] == all[start * cols..(start + count) * cols];
+                        assert!(same, "{count} of {rows} x {inner} x {cols}, {of:?} by {isa:?}");
+                    }
+                }
+            }
+        }
+        let all = bits(&low_rank(&x, &a, &b, 0.7).unwrap());
+        for (start, count) in [(0, 1), (3, 2), (7, 16), (2, rows - 2)] {
+            let some = bits(&low_rank(&x.narrow(0, start, count).unwrap(), &a, &b, 0.7).unwrap());
+            assert!(some[..] == all[start * cols..(start + count) * cols], "low rank, {count} of {rows}");
+        }
+    }
 }
 
 #[test]
@@ -87,7 +127,7 @@ fn threads_and_bits_of_a_product() {
         let packed = Packed::new(Matrix::new(&random(600 * 300, 3), 600, 300), format);
         let run = || {
             let wide: Vec<f32> = x.iter().map(|v| v.to_f32()).collect();
-            let out = product(Matrix::new(&wide, 70, 300), &packed, None, Isa::best());
+            let out = product(Matrix::new(&wide, 70, 300), &packed, None, RowsOf::Whole, Isa::best());
             let mut back = vec![0f32; 70 * 300];
             product_back(&out, &packed, &mut back);
             (out, back)

@@ -4,17 +4,17 @@ use livr_explorer::analysis::maps::aggregated_row;
 
 use livr_explorer::analysis::query::{Query, Selection};
 use livr_explorer::array::Array;
+use livr_explorer::ask::{AttentionRows, HiddenLayers, HiddenRows, Keep, MaskKind};
 use livr_explorer::model::compute::{Blocks, Compute};
 use livr_explorer::ops::isa::Isa;
 use livr_explorer::progress::Unobserved;
-use livr_explorer::settings::{AttentionRows, Capture, HiddenLayers, HiddenRows, MaskKind};
 use livr_explorer::trace::Trace;
 use livr_explorer::units::{HeadIdx, LayerIdx, Role};
 
 use crate::common::{Case, Loaded, everything, last_logits, load, logits, relative_error};
 
-fn rows_only() -> Capture {
-    Capture { attention: AttentionRows::LatentsAndAnswer, ..logits() }
+fn rows_only() -> Keep {
+    Keep { attention: AttentionRows::LatentsAndAnswer, ..logits() }
 }
 
 fn session(fixture: &str) -> Loaded {
@@ -163,7 +163,7 @@ fn hidden_states_are_kept_of_the_layers_and_roles_asked_for() {
     let all = all.hidden_states.unwrap();
     let wanted =
         HiddenRows { layers: HiddenLayers::Only(vec![0, 2, 3]), roles: vec![Role::Latent, Role::Image] };
-    let capture = Capture { hidden: Some(wanted), ..Capture::default() };
+    let capture = Keep { hidden: Some(wanted), ..Keep::default() };
     let some = session.run(&case.sample(), &case.settings(capture), &Unobserved).unwrap();
     assert!(some.logits.is_none() && some.pixel_values.is_none() && some.generated_logits.is_none());
     assert!(some.answer_attentions.is_none() && some.latent_attentions.is_none());

@@ -12,10 +12,10 @@ use livr_explorer::app::runs::Runs;
 use livr_explorer::app::tiling::Preset;
 use livr_explorer::app::view::FigureForm;
 use livr_explorer::app::window::Startup;
+use livr_explorer::ask::{DeviceChoice, DtypeChoice, MaskKind};
 use livr_explorer::cli::Cli;
 use livr_explorer::data::picture::Picture;
 use livr_explorer::export::trace_file;
-use livr_explorer::settings::{DeviceChoice, DtypeChoice, MaskKind};
 
 use crate::window::{apply, click, first_actions, open, settle, state};
 
@@ -69,7 +69,7 @@ fn facts(window: &Window) -> String {
             let images: Vec<_> = run.request.sample.images.iter().map(|image| &image.name).collect();
             let shown = Some(own.id) == state.panes.map.run;
             let base = state.runs.base().is_some_and(|base| base.id == own.id);
-            let request = (&run.request.model, &run.request.sample.prompt, &run.request.settings);
+            let request = (&run.request.model, &run.request.sample.prompt, &run.request.condition);
             format!(
                 "{} {} {} {shown} {base} {images:?} {request:?} {:?}",
                 own.number, own.name, own.pinned, run.trace
@@ -77,7 +77,7 @@ fn facts(window: &Window) -> String {
         })
         .collect();
     let kept = &state.kept;
-    format!("{runs:#?} {} {:?} {:?} {:?}", kept.question, kept.settings, kept.view, kept.layout)
+    format!("{runs:#?} {} {:?} {:?} {:?}", kept.question, kept.condition, kept.view, kept.layout)
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn a_session_that_is_none_changes_nothing() {
     give(&mut window, PathKind::OpenSession, &path);
     assert_eq!(facts(&window), before);
     let dialog = state(&window).ui.path_dialog.as_ref().expect("what was typed stays");
-    assert!(dialog.problem.as_ref().unwrap().contains("expected at most 1, found 99"));
+    assert!(dialog.problem.as_ref().unwrap().contains("expected at most 2, found 99"));
     assert_eq!(dialog.text, path.display().to_string());
 }
 

@@ -9,6 +9,7 @@ use livr_explorer::app::actions::{Action, EditAction, JobAction, ViewAction};
 use livr_explorer::app::offscreen::Window;
 use livr_explorer::app::state::PathKind;
 use livr_explorer::app::window::Startup;
+use livr_explorer::ask::{DeviceChoice, DtypeChoice, MaskKind};
 use livr_explorer::engine::fake::{Script, scripted};
 use livr_explorer::engine::ids::{JobId, ModelId, Request, Run, RunId, Source};
 use livr_explorer::engine::model_info::ModelInfo;
@@ -17,7 +18,6 @@ use livr_explorer::engine::need::RunShape;
 use livr_explorer::engine::protocol::{Command, News, Order};
 use livr_explorer::engine::worker::{Backend, Watch, Worker};
 use livr_explorer::progress::{Phase, Progress, Unobserved};
-use livr_explorer::settings::{DeviceChoice, DtypeChoice, MaskKind};
 use livr_explorer::trace::Trace;
 
 use crate::common::tiny;
@@ -67,7 +67,7 @@ pub fn opened(command: &Command, name: &str) -> News {
 }
 
 fn answered(order: &Order, answer: &str) -> News {
-    let Command::CaptureTrace(request) = &order.command else { panic!("no question was asked") };
+    let Command::CaptureTrace { request, .. } = &order.command else { panic!("no question was asked") };
     let trace = Arc::new(Trace { answer: answer.to_owned(), ..Trace::default() });
     News::TraceCaptured(Arc::new(Run {
         id: RunId::Answer(order.job),
@@ -294,7 +294,7 @@ impl Backend for Hangs {
         command: Command,
         watch: &Watch<'_>,
     ) -> livr_explorer::error::Result<News> {
-        if matches!(command, Command::CaptureTrace(_)) {
+        if matches!(command, Command::CaptureTrace { .. }) {
             self.hung.send(()).unwrap();
             let released = self.hang.recv();
             return Ok(News::Failed(format!("{released:?}")));

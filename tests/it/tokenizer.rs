@@ -5,13 +5,13 @@
 
 use std::path::PathBuf;
 
+use livr_explorer::ask::LatentChoice;
 use livr_explorer::checkpoint::adapter::Adapter;
 use livr_explorer::checkpoint::config::ModelConfig;
 use livr_explorer::checkpoint::folder::Folder;
 use livr_explorer::data::sample::Sample;
 use livr_explorer::input::processor::Processor;
 use livr_explorer::progress::Unobserved;
-use livr_explorer::settings::LatentChoice;
 use livr_explorer::units::Role;
 use serde_json::json;
 

@@ -2,11 +2,11 @@
 
 use std::cell::Cell;
 
+use livr_explorer::ask::DeviceChoice;
 use livr_explorer::atomic::Hold;
 use livr_explorer::engine::training::{TrainOrder, TrainWatch, train};
 use livr_explorer::error::Error;
 use livr_explorer::progress::{Observer, Progress};
-use livr_explorer::settings::DeviceChoice;
 use livr_explorer::train::Step;
 use serde_json::Value;
 

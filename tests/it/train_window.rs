@@ -7,15 +7,15 @@ use egui_kittest::kittest::Queryable;
 use livr_explorer::app::actions::{JobAction, TrainAction};
 use livr_explorer::app::offscreen::{Window, settle};
 use livr_explorer::app::window::Startup;
+use livr_explorer::ask::{DeviceChoice, DtypeChoice};
 use livr_explorer::data::draw::marks::Ink;
 use livr_explorer::data::tasks::{Counts, Task, TasksOrder as TaskOrder, make};
-use livr_explorer::engine::evaluate::Accuracy;
 use livr_explorer::engine::fake::{Script, scripted};
 use livr_explorer::engine::ids::RunId;
 use livr_explorer::engine::protocol::{Command, News, Order};
-use livr_explorer::engine::training::{Begun, TrainOrder, TrainedRun, Validation};
+use livr_explorer::engine::study::Accuracy;
+use livr_explorer::engine::training::{Before, Begun, TrainOrder, TrainedRun, Validation};
 use livr_explorer::progress::Unobserved;
-use livr_explorer::settings::{DeviceChoice, DtypeChoice};
 use livr_explorer::train::{Recipe, ResultChoice, Step};
 
 use crate::window::{apply, first_actions, open, state, tolerant};
@@ -54,7 +54,7 @@ fn begun() -> Begun {
         total_steps: 60,
         trained_values: 52_480,
         samples: [144, 18],
-        before: (Vec::new(), Vec::new()),
+        before: Before::default(),
     }
 }
 

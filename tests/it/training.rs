@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor, Var};
+use livr_explorer::ask::{Condition, Keep, LogitRows, MaskKind, MaskRule};
 use livr_explorer::checkpoint::adapter::Adapter;
 use livr_explorer::checkpoint::config::ModelConfig;
 use livr_explorer::checkpoint::folder::Folder;
@@ -20,11 +21,10 @@ use livr_explorer::model::parts::Part;
 use livr_explorer::ops::tape::backward;
 use livr_explorer::ops::weight::Weight;
 use livr_explorer::progress::Unobserved;
-use livr_explorer::settings::{Capture, LogitRows, MaskKind, MaskRule, Settings};
 use livr_explorer::train::{AdamW, Example, Examples, Recipe, Trained, Updates, clip, hidden, losses};
 use serde_json::Value;
 
-use crate::common::{Golden, fixture, load, relative_error};
+use crate::common::{Asking, Golden, fixture, load, relative_error};
 
 /// A fixture's model with what is trained on it, and the recorded examples.
 struct Setup {
@@ -303,8 +303,8 @@ fn what_was_trained_here_computes_the_same_in_peft() {
             prompt: "Which point corresponds to REF? Select A or B.".to_owned(),
             choices: Vec::new(),
         };
-        let capture = Capture { logits: LogitRows::Full, ..Capture::default() };
-        let settings = Settings { mask: MaskKind::Bottleneck, capture, ..Settings::default() };
+        let keep = Keep { logits: LogitRows::Full, ..Keep::default() };
+        let settings = Asking { condition: Condition::default().masked(MaskKind::Bottleneck), keep };
         let trace = loaded.run(&sample, &settings, &Unobserved).unwrap();
         let golden = Golden::read(&trained.join("golden.safetensors"));
         let [rows, vocab] = golden.shape("logits")[..] else { panic!("a matrix") };

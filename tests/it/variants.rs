@@ -1,5 +1,6 @@
 //! Adapters of every kind PEFT saves, merged checkpoints, and the layouts of the hub, against the reference.
 
+use livr_explorer::ask::{Condition, Decoding, DtypeChoice, LatentChoice, MaskKind, MaskRule, Published};
 use livr_explorer::checkpoint::config::ModelConfig;
 use livr_explorer::checkpoint::folder::Folder;
 use livr_explorer::checkpoint::safetensors::Safetensors;
@@ -13,12 +14,11 @@ use livr_explorer::model::text::{Pass, Sequence};
 use livr_explorer::model::to_host;
 use livr_explorer::ops::isa::Isa;
 use livr_explorer::progress::Unobserved;
-use livr_explorer::settings::{Decoding, DtypeChoice, LatentChoice, MaskKind, MaskRule, Published, Settings};
 use livr_explorer::units::Role;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-use crate::common::{Case, Copy, Golden, MODEL, fixture, last_logits, load, logits, relative_error};
+use crate::common::{Asking, Case, Copy, Golden, MODEL, fixture, last_logits, load, logits, relative_error};
 
 fn variants() -> Vec<Value> {
     let text = std::fs::read_to_string(fixture("variants/variants.json")).unwrap();
@@ -43,7 +43,8 @@ fn whatever_peft_saves_computes_what_peft_computes() {
         // A model that was trained with latents takes them of its own accord.
         let mask = if text("mask") == "bottleneck" { MaskKind::Bottleneck } else { MaskKind::Standard };
         let decoding = Decoding { max_new_tokens: 1, ..Decoding::default() };
-        let settings = Settings { mask, decoding, capture: logits(), ..Settings::default() };
+        let settings =
+            Asking { condition: Condition { mask, decoding, ..Condition::default() }, keep: logits() };
         let golden = Golden::read(&folder.join("golden.safetensors"));
         for isa in Isa::available() {
             let compute = Compute { isa, ..Compute::default() };
@@ -71,7 +72,8 @@ fn a_merged_checkpoint_offers_its_latents_and_can_do_without() {
     assert_eq!((info.trained_latents, info.max_latents), (4, 4));
     let case = Case::named("qwen2_5_vl", "bottleneck");
     for (choice, count) in [(LatentChoice::Auto, 4), (LatentChoice::Off, 0), (LatentChoice::Count(2), 2)] {
-        let settings = Settings { latents: choice, ..case.settings(logits()) };
+        let mut settings = case.settings(logits());
+        settings.latents = choice;
         let trace = merged.run(&case.sample(), &settings, &Unobserved).unwrap();
         assert_eq!(trace.num_latents(), count);
     }
@@ -88,7 +90,8 @@ fn the_layouts_of_the_hub() {
         let golden = Golden::read(&folder.join("golden.safetensors"));
         let mut run = |repetition_penalty| {
             let decoding = Decoding { max_new_tokens: 12, repetition_penalty, ..Decoding::default() };
-            let settings = Settings { decoding, capture: logits(), ..Settings::default() };
+            let settings =
+                Asking { condition: Condition { decoding, ..Condition::default() }, keep: logits() };
             loaded.run(&sample, &settings, &Unobserved).unwrap()
         };
         let trace = run(Published::Auto);
@@ -117,7 +120,7 @@ fn the_layouts_of_the_hub() {
         let (top_k, top_p) = if name.starts_with("qwen3") { (20, Some(0.8)) } else { (50, None) };
         assert_eq!((published.top_k, published.top_p), (Some(top_k), top_p), "{name}");
         let decoding = Decoding { max_new_tokens: 1, temperature: 1.0, ..Decoding::default() };
-        let settings = Settings { decoding, ..Settings::default() };
+        let settings = Condition { decoding, ..Condition::default() }.into();
         let sampled = loaded.run(&sample, &settings, &Unobserved).unwrap().applied;
         assert_eq!((sampled.top_k, sampled.top_p), (Some(top_k), top_p), "{name}");
     }

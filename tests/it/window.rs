@@ -12,9 +12,9 @@ use livr_explorer::app::offscreen::{Offscreen, Window};
 use livr_explorer::app::preferences::Preferences;
 use livr_explorer::app::state::State;
 use livr_explorer::app::window::Startup;
+use livr_explorer::ask::{DeviceChoice, DtypeChoice, LatentChoice, MaskKind, PixelBudget};
 use livr_explorer::engine::ids::Run;
 use livr_explorer::engine::model_info::ModelInfo;
-use livr_explorer::settings::{DeviceChoice, DtypeChoice, LatentChoice, MaskKind, PixelBudget};
 use livr_explorer::trace::Timings;
 use livr_explorer::units::{HeadIdx, LayerIdx};
 
@@ -160,7 +160,7 @@ fn the_stage_one_switch_answers_anew() {
     assert!(map(&window).iter().all(|p| *p > 0.0), "without the mask the answer sees every patch");
     choose(&mut window, "Mask", "Bottleneck (Stage 1)");
     let after = run(&window);
-    assert_eq!(after.request.settings.mask, MaskKind::Bottleneck);
+    assert_eq!(after.request.condition.mask, MaskKind::Bottleneck);
     assert_ne!(before.id, after.id);
     let logprob = |run: &Run| run.trace.choices[0].logprob;
     assert_ne!(logprob(&before), logprob(&after));
@@ -171,7 +171,7 @@ fn the_stage_one_switch_answers_anew() {
     settle(&mut window);
     assert_eq!(run(&window).trace.num_latents(), 0);
     assert_eq!(state(&window).panes.map.query, Query::Answer(0));
-    assert_eq!(state(&window).kept.settings.latents, LatentChoice::Off);
+    assert_eq!(state(&window).kept.condition.latents, LatentChoice::Off);
 }
 
 #[test]
@@ -189,7 +189,7 @@ fn latents_layers_and_heads_by_click_and_by_key() {
         settle(&mut window);
     }
     let view = state(&window).kept.view;
-    assert_eq!(state(&window).kept.settings.mask, MaskKind::Bottleneck);
+    assert_eq!(state(&window).kept.condition.mask, MaskKind::Bottleneck);
     assert_eq!(view.selection.head.map(|h| h.0), Some(1));
     assert!(view.style.smooth);
     let selection = Selection { layer: Some(LayerIdx(2)), ..view.selection };
@@ -389,8 +389,8 @@ fn what_the_user_set_is_kept_between_starts() {
     assert_eq!(Preferences::read(&kept_in), kept);
     let second = window_of([900.0, 620.0], egui::Theme::Dark, remembering(Vec::new()));
     assert_eq!(state(&second).kept, kept);
-    assert_eq!((kept.settings.mask, kept.view.style.smooth), (MaskKind::Bottleneck, true));
-    assert_eq!((kept.settings.decoding.max_new_tokens, kept.history.len()), (3, 1));
+    assert_eq!((kept.condition.mask, kept.view.style.smooth), (MaskKind::Bottleneck, true));
+    assert_eq!((kept.condition.decoding.max_new_tokens, kept.history.len()), (3, 1));
 }
 
 #[test]

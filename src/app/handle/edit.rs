@@ -4,7 +4,7 @@ use super::jobs;
 use crate::app::actions::EditAction;
 use crate::app::controller::Controller;
 use crate::app::undo::TextField;
-use crate::settings::AttentionRows;
+use crate::ask::AttentionRows;
 
 pub(super) fn apply(controller: &mut Controller, action: EditAction) {
     match action {
@@ -14,27 +14,35 @@ pub(super) fn apply(controller: &mut Controller, action: EditAction) {
             controller.state.keep_draft(Some(TextField::Choices));
             controller.state.kept.choices = choices;
         }
-        EditAction::SetMaxNewTokens(n) => controller.state.kept.settings.decoding.max_new_tokens = n,
+        EditAction::SetMaxNewTokens(n) => controller.state.kept.condition.decoding.max_new_tokens = n,
         EditAction::SetMask(mask) => {
-            controller.state.kept.settings.mask = mask;
+            controller.state.kept.condition.mask = mask;
             jobs::ask_again(controller);
         }
         EditAction::SetLatents(latents) => {
-            controller.state.kept.settings.latents = latents;
+            controller.state.kept.condition.latents = latents;
+            jobs::ask_again(controller);
+        }
+        EditAction::SetEdits(edits) => {
+            controller.state.kept.condition.edits = edits;
             jobs::ask_again(controller);
         }
         EditAction::SetMaxPixels(budget) => {
-            controller.state.kept.settings.max_pixels = budget;
+            controller.state.kept.condition.max_pixels = budget;
             jobs::ask_again(controller);
         }
         EditAction::SetRepetitionPenalty(penalty) => {
-            controller.state.kept.settings.decoding.repetition_penalty = penalty;
+            controller.state.kept.condition.decoding.repetition_penalty = penalty;
             jobs::ask_again(controller);
         }
         EditAction::KeepEveryRow(every) => {
-            controller.state.kept.settings.capture.attention =
+            controller.state.kept.keep.attention =
                 if every { AttentionRows::Full } else { AttentionRows::LatentsAndAnswer };
-            jobs::ask_again(controller);
+            // The answer would be the same: it is asked for once more only where its rows are not there.
+            let lacks_them = controller.state.shown_run().is_none_or(|run| run.trace.attentions.is_none());
+            if every && lacks_them {
+                jobs::ask_again(controller);
+            }
         }
         EditAction::Undo => {
             let present = controller.state.draft();

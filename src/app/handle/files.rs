@@ -30,7 +30,7 @@ pub(super) fn drain(controller: &mut Controller) {
                     download.share = share;
                 }
             }
-            FileEvent::Downloaded(outcome) => shelf::downloaded(controller, outcome),
+            FileEvent::Downloaded(end) => shelf::downloaded(controller, end),
             FileEvent::ShelfSeen(shelf) => controller.state.models.shelf = Some(shelf),
             FileEvent::Saved(path, outcome) => saved(controller, &path, outcome),
             FileEvent::Exists(kind, text, path) => exists(controller, kind, text, &path),

@@ -19,10 +19,14 @@ pub(super) fn apply(controller: &mut Controller, action: ImagesAction) {
                 images.remove(index);
             }
         }
-        ImagesAction::Move(index, later) => {
-            let other = if later { index + 1 } else { index.wrapping_sub(1) };
-            if index < images.len() && other < images.len() {
-                images.swap(index, other);
+        ImagesAction::MoveEarlier(index) => {
+            if (1..images.len()).contains(&index) {
+                images.swap(index, index - 1);
+            }
+        }
+        ImagesAction::MoveLater(index) => {
+            if index + 1 < images.len() {
+                images.swap(index, index + 1);
             }
         }
         ImagesAction::MoveTo(from, to) => {

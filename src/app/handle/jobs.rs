@@ -137,7 +137,8 @@ pub(super) fn ask_request(controller: &mut Controller, request: Request, aside: 
     let runs = &mut controller.state.runs;
     runs.problem = None;
     runs.asked = Some(Asked::new(request.clone(), aside));
-    controller.send(Command::CaptureTrace(Box::new(request)));
+    let keep = controller.state.kept.keep.clone();
+    controller.send(Command::CaptureTrace { request: Box::new(request), keep });
 }
 
 /// After a change of the controls: the answer in sight, or on its way, once more.

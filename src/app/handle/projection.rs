@@ -10,13 +10,13 @@ use crate::app::controller::Controller;
 use crate::app::projection::saving::{LayoutInHand, pictured, write_table};
 use crate::app::projection::{LayoutStatus, patch};
 use crate::app::state::PathKind;
+use crate::ask::{Condition, Decoding};
 use crate::digest;
 use crate::engine::project::{Collected, LayoutOrder, ReadingOrder, StatesOrder};
 use crate::engine::protocol::{Command, News, Purpose};
 use crate::export::scatter;
 use crate::projection::tsne::DescentSchedule;
 use crate::projection::{LayoutEngine, Options};
-use crate::settings::{Capture, Decoding, Settings};
 use crate::units::Role;
 
 pub(super) fn apply(controller: &mut Controller, action: LayoutAction) {
@@ -88,12 +88,12 @@ fn start(controller: &mut Controller) {
     let form = &state.kept.map;
     // As runs are made, but for what only the answer in sight needs.
     let decoding = Decoding::of_studies();
-    let settings = Settings { decoding, capture: Capture::default(), ..state.kept.settings.clone() };
+    let condition = Condition { decoding, ..state.kept.condition.clone() };
     let data = form.choice();
     let (roles, all_layers) = (form.roles(), form.all_layers);
-    let key = serde_json::to_vec(&(&model, &data, form.samples, &roles, all_layers, &settings));
+    let key = serde_json::to_vec(&(&model, &data, form.samples, &roles, all_layers, &condition));
     let folder = controller.states_in.join(&digest::of_bytes(&key.expect("plain data serialises"))[..16]);
-    let order = StatesOrder { model, data, limit: form.samples, all_layers, roles, settings, folder };
+    let order = StatesOrder { model, data, limit: form.samples, all_layers, roles, condition, folder };
     let projection = &mut state.projection;
     projection.problem = None;
     projection.under = LayoutStatus::States;

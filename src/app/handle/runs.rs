@@ -4,8 +4,8 @@ use super::jobs;
 use crate::app::actions::{JobAction, RunAction};
 use crate::app::controller::Controller;
 use crate::app::tiling::Pane;
+use crate::ask::{LatentChoice, MaskKind};
 use crate::engine::ids::{Request, RunId};
-use crate::settings::{LatentChoice, MaskKind};
 use crate::trace::Trace;
 
 pub(super) fn apply(controller: &mut Controller, action: RunAction) {
@@ -33,9 +33,9 @@ fn show(controller: &mut Controller, id: RunId) {
     let Some(request) = state.runs.get(id).map(|run| run.request.clone()) else { return };
     jobs::stop_answer(controller);
     let state = &mut controller.state;
-    let Request { model, sample, settings } = request;
+    let Request { model, sample, condition } = request;
     state.take_sample(sample);
-    state.kept.settings = settings;
+    state.kept.condition = condition;
     state.panes.map.run = Some(id);
     if state.models.chosen() != Some(&model) {
         jobs::open_quietly(controller, model);
@@ -55,14 +55,14 @@ fn ask_four(controller: &mut Controller) {
     controller.state.kept.layout.show(Pane::Runs, true);
     let state = &mut controller.state;
     let Some(asked) = state.runs.asked.as_ref().map(|asked| asked.request.clone()) else { return };
-    let trained = match asked.settings.latents {
+    let trained = match asked.condition.latents {
         LatentChoice::Off => LatentChoice::Auto,
         other => other,
     };
     for mask in [MaskKind::Standard, MaskKind::Bottleneck] {
         for latents in [trained, LatentChoice::Off] {
             let mut next = asked.clone();
-            (next.settings.mask, next.settings.latents) = (mask, latents);
+            (next.condition.mask, next.condition.latents) = (mask, latents);
             if next != asked {
                 state.runs.waiting.push_back(next);
             }

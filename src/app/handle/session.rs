@@ -102,7 +102,7 @@ pub(super) fn take(controller: &mut Controller, path: PathBuf, session: Session)
     state.set_images(session.images);
     state.kept.question = session.question;
     state.kept.choices = session.choices;
-    state.kept.settings = session.settings;
+    (state.kept.condition, state.kept.keep) = (session.condition, session.keep);
     state.kept.view = session.view;
     state.kept.layout = session.layout;
     state.panes.map.run = shown.or(state.panes.map.run);

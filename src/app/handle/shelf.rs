@@ -1,10 +1,10 @@
 //! The models of this machine, and those of the Hub that are fetched.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use crate::app::controller::Controller;
+use crate::app::files::DownloadEnd;
 use crate::app::state::Download;
 use crate::engine::shelf::Search;
 
@@ -23,13 +23,13 @@ pub(super) fn download(controller: &mut Controller) {
 }
 
 /// A download is over; what it brought is on the shelf.
-pub(super) fn downloaded(controller: &mut Controller, outcome: Option<Result<PathBuf, String>>) {
+pub(super) fn downloaded(controller: &mut Controller, end: DownloadEnd) {
     let download = controller.state.models.download.take();
     let name = download.map_or_else(String::new, |download| download.repository);
-    match outcome {
-        Some(Ok(_)) => controller.state.say(format!("{name} is in the cache")),
-        Some(Err(problem)) => controller.state.notify(problem),
-        None => controller
+    match end {
+        DownloadEnd::Cached => controller.state.say(format!("{name} is in the cache")),
+        DownloadEnd::Failed(problem) => controller.state.notify(problem),
+        DownloadEnd::Stopped => controller
             .state
             .say(format!("{name} was stopped: asked for again it goes on with the files it lacks")),
     }

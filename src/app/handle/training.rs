@@ -80,8 +80,8 @@ pub(super) fn hear(controller: &mut Controller, news: News) {
     let training = &mut state.training;
     match news {
         News::TrainingBegun(begun) => {
-            training.steps.clone_from(&begun.before.0);
-            training.validations.clone_from(&begun.before.1);
+            training.steps.clone_from(&begun.before.steps);
+            training.validations.clone_from(&begun.before.validations);
             training.begun = Some(*begun);
         }
         News::TrainingStepped(step) => training.steps.push(step),

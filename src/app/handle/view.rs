@@ -1,7 +1,7 @@
 //! What is seen.
 
 use super::shelf;
-use crate::app::actions::ViewAction;
+use crate::app::actions::{PinEnd, ViewAction};
 use crate::app::canvas::{CanvasView, Hovered, Region};
 use crate::app::controller::Controller;
 use crate::app::state::PathDialog;
@@ -29,7 +29,7 @@ pub(super) fn apply(controller: &mut Controller, action: ViewAction, ctx: &egui:
         ViewAction::Pin(region) => pane.pinned = region,
         ViewAction::Maximise(image) => (pane.maximised, pane.canvas) = (image, CanvasView::default()),
         ViewAction::DrawFrom(corner) => pane.drawn_from = corner,
-        ViewAction::MovePin(rows, cols, is_corner) => move_pin(controller, rows, cols, is_corner),
+        ViewAction::MovePin { end, rows, cols } => move_pin(controller, end, rows, cols),
         ViewAction::Play(playing) => {
             pane.playing = playing;
             // The strip shows where it is, on the one scale that layers can be compared on.
@@ -67,7 +67,8 @@ pub(super) fn apply(controller: &mut Controller, action: ViewAction, ctx: &egui:
 }
 
 /// Moves the chosen patch, or the far corner of the region; where there is none, the patch looked at most is chosen.
-fn move_pin(controller: &mut Controller, rows: isize, cols: isize, is_corner: bool) {
+fn move_pin(controller: &mut Controller, end: PinEnd, rows: isize, cols: isize) {
+    let is_corner = end == PinEnd::FarCorner;
     let state = &controller.state;
     let pane = &state.panes.map;
     let Some(shown) = pane.in_sight() else { return };

@@ -96,7 +96,9 @@ fn tokens_ui(ui: &mut Ui, state: &State, trace: &Trace, actions: &mut Actions) {
 }
 
 fn alternatives(token: &GeneratedToken) -> String {
-    let lines =
-        token.alternatives.iter().map(|(_, text, p)| format!("{:5.1} %  {}", 100.0 * p, visible(text)));
+    let lines = token
+        .alternatives
+        .iter()
+        .map(|own| format!("{:5.1} %  {}", 100.0 * own.probability, visible(&own.text)));
     lines.collect::<Vec<_>>().join("\n")
 }

@@ -68,8 +68,8 @@ fn image_menu_ui(ui: &mut Ui, state: &State, i: usize, actions: &mut Actions) {
         }
     };
     entry(ui, alone, several, ViewAction::Maximise((!is_alone).then_some(i)).into());
-    entry(ui, "Move earlier", i > 0, ImagesAction::Move(i, false).into());
-    entry(ui, "Move later", i + 1 < state.images.len(), ImagesAction::Move(i, true).into());
+    entry(ui, "Move earlier", i > 0, ImagesAction::MoveEarlier(i).into());
+    entry(ui, "Move later", i + 1 < state.images.len(), ImagesAction::MoveLater(i).into());
     entry(ui, "Remove", true, ImagesAction::Remove(i).into());
 }
 

@@ -1,14 +1,15 @@
 //! The question, its history, the switches of the run.
 
-use egui::{ComboBox, Key, Modifiers, TextEdit, Ui};
+use egui::{ComboBox, Key, Modifiers, Role, TextEdit, Ui};
 
+use super::name_widget;
 use crate::app::actions::{Actions, EditAction, JobAction, ViewAction};
 use crate::app::keyboard::{ENTER, does, hint, keys};
 use crate::app::preferences::MAX_NEW_TOKENS;
 use crate::app::state::State;
-use crate::app::theme;
+use crate::app::theme::{self, palette};
+use crate::ask::{LatentChoice, MaskKind, PixelBudget, Published};
 use crate::data::sample::choices_in;
-use crate::settings::{LatentChoice, MaskKind, PixelBudget, Published};
 use crate::units::human_bytes;
 
 /// Draws the section.
@@ -17,7 +18,7 @@ pub fn question_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     ui.horizontal_wrapped(|ui| {
         ask_button_ui(ui, state, actions);
         history_ui(ui, state, actions);
-        let mut tokens = state.kept.settings.decoding.max_new_tokens;
+        let mut tokens = state.kept.condition.decoding.max_new_tokens;
         let label = ui.label("Longest answer");
         let drag = egui::DragValue::new(&mut tokens).range(1..=MAX_NEW_TOKENS).suffix(" tokens");
         if ui.add(drag).labelled_by(label.id).changed() {
@@ -28,6 +29,7 @@ pub fn question_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     let settings = ui.add_enabled_ui(ready, |ui| {
         ui.horizontal(|ui| switches_ui(ui, state, actions));
         mask_ui(ui, state, actions);
+        edits_ui(ui, state, actions);
         choices_ui(ui, state, actions);
         pixels_ui(ui, state, actions);
         penalty_ui(ui, state, actions);
@@ -141,7 +143,7 @@ fn choices_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
 }
 
 fn switches_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
-    let settings = &state.kept.settings;
+    let settings = &state.kept.condition;
     let mut on = settings.latents != LatentChoice::Off;
     let key = hint(ui.ctx(), does::LATENTS);
     let room = state.models.in_use.as_ref().map_or((0, 0), |info| (info.trained_latents, info.max_latents));
@@ -170,7 +172,7 @@ fn switches_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
 }
 
 fn mask_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
-    let current = state.kept.settings.mask;
+    let current = state.kept.condition.mask;
     let key = hint(ui.ctx(), does::MASK);
     ui.horizontal(|ui| {
         let label = ui.label("Mask");
@@ -188,10 +190,33 @@ fn mask_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     });
 }
 
+/// What else is changed in runs, one row each, with what it did in the run in sight; nothing where nothing is.
+fn edits_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
+    let edits = &state.kept.condition.edits;
+    let run = state.shown_run().filter(|run| state.is_current(run));
+    for (place, edit) in edits.iter().enumerate() {
+        ui.horizontal(|ui| {
+            let remove = ui.small_button("×");
+            name_widget(ui, &remove, Role::Button, None, || format!("Remove the edit {edit}"));
+            if remove.on_hover_text("Leave this change out").clicked() {
+                let mut rest = edits.clone();
+                rest.remove(place);
+                actions.push(EditAction::SetEdits(rest));
+            }
+            ui.label(edit.to_string());
+            match run.and_then(|run| run.trace.interventions.get(place)).map(|done| done.changed) {
+                Some(0) => drop(ui.colored_label(palette(ui.visuals()).warning, "changed nothing")),
+                Some(changed) => drop(ui.weak(format!("{changed} changed"))),
+                None => {}
+            }
+        });
+    }
+}
+
 /// How large images are read, and how large they come out.
 fn pixels_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     const SIDES: [usize; 5] = [224, 336, 448, 672, 1008];
-    let current = state.kept.settings.max_pixels;
+    let current = state.kept.condition.max_pixels;
     let info = state.models.in_use.as_ref();
     let megapixels = |n: usize| format!("{:.2} MP", n as f64 / 1e6);
     let label = |budget: PixelBudget| match budget {
@@ -233,7 +258,7 @@ fn pixels_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
 /// The penalty a checkpoint publishes, as a switch; nothing where it publishes none.
 fn penalty_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     let published = state.models.in_use.as_ref().and_then(|info| info.repetition_penalty);
-    let current = state.kept.settings.decoding.repetition_penalty;
+    let current = state.kept.condition.decoding.repetition_penalty;
     let Some(penalty) = published.or(match current {
         Published::Value(penalty) => Some(penalty),
         Published::Auto | Published::Off => None,

@@ -159,11 +159,7 @@ fn lines(state: &State, listed: &Listed, run: &Run) -> [String; 3] {
     let verdict =
         state.verdict(run).map_or("", |verdict| if verdict.correct { " (right)" } else { " (wrong)" });
     let model = trace.model_name();
-    let latents = match trace.num_latents() {
-        0 => "no latents".to_owned(),
-        k => format!("K = {k}"),
-    };
-    let made = format!("{model} · {} · {latents}", request.settings.mask.label());
+    let made = format!("{model} · {}", request.condition.line(trace.num_latents()));
     let choices: Vec<String> = trace
         .choices
         .iter()

@@ -37,8 +37,8 @@ pub fn status_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
                 t.input_secs, t.vision_secs, t.prompt_secs, t.answer_secs, t.choices_secs
             ));
             ui.separator();
-            ui.label(format!("Mask: {}", trace.settings.mask.label()));
-            let temperature = trace.settings.decoding.temperature;
+            ui.label(format!("Mask: {}", trace.condition.looks()));
+            let temperature = trace.condition.decoding.temperature;
             if temperature > 0.0 {
                 ui.separator();
                 ui.label(format!("Sampled at temperature {temperature}"));

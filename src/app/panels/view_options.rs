@@ -8,8 +8,8 @@ use crate::app::actions::{Actions, EditAction, ViewAction};
 use crate::app::keyboard::{does, hint};
 use crate::app::scale::image_of_pointer;
 use crate::app::state::State;
+use crate::ask::AttentionRows;
 use crate::render::blend::ColourMap;
-use crate::settings::AttentionRows;
 use crate::units::{HeadIdx, LayerIdx};
 
 /// Draws the section.
@@ -57,7 +57,7 @@ fn selection_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
         });
         combo.response.labelled_by(name.id).on_hover_text(chosen.aggregation.explanation());
     });
-    let mut every = state.kept.settings.capture.attention == AttentionRows::Full;
+    let mut every = state.kept.keep.attention == AttentionRows::Full;
     if chosen.aggregation == Aggregation::Rollout || every {
         let keep = ui.checkbox(&mut every, "Keep every attention row");
         if keep

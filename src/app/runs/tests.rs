@@ -1,7 +1,7 @@
 use super::*;
 use crate::array::Array;
+use crate::ask::{DeviceChoice, DtypeChoice};
 use crate::engine::ids::{BaseId, JobId, ModelId, Source};
-use crate::settings::{DeviceChoice, DtypeChoice};
 use crate::trace::{ChoiceScore, Trace};
 
 fn run_id(number: u64) -> RunId {
@@ -13,7 +13,7 @@ fn run(id: u64, logprob: f32) -> Arc<Run> {
     let request = Request {
         model: ModelId { base, adapter: None },
         sample: crate::data::sample::Sample::default(),
-        settings: crate::settings::Settings::default(),
+        condition: crate::ask::Condition::default(),
     };
     let choice = ChoiceScore { choice: "A".to_owned(), logprob, probability: 1.0 };
     let trace = Trace {

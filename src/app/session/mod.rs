@@ -17,10 +17,10 @@ use super::state::State;
 use super::tiling::Tiling;
 use super::view::View;
 use crate::analysis::query::Query;
+use crate::ask::{Condition, Keep};
 use crate::atomic::Hold;
 use crate::data::picture::Picture;
 use crate::engine::ids::{ModelId, Run, RunId};
-use crate::settings::Settings;
 
 /// The ending of session files.
 pub const SESSION: &str = "livr";
@@ -37,7 +37,9 @@ pub struct Session {
     /// The choices as they were typed.
     pub choices: String,
     /// How runs are made.
-    pub settings: Settings,
+    pub condition: Condition,
+    /// What is kept of runs besides their answers.
+    pub keep: Keep,
     /// How they are looked at.
     pub view: View,
     /// Where panes lie.
@@ -108,7 +110,8 @@ impl Session {
             images: state.images.clone(),
             question: state.kept.question.clone(),
             choices: state.kept.choices.clone(),
-            settings: state.kept.settings.clone(),
+            condition: state.kept.condition.clone(),
+            keep: state.kept.keep.clone(),
             view: state.kept.view,
             layout: state.kept.layout.clone(),
             query: state.panes.map.query,
@@ -131,7 +134,7 @@ impl Session {
                 own.model.clone(),
                 own.images.clone(),
                 own.question.clone(),
-                own.settings.clone(),
+                (own.condition.clone(), own.keep.clone()),
                 own.view,
                 own.choices.clone(),
             )

@@ -6,6 +6,7 @@ mod window;
 
 use std::path::PathBuf;
 
+use super::args::dtypes;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand, value_parser};
 
@@ -13,12 +14,12 @@ use self::points::PointsArgs;
 #[cfg(feature = "offscreen")]
 use self::window::WindowBenchArgs;
 use super::output::{print, print_json};
+use crate::ask::{DeviceChoice, DtypeChoice};
 use crate::engine::bench::forward::{Forward, Report, RowsKept, forward};
 use crate::engine::bench::load::{Load, LoadReport, load};
 use crate::engine::bench::ops::{Ops, OpsReport, ops};
 use crate::engine::bench::train::{Train, TrainReport, TrainedPart, train};
 use crate::engine::bench::{NUM_LATENTS, SHAPES};
-use crate::settings::{DeviceChoice, DtypeChoice};
 use crate::units::human_bytes;
 
 /// What to measure.
@@ -93,7 +94,7 @@ pub struct OpsArgs {
     #[arg(long, value_name = "N", default_value_t = 1024, value_parser = value_parser!(u32).range(16..=32768))]
     tokens: u32,
     /// Element type or format
-    #[arg(long, value_enum, default_value_t = DtypeChoice::Auto)]
+    #[arg(long, default_value = "auto", value_parser = dtypes())]
     dtype: DtypeChoice,
     /// Times each is done; the median counts
     #[arg(long, default_value_t = 7, value_parser = value_parser!(u32).range(1..=1000))]
@@ -110,7 +111,7 @@ pub struct LoadArgs {
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
     /// Element type or format
-    #[arg(long, value_enum, default_value_t = DtypeChoice::Auto)]
+    #[arg(long, default_value = "auto", value_parser = dtypes())]
     dtype: DtypeChoice,
     /// Machine-readable output
     #[arg(long)]

@@ -11,8 +11,8 @@ use crate::app::actions::{EditAction, GalleryAction, JobAction, ViewAction};
 use crate::app::offscreen::{Drawing, Offscreen, Window, settle};
 use crate::app::tiling::{Pane, Preset};
 use crate::app::window::Startup;
+use crate::ask::{DeviceChoice, DtypeChoice};
 use crate::memory;
-use crate::settings::{DeviceChoice, DtypeChoice};
 
 /// Options of `livr bench window`.
 #[derive(Debug, Args)]

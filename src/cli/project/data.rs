@@ -6,20 +6,18 @@ use std::path::Path;
 use super::said::{Said, samples};
 use super::{Layers, ProjectArgs, json};
 use crate::app::projection::saving::{LayoutInHand, pictured, write_table};
+use crate::ask::{HiddenLayers, HiddenRows};
 use crate::data::dataset;
-use crate::data::sample::Sample;
 use crate::engine::models::Models;
 use crate::engine::project::{
-    Layout, StatePoint, States, StatesPlan, collect, lay_out_layers, words_by_role,
+    Layout, Others, StatePoint, States, collect, lay_out_layers, of_states, words_by_role,
 };
-use crate::engine::study::{Provenance, digest_of_records};
+use crate::engine::study::Study;
 use crate::error::{Error, Result};
 use crate::export::layout_file::{self, LayoutFile, PointOrigin};
 use crate::export::scatter;
-use crate::memory;
 use crate::model::compute::Compute;
 use crate::progress::Observer;
-use crate::settings::{AttentionRows, Capture, Decoding, HiddenLayers, HiddenRows, Settings};
 use crate::units::Role;
 
 /// Makes them.
@@ -29,6 +27,12 @@ pub fn of_data(args: &ProjectArgs, observer: &dyn Observer) -> Result<Vec<Said>>
     let roles: Vec<Role> = args.role.iter().map(|tokens| tokens.role()).collect();
     let mut models = Models::default();
     let states = collected(args, &roles, &mut models, observer)?;
+    if let Some(share) = args.shard {
+        let folder = args.out.with_extension("states");
+        observer
+            .note(&format!("share {share} of the states is kept: livr study collect ({})", folder.display()));
+        return Ok(Vec::new());
+    }
     let layers = states.layers();
     let others = others(args.onto.as_deref().zip(other.as_ref()), &states)?;
     let layouts = lay_out_layers(&states, &layers, &others, &args.options(), observer, &mut |_| ())?;
@@ -104,7 +108,7 @@ fn collected(
     observer: &dyn Observer,
 ) -> Result<States> {
     let data = args.data.as_ref().expect("there is one where no states are named");
-    let mut records = dataset::read(data)?;
+    let records = dataset::read(data)?;
     let id = args.model.id();
     let info = models.open(&id, observer)?;
     let layers = match args.layer {
@@ -119,25 +123,12 @@ fn collected(
         }
     };
     let hidden = HiddenRows { layers, roles: roles.to_vec() };
-    let settings = Settings {
-        mask: args.mask,
-        latents: args.latents,
-        max_pixels: args.max_pixels,
-        decoding: Decoding::of_studies(),
-        capture: Capture {
-            attention: AttentionRows::LatentsAndAnswer,
-            hidden: Some(hidden),
-            ..Capture::default()
-        },
+    let study = Study {
+        // Of all samples, so that more of them can be kept later.
+        limit: args.limit.map(|limit| limit as usize),
+        batch: args.batch as usize,
+        share: args.shard,
+        ..of_states(id, args.condition.condition.clone(), records, hidden)
     };
-    let session = models.session(&id).expect("opened above");
-    // Of all samples, so that more of them can be kept later.
-    let what = Provenance::of(session, digest_of_records(&records, observer)?, observer)?;
-    records.truncate(args.limit.map_or(usize::MAX, |limit| limit as usize));
-    let plan = StatesPlan { what, settings: settings.clone() };
-    let compute = Compute::observed(observer);
-    let mut answering =
-        |samples: &[&Sample]| session.run_many(samples, &settings, memory::free_bytes(), &compute);
-    let folder = args.out.with_extension("states");
-    collect(&folder, &plan, &records, args.batch as usize, &mut answering, observer)
+    collect(&study, &args.out.with_extension("states"), Others::Stay, models, observer)
 }

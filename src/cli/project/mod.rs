@@ -10,11 +10,13 @@ use serde::Serialize;
 
 use self::said::{Said, line, spoken, told};
 use super::args::ModelArgs;
+use super::condition_args::{ConditionArgs, StatesOnly};
 use super::output::{Terminal, print, print_json};
 use crate::app::projection::ColourBy;
 use crate::app::projection::saving::table_ending;
 use crate::atomic;
 use crate::data::matrix;
+use crate::engine::study::Share;
 use crate::error::Result;
 use crate::export::layout_file::{self, PointOrigin};
 use crate::export::scatter::{self, Scatter};
@@ -23,7 +25,6 @@ use crate::projection::align::onto;
 use crate::projection::rows::InMemory;
 use crate::projection::tsne::DescentSchedule;
 use crate::projection::{Init, LayoutEngine, Options, prepare};
-use crate::settings::{LatentChoice, MaskKind, PixelBudget};
 use crate::units::Role;
 
 /// The number of points, which bounds it from above, is known later.
@@ -83,15 +84,11 @@ pub struct ProjectArgs {
     /// Threads, all of the processor's unless told otherwise
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
     threads: Option<u32>,
-    /// Attention mask
-    #[arg(long, value_enum, default_value_t = MaskKind::Standard)]
-    mask: MaskKind,
-    /// auto, off or a number of latents
-    #[arg(long, default_value = "auto", allow_negative_numbers = true)]
-    latents: LatentChoice,
-    /// Most pixels of an image: auto, checkpoint or a number
-    #[arg(long, value_name = "N", default_value = "auto", allow_negative_numbers = true)]
-    max_pixels: PixelBudget,
+    #[command(flatten)]
+    condition: ConditionArgs<StatesOnly>,
+    /// Only keep the states of the i-th of n shares of the samples, as 1/4; livr study collect puts them together
+    #[arg(long, value_name = "I/N", conflicts_with = "states")]
+    shard: Option<Share>,
     /// Samples that go through the model together
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=256))]
     batch: u32,

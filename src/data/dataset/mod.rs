@@ -44,3 +44,14 @@ pub fn read(path: &Path) -> Result<Vec<Record>> {
     }
     Ok(records)
 }
+
+/// The first so many records of each task, in their order.
+pub fn per_task(records: Vec<Record>, most: usize) -> Vec<Record> {
+    let mut taken = BTreeMap::<String, usize>::new();
+    let mut is_taken = |record: &Record| {
+        let count = taken.entry(record.task.clone()).or_default();
+        *count += 1;
+        *count <= most
+    };
+    records.into_iter().filter(|record| is_taken(record)).collect()
+}

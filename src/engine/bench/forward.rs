@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::fit::Cost;
 use super::{NUM_LATENTS, grid_for, limit, median_secs, shape, timed};
 use crate::array::Array;
+use crate::ask::{DeviceChoice, DtypeChoice, MaskKind};
 use crate::checkpoint::config::TextConfig;
-use crate::engine::collector::RowCollector;
+use crate::engine::answer::RowCollector;
 use crate::engine::device;
 use crate::error::Result;
 use crate::input::positions::mrope_positions;
@@ -19,10 +20,10 @@ use crate::model::loader::{Loader, Random};
 use crate::model::text::{Pass, Sequence};
 use crate::model::vision::VisualFeatures;
 use crate::ops::isa::Isa;
-use crate::ops::linear::linear;
+use crate::ops::linear::linear_of;
+use crate::ops::matmul::RowsOf;
 use crate::ops::weight::{Precision, Weight};
 use crate::progress::Unobserved;
-use crate::settings::{DeviceChoice, DtypeChoice, MaskKind};
 use crate::units::{GridThw, Role, Span, human_bytes};
 
 /// Which attention rows are kept.
@@ -283,10 +284,10 @@ impl<'a> TextBench<'a> {
             }],
             deepstack: None,
             phase: None,
-            compute: Compute::default(),
+            compute: Compute::default().of_steps(),
         };
         let hidden = self.model.text.forward(pass)?;
-        self.model.text.logits(&hidden, &Compute::default())?;
+        self.model.text.logits(&hidden, &Compute::default().of_steps())?;
         Ok(self.model.device().synchronize()?)
     }
 }
@@ -295,6 +296,7 @@ impl<'a> TextBench<'a> {
 fn bare_products(c: &TextConfig, num_tokens: usize, precision: Precision, device: &Device) -> Result<f64> {
     let (q, kv) = (c.num_heads * c.head_dim, c.num_kv_heads * c.head_dim);
     let (d, m) = (c.hidden_size, c.intermediate_size);
+    let of = if num_tokens == 1 { RowsOf::Steps } else { RowsOf::Whole };
     let mut total = 0.0;
     for (inner, outer, count) in [(d, q, 1), (d, kv, 2), (q, d, 1), (d, m, 2), (m, d, 1)] {
         let x = Tensor::ones((num_tokens, inner), precision.dtype, device)?;
@@ -304,7 +306,7 @@ fn bare_products(c: &TextConfig, num_tokens: usize, precision: Precision, device
             None => Weight::new(w)?,
         };
         let secs = median_secs(3, || {
-            linear(&x, &w, None, Isa::best())?;
+            linear_of(&x, &w, None, of, Isa::best())?;
             Ok(device.synchronize()?)
         })?;
         total += secs * f64::from(count);

@@ -6,18 +6,12 @@ use candle_core::DType;
 use serde::Serialize;
 
 use super::{median_secs, timed};
-use crate::checkpoint::config::ModelConfig;
+use crate::ask::{DeviceChoice, DtypeChoice};
 use crate::checkpoint::folder::Folder;
-use crate::checkpoint::safetensors::Safetensors;
-use crate::checkpoint::source::WeightSource;
-use crate::engine::device;
-use crate::engine::need::ModelNeed;
+use crate::engine::opening::Unread;
 use crate::error::{Error, Result};
 use crate::memory;
-use crate::model::Model;
-use crate::model::loader::Loader;
 use crate::progress::Unobserved;
-use crate::settings::{DeviceChoice, DtypeChoice};
 
 /// What is measured.
 #[derive(Debug, Clone)]
@@ -53,29 +47,26 @@ pub struct LoadReport {
 
 /// Measures it.
 pub fn load(args: &Load) -> Result<LoadReport> {
-    let folder = Folder::open(&args.model)?;
-    let config = ModelConfig::read(&folder)?;
-    let source = Safetensors::open(&folder)?;
-    let device = device::open(DeviceChoice::Cpu)?;
-    let precision = device::resolve(args.dtype, &device, source.stored_dtype())?;
+    let unread = Unread::open(Folder::open(&args.model)?, DeviceChoice::Cpu, args.dtype)?;
     let read_secs = median_secs(1, || read_files(&args.model))?;
     let (before, peak_before) = (memory::used_bytes(), memory::peak_bytes());
-    let (model, load_secs) =
-        timed(|| Model::load(&Loader::new(&source, precision, &device, &Unobserved), &config))?;
+    let (model, load_secs) = timed(|| unread.model(&Unobserved))?;
     let held_bytes = memory::used_bytes().saturating_sub(before);
     let peak = memory::peak_bytes().filter(|peak| Some(*peak) > peak_before);
     drop(model);
     Ok(LoadReport {
-        dtype: precision.name(),
-        stored_bytes: source.size_bytes() as u64,
+        dtype: unread.precision.name(),
+        stored_bytes: unread.disk_bytes(),
         read_secs,
         load_secs,
-        need_bytes: ModelNeed::new(&config, &source, precision).weights,
+        need_bytes: unread.need(unread.precision).weights,
         held_bytes,
         peak_bytes: peak.map(|peak| peak.saturating_sub(before)),
-        largest_tensor_bytes: source
-            .entries()
-            .map(|(_, entry)| (entry.count() * DType::BF16.size_in_bytes()) as u64)
+        largest_tensor_bytes: unread
+            .source
+            .tensors()
+            .iter()
+            .map(|tensor| (tensor.count() * DType::BF16.size_in_bytes()) as u64)
             .max()
             .unwrap_or(0),
         version: env!("CARGO_PKG_VERSION"),

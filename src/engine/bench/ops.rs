@@ -6,6 +6,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::median_secs;
+use crate::ask::{DeviceChoice, DtypeChoice, MaskKind};
 use crate::engine::device;
 use crate::error::Result;
 use crate::ops::attention::{self, Mask, Plan, Segment};
@@ -14,8 +15,9 @@ use crate::ops::elementwise::add;
 use crate::ops::gelu::{Form, gelu};
 use crate::ops::isa::Isa;
 use crate::ops::layer_norm::layer_norm;
-use crate::ops::linear::linear;
+use crate::ops::linear::linear_of;
 use crate::ops::low_rank::low_rank;
+use crate::ops::matmul::RowsOf;
 use crate::ops::matmul::dense::{self, MatrixView, Threads};
 use crate::ops::matmul::packed::{Format, Matrix, Packed};
 use crate::ops::matmul::tiles::{BLOCK, Half};
@@ -24,7 +26,6 @@ use crate::ops::rms_norm::rms_norm;
 use crate::ops::rotary::{Pairing, rotate};
 use crate::ops::swiglu::swiglu;
 use crate::ops::weight::{Precision, Weight};
-use crate::settings::{DeviceChoice, DtypeChoice, MaskKind};
 use crate::units::Role;
 
 /// What is measured: operations of a layer of Qwen2.5-VL-3B's sizes.
@@ -173,7 +174,8 @@ fn product_ops(bench: &mut Bench, tokens: usize) -> Result<()> {
     for rows in [1, 8, tokens] {
         let x = bench.tensor(&[rows, DIM])?;
         bench.run(&format!("linear, {rows} rows"), weight.bytes(), rows * DIM * INNER, || {
-            linear(&x, &weight, None, isa)
+            let of = if rows < 16 { RowsOf::Steps } else { RowsOf::Whole };
+            linear_of(&x, &weight, None, of, isa)
         })?;
     }
     let x = bench.tensor(&[tokens, DIM])?;

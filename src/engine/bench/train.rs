@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::{NUM_LATENTS, shape};
 use crate::array::Array;
+use crate::ask::MaskKind;
 use crate::checkpoint::config::{ModelConfig, VisionKind};
 use crate::engine::device;
 use crate::error::Result;
@@ -19,7 +20,6 @@ use crate::model::loader::{Loader, Random, Variables};
 use crate::ops::isa::Isa;
 use crate::ops::tape;
 use crate::progress::Unobserved;
-use crate::settings::MaskKind;
 use crate::train::{AdamW, Example, Recipe, Seen, Trained as Values, Updates, clip, losses};
 use crate::units::{GridThw, Role, Span};
 

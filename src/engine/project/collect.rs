@@ -1,50 +1,110 @@
-//! Runs samples and keeps their states.
+//! A study of one cell whose runs leave their states in a folder.
 
 use std::collections::HashSet;
 use std::path::Path;
 
-use super::super::evaluate::{Answering, predicted};
+use super::super::models::Models;
+use super::super::study::plan::{CellOf, Cells};
+use super::super::study::{Sink, Study, predicted};
 use super::scalars::Scalars;
-use super::store::{KeptToken, Sampled, States, StatesPlan, Writer};
+use super::store::{KeptToken, Sampled, States, StatesPlan, Writer, is_of_states};
+use crate::ask::Keep;
+use crate::atomic::Hold;
 use crate::data::record::Record;
-use crate::error::Result;
-use crate::progress::{Observer, Phase, Progress};
+use crate::error::{Error, Result};
+use crate::progress::Observer;
 use crate::trace::{HiddenStates, Trace};
 use crate::units::{HeadIdx, LayerIdx, Role};
 
-/// Runs those records whose states are not in the folder yet, `batch` at a time.
+/// What becomes of states of another plan in the folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Others {
+    /// They stay, and nothing is kept there.
+    Stay,
+    /// They go: the folder is this program's own.
+    Go,
+}
+
+/// Runs those records of a study of one model and one condition whose states are not in the folder yet.
 ///
 /// # Errors
 /// A folder of another plan, an image that cannot be read, a full disk, a stop.
 pub fn collect(
+    study: &Study,
     folder: &Path,
-    plan: &StatesPlan,
-    records: &[Record],
-    batch: usize,
-    answering: &mut Answering<'_>,
+    others: Others,
+    models: &mut Models,
     observer: &dyn Observer,
 ) -> Result<States> {
-    let mut writer = Writer::open(folder, plan)?;
-    let there = writer.ids();
-    let left: Vec<&Record> = records.iter().filter(|record| !there.contains(&record.id)).collect();
-    if !there.is_empty() && !left.is_empty() {
-        observer.note(&format!("going on after {} samples ({})", there.len(), folder.display()));
+    let mut kept = StatesFolder { folder, keep: &study.keep, others, observer, wanted: HashSet::new() };
+    let outcome = study.run(models, &mut kept, observer);
+    let wanted = kept.wanted;
+    if let Err(problem) = outcome {
+        clear_empty(folder);
+        return Err(problem);
     }
-    let total = writer.count() + left.len();
-    for records in left.chunks(batch.max(1)) {
-        observer.progress(Progress { phase: Phase::States, done: writer.count(), total })?;
-        let samples = records.iter().map(|record| record.sample()).collect::<Result<Vec<_>>>()?;
-        let traces =
-            answering(&samples.iter().collect::<Vec<_>>()).map_err(|e| e.named(|i| &records[i].id))?;
-        for (record, trace) in records.iter().zip(traces) {
-            let states = trace.hidden_states.as_ref().expect("asked for");
-            writer.add(sampled(record, &trace, states), states.values.data())?;
-        }
-    }
-    drop(writer);
     // More may have been kept before.
-    let wanted: HashSet<&str> = records.iter().map(|record| record.id.as_str()).collect();
-    Ok(States::open(folder)?.filtered(|sample| wanted.contains(sample.id.as_str())))
+    Ok(States::open(folder)?.filtered(|sample| wanted.contains(&sample.id)))
+}
+
+/// A folder that nothing was kept in is not left behind.
+fn clear_empty(folder: &Path) {
+    let is_empty = is_of_states(folder) && StatesPlan::count(folder) == Some(0);
+    if is_empty && let Err(problem) = std::fs::remove_dir_all(folder) {
+        log::warn!("an empty folder of states stays: {problem}");
+    }
+}
+
+/// The folder of a study's only cell.
+struct StatesFolder<'a> {
+    folder: &'a Path,
+    keep: &'a Keep,
+    others: Others,
+    observer: &'a dyn Observer,
+    /// Ids of the records that are asked.
+    wanted: HashSet<String>,
+}
+
+impl Cells for StatesFolder<'_> {
+    type Kept = Writer;
+
+    fn begin(&mut self, cell: &CellOf<'_>) -> Result<Option<Writer>> {
+        self.wanted = cell.records.iter().map(|record| record.id.clone()).collect();
+        let heading = cell.heading.clone();
+        let plan = StatesPlan {
+            what: heading.what,
+            condition: heading.condition,
+            keep: Some(self.keep.clone()),
+            share: heading.share,
+        };
+        let folder = self.folder;
+        let is_others = is_of_states(folder) && StatesPlan::of(folder).as_ref() != Some(&plan);
+        if is_others && self.others == Others::Go {
+            let _hold = Hold::of_folder(folder)?;
+            std::fs::remove_dir_all(folder).map_err(|e| Error::io("remove old states from", folder, e))?;
+        }
+        let writer = Writer::open(folder, &plan)?;
+        let there = writer.count();
+        if there > 0 && cell.records.iter().any(|record| !writer.has(&record.id)) {
+            self.observer.note(&format!("going on after {there} samples ({})", folder.display()));
+        }
+        Ok(Some(writer))
+    }
+
+    fn end(&mut self, _cell: &CellOf<'_>, _kept: Writer) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl Sink for Writer {
+    fn has(&self, id: &str) -> bool {
+        self.has_sample(id)
+    }
+
+    fn take(&mut self, record: &Record, trace: Trace) -> Result<()> {
+        let states = trace.hidden_states.as_ref().expect("asked for");
+        self.add(sampled(record, &trace, states), states.values.data())
+    }
 }
 
 fn sampled(record: &Record, trace: &Trace, states: &HiddenStates) -> Sampled {

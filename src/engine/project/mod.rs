@@ -8,10 +8,10 @@ pub mod reading;
 pub mod scalars;
 pub mod store;
 
-pub use self::collect::collect;
+pub use self::collect::{Others, collect};
 pub use self::layers::{Happening, Layout, lay_out_layers};
 pub use self::measures::Measures;
-pub use self::order::{Collected, DataChoice, LayoutOrder, StatesOrder};
+pub use self::order::{Collected, DataChoice, LayoutOrder, StatesOrder, of_states};
 pub use self::reading::{LayerWords, Near, Reading, ReadingOrder, SPOKEN, words_by_role};
 pub use self::scalars::{Scalars, StateScalar};
 pub use self::store::{Chosen, KeptToken, Sampled, StatePoint, States, StatesPlan};

@@ -10,20 +10,17 @@ use serde::Serialize;
 use super::super::demo;
 use super::super::ids::ModelId;
 use super::super::models::Models;
-use super::super::study::{Provenance, digest_of_records};
-use super::collect::collect;
+use super::super::study::{NamedCondition, NamedModel, Study};
+use super::collect::{Others, collect};
 use super::layers::{Happening, Layout, lay_out_layers};
-use super::store::{StatePoint, States, StatesPlan, is_of_states};
+use super::store::{StatePoint, States, is_of_states};
+use crate::ask::{AttentionRows, Condition, HiddenLayers, HiddenRows, Keep};
 use crate::atomic::Hold;
 use crate::data::dataset;
 use crate::data::record::Record;
-use crate::data::sample::Sample;
-use crate::error::{Error, Result};
-use crate::memory;
-use crate::model::compute::Compute;
-use crate::progress::Observer;
+use crate::error::Result;
+use crate::progress::{Observer, Phase};
 use crate::projection::Options;
-use crate::settings::{AttentionRows, Capture, HiddenLayers, HiddenRows, Settings};
 use crate::units::Role;
 
 /// Whose samples.
@@ -57,8 +54,8 @@ pub struct StatesOrder {
     pub all_layers: bool,
     /// Of tokens of these roles.
     pub roles: Vec<Role>,
-    /// How samples are run; what is captured is added.
-    pub settings: Settings,
+    /// How samples are asked.
+    pub condition: Condition,
     /// Where states are kept: a folder of its own for each order.
     pub folder: PathBuf,
 }
@@ -82,38 +79,39 @@ impl std::fmt::Debug for Collected {
 /// Samples that go through the model together.
 const BATCH: usize = 4;
 
+/// A study of one cell that keeps hidden states, with what points of a layout can be coloured by.
+pub fn of_states(model: ModelId, condition: Condition, records: Vec<Record>, hidden: HiddenRows) -> Study {
+    Study {
+        models: vec![NamedModel { name: "model".to_owned(), id: model }],
+        conditions: vec![NamedCondition::of(condition)],
+        records,
+        limit: None,
+        keep: Keep { attention: AttentionRows::LatentsAndAnswer, hidden: Some(hidden), ..Keep::default() },
+        batch: BATCH,
+        share: None,
+        phase: Phase::States,
+    }
+}
+
 impl StatesOrder {
     /// Runs what is not kept yet.
     ///
     /// # Errors
     /// A model or data that cannot be read, a full disk, a stop.
     pub fn collect(self, models: &mut Models, observer: &dyn Observer) -> Result<Collected> {
-        let mut records = self.data.records()?;
-        let info = models.open(&self.model, observer)?;
-        let layers =
-            if self.all_layers { HiddenLayers::All } else { HiddenLayers::Only(vec![info.num_layers]) };
-        let hidden = HiddenRows { layers, roles: self.roles.clone() };
-        let capture = Capture {
-            attention: AttentionRows::LatentsAndAnswer,
-            hidden: Some(hidden),
-            ..Capture::default()
-        };
-        let settings = Settings { capture, ..self.settings.clone() };
-        let session = models.session(&self.model).expect("opened above");
-        let what = Provenance::of(session, digest_of_records(&records, observer)?, observer)?;
-        let plan = StatesPlan { what, settings: settings.clone() };
-        records.truncate(self.limit);
-        // The folder is this order's own: what it holds of a model or of data that were others then is of no use.
-        if is_of_states(&self.folder) && StatesPlan::of(&self.folder).as_ref() != Some(&plan) {
-            let _hold = Hold::of_folder(&self.folder)?;
-            std::fs::remove_dir_all(&self.folder)
-                .map_err(|e| Error::io("remove old states from", &self.folder, e))?;
-        }
+        let records = self.data.records()?;
+        let num_layers = models.open(&self.model, observer)?.num_layers;
+        let layers = if self.all_layers { HiddenLayers::All } else { HiddenLayers::Only(vec![num_layers]) };
+        let study = of_states(
+            self.model.clone(),
+            self.condition.clone(),
+            records.clone(),
+            HiddenRows { layers, roles: self.roles.clone() },
+        );
+        let study = Study { limit: Some(self.limit), ..study };
         tidy(&self.folder);
-        let compute = Compute::observed(observer);
-        let mut answering =
-            |samples: &[&Sample]| session.run_many(samples, &settings, memory::free_bytes(), &compute);
-        let states = collect(&self.folder, &plan, &records, BATCH, &mut answering, observer)?;
+        // The folder is this order's own: what it holds of a model or of data that were others then is of no use.
+        let states = collect(&study, &self.folder, Others::Go, models, observer)?;
         // In the order of the states, which may have been kept in another.
         let place = |id: &str| records.iter().find(|record| record.id == id).cloned().unwrap_or_default();
         let records = states.samples().iter().map(|sample| place(&sample.id)).collect();

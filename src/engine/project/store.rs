@@ -12,13 +12,13 @@ use memmap2::Mmap;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::super::study::Provenance;
 use super::super::study::journal::{Journal, OpenedJournal};
+use super::super::study::{Provenance, Share};
 use super::scalars::{Scalars, StateScalar};
+use crate::ask::{Condition, Keep};
 use crate::atomic::Hold;
 use crate::error::{Error, Result};
 use crate::projection::rows::Rows;
-use crate::settings::Settings;
 use crate::units::{GridThw, Role, Span};
 
 /// All that the states of a folder depend on.
@@ -26,14 +26,26 @@ use crate::units::{GridThw, Role, Span};
 pub struct StatesPlan {
     /// Whose states, of which samples.
     pub what: Provenance,
-    /// How samples are run; what is captured says which layers and roles.
-    pub settings: Settings,
+    /// How samples are asked.
+    #[serde(rename = "settings")]
+    pub condition: Condition,
+    /// Which layers and roles; nothing in folders of earlier versions.
+    #[serde(default)]
+    pub keep: Option<Keep>,
+    /// Which of the samples; all where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<Share>,
 }
 
 impl StatesPlan {
     /// That of a folder, where it has one.
     pub fn of(folder: &Path) -> Option<Self> {
         Journal::heading_of(&folder.join(SAMPLES))
+    }
+
+    /// Samples that a folder has, where it can be read.
+    pub fn count(folder: &Path) -> Option<usize> {
+        Journal::lines_of::<serde::de::IgnoredAny>(&folder.join(SAMPLES)).ok().map(|lines| lines.len())
     }
 }
 
@@ -142,7 +154,7 @@ pub struct Writer {
     folder: PathBuf,
     journal: Journal,
     states: File,
-    samples: Vec<Sampled>,
+    ids: HashSet<String>,
 }
 
 impl Writer {
@@ -172,17 +184,18 @@ impl Writer {
         if length > whole as u64 {
             states.set_len(whole as u64).map_err(failed("write", &path))?;
         }
-        Ok(Self { _hold: hold, folder: folder.to_owned(), journal, states, samples })
+        let ids = samples.into_iter().map(|sample| sample.id).collect();
+        Ok(Self { _hold: hold, folder: folder.to_owned(), journal, states, ids })
     }
 
-    /// The samples that are there.
-    pub fn ids(&self) -> HashSet<String> {
-        self.samples.iter().map(|sample| sample.id.clone()).collect()
+    /// Is a sample there?
+    pub fn has_sample(&self, id: &str) -> bool {
+        self.ids.contains(id)
     }
 
     /// How many there are.
     pub fn count(&self) -> usize {
-        self.samples.len()
+        self.ids.len()
     }
 
     /// Adds a sample with its states, [l, t, D].
@@ -190,15 +203,20 @@ impl Writer {
     /// # Errors
     /// A disk that is full.
     pub fn add(&mut self, sample: Sampled, states: &[f32]) -> Result<()> {
-        assert_eq!(states.len(), sample.num_rows() * sample.width, "states of a sample");
         let largest = f32::from(f16::MAX);
         let narrow: Vec<f16> = states.iter().map(|v| f16::from_f32(v.clamp(-largest, largest))).collect();
+        self.add_as_kept(sample, &narrow)
+    }
+
+    /// The same of states that are in half precision already.
+    fn add_as_kept(&mut self, sample: Sampled, narrow: &[f16]) -> Result<()> {
+        assert_eq!(narrow.len(), sample.num_rows() * sample.width, "states of a sample");
         let path = self.folder.join(STATES);
-        self.states.write_all(bytemuck::cast_slice(&narrow)).map_err(failed("write the states", &path))?;
+        self.states.write_all(bytemuck::cast_slice(narrow)).map_err(failed("write the states", &path))?;
         // On the disk before the line that names them.
         self.states.sync_data().map_err(failed("write the states", &path))?;
         self.journal.add(&sample)?;
-        self.samples.push(sample);
+        self.ids.insert(sample.id);
         Ok(())
     }
 }
@@ -290,6 +308,13 @@ impl States {
         Chosen { states: self, points, rows }
     }
 
+    /// All values of a sample, [l, t, D].
+    fn of_sample(&self, number: usize) -> &[f16] {
+        let bytes = self.width * size_of::<f16>();
+        let rows = self.samples[number].num_rows();
+        bytemuck::cast_slice(&self.map[self.firsts[number] * bytes..][..rows * bytes])
+    }
+
     fn row(&self, number: u64) -> &[f16] {
         let bytes = self.width * size_of::<f16>();
         bytemuck::cast_slice(&self.map[number as usize * bytes..][..bytes])
@@ -355,4 +380,47 @@ impl Rows for Chosen<'_> {
         });
         Ok(())
     }
+}
+
+/// Puts the states of all shares of a data set together in another folder, in the order of the samples. -> how many.
+///
+/// # Errors
+/// A share that is not there, or there twice; states of another plan; a folder that cannot be written.
+pub fn collect_shares(folders: &[PathBuf], out: &Path) -> Result<usize> {
+    let mut parts = Vec::new();
+    let mut first: Option<StatesPlan> = None;
+    for folder in folders {
+        let path = folder.join(SAMPLES);
+        let plan = StatesPlan::of(folder);
+        let Some((plan, share)) = plan.and_then(|plan| plan.share.map(|share| (plan, share))) else {
+            return Err(Error::field(path, "share", "a share of the samples, as 1/4", "none"));
+        };
+        let whole = StatesPlan { share: None, ..plan };
+        if first.get_or_insert_with(|| whole.clone()) != &whole {
+            return Err(Error::field(
+                path,
+                "the folder",
+                "states of one model, data and condition",
+                "others",
+            ));
+        }
+        let samples: Vec<Sampled> = Journal::lines_of(&path)?;
+        let number = parts.len();
+        let placed = samples.into_iter().enumerate().map(|(i, sample)| (number, i, sample)).collect();
+        parts.push((share, placed, path));
+    }
+    let Some(plan) = first else {
+        return Err(Error::Request("expected folders of states to put together, found none".to_owned()));
+    };
+    let joined: Vec<(usize, usize, Sampled)> = Share::joined(parts)?;
+    let states = folders.iter().map(|folder| States::open(folder)).collect::<Result<Vec<_>>>()?;
+    let mut writer = Writer::open(out, &plan)?;
+    let count = joined.len();
+    for (number, i, sample) in joined {
+        if !writer.has_sample(&sample.id) {
+            let narrow = states[number].of_sample(i);
+            writer.add_as_kept(sample, narrow)?;
+        }
+    }
+    Ok(count)
 }

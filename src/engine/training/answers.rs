@@ -3,20 +3,17 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::super::evaluate::{Accuracy, Prediction, evaluate};
-use super::super::features::encode_together;
-use super::super::run::{Job, run};
+use super::super::answer::features::SeenImages;
+use super::super::answer::{Answerer, AskedSample, ModelName};
+use super::super::study::{Accuracy, Answers, CellOrder, Prediction, predicted};
 use super::folder::{Metric, RunFolder};
 use super::{Probe, Running, TrainWatch, Validation};
+use crate::ask::{AttentionRows, Keep, MaskKind};
 use crate::data::record::Record;
 use crate::data::sample::Sample;
 use crate::error::Result;
-use crate::input::processor::Processor;
-use crate::model::Model;
 use crate::model::compute::Compute;
-use crate::progress::{Observer, Progress};
-use crate::settings::{AttentionRows, Capture, MaskKind, Settings};
-use crate::trace::Trace;
+use crate::progress::{Observer, Phase, Progress};
 use crate::train::Step;
 
 /// Samples that validation answers together.
@@ -54,20 +51,19 @@ impl Running {
     }
 
     fn predictions(&self, mask: MaskKind, watch: &dyn TrainWatch) -> Result<Vec<Prediction>> {
-        let model = self.trainer.model().detached()?;
-        let longest = self.opened.longest_answer;
-        let settings = self.opened.settings(mask, longest, Capture::default());
-        let compute = Compute::observed(watch);
-        let quiet = Quiet(watch);
-        let records: Vec<&Record> = self.opened.validation.iter().collect();
-        let mut ids = records.iter().map(|record| record.id.as_str());
-        let mut answering = |samples: &[&Sample]| {
-            let asked = |(sample, id): (&&Sample, &str)| self.opened.asked(sample, id);
-            let samples: Vec<Sample> =
-                samples.iter().zip(ids.by_ref().take(samples.len())).map(asked).collect();
-            answers(&model, &self.opened.processor, &samples, &settings, self.opened.max_pixels, &compute)
+        // Only what was said counts.
+        let plain = |record: &Record| Ok(Sample { choices: Vec::new(), ..self.opened.asked(record)? });
+        let cell = CellOrder {
+            records: &self.opened.validation,
+            condition: &self.opened.condition(mask, self.opened.longest_answer),
+            keep: &Keep::default(),
+            batch: TOGETHER,
+            phase: Phase::Evaluating,
+            sample_of: &plain,
         };
-        evaluate(&records, TOGETHER, &mut answering, &quiet, &mut |_| Ok(()))
+        let mut answers = Answers::new(|record, trace| predicted(record, &trace));
+        self.asking(|answerer| cell.run(answerer, &mut answers, &Quiet(watch)))?;
+        Ok(answers.all)
     }
 
     /// Looks at the first validation sample, or the first of all, with every latent's row.
@@ -81,44 +77,33 @@ impl Running {
         if self.probe.is_none() {
             let first = self.opened.validation.first().or_else(|| self.trainer.examples().records().first());
             let Some(record) = first else { return Ok(()) };
-            self.probe = Some(self.opened.asked(&record.sample()?, &record.id));
+            self.probe = Some(self.opened.asked(record)?);
         }
         let Some(sample) = self.probe.clone() else { return Ok(()) };
-        let capture = Capture { attention: AttentionRows::LatentsAndAnswer, ..Capture::default() };
-        let settings = self.opened.settings(mask, self.opened.longest_answer, capture);
-        let model = self.trainer.model().detached()?;
-        let (processor, max_pixels) = (&self.opened.processor, self.opened.max_pixels);
-        let mut traces =
-            answers(&model, processor, std::slice::from_ref(&sample), &settings, max_pixels, compute)?;
+        let condition = self.opened.condition(mask, self.opened.longest_answer);
+        let keep = Keep { attention: AttentionRows::LatentsAndAnswer, ..Keep::default() };
+        let quiet = Quiet(compute.observer);
+        let compute = Compute { observer: &quiet, ..*compute };
+        let asked = AskedSample { sample: &sample, id: "", condition: &condition, keep: &keep };
+        let mut traces = self.asking(|answerer| answerer.answer(&[asked], &compute))?;
         let trace = Arc::new(traces.remove(0));
         watch.probed(Probe { step: step.step, sample, trace });
         Ok(())
     }
-}
 
-/// Answers samples by a model in training.
-fn answers(
-    model: &Model,
-    processor: &Processor,
-    samples: &[Sample],
-    settings: &Settings,
-    max_pixels: usize,
-    compute: &Compute<'_>,
-) -> Result<Vec<Trace>> {
-    let quiet = Quiet(compute.observer);
-    let compute = Compute { observer: &quiet, ..*compute };
-    let mut inputs = samples
-        .iter()
-        .map(|sample| processor.process(sample, settings.latents, max_pixels, compute.observer))
-        .collect::<Result<Vec<_>>>()?;
-    let features = encode_together(model, &inputs, &compute)?;
-    let jobs = inputs.drain(..).zip(features).zip(samples).map(|((input, features), sample)| Job {
-        input,
-        features,
-        choices: if settings.capture.attention == AttentionRows::Nothing { &[] } else { &sample.choices },
-        settings,
-    });
-    run(model, processor, jobs.collect(), None, &compute)
+    /// The model as it is now, as one that answers.
+    fn asking<T>(&self, ask: impl FnOnce(&mut Answerer<'_>) -> Result<T>) -> Result<T> {
+        let model = self.trainer.model().detached()?;
+        ask(&mut Answerer {
+            model: &model,
+            processor: &self.opened.processor,
+            auto_max_pixels: self.opened.max_pixels,
+            name: ModelName::default(),
+            tower: None,
+            seen: &mut SeenImages::none(),
+            free_bytes: None,
+        })
+    }
 }
 
 /// Passes the wish to stop on, and keeps the small steps of a run to itself.

@@ -17,8 +17,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::super::device;
-use super::Validation;
 use super::open::OpenedRun;
+use super::{Before, Validation};
 use crate::atomic::{self, Hold, LOCK};
 use crate::digest;
 use crate::error::{Error, Result};
@@ -187,7 +187,7 @@ impl RunFolder {
     }
 
     /// Cuts the metrics to a length they once had, and reads them.
-    pub(super) fn cut_metrics(&mut self, bytes: u64) -> Result<(Vec<Step>, Vec<Validation>)> {
+    pub(super) fn cut_metrics(&mut self, bytes: u64) -> Result<Before> {
         let path = self.root.join(METRICS);
         let failed = |e| Error::io("write the metrics", &path, e);
         let file = OpenOptions::new().create(true).append(true).open(&path).map_err(failed)?;
@@ -204,7 +204,7 @@ impl RunFolder {
 
     /// Accuracy of the last validation.
     pub(super) fn last_accuracy(&self) -> Result<Option<f64>> {
-        Ok(read_metrics(&self.root)?.1.last().map(|validation| validation.all.accuracy))
+        Ok(read_metrics(&self.root)?.validations.last().map(|validation| validation.all.accuracy))
     }
 
     /// Copies a model's files into the folder itself; the weights last, so that where they are all is there.
@@ -224,19 +224,19 @@ impl RunFolder {
 }
 
 /// The steps and validations of a run.
-pub fn read_metrics(root: &Path) -> Result<(Vec<Step>, Vec<Validation>)> {
+pub fn read_metrics(root: &Path) -> Result<Before> {
     let path = root.join(METRICS);
     let text = std::fs::read_to_string(&path).map_err(|e| Error::io("read the metrics", &path, e))?;
-    let (mut steps, mut validations) = (Vec::new(), Vec::new());
+    let mut all = Before::default();
     for (i, line) in text.lines().enumerate() {
         let metric = serde_json::from_str(line)
             .map_err(|e| Error::format(&path, format!("line {} is no metric", i + 1), e))?;
         match metric {
-            Metric::Step(step) => steps.push(step),
-            Metric::Validation(validation) => validations.push(validation),
+            Metric::Step(step) => all.steps.push(step),
+            Metric::Validation(validation) => all.validations.push(validation),
         }
     }
-    Ok((steps, validations))
+    Ok(all)
 }
 
 /// A recipe without what changes no value: how often is saved and shown, what memory may be used, and where files lie whose

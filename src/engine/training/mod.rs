@@ -13,12 +13,13 @@ use serde::{Deserialize, Serialize};
 
 use self::folder::{Metric, RunFolder};
 use self::open::OpenedRun;
-use super::evaluate::Accuracy;
+use super::study::Accuracy;
+use crate::ask::{Condition, Decoding, DeviceChoice, LatentChoice, MaskKind, PixelBudget, Published};
+use crate::data::record::Record;
 use crate::data::sample::Sample;
 use crate::error::{Error, Result};
 use crate::model::compute::Compute;
 use crate::progress::{Observer, Phase, Progress};
-use crate::settings::{Capture, Decoding, DeviceChoice, LatentChoice, MaskKind, PixelBudget, Settings};
 use crate::trace::Trace;
 use crate::train::{Recipe, ResultChoice, Step, TrainState, Trainer, Updates};
 
@@ -63,8 +64,17 @@ pub struct Begun {
     pub trained_values: usize,
     /// Training and validation samples.
     pub samples: [usize; 2],
-    /// Steps of a run that was resumed, and what was validated, as the folder has them.
-    pub before: (Vec<Step>, Vec<Validation>),
+    /// What a run that was resumed has behind it.
+    pub before: Before,
+}
+
+/// What the folder of a run has of it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Before {
+    /// Made.
+    pub steps: Vec<Step>,
+    /// Found between them.
+    pub validations: Vec<Validation>,
 }
 
 /// What a look at the probe sample found.
@@ -183,7 +193,7 @@ impl Running {
             run.go_on(folder)?
         } else {
             folder.describe(&run.opened, &run.trainer, &run.fingerprint)?;
-            (Vec::new(), Vec::new())
+            Before::default()
         };
         run.unsettled = run.left_to_do(&before);
         watch.begun(&Begun {
@@ -197,7 +207,7 @@ impl Running {
     }
 
     /// Back to the last saved state; the metrics after it are cut off, since they will be made again.
-    fn go_on(&mut self, folder: &mut RunFolder) -> Result<(Vec<Step>, Vec<Validation>)> {
+    fn go_on(&mut self, folder: &mut RunFolder) -> Result<Before> {
         let Some(path) = folder.state() else { return folder.cut_metrics(0) };
         let (trained, adamw) = self.trainer.parts_mut();
         let state = TrainState::read(&path, trained, adamw)?;
@@ -207,7 +217,7 @@ impl Running {
         self.trainer.go_to(state.position)?;
         self.best = state.best;
         let before = folder.cut_metrics(state.metrics_bytes)?;
-        self.last_loss = before.0.last().map(|step| step.loss);
+        self.last_loss = before.steps.last().map(|step| step.loss);
         Ok(before)
     }
 
@@ -257,8 +267,8 @@ impl Running {
     }
 
     /// The step that a run to go on with was stopped after, where its validation is not among what was measured.
-    fn left_to_do(&self, before: &(Vec<Step>, Vec<Validation>)) -> Option<Step> {
-        let (steps, validations) = before;
+    fn left_to_do(&self, before: &Before) -> Option<Step> {
+        let Before { steps, validations } = before;
         let (ends_epoch, ends_stage) = self.trainer.has_ended();
         let last = steps.last().filter(|_| ends_epoch)?;
         let is_validated = validations.last().is_some_and(|own| own.step == last.step);
@@ -304,26 +314,24 @@ impl OpenedRun {
         stages.iter().rposition(|stage| stage.epochs > 0).map_or(stages.len(), |i| i + 1)
     }
 
-    fn settings(&self, mask: MaskKind, max_new_tokens: usize, capture: Capture) -> Settings {
+    /// How its samples are asked.
+    fn condition(&self, mask: MaskKind, max_new_tokens: usize) -> Condition {
         let latents = if self.recipe.latents.count > 0 { LatentChoice::Auto } else { LatentChoice::Off };
-        let decoding = Decoding {
-            max_new_tokens,
-            repetition_penalty: crate::settings::Published::Off,
-            ..Decoding::default()
-        };
-        Settings { mask, latents, max_pixels: PixelBudget::Pixels(self.max_pixels), decoding, capture }
+        let decoding = Decoding { max_new_tokens, repetition_penalty: Published::Off, ..Decoding::default() };
+        let max_pixels = PixelBudget::Pixels(self.max_pixels);
+        Condition { mask, latents, max_pixels, decoding, ..Condition::default() }
     }
 
-    /// A sample, by its id, as this variant asks it.
-    fn asked(&self, sample: &Sample, id: &str) -> Sample {
-        let mut sample = match self.recipe.data.disturb {
-            Some(disturbance) => disturbance.of(sample, id, self.recipe.seed),
-            None => sample.clone(),
-        };
+    /// A record's sample as this variant asks it: an image that is shown twice is disturbed once.
+    fn asked(&self, record: &Record) -> Result<Sample> {
+        let mut sample = record.sample()?;
+        if let Some(disturbance) = self.recipe.data.disturb {
+            sample = disturbance.of(&sample, &record.id, self.recipe.seed);
+        }
         if self.recipe.variant == crate::train::Variant::ImageTwice {
             sample.images.extend(sample.images.clone());
         }
-        sample
+        Ok(sample)
     }
 
     /// Is the result a whole checkpoint, rather than an adapter?

@@ -3,18 +3,18 @@
 use std::collections::BTreeSet;
 
 use candle_core::{DType, Device, Var};
-use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use super::super::need::ModelNeed;
-use super::super::session::{auto_max_pixels, parameters};
+use super::super::opening::Described;
+use super::super::session::auto_max_pixels;
 use super::super::{demo, device};
+use crate::ask::{DeviceChoice, DtypeChoice};
 use crate::checkpoint::adapter::Adapter;
 use crate::checkpoint::config::ModelConfig;
 use crate::checkpoint::folder::Folder;
 use crate::checkpoint::livr::LivrConfig;
-use crate::checkpoint::safetensors::{Safetensors, TensorEntry};
-use crate::checkpoint::source::WeightSource;
+use crate::checkpoint::source::{WeightSource, parameters};
 use crate::data::record::Record;
 use crate::digest;
 use crate::error::{Error, Result};
@@ -22,10 +22,9 @@ use crate::input::processor::Processor;
 use crate::memory;
 use crate::model::Model;
 use crate::model::informed::{Heads, Informed};
-use crate::model::loader::{Loader, Random, Variables};
+use crate::model::loader::{Random, Variables};
 use crate::ops::weight::Precision;
 use crate::progress::Observer;
-use crate::settings::{DeviceChoice, DtypeChoice};
 use crate::train::{
     Examples, Recipe, Trained, Trainer, Updates, read_records, save_adapter, save_checkpoint,
 };
@@ -52,8 +51,8 @@ pub(super) struct OpenedRun {
     pub(super) model_hash: String,
     pub(super) device: Device,
     pub(super) precision: Precision,
-    folder: Folder,
-    source: Option<Safetensors>,
+    described: Described,
+    source: Option<Box<dyn WeightSource>>,
     livr: Option<LivrConfig>,
     begin: Option<Adapter>,
     /// Until the trainer takes them.
@@ -70,37 +69,38 @@ impl OpenedRun {
         check_groups(&recipe, &train)?;
         let folder = recipe.model.as_ref().map_or_else(|| Ok(demo::model()), Folder::open)?;
         let begin = recipe.adapter.as_deref().map(Adapter::read).transpose()?;
-        let config = ModelConfig::read(&folder)?;
-        check_layers(&recipe, &config)?;
+        let described = Described::open(folder)?;
+        check_layers(&recipe, &described.config)?;
         // A folder of random weights has none of its own.
         let source = match recipe.random_weights {
             Some(_) => None,
-            None => Some(Safetensors::open(&folder)?),
+            None => Some(described.weights()?),
         };
         let device = device::open(choice)?;
-        let precision = precision(&recipe, &device, source.as_ref())?;
+        let precision = precision(&recipe, &device, source.as_deref())?;
         if let Some(source) = &source {
-            check_memory(&folder, &config, source, precision, &recipe)?;
+            check_memory(&described, source.as_ref(), precision, &recipe)?;
         }
-        let mut processor = Processor::read(&folder, &config)?;
+        let mut processor = described.processor()?;
         let begin = begin.map(|adapter| to_begin_from(&processor, adapter)).transpose()?;
         let livr = latents(&recipe);
         if let Some(livr) = &livr {
             processor = processor.with_latents(livr)?;
         }
         let selects = selects(&recipe);
-        let random = recipe
-            .random_weights
-            .map(|seed| Random { seed, informed: recipe.informed_weights.then(|| informed(&config)) });
+        let random = recipe.random_weights.map(|seed| Random {
+            seed,
+            informed: recipe.informed_weights.then(|| informed(&described.config)),
+        });
         let all: &dyn WeightSource = match (&source, &random) {
-            (Some(source), _) => source,
+            (Some(source), _) => source.as_ref(),
             (None, random) => random.as_ref().expect("weights of a checkpoint, or random ones"),
         };
         let variables = Variables::new(all, &selects);
-        let model = Model::load(&Loader::new(&variables, precision, &device, observer), &config)?;
+        let model = described.model(&variables, precision, &device, observer)?;
         let weights = variables.into_vars();
         let num_parameters = match &source {
-            Some(source) => parameters(source),
+            Some(source) => parameters(source.as_ref()),
             None => weights.iter().map(|(_, var)| var.elem_count()).sum(),
         };
         let max_pixels = recipe.data.max_pixels;
@@ -108,7 +108,7 @@ impl OpenedRun {
         Ok(Self {
             max_pixels: check_pixels(&recipe, &processor, max_pixels)?,
             longest_answer: longest(&processor, &train, &validation)?,
-            model_hash: hash_of_model(&folder, source.as_ref(), observer)?,
+            model_hash: hash_of_model(&described.folder, source.as_deref(), observer)?,
             begun: Some(Beginning { model, weights, records: train }),
             recipe,
             processor,
@@ -116,7 +116,7 @@ impl OpenedRun {
             data_hash,
             device,
             precision,
-            folder,
+            described,
             source,
             livr,
             begin,
@@ -140,11 +140,11 @@ impl OpenedRun {
     pub(super) fn save(&self, folder: &std::path::Path, trained: &Trained, stage: usize) -> Result<()> {
         let livr = self.livr.clone().map(|livr| LivrConfig { stage: Some(stage.min(2) as u8), ..livr });
         if self.makes_checkpoints() {
-            let source = self.source.as_ref();
+            let source = self.source.as_deref();
             return save_checkpoint(
                 folder,
                 trained,
-                &self.folder,
+                &self.described.folder,
                 source,
                 &self.processor,
                 livr.as_ref(),
@@ -156,7 +156,7 @@ impl OpenedRun {
 
     /// Name of the base.
     pub(super) fn base_name(&self) -> String {
-        self.folder.name()
+        self.described.folder.name()
     }
 }
 
@@ -174,31 +174,30 @@ fn informed(config: &ModelConfig) -> Informed {
     }
 }
 
-fn precision(recipe: &Recipe, device: &Device, source: Option<&Safetensors>) -> Result<Precision> {
+fn precision(recipe: &Recipe, device: &Device, source: Option<&dyn WeightSource>) -> Result<Precision> {
     let trains_weights = matches!(recipe.updates, Some(Updates::Full | Updates::Everything));
     if trains_weights {
         // Updates of a small rate would be lost in sixteen bits.
         let mixed = recipe.dtype == DtypeChoice::Bf16 && device.is_cpu();
         return Ok(Precision { mixed, ..DType::F32.into() });
     }
-    device::resolve(recipe.dtype, device, source.map_or(DType::F32, Safetensors::stored_dtype))
+    device::resolve(recipe.dtype, device, source.map_or(DType::F32, WeightSource::stored_dtype))
 }
 
 fn check_memory(
-    folder: &Folder,
-    config: &ModelConfig,
-    source: &Safetensors,
+    described: &Described,
+    source: &dyn WeightSource,
     precision: Precision,
     recipe: &Recipe,
 ) -> Result<()> {
-    let need = ModelNeed::new(config, source, precision);
+    let need = ModelNeed::new(&described.config, source, precision);
     // Weights that are trained have a gradient and two moments each.
     let copies = if matches!(recipe.updates, Some(Updates::Full | Updates::Everything)) { 4 } else { 1 };
     let total = need.total() + need.weights * (copies - 1);
     match memory::free_bytes() {
         Some(free) if total > free => Err(Error::Request(format!(
             "training {} needs {}, {} are free: train low-rank updates (updates = \"lora\") or a smaller model",
-            folder.name(),
+            described.folder.name(),
             human_bytes(total),
             human_bytes(free)
         ))),
@@ -268,22 +267,20 @@ fn hash_of_data(train: &[Record], validation: &[Record], observer: &dyn Observer
 }
 
 /// Of the config and of every tensor.
-fn hash_of_model(folder: &Folder, source: Option<&Safetensors>, observer: &dyn Observer) -> Result<String> {
+fn hash_of_model(
+    folder: &Folder,
+    source: Option<&dyn WeightSource>,
+    observer: &dyn Observer,
+) -> Result<String> {
     let mut hash = Sha256::new();
     hash.update(folder.bytes("config.json")?);
     let Some(source) = source else { return Ok(digest::finished(hash)) };
-    let entries: Vec<_> = source.entries().collect();
-    let line = |(name, entry): &(&str, &TensorEntry)| {
-        let (bytes, _) = source.raw(name)?.expect("one of its entries");
-        let shape: Vec<String> = entry.shape.iter().map(usize::to_string).collect();
-        let (shape, dtype) = (shape.join(", "), entry.dtype);
-        Ok(format!("{name} [{shape}] {dtype} {}\0", digest::of_bytes(&bytes)))
-    };
-    for some in entries.chunks(rayon::current_num_threads()) {
+    for tensor in source.tensors() {
         observer.check()?;
-        for line in some.par_iter().map(line).collect::<Result<Vec<_>>>()? {
-            hash.update(line);
-        }
+        let shape: Vec<String> = tensor.shape.iter().map(usize::to_string).collect();
+        let (name, shape, dtype) = (tensor.name, shape.join(", "), tensor.dtype);
+        let bytes = source.digest_of(name)?.expect("one of its tensors");
+        hash.update(format!("{name} [{shape}] {dtype} {bytes}\0"));
     }
     Ok(digest::finished(hash))
 }

@@ -80,7 +80,7 @@ fn metadata(trace: &Trace) -> HashMap<String, String> {
         ("answer".to_owned(), trace.answer.clone()),
         ("model".to_owned(), trace.model.clone()),
         ("adapter".to_owned(), trace.adapter.clone()),
-        ("settings".to_owned(), json(&trace.settings)),
+        ("settings".to_owned(), json(&trace.condition)),
         ("applied".to_owned(), json(&trace.applied)),
         ("timings".to_owned(), json(&trace.timings)),
         ("choices".to_owned(), json(&trace.choices)),
@@ -91,6 +91,9 @@ fn metadata(trace: &Trace) -> HashMap<String, String> {
     ]);
     if trace.stopped {
         metadata.insert("stopped".to_owned(), "true".to_owned());
+    }
+    if !trace.interventions.is_empty() {
+        metadata.insert("interventions".to_owned(), json(&trace.interventions));
     }
     if let Some(hidden) = &trace.hidden_states {
         metadata.insert("hidden_layers".to_owned(), json(&hidden.layers));

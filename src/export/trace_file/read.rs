@@ -60,7 +60,11 @@ impl File<'_> {
             text: self.text("text")?.to_owned(),
             model: self.text("model")?.to_owned(),
             adapter: self.text("adapter")?.to_owned(),
-            settings: self.json("settings")?,
+            condition: self.json("settings")?,
+            interventions: match self.metadata.contains_key("interventions") {
+                true => self.json("interventions")?,
+                false => Vec::new(),
+            },
             applied: self.json("applied")?,
             timings: self.json("timings")?,
             input_ids,
@@ -215,7 +219,7 @@ mod tests {
             id: 7,
             text: "A".to_owned(),
             logprob: -0.25,
-            alternatives: vec![(7, "A".to_owned(), 0.78)],
+            alternatives: vec![(7, "A".to_owned(), 0.78).into()],
         };
         Trace {
             input_ids: vec![1, 2, 2, 9],

@@ -27,6 +27,20 @@ pub struct VisualFeatures {
 }
 
 impl VisualFeatures {
+    /// Those of several inputs one after the other; nothing where there are none.
+    pub fn together(all: &[&Self]) -> Result<Option<Self>> {
+        let Some(first) = all.first() else { return Ok(None) };
+        let joined = |of: &dyn Fn(&Self) -> Tensor| -> Result<Tensor> {
+            let parts: Vec<Tensor> = all.iter().map(|features| of(features)).collect();
+            Ok(Tensor::cat(&parts, 0)?)
+        };
+        let layers = 0..first.deepstack.len();
+        Ok(Some(Self {
+            tokens: joined(&|features| features.tokens.clone())?,
+            deepstack: layers.map(|layer| joined(&|f| f.deepstack[layer].clone())).collect::<Result<_>>()?,
+        }))
+    }
+
     /// Cut off from the graph of what is trained.
     #[must_use]
     pub fn detached(&self) -> Self {

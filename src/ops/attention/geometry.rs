@@ -72,10 +72,16 @@ impl RowMask<'_> {
         let (seen, ahead) = row.split_at_mut(limit);
         ahead.fill(0.0);
         if let Some((mask, penalties)) = self.mask
-            && let Some(penalty) = penalties.of(mask.role_of_query(query))
+            && let Some(penalty) = penalties.of(mask.group_of_query(query))
         {
+            // Its own key is the last behind it, and is seen whatever the mask says of its group.
+            let itself = mask.keys_behind(query) - 1;
+            let own = seen.get(itself).copied();
             for (score, penalty) in seen.iter_mut().zip(penalty) {
                 *score += penalty;
+            }
+            if let Some(own) = own {
+                seen[itself] = own;
             }
         }
         let most = lanes::max(seen);

@@ -1,75 +1,69 @@
-//! The attention mask of LIVR, by token role; never a matrix.
-
-use std::sync::Arc;
+//! Which keys the queries of a pass may look at; never a matrix.
 
 use candle_core::{Device, Tensor};
 
+use crate::ask::MaskRule;
+use crate::ask::looks::Looks;
 use crate::error::Result;
-use crate::settings::MaskRule;
 use crate::units::Role;
 
 /// Which of S keys each of T queries may look at; the queries are the last T positions.
 #[derive(Debug, Clone)]
 pub struct Mask {
-    rule: MaskRule,
-    roles: Arc<[Role]>,
+    looks: Looks,
     num_queries: usize,
 }
 
 impl Mask {
-    /// Over all S positions of `roles`, for the last `num_queries` of them.
+    /// By role alone: over all S positions of `roles`, for the last `num_queries` of them.
     pub fn new(rule: MaskRule, roles: &[Role], num_queries: usize) -> Self {
-        assert!(num_queries <= roles.len(), "{num_queries} queries among {} positions", roles.len());
-        Self { rule, roles: roles.into(), num_queries }
+        Self::of(Looks::of_roles(rule, roles), num_queries)
     }
 
-    /// The rule it follows.
-    pub fn rule(&self) -> MaskRule {
-        self.rule
+    /// Over all S positions, for the last `num_queries` of them.
+    pub fn of(looks: Looks, num_queries: usize) -> Self {
+        let num_tokens = looks.num_tokens();
+        assert!(num_queries <= num_tokens, "{num_queries} queries among {num_tokens} positions");
+        Self { looks, num_queries }
     }
 
-    /// Keys that are not ahead of a query: the first so many.
+    /// Who may look at whom.
+    pub fn looks(&self) -> &Looks {
+        &self.looks
+    }
+
+    /// Keys that are not ahead of a query: the first so many. The last of them is its own.
     pub fn keys_behind(&self, query: usize) -> usize {
-        self.roles.len() - self.num_queries + query + 1
+        self.looks.num_tokens() - self.num_queries + query + 1
     }
 
     /// May a query look at a key?
     pub fn allows(&self, query: usize, key: usize) -> bool {
-        let behind = self.keys_behind(query);
-        key < behind && self.rule.allows(self.roles[behind - 1], self.roles[key])
+        self.looks.allows(self.keys_behind(query) - 1, key)
     }
 
-    /// What is added to the scores of all keys for queries of each role, whatever lies ahead: 0, or minus
-    /// infinity; `None` where the rule blocks nothing for that role.
+    /// What is added to the scores of all keys for queries of each group, whatever lies ahead and but for their own: 0, or
+    /// minus infinity; `None` where nothing is blocked for that group, or no query is of it.
     pub(super) fn penalties(&self) -> Penalties {
-        let of = |query: Role| {
-            let blocks = Role::ALL.into_iter().any(|key| !self.rule.allows(query, key));
-            let penalty = |key: &Role| if self.rule.allows(query, *key) { 0.0 } else { f32::NEG_INFINITY };
-            blocks.then(|| self.roles.iter().map(penalty).collect())
+        let groups = self.looks.groups();
+        let mut is_asked = vec![false; self.looks.num_groups()];
+        groups[groups.len() - self.num_queries..].iter().for_each(|group| is_asked[*group as usize] = true);
+        let of = |query: u32| {
+            let is_blocked = (0..is_asked.len() as u32).any(|key| !self.looks.group_allows(query, key));
+            let penalty =
+                |key: &u32| if self.looks.group_allows(query, *key) { 0.0 } else { f32::NEG_INFINITY };
+            (is_blocked && is_asked[query as usize]).then(|| groups.iter().map(penalty).collect())
         };
-        Penalties(Role::ALL.map(of))
+        Penalties((0..is_asked.len() as u32).map(of).collect())
     }
 
-    /// The rule as the CUDA kernels have it: bit 4 · query + key allows.
-    #[cfg(feature = "cuda")]
-    pub(in crate::ops) fn bits(&self) -> u32 {
-        let pairs = Role::ALL.into_iter().flat_map(|query| Role::ALL.map(|key| (query, key)));
-        pairs.map(|(q, k)| u32::from(self.rule.allows(q, k)) << (4 * q.code() + k.code())).sum()
-    }
-
-    /// Of all S positions.
-    #[cfg(feature = "cuda")]
-    pub(in crate::ops) fn roles(&self) -> &[Role] {
-        &self.roles
-    }
-
-    pub(in crate::ops) fn role_of_query(&self, query: usize) -> Role {
-        self.roles[self.keys_behind(query) - 1]
+    pub(in crate::ops) fn group_of_query(&self, query: usize) -> u32 {
+        self.looks.groups()[self.keys_behind(query) - 1]
     }
 
     /// The whole mask as a tensor [T, S]: 0 where allowed, minus infinity where blocked.
     pub fn tensor(&self, device: &Device) -> Result<Tensor> {
-        let num_keys = self.roles.len();
+        let num_keys = self.looks.num_tokens();
         let values: Vec<f32> = (0..self.num_queries * num_keys)
             .map(|i| if self.allows(i / num_keys, i % num_keys) { 0.0 } else { f32::NEG_INFINITY })
             .collect();
@@ -77,20 +71,20 @@ impl Mask {
     }
 }
 
-/// By role of the query.
-pub(super) struct Penalties([Option<Vec<f32>>; 4]);
+/// By group of the query.
+pub(super) struct Penalties(Vec<Option<Vec<f32>>>);
 
 impl Penalties {
-    /// What is added to the scores of a query of this role.
-    pub(super) fn of(&self, role: Role) -> Option<&[f32]> {
-        self.0[role.code() as usize].as_deref()
+    /// What is added to the scores of a query of this group.
+    pub(super) fn of(&self, group: u32) -> Option<&[f32]> {
+        self.0[group as usize].as_deref()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::MaskKind;
+    use crate::ask::MaskKind;
     use Role::{Answer, Image, Latent, Prompt};
 
     fn allowed(kind: MaskKind) -> Vec<Vec<u8>> {
@@ -134,6 +128,15 @@ mod tests {
             assert!(tensor[num_queries - 1][1].is_infinite() && tensor[num_queries - 1][6] == 0.0);
         }
         let penalties = whole.penalties();
-        assert!(penalties.of(Image).is_none() && penalties.of(Answer).is_some_and(|p| p[1].is_infinite()));
+        let of = |role: Role| penalties.of(role.code() as u32);
+        assert!(of(Image).is_none() && of(Answer).is_some_and(|p| p[1].is_infinite()));
+    }
+
+    #[test]
+    fn a_token_sees_itself_whatever_is_blocked() {
+        let blind = Role::ALL.into_iter().fold(MaskRule::CAUSAL, |rule, key| rule.with(Image, key, false));
+        let mask = Mask::new(blind, &[Prompt, Image, Image], 3);
+        let seen: Vec<bool> = (0..3).map(|key| mask.allows(2, key)).collect();
+        assert_eq!(seen, [false, false, true]);
     }
 }

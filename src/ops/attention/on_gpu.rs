@@ -10,8 +10,9 @@ pub(super) fn fits(q: &Tensor, segments: &[Segment]) -> bool {
     {
         use crate::ops::cuda::MOST_SHARED_BYTES;
         let one_rule = segments.windows(2).all(|pair| {
-            let rule = |segment: &Segment| segment.mask.as_ref().map(super::Mask::rule);
-            rule(&pair[0]) == rule(&pair[1])
+            let table =
+                |segment: &'_ Segment| segment.mask.as_ref().map(|mask| mask.looks().table().to_vec());
+            table(&pair[0]) == table(&pair[1])
         });
         let most = segments.iter().map(|segment| segment.keys.len()).max().unwrap_or(0);
         q.device().is_cuda() && one_rule && 2 * most * size_of::<f32>() <= MOST_SHARED_BYTES
@@ -49,10 +50,11 @@ mod kernels {
     use super::super::{Attend, Plan, Segment};
     use crate::ops::cuda::{ATTENTION, Arg, KernelOutput, ints, launch, pointer, pointer_of, suffix, zeros};
 
-    /// Where each query looks, on the GPU: first key, end, its role, the roles of keys, and the rule.
+    /// Where each query looks, on the GPU: first key, end, its group, the groups of keys, which group may look at which, and
+    /// how many groups there are.
     struct Where {
-        _held: [CudaSlice<i32>; 4],
-        args: [Arg; 5],
+        _held: [CudaSlice<i32>; 5],
+        args: [Arg; 6],
         most_keys: usize,
     }
 
@@ -66,37 +68,42 @@ mod kernels {
         ) -> Result<Option<Self>> {
             let mut tables =
                 [vec![0i32; num_queries], vec![0; num_queries], vec![0; num_queries], vec![0; num_keys]];
-            let mut rule = None;
+            let mut rule: Option<Vec<bool>> = None;
             let mut most_keys = 0;
             for segment in segments {
-                let bits = segment.mask.as_ref().map_or(0xffff, |mask| mask.bits());
-                if *rule.get_or_insert(bits) != bits {
+                // Without a mask all are of one group, which sees all of itself.
+                let own =
+                    segment.mask.as_ref().map_or_else(|| vec![true], |mask| mask.looks().table().to_vec());
+                if *rule.get_or_insert_with(|| own.clone()) != own {
                     return Ok(None);
                 }
                 for (place, query) in segment.queries.clone().enumerate() {
-                    let seen =
-                        segment.mask.as_ref().map_or(segment.keys.len(), |mask| mask.keys_behind(place));
-                    let role = segment.mask.as_ref().map_or(0, |mask| mask.role_of_query(place).code());
+                    let mask = segment.mask.as_ref();
+                    let seen = mask.map_or(segment.keys.len(), |mask| mask.keys_behind(place));
                     tables[0][query] = segment.keys.start as i32;
                     tables[1][query] = (segment.keys.start + seen) as i32;
-                    tables[2][query] = role as i32;
+                    tables[2][query] = mask.map_or(0, |mask| mask.group_of_query(place)) as i32;
                     most_keys = most_keys.max(seen);
                 }
                 if let Some(mask) = &segment.mask {
-                    for (key, role) in segment.keys.clone().zip(mask.roles()) {
-                        tables[3][key] = role.code() as i32;
+                    for (key, group) in segment.keys.clone().zip(mask.looks().groups()) {
+                        tables[3][key] = *group as i32;
                     }
                 }
             }
-            let [start, end, query_role, key_role] = tables.each_ref().map(|table| ints(device, table));
+            let rule = rule.unwrap_or_else(|| vec![true]);
+            let num_groups = rule.len().isqrt();
+            let rule: Vec<i32> = rule.into_iter().map(i32::from).collect();
+            let [start, end, query_group, key_group] = tables.each_ref().map(|table| ints(device, table));
             let ((a, start), (b, end)) = (start?, end?);
-            let ((c, query_role), (d, key_role)) = (query_role?, key_role?);
-            let args = [start, end, query_role, key_role, Arg::Bits(rule.unwrap_or(0xffff))];
-            Ok(Some(Self { _held: [a, b, c, d], args, most_keys }))
+            let ((c, query_group), (d, key_group)) = (query_group?, key_group?);
+            let (e, allowed) = ints(device, &rule)?;
+            let args = [start, end, query_group, key_group, allowed, Arg::Int(num_groups as i32)];
+            Ok(Some(Self { _held: [a, b, c, d, e], args, most_keys }))
         }
 
         /// As arguments, in the kernels' order.
-        fn args(&self) -> [Arg; 5] {
+        fn args(&self) -> [Arg; 6] {
             self.args
         }
 

@@ -4,7 +4,7 @@ use crate::ops::isa::Isa;
 use crate::ops::linear::product_f32;
 use crate::ops::matmul::dense::{MatrixView, Threads, multiply};
 use crate::ops::matmul::packed::{Matrix, Packed};
-use crate::ops::matmul::{product, product_back};
+use crate::ops::matmul::{RowsOf, product, product_back};
 
 /// The output rows of the vocabulary.
 pub(super) enum Table<'a> {
@@ -19,10 +19,10 @@ impl Table<'_> {
         match self {
             Self::Dense(table) => {
                 let mut out = vec![0f32; rows * vocab];
-                product_f32(rows, width, hidden, table, &mut out, isa);
+                product_f32(rows, width, hidden, table, &mut out, RowsOf::Whole, isa);
                 out
             }
-            Self::Packed(table) => product(Matrix::new(hidden, rows, width), table, None, isa),
+            Self::Packed(table) => product(Matrix::new(hidden, rows, width), table, None, RowsOf::Whole, isa),
         }
     }
 

@@ -42,6 +42,29 @@ pub enum Threads {
     All,
 }
 
+/// out [m, n] = scale · x [m, k] wᵀ for w [n, k], rows of both one after the other: each row of `out` has the same bits however
+/// many there are. The crate takes other ways for outputs that are small, so that rows of nothing are put beside few.
+pub fn rows_by([m, k, n]: [usize; 3], x: &[f32], w: &[f32], scale: f32, out: &mut [f32], threads: Threads) {
+    /// Outputs of so many values or fewer are summed in another order.
+    const SMALL: usize = 16 * 16;
+    /// So narrow an output of so long a sum is cut by other sizes where its rows are few.
+    const NARROW: usize = 64;
+    const LONG: usize = 512;
+    let mut least = (SMALL / n.max(1) + 1).max(2);
+    if n <= NARROW && k > LONG {
+        least = least.max(NARROW + 1);
+    }
+    let w = MatrixView::rows(w, k).t();
+    if m >= least || m == 0 {
+        return multiply([m, k, n], MatrixView::rows(x, k), w, scale, out, n.max(1), false, threads);
+    }
+    let mut padded = vec![0f32; least * k];
+    padded[..m * k].copy_from_slice(&x[..m * k]);
+    let mut all = vec![0f32; least * n];
+    multiply([least, k, n], MatrixView::rows(&padded, k), w, scale, &mut all, n.max(1), false, threads);
+    out[..m * n].copy_from_slice(&all[..m * n]);
+}
+
 /// out [m, n] (+)= scale · a [m, k] b [k, n], rows of `out` being `out_stride` apart.
 #[expect(clippy::too_many_arguments, reason = "as many as the product it asks for")]
 pub fn multiply(

@@ -9,38 +9,36 @@ use rayon::prelude::*;
 use super::code::{AsBf16, AsF16, AsQ4, AsQ8};
 use super::packed::{Format, Matrix, Packed, Tiles, pairs};
 use super::tiles::{BLOCK, Block, DEPTH, Half, ROWS, Tile, WideTile};
-use super::{amx, avx512, widening};
+use super::{RowsOf, amx, avx512, widening};
 use crate::ops::element::Element;
 use crate::ops::isa::Isa;
 
 /// Tiles along the inner axis between two visits of an output block: what is read of both sides stays in the
 /// second-level cache.
 const DEPTH_AT_ONCE: usize = 16;
-/// Up to so many rows the vector kernel reads the right side faster than tiles would.
-const FEW_ROWS: usize = 2;
-
 /// The left side of a product, packed for a kernel.
 pub enum Left {
     /// As bf16.
-    Narrow { rows: usize, depth: usize, tiles: Vec<Tile> },
+    Narrow { rows: usize, depth: usize, of: RowsOf, tiles: Vec<Tile> },
     /// As f32.
     Wide { rows: usize, depth: usize, tiles: Vec<WideTile> },
 }
 
 impl Left {
     /// Packs rows for a product with this right side, on all threads.
-    pub fn new<T: Element>(x: Matrix<'_, T>, right: &Packed, isa: Isa) -> Self {
-        Self::by(x, right, isa, |blocks, work| blocks.into_par_iter().for_each(work))
+    pub fn new<T: Element>(x: Matrix<'_, T>, right: &Packed, of: RowsOf, isa: Isa) -> Self {
+        Self::by(x, right, of, isa, |blocks, work| blocks.into_par_iter().for_each(work))
     }
 
     /// The same on the thread that asks, which is one of many at work.
     pub fn alone<T: Element>(x: Matrix<'_, T>, right: &Packed, isa: Isa) -> Self {
-        Self::by(x, right, isa, |blocks, work| blocks.into_iter().for_each(work))
+        Self::by(x, right, RowsOf::Whole, isa, |blocks, work| blocks.into_iter().for_each(work))
     }
 
     fn by<T: Element>(
         x: Matrix<'_, T>,
         right: &Packed,
+        of: RowsOf,
         isa: Isa,
         each: impl Fn(Vec<Piece<'_>>, &(dyn Fn(Piece<'_>) + Sync)),
     ) -> Self {
@@ -50,14 +48,14 @@ impl Left {
             Format::Half(Half::F16) => false,
             Format::Half(Half::Bf16) => isa.multiplies_bf16(),
             // Decoding pays for itself only over many rows.
-            Format::Q8 | Format::Q4 => isa.multiplies_bf16() && rows > FEW_ROWS,
+            Format::Q8 | Format::Q4 => isa.multiplies_bf16() && of == RowsOf::Whole,
         };
         if narrow {
             let mut tiles = zeroed_vec::<Tile>(blocks * depth);
             let pieces =
                 tiles.chunks_mut(depth.max(1)).enumerate().map(|(i, t)| Piece::Narrow(i, t)).collect();
             each(pieces, &|piece| piece.fill(&x, isa));
-            return Self::Narrow { rows, depth, tiles };
+            return Self::Narrow { rows, depth, of, tiles };
         }
         let mut tiles = zeroed_vec::<WideTile>(blocks * depth);
         let pieces = tiles.chunks_mut(depth.max(1)).enumerate().map(|(i, t)| Piece::Wide(i, t)).collect();
@@ -178,7 +176,7 @@ struct Work<'a> {
     left: &'a Left,
     right: &'a Packed,
     isa: Isa,
-    /// Where there are tiles, and rows enough that multiplying their padding too does not matter.
+    /// Where there are tiles, and rows that are many: their padding is multiplied too.
     tiles: Option<amx::AmxTiles>,
     /// What is quantised is decoded into these.
     rooms: [Vec<Tile>; 2],
@@ -186,8 +184,8 @@ struct Work<'a> {
 
 impl<'a> Work<'a> {
     fn new(left: &'a Left, right: &'a Packed, isa: Isa) -> Self {
-        let narrow = matches!(left, Left::Narrow { .. });
-        let tiles = (isa == Isa::Amx && left.rows() > FEW_ROWS && narrow).then(amx::AmxTiles::configure);
+        let are_many = matches!(left, Left::Narrow { of: RowsOf::Whole, .. });
+        let tiles = (isa == Isa::Amx && are_many).then(amx::AmxTiles::configure);
         Self { left, right, isa, tiles, rooms: [Vec::new(), Vec::new()] }
     }
 

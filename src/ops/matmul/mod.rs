@@ -6,7 +6,7 @@ mod code;
 pub mod dense;
 mod kernel;
 pub mod packed;
-mod quant;
+pub mod quant;
 pub mod tiles;
 mod widening;
 
@@ -26,10 +26,27 @@ const TASK_BLOCKS: usize = 8;
 /// More rows share it where reading it means decoding it.
 const QUANTISED_TASK_BLOCKS: usize = 32;
 
+/// Whose rows the left side of a product has. It decides the kernel, and how many rows there are does not: a row has the same
+/// bits alone and among others, so that an answer hangs on nobody who is asked with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RowsOf {
+    /// Of whole sequences, of images, of training: many.
+    #[default]
+    Whole,
+    /// Of steps of answers: few.
+    Steps,
+}
+
 /// x [m, k] Wᵀ + bias for W [n, k] -> [m, n]; sums in f32, on all threads.
 ///
-/// Each sum is taken in the order of k, whatever the number of threads.
-pub fn product<T: Element>(x: Matrix<'_, T>, weight: &Packed, bias: Option<&[f32]>, isa: Isa) -> Vec<T> {
+/// Each sum is taken in the order of k, whatever the number of threads and of rows.
+pub fn product<T: Element>(
+    x: Matrix<'_, T>,
+    weight: &Packed,
+    bias: Option<&[f32]>,
+    of: RowsOf,
+    isa: Isa,
+) -> Vec<T> {
     let ([rows, depth], (cols, inner)) = (x.dims, weight.dims());
     assert_eq!(depth, inner, "inner sizes of a product");
     if rows == 0 || cols == 0 || depth == 0 {
@@ -39,7 +56,7 @@ pub fn product<T: Element>(x: Matrix<'_, T>, weight: &Packed, bias: Option<&[f32
     #[expect(unsafe_code, reason = "an output that is written once")]
     // SAFETY: the blocks of a product cover all of it.
     unsafe {
-        written(rows * cols, |out| fill_product(x, weight, bias, out, isa))
+        written(rows * cols, |out| fill_product(x, weight, bias, out, of, isa))
     }
 }
 
@@ -48,10 +65,11 @@ fn fill_product<T: Element>(
     weight: &Packed,
     bias: Option<&[f32]>,
     out: &mut [MaybeUninit<T>],
+    of: RowsOf,
     isa: Isa,
 ) {
     let (rows, cols) = (x.dims[0], weight.dims().0);
-    let left = Left::new(x, weight, isa);
+    let left = Left::new(x, weight, of, isa);
     let (row_blocks, col_blocks) = (rows.div_ceil(BLOCK), cols.div_ceil(BLOCK));
     let tall =
         if matches!(weight.format(), packed::Format::Half(_)) { TASK_BLOCKS } else { QUANTISED_TASK_BLOCKS };

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::code::{AsQ4, AsQ8, decode};
-use super::quant::{Q4Tile, Q8Tile};
+use super::quant::{Codes, Q4Tile, Q8Tile};
 use super::tiles::{DEPTH, Half, ROWS, Tile};
 use crate::ops::element::Element;
 use crate::ops::isa::Isa;
@@ -183,6 +183,21 @@ impl Packed {
             Format::Q4 => Tiles::Q4(pack(rows, cols, |r, c| Q4Tile::new(&wide_rows(&matrix, r, c)))),
         };
         Self { rows, cols, tiles }
+    }
+
+    /// Takes a matrix [rows, cols] that is whole numbers already, where a format holds it as it is: nothing is rounded.
+    pub fn of_codes(codes: Codes<'_>, rows: usize, cols: usize, format: Format) -> Option<Self> {
+        let dims = [rows, cols];
+        let tiles = match format {
+            Format::Q8 if codes.fits_q8() => {
+                Tiles::Q8(pack(rows, cols, |r, c| Q8Tile::of_codes(codes, dims, r, c)))
+            }
+            Format::Q4 if codes.fits_q4() => {
+                Tiles::Q4(pack(rows, cols, |r, c| Q4Tile::of_codes(codes, dims, r, c)))
+            }
+            _ => return None,
+        };
+        Some(Self { rows, cols, tiles })
     }
 
     /// [rows, cols].

@@ -12,9 +12,9 @@ use rustfft::{Fft, FftPlanner};
 
 use super::super::rows::Point;
 use super::Repulsion;
-/// Distance of nodes, in units of the map, where the kernels are as wide as one: at this one forces are exact to 1e-4,
+/// Distance of nodes, in units of the map, where the kernels are as wide as one, at which forces are exact to 1e-4.
 pub(in super::super) const CLOSEST: f64 = 0.25;
-/// and at most this, where more nodes than `PLENTY` would be needed.
+/// The largest distance of nodes, which is taken where more of them than `PLENTY` would be needed.
 pub(in super::super) const WIDEST: f64 = 0.4;
 /// Nodes along an axis.
 const PLENTY: f64 = 320.0;

@@ -22,15 +22,17 @@ use crate::analysis::query::Query;
 use crate::app::runs::{Evicted, Listed};
 use crate::app::tiling::Tiling;
 use crate::app::view::View;
+use crate::ask::keep::of_earlier_versions;
+use crate::ask::{Condition, Keep};
 use crate::atomic::{self, Hold, LOCK};
 use crate::engine::ids::{ModelId, Request, Run, RunId};
 use crate::error::{Error, Result};
 use crate::export::trace_file;
-use crate::settings::Settings;
 
 const FORMAT: &str = "livr-session";
-/// Raised with each field that an older program must not leave out.
-const VERSION: u32 = 1;
+/// Raised with each field that an older program must not leave out. Version 2 has edits and disturbances of samples: files
+/// without them are written as version 1.
+const VERSION: u32 = 2;
 const ARRAYS: &str = ".arrays";
 
 #[derive(Serialize, Deserialize)]
@@ -44,7 +46,9 @@ struct Written {
     images: Vec<usize>,
     question: String,
     choices: String,
-    settings: Settings,
+    settings: Condition,
+    #[serde(default)]
+    keep: Keep,
     view: View,
     layout: Tiling,
     query: Query,
@@ -68,7 +72,7 @@ struct WrittenRun {
     images: Vec<usize>,
     prompt: String,
     choices: Vec<String>,
-    settings: Settings,
+    settings: Condition,
     file: String,
     /// Of a later version.
     #[serde(flatten)]
@@ -156,14 +160,15 @@ impl Session {
         runs.sort_by_key(|run| run.number);
         let written = Written {
             format: FORMAT.to_owned(),
-            version: VERSION,
+            version: if is_edited(&self.condition, &runs) { VERSION } else { 1 },
             program: env!("CARGO_PKG_VERSION").to_owned(),
             pictures: pictures.written,
             model: self.model.clone(),
             images,
             question: self.question.clone(),
             choices: self.choices.clone(),
-            settings: self.settings.clone(),
+            settings: self.condition.clone(),
+            keep: self.keep.clone(),
             view: self.view,
             layout: self.layout.clone(),
             query: self.query,
@@ -199,6 +204,12 @@ impl Session {
         let folder = folder_of(path);
         self.runs.iter().map(|(listed, run)| (run.id, folder.join(file_of(listed, run)))).collect()
     }
+}
+
+/// Does a condition say what files of version 1 cannot?
+fn is_edited(condition: &Condition, runs: &[WrittenRun]) -> bool {
+    let is_new = |own: &Condition| !own.edits.is_empty() || own.disturbance.is_some();
+    is_new(condition) || runs.iter().any(|run| is_new(&run.settings))
 }
 
 /// A session file's content.
@@ -270,14 +281,16 @@ fn parsed(text: &str, path: &Path) -> Result<Written> {
         let found = format!("{}, of a later version of this program", head.version);
         return Err(Error::field(path, "version", format!("at most {VERSION}"), found));
     }
-    serde_json::from_str(text).map_err(|e| no_session(&e))
+    let mut file = serde_json::from_str(text).map_err(|e| no_session(&e))?;
+    of_earlier_versions(&mut file);
+    serde_json::from_value(file).map_err(|e| no_session(&e))
 }
 
 /// The file of a run in a session's folder.
 fn file_of(listed: &Listed, run: &Run) -> String {
-    let Request { model, sample, settings } = &run.request;
+    let Request { model, sample, condition } = &run.request;
     let mut hasher = Sha256::new();
-    let facts = (model, &sample.prompt, settings, &run.trace.answer, &run.trace.timings, listed.number);
+    let facts = (model, &sample.prompt, condition, &run.trace.answer, &run.trace.timings, listed.number);
     hasher.update(serde_json::to_vec(&facts).expect("plain data serialises, paths too"));
     format!("run-{}-{}.safetensors", listed.number, short(hasher))
 }
@@ -289,7 +302,7 @@ fn written_run(
     kept: Option<&Path>,
     pictures: &mut Pictures<'_>,
 ) -> Result<WrittenRun> {
-    let Request { model, sample, settings } = &run.request;
+    let Request { model, sample, condition } = &run.request;
     let images = pictures.places_of(&sample.images)?;
     let file = file_of(listed, run);
     let target = pictures.folder.join(&file);
@@ -309,7 +322,7 @@ fn written_run(
         images,
         prompt: sample.prompt.clone(),
         choices: sample.choices.clone(),
-        settings: settings.clone(),
+        settings: condition.clone(),
         file,
         rest: listed.rest.clone(),
     })

@@ -82,7 +82,8 @@ impl Session {
             model: written.model,
             question: written.question,
             choices: written.choices,
-            settings: written.settings,
+            condition: written.settings,
+            keep: written.keep,
             view: written.view,
             layout: written.layout,
             query: written.query,
@@ -131,7 +132,7 @@ impl<'a> Reader<'a> {
 
     fn run(&mut self, own: WrittenRun) -> Result<(Listed, Arc<Run>)> {
         let sample = Sample { images: self.images(&own.images)?, prompt: own.prompt, choices: own.choices };
-        let request = Request { model: own.model, sample, settings: own.settings };
+        let request = Request { model: own.model, sample, condition: own.settings };
         let file = plain(&self.folder, &own.file, self.path)?;
         let mut trace = trace_file::read(&file)?;
         if trace.grids.len() != request.sample.images.len() {

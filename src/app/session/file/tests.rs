@@ -4,10 +4,10 @@ use super::*;
 use crate::app::preferences::Preferences;
 use crate::app::runs::{MOST, MOST_BYTES, next_loaded_id};
 use crate::array::Array;
+use crate::ask::{DeviceChoice, DtypeChoice};
 use crate::data::picture::Picture;
 use crate::data::sample::Sample;
 use crate::engine::ids::ModelId;
-use crate::settings::{DeviceChoice, DtypeChoice};
 use crate::trace::Trace;
 use crate::units::{GridThw, Role, Span};
 
@@ -26,11 +26,11 @@ fn session() -> Session {
         image_spans: vec![Span { start: 1, end: 2 }],
         latent_attentions: Some(Array::new([1, 1, 1, 3], vec![0.25, 0.5, 0.25])),
         answer: "B".to_owned(),
-        settings: kept.settings.clone(),
+        condition: kept.condition.clone(),
         ..Trace::default()
     };
     let sample = Sample { images: vec![picture.clone()], prompt: "What?".to_owned(), choices: vec![] };
-    let request = Request { model: model.clone(), sample, settings: kept.settings.clone() };
+    let request = Request { model: model.clone(), sample, condition: kept.condition.clone() };
     let id = next_loaded_id();
     let (name, rest) = ("mine".to_owned(), Map::new());
     let listed = Listed { id, number: 3, name, pinned: true, sample: None, automatic: false, rest };
@@ -39,7 +39,8 @@ fn session() -> Session {
         images: vec![picture],
         question: "And now?".to_owned(),
         choices: "yes, no".to_owned(),
-        settings: kept.settings,
+        condition: kept.condition,
+        keep: kept.keep,
         view: kept.view,
         layout: kept.layout,
         query: Query::Latent(0),
@@ -64,8 +65,8 @@ fn what_is_written_comes_back() {
     let found = Session::read(&path).unwrap();
     assert_eq!((&found.question, found.shown, found.base), (&written.question, Some(3), None));
     assert_eq!(
-        (&found.settings, &found.layout, &found.model),
-        (&written.settings, &written.layout, &written.model)
+        (&found.condition, &found.layout, &found.model),
+        (&written.condition, &written.layout, &written.model)
     );
     assert_eq!(found.images[0].pixels, written.images[0].pixels);
     let ((listed, run), (before, first)) = (&found.runs[0], &written.runs[0]);
@@ -211,10 +212,31 @@ fn what_is_no_session_is_a_sentence() {
     for (text, expected) in [
         ("{", "the file is no session"),
         ("{\"format\": \"other\", \"version\": 1}", "format: expected livr-session, found other"),
-        (&text.replace("\"version\": 1", "\"version\": 9"), "version: expected at most 1, found 9"),
+        (&text.replace("\"version\": 1", "\"version\": 9"), "version: expected at most 2, found 9"),
     ] {
         let found = problem(text);
         assert!(found.contains(expected), "{found}");
     }
     assert!(Session::read(&dir.path().join("none.livr")).unwrap_err().to_string().contains("the session"));
+}
+
+#[test]
+fn what_version_1_kept_among_the_settings_is_kept_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.livr");
+    session().write(&path).unwrap();
+    let mut file: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    assert_eq!(file["version"], 1, "nothing in it that version 1 could not say");
+    file.as_object_mut().unwrap().remove("keep");
+    file["settings"]["capture"] =
+        serde_json::json!({"attention": "full", "hidden": null, "logits": "nothing", "pixels": false});
+    std::fs::write(&path, file.to_string()).unwrap();
+    assert_eq!(Session::read(&path).unwrap().keep.attention, crate::ask::AttentionRows::Full);
+    // Edits are what version 1 cannot leave out.
+    let mut edited = session();
+    edited.condition.edits = vec!["block latents->image @1-".parse().unwrap()];
+    edited.write(&path).unwrap();
+    let file: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    assert_eq!(file["version"], 2);
+    assert_eq!(Session::read(&path).unwrap().condition, edited.condition);
 }

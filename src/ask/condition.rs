@@ -1,0 +1,47 @@
+//! How a sample is asked.
+
+use serde::{Deserialize, Serialize};
+
+use super::decoding::{Decoding, LatentChoice, PixelBudget};
+use super::disturbance::Disturbance;
+use super::edit::{self, Edit};
+use super::mask::MaskKind;
+
+/// How a sample is asked. Equal conditions on equal samples of equal models give equal answers, whatever is kept of them.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Condition {
+    /// Which roles may look at which.
+    pub mask: MaskKind,
+    /// The latents appended.
+    pub latents: LatentChoice,
+    /// Most pixels of an image.
+    pub max_pixels: PixelBudget,
+    /// How tokens are chosen.
+    pub decoding: Decoding,
+    /// What is done to the sample first; chance is by the seed of `decoding`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disturbance: Option<Disturbance>,
+    /// What is changed in the run, in this order.
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "edit::read_all")]
+    pub edits: Vec<Edit>,
+}
+
+impl Condition {
+    /// How samples of data sets are asked unless told otherwise, so that one model has one accuracy.
+    pub fn of_studies() -> Self {
+        Self { decoding: Decoding::of_studies(), ..Self::default() }
+    }
+
+    /// The same under another mask.
+    #[must_use]
+    pub fn masked(self, mask: MaskKind) -> Self {
+        Self { mask, ..self }
+    }
+
+    /// The same with other latents.
+    #[must_use]
+    pub fn with_latents(self, latents: LatentChoice) -> Self {
+        Self { latents, ..self }
+    }
+}

@@ -1,0 +1,179 @@
+//! `livr study`: models x conditions x records out of a file that one can write by hand; in shares, put together again.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use super::eval::print_accuracies;
+use super::output::{Terminal, print, print_json};
+use crate::atomic;
+use crate::engine::models::Models;
+use crate::engine::project::store;
+use crate::engine::study::cells::{self, Cell, CellFolder};
+use crate::engine::study::file::StudyFile;
+use crate::engine::study::result::CellResult;
+use crate::engine::study::{Share, Study, report};
+use crate::units::counted;
+
+/// What to do with a study.
+#[derive(Debug, Subcommand)]
+pub enum StudyCommand {
+    /// Say what a study asks of whom, without asking.
+    Plan(PlanArgs),
+    /// Ask: what the folder has already is not asked again.
+    Run(RunStudyArgs),
+    /// Put shares together: results of `livr eval`, folders of `livr study` or `livr experiment`, or states that `livr project`
+    /// kept.
+    Collect(CollectArgs),
+}
+
+/// Options of `livr study plan`.
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// The study
+    #[arg(value_name = "FILE.toml")]
+    study: PathBuf,
+    /// Machine-readable output
+    #[arg(long)]
+    json: bool,
+}
+
+/// Options of `livr study run`.
+#[derive(Debug, Args)]
+pub struct RunStudyArgs {
+    /// The study
+    #[arg(value_name = "FILE.toml")]
+    study: PathBuf,
+    /// Folder for the result
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// The i-th of n shares of the samples, as 1/4; livr study collect puts them together
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Share>,
+    /// Machine-readable output
+    #[arg(long)]
+    json: bool,
+}
+
+/// Options of `livr study collect`.
+#[derive(Debug, Args)]
+pub struct CollectArgs {
+    /// All shares: files or folders
+    #[arg(value_name = "SHARE", required = true, num_args = 1..)]
+    parts: Vec<PathBuf>,
+    /// File or folder for the whole
+    #[arg(long, value_name = "OUT")]
+    out: PathBuf,
+    /// Machine-readable output
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Planned {
+    models: Vec<String>,
+    conditions: Vec<String>,
+    samples: usize,
+    runs: usize,
+}
+
+impl StudyCommand {
+    /// Runs it.
+    pub fn run(&self) -> anyhow::Result<()> {
+        match self {
+            Self::Plan(args) => plan(args),
+            Self::Run(args) => run(args),
+            Self::Collect(args) => collect(args),
+        }
+    }
+}
+
+fn plan(args: &PlanArgs) -> anyhow::Result<()> {
+    let study = StudyFile::read(&args.study)?.study(&args.study, None)?;
+    for model in &study.models {
+        model.id.base.source.open()?;
+        model.id.adapter.as_ref().map(|source| source.open()).transpose()?;
+    }
+    let planned = Planned {
+        models: study.models.iter().map(|own| own.name.clone()).collect(),
+        conditions: study.conditions.iter().map(|own| own.name.clone()).collect(),
+        samples: study.records.len(),
+        runs: study.models.len() * study.conditions.len() * study.records.len(),
+    };
+    if args.json {
+        print_json(&planned);
+        return Ok(());
+    }
+    for (what, names) in [("models", &planned.models), ("conditions", &planned.conditions)] {
+        print(&format!("{what:10} {}", names.join(", ")));
+    }
+    print(&format!("{:10} {}, {} in all", "samples", planned.samples, counted(planned.runs, "run")));
+    Ok(())
+}
+
+fn run(args: &RunStudyArgs) -> anyhow::Result<()> {
+    let study = StudyFile::read(&args.study)?.study(&args.study, args.shard)?;
+    to_folder(&study, &args.out, args.json)
+}
+
+/// Asks a study's cells, each in a file of the folder, and says what came of them; of a share the cells alone are there.
+pub fn to_folder(study: &Study, out: &Path, json: bool) -> anyhow::Result<()> {
+    let terminal = Terminal::new();
+    let folder = out.join("cells");
+    let mut cells = CellFolder::open(&folder)?;
+    study.run(&mut Models::default(), &mut cells, &terminal)?;
+    terminal.finish();
+    match study.share {
+        None => said(&cells.whole, out, json),
+        Some(share) => {
+            print(&format!(
+                "share {share} of {}: livr study collect puts all shares together ({})",
+                counted(cells.whole.len(), "cell"),
+                folder.display()
+            ));
+            Ok(())
+        }
+    }
+}
+
+fn said(cells: &[Cell], out: &Path, json: bool) -> anyhow::Result<()> {
+    let summaries = report::write(cells, out)?;
+    if json {
+        print_json(&summaries);
+    } else {
+        print(report::tables(&summaries).trim_end());
+    }
+    Ok(())
+}
+
+fn collect(args: &CollectArgs) -> anyhow::Result<()> {
+    if args.parts.iter().all(|part| part.is_file()) {
+        let whole = CellResult::collect(&args.parts)?;
+        atomic::check_apart(&args.out, &args.parts, &[])?;
+        atomic::write_json(&args.out, &whole)?;
+        if args.json {
+            print_json(&whole);
+        } else {
+            print_accuracies(&whole);
+        }
+        return Ok(());
+    }
+    if args.parts.iter().all(|part| store::is_of_states(part)) {
+        let samples = store::collect_shares(&args.parts, &args.out)?;
+        print(&format!("states of {} ({})", counted(samples, "sample"), args.out.display()));
+        return Ok(());
+    }
+    let cells_of = |part: &PathBuf| {
+        let inner = part.join("cells");
+        if inner.is_dir() { inner } else { part.clone() }
+    };
+    let mut folders: Vec<PathBuf> = Vec::new();
+    for folder in args.parts.iter().map(cells_of) {
+        if !folders.contains(&folder) {
+            folders.push(folder);
+        }
+    }
+    let cells = cells::collect(&folders, &args.out.join("cells"))?;
+    said(&cells, &args.out, args.json)
+}

@@ -1,0 +1,205 @@
+//! A study: models x conditions x records, each pair of the first two a cell.
+
+use serde::{Deserialize, Serialize};
+
+use super::super::answer::features::SeenImages;
+use super::super::ids::ModelId;
+use super::super::model_info::ModelInfo;
+use super::super::models::Models;
+use super::cell::{CellOrder, Sink};
+use super::provenance::{Provenance, digest_of_records};
+use super::share::Share;
+use crate::ask::{Condition, Keep, LatentChoice};
+use crate::data::record::Record;
+use crate::error::{Error, Result};
+use crate::memory;
+use crate::progress::{Observer, Phase, Progress};
+
+/// A model under a name: what comes before a slash is the way it was trained, after it the seed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NamedModel {
+    /// As files and tables call it.
+    pub name: String,
+    /// Which.
+    pub id: ModelId,
+}
+
+/// A condition under a name.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NamedCondition {
+    /// As files and tables call it.
+    pub name: String,
+    /// How samples are asked.
+    #[serde(flatten)]
+    pub condition: Condition,
+}
+
+impl NamedCondition {
+    /// Under the name its own words give it, beside others of studies.
+    pub fn of(condition: Condition) -> Self {
+        // The seed of a study is that of all its conditions.
+        let decoding =
+            crate::ask::Decoding { seed: condition.decoding.seed, ..crate::ask::Decoding::of_studies() };
+        Self { name: condition.name(&Condition { decoding, ..Condition::of_studies() }), condition }
+    }
+}
+
+/// What is asked of whom, and how.
+pub struct Study {
+    /// Who is asked.
+    pub models: Vec<NamedModel>,
+    /// How each is asked.
+    pub conditions: Vec<NamedCondition>,
+    /// What is asked.
+    pub records: Vec<Record>,
+    /// Only the first so many of them; what answers hang on are all, so that more can be asked later.
+    pub limit: Option<usize>,
+    /// What of each run is kept besides its answer.
+    pub keep: Keep,
+    /// Samples that go through a model together: no answer hangs on it.
+    pub batch: usize,
+    /// The part of the records that is asked here.
+    pub share: Option<Share>,
+    /// What it is called while it goes on.
+    pub phase: Phase,
+}
+
+/// All that the answers of a cell hang on: the first line of its journal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Heading {
+    /// The model and all records, by contents.
+    pub what: Provenance,
+    /// How they are asked.
+    #[serde(rename = "settings")]
+    pub condition: Condition,
+    /// Which of the records.
+    pub share: Option<Share>,
+}
+
+/// A cell on its way.
+pub struct CellOf<'a> {
+    /// Who is asked.
+    pub model: &'a NamedModel,
+    /// What is known of it.
+    pub info: &'a ModelInfo,
+    /// How.
+    pub condition: &'a NamedCondition,
+    /// Its number among the cells of the study.
+    pub place: usize,
+    /// What its answers hang on.
+    pub heading: Heading,
+    /// Records that are asked.
+    pub records: &'a [Record],
+}
+
+/// What becomes of each cell.
+pub trait Cells {
+    /// Where a cell's answers go.
+    type Kept: Sink;
+
+    /// Where a cell's answers go; nothing for one that is whole already.
+    ///
+    /// # Errors
+    /// A place that cannot be written.
+    fn begin(&mut self, cell: &CellOf<'_>) -> Result<Option<Self::Kept>>;
+
+    /// A cell has all its answers.
+    ///
+    /// # Errors
+    /// A place that cannot be written.
+    fn end(&mut self, cell: &CellOf<'_>, kept: Self::Kept) -> Result<()>;
+}
+
+impl Study {
+    /// Asks every cell that is not whole yet, model by model.
+    ///
+    /// # Errors
+    /// A model that does not fit, an image that cannot be read, a place that cannot be written, a stop.
+    pub fn run<C: Cells>(&self, models: &mut Models, cells: &mut C, observer: &dyn Observer) -> Result<()> {
+        let data = digest_of_records(&self.records, observer)?;
+        let own = self.own_records()?;
+        let free = memory::free_bytes();
+        // Conditions and most adapters show the vision tower the same images.
+        let several = self.models.len() * self.conditions.len() > 1;
+        let room = if several { free.map_or(1 << 30, |free| free / 4) as usize } else { 0 };
+        let mut seen = SeenImages::up_to(room);
+        let total = self.models.len() * self.conditions.len() * own.len();
+        let mut done = 0;
+        for (place, model) in self.models.iter().enumerate() {
+            let info = models.open(&model.id, observer)?;
+            let session = models.session(&model.id).expect("opened above");
+            let what = Provenance::of(session, data.clone(), observer)?;
+            for (number, condition) in self.conditions.iter().enumerate() {
+                let heading =
+                    Heading { what: what.clone(), condition: condition.condition.clone(), share: self.share };
+                let cell = CellOf {
+                    model,
+                    info: &info,
+                    condition,
+                    place: place * self.conditions.len() + number,
+                    heading,
+                    records: &own,
+                };
+                // Without latents there is nothing to leave out, where others are asked with and without.
+                let is_vain =
+                    several && info.trained_latents == 0 && condition.condition.latents == LatentChoice::Off;
+                if let Some(mut kept) = (!is_vain).then(|| cells.begin(&cell)).transpose()?.flatten() {
+                    let order = CellOrder {
+                        records: &own,
+                        condition: &condition.condition,
+                        keep: &self.keep,
+                        batch: self.batch,
+                        phase: self.phase,
+                        sample_of: &Record::sample,
+                    };
+                    let watch = Counting { observer, phase: self.phase, done, total };
+                    let mut answerer = session.answerer(Some(&mut seen), memory::free_bytes());
+                    order.run(&mut answerer, &mut kept, &watch)?;
+                    cells.end(&cell, kept)?;
+                }
+                done += own.len();
+            }
+            let is_needed = self.models[place + 1..].iter().any(|later| later.id.base == model.id.base);
+            if !is_needed && place + 1 < self.models.len() {
+                models.close(&model.id.base);
+            }
+        }
+        Ok(())
+    }
+
+    /// The records that are asked here.
+    fn own_records(&self) -> Result<Vec<Record>> {
+        let first = self.records.iter().take(self.limit.unwrap_or(usize::MAX)).cloned().collect();
+        let Some(share) = self.share else { return Ok(first) };
+        let own = share.of(first);
+        if own.is_empty() {
+            return Err(Error::Request(format!("--shard {share}: expected at least one sample, found none")));
+        }
+        Ok(own)
+    }
+}
+
+/// Tells of samples over all cells.
+struct Counting<'a> {
+    observer: &'a dyn Observer,
+    phase: Phase,
+    done: usize,
+    total: usize,
+}
+
+impl Observer for Counting<'_> {
+    fn progress(&self, progress: Progress) -> Result<()> {
+        if progress.phase != self.phase {
+            return self.observer.check();
+        }
+        self.observer.progress(Progress { done: self.done + progress.done, total: self.total, ..progress })
+    }
+
+    fn check(&self) -> Result<()> {
+        self.observer.check()
+    }
+
+    fn note(&self, note: &str) {
+        self.observer.note(note);
+    }
+}

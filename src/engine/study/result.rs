@@ -1,0 +1,211 @@
+//! The answers of one cell in one file, as `livr eval` writes them, with a journal beside it until it is whole.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::accuracy::{Accuracy, Prediction, predicted};
+use super::cell::Sink;
+use super::journal::{Journal, OpenedJournal};
+use super::plan::{CellOf, Cells, Heading};
+use super::provenance::Provenance;
+use super::share::Share;
+use crate::ask::Condition;
+use crate::atomic;
+use crate::data::record::Record;
+use crate::error::{Error, Result};
+use crate::trace::Trace;
+
+/// What `livr eval` writes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CellResult {
+    /// Over all samples.
+    #[serde(flatten)]
+    pub all: Accuracy,
+    /// Of each task.
+    pub tasks: BTreeMap<String, Accuracy>,
+    /// In the order of the samples.
+    pub predictions: Vec<Prediction>,
+    /// How they were asked.
+    #[serde(rename = "settings")]
+    pub condition: Condition,
+    /// The model's folder name.
+    pub model: String,
+    /// Those of its adapters.
+    pub adapters: Vec<String>,
+    /// Of the condition.
+    pub seed: u64,
+    /// Which of the samples; all where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<Share>,
+    /// What it hangs on, by contents.
+    pub provenance: Option<Provenance>,
+    /// Of the program.
+    pub version: String,
+}
+
+impl CellResult {
+    fn of(cell: &CellOf<'_>, predictions: Vec<Prediction>) -> Self {
+        let Heading { what, condition, share } = cell.heading.clone();
+        Self {
+            all: Accuracy::of(&predictions),
+            tasks: Accuracy::by_task(&predictions),
+            predictions,
+            seed: condition.decoding.seed,
+            condition,
+            model: cell.info.name.clone(),
+            adapters: cell.info.adapter.iter().cloned().collect(),
+            share,
+            provenance: Some(what),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+
+    /// Reads one.
+    ///
+    /// # Errors
+    /// A file that is none.
+    pub fn read(path: &Path) -> Result<Self> {
+        let bytes = std::fs::read(path).map_err(|e| Error::io("read the result", path, e))?;
+        serde_json::from_slice(&bytes)
+            .map_err(|e| Error::format(path, "the file is no result of an evaluation", e))
+    }
+
+    /// Puts results of shares together: what one run over all samples gives, byte for byte. Names are those of the first
+    /// share.
+    ///
+    /// # Errors
+    /// A share that is not there, or there twice; results of another model, condition or data.
+    pub fn collect(paths: &[PathBuf]) -> Result<Self> {
+        let mut parts = Vec::new();
+        for path in paths {
+            let own = Self::read(path)?;
+            let Some(share) = own.share else {
+                return Err(Error::field(path, "share", "a share of the samples, as 1/4", "none"));
+            };
+            parts.push((share, own, path.clone()));
+        }
+        parts.sort_by_key(|(share, ..)| *share);
+        let Some((_, first, first_path)) = parts.first() else {
+            return Err(Error::Request("expected results to put together, found none".to_owned()));
+        };
+        for (_, own, path) in &parts {
+            let differing = [
+                ("provenance", own.provenance != first.provenance),
+                ("settings", own.condition != first.condition),
+                ("version", own.version != first.version),
+            ];
+            if let Some((field, _)) = differing.into_iter().find(|(_, differs)| *differs) {
+                return Err(Error::field(
+                    path,
+                    field,
+                    format!("that of {}", first_path.display()),
+                    "another",
+                ));
+            }
+        }
+        let whole = Self { share: None, ..first.clone() };
+        let shares = parts.into_iter().map(|(share, own, path)| (share, own.predictions, path));
+        let predictions = Share::joined(shares.collect())?;
+        Ok(Self {
+            all: Accuracy::of(&predictions),
+            tasks: Accuracy::by_task(&predictions),
+            predictions,
+            ..whole
+        })
+    }
+}
+
+/// The result of the only cell of a study, at a place.
+pub struct OneCell<'a> {
+    /// The file.
+    out: &'a Path,
+    /// Told what there was already.
+    note: &'a dyn Fn(&str),
+    /// Once it is whole.
+    pub result: Option<CellResult>,
+}
+
+impl<'a> OneCell<'a> {
+    /// To be written there.
+    pub fn at(out: &'a Path, note: &'a dyn Fn(&str)) -> Self {
+        Self { out, note, result: None }
+    }
+}
+
+impl Cells for OneCell<'_> {
+    type Kept = Predictions;
+
+    fn begin(&mut self, cell: &CellOf<'_>) -> Result<Option<Predictions>> {
+        let kept = Predictions::open(self.out, &cell.heading)?;
+        if let Some((there, journal)) = kept.there() {
+            (self.note)(&format!("going on after {there} samples ({})", journal.display()));
+        }
+        Ok(Some(kept))
+    }
+
+    fn end(&mut self, cell: &CellOf<'_>, kept: Predictions) -> Result<()> {
+        let result = CellResult::of(cell, kept.in_order(cell.records));
+        atomic::write_json(self.out, &result)?;
+        kept.close()?;
+        self.result = Some(result);
+        Ok(())
+    }
+}
+
+/// Predictions, a line for each in a journal beside what is to be written.
+pub struct Predictions {
+    /// Where the result goes to a device there is no place beside it.
+    journal: Option<Journal>,
+    by_id: BTreeMap<String, Prediction>,
+}
+
+impl Predictions {
+    /// Goes on with the journal of what is to be at `out`, or begins one.
+    ///
+    /// # Errors
+    /// A journal that another program writes to, a place that cannot be written.
+    pub fn open(out: &Path, heading: &Heading) -> Result<Self> {
+        if out.exists() && !out.is_file() {
+            return Ok(Self { journal: None, by_id: BTreeMap::new() });
+        }
+        let OpenedJournal { journal, lines } = Journal::open(&out.with_added_extension("partial"), heading)?;
+        let by_id = lines.into_iter().map(|own: Prediction| (own.id.clone(), own)).collect();
+        Ok(Self { journal: Some(journal), by_id })
+    }
+
+    /// How many there were, and where; nothing where there were none.
+    pub fn there(&self) -> Option<(usize, &Path)> {
+        let journal = self.journal.as_ref().filter(|_| !self.by_id.is_empty())?;
+        Some((self.by_id.len(), journal.path()))
+    }
+
+    /// In the order of these records.
+    pub fn in_order(&self, records: &[Record]) -> Vec<Prediction> {
+        records.iter().filter_map(|record| self.by_id.get(&record.id).cloned()).collect()
+    }
+
+    /// All of it is whole elsewhere.
+    ///
+    /// # Errors
+    /// A folder that cannot be written.
+    pub fn close(self) -> Result<()> {
+        self.journal.map_or(Ok(()), Journal::remove)
+    }
+}
+
+impl Sink for Predictions {
+    fn has(&self, id: &str) -> bool {
+        self.by_id.contains_key(id)
+    }
+
+    fn take(&mut self, record: &Record, trace: Trace) -> Result<()> {
+        let prediction = predicted(record, &trace);
+        if let Some(journal) = &mut self.journal {
+            journal.add(&prediction)?;
+        }
+        self.by_id.insert(record.id.clone(), prediction);
+        Ok(())
+    }
+}
