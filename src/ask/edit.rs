@@ -226,14 +226,39 @@ pub enum EditSite {
 /// For how long a replacement holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Held {
-    /// Absent: once. To this layer, or where it is nothing to the last.
+    /// Once, where there is none.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
-    pub held: Option<Option<usize>>,
+    pub held: Option<Until>,
 }
 
-/// A field that is there, even where it says nothing.
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<usize>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
+/// How far a replacement is held; as JSON a layer, or null.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Option<usize>", into = "Option<usize>")]
+pub enum Until {
+    /// To the model's last layer.
+    End,
+    /// To this one.
+    Layer(usize),
+}
+
+impl From<Option<usize>> for Until {
+    fn from(layer: Option<usize>) -> Self {
+        layer.map_or(Self::End, Self::Layer)
+    }
+}
+
+impl From<Until> for Option<usize> {
+    fn from(until: Until) -> Self {
+        match until {
+            Until::End => None,
+            Until::Layer(layer) => Some(layer),
+        }
+    }
+}
+
+/// A field that is there, even where it is null.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Until>, D::Error> {
+    Until::deserialize(deserializer).map(Some)
 }
 
 /// Where a path begins.

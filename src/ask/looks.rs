@@ -193,7 +193,9 @@ impl Chosen {
     fn new(prompt: Prompt<'_>, tokens: &Tokens) -> Result<Self, String> {
         let (places, behind) = prompt.select(tokens)?;
         let mut of_prompt = vec![false; prompt.roles.len()];
-        places.into_iter().for_each(|place| of_prompt[place] = true);
+        for place in places {
+            of_prompt[place] = true;
+        }
         Ok(Self { of_prompt, behind })
     }
 
@@ -304,11 +306,11 @@ mod tests {
                     let (places, behind) = PROMPT.select(tokens).unwrap();
                     places.contains(&token) || (behind && token >= ROLES.len())
                 };
-                for query in 0..roles.len() {
-                    for key in 0..query {
+                for (query, row) in all.iter_mut().enumerate() {
+                    for (key, seen) in row.iter_mut().enumerate().take(query) {
                         let is_meant = named(&edge.from, query) && named(&edge.to, key);
-                        if is_meant && all[query][key] != allowed {
-                            all[query][key] = allowed;
+                        if is_meant && *seen != allowed {
+                            *seen = allowed;
                             count += usize::from(query < ROLES.len());
                         }
                     }

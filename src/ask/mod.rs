@@ -18,7 +18,7 @@ pub use self::decoding::{Decoding, LatentChoice, MAX_LATENTS, PixelBudget, Publi
 pub use self::disturbance::Disturbance;
 pub use self::edit::{
     CacheDonor, DonorFile, Edge, Edit, EditSite, EditValue, HeadPart, Held, NoiseSource, PathValue, Receiver,
-    Sender, SequenceChange,
+    Sender, SequenceChange, Until,
 };
 pub use self::hardware::{DeviceChoice, DtypeChoice};
 pub use self::keep::{AttentionRows, HiddenLayers, HiddenRows, Keep, LogitRows};

@@ -152,7 +152,8 @@ pub const WORDS: [Word; 11] = [
         repeats: false,
         written: |c| vec![c.decoding.seed.to_string()],
         read: |c, text| {
-            let seed = text.parse().map_err(|_| format!("expected a whole number from 0, found {text}"));
+            let seed =
+                text.parse().map_err(|e| format!("expected a whole number from 0, found {text} ({e})"));
             seed.map(|seed| c.decoding.seed = seed)
         },
     },

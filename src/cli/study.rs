@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::eval::print_accuracies;
 use super::output::{Terminal, print, print_json};
 use crate::atomic;
+use crate::engine::ids::Source;
 use crate::engine::models::Models;
 use crate::engine::project::store;
 use crate::engine::study::cells::{self, Cell, CellFolder};
@@ -93,7 +94,7 @@ fn plan(args: &PlanArgs) -> anyhow::Result<()> {
     let study = StudyFile::read(&args.study)?.study(&args.study, None)?;
     for model in &study.models {
         model.id.base.source.open()?;
-        model.id.adapter.as_ref().map(|source| source.open()).transpose()?;
+        model.id.adapter.as_ref().map(Source::open).transpose()?;
     }
     let planned = Planned {
         models: study.models.iter().map(|own| own.name.clone()).collect(),

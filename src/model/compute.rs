@@ -11,7 +11,7 @@ use crate::progress::{Observer, Unobserved};
 pub struct Blocks {
     /// Attention queries at once.
     pub queries: Option<usize>,
-    /// RowsOf of a matrix product at once.
+    /// Rows of a matrix product at once.
     pub rows: Option<usize>,
 }
 
@@ -75,7 +75,7 @@ impl<'a> Compute<'a> {
         }
     }
 
-    /// RowsOf that go through a product with a matrix of so many elements at once.
+    /// Rows that go through a product with a matrix of so many elements at once.
     pub fn row_block(&self, elements: usize) -> usize {
         self.blocks.rows.unwrap_or((ROW_BLOCK_PRODUCTS / elements.max(1)).max(MIN_ROWS)).max(1)
     }

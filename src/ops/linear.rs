@@ -87,7 +87,7 @@ pub(in crate::ops) fn product_f32(
     of: RowsOf,
     isa: Isa,
 ) {
-    /// RowsOf of the weight of one task.
+    /// Rows of the weight of one task.
     const COLUMNS: usize = 32;
     let cols = out.len() / rows.max(1);
     if of == RowsOf::Whole || inner == 0 {

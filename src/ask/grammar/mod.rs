@@ -20,7 +20,7 @@ use std::str::FromStr;
 
 use super::edit::{
     CacheDonor, DonorFile, Edge, Edit, EditSite, EditValue, HeadPart, Held, NoiseSource, PathValue, Receiver,
-    Sender, SequenceChange,
+    Sender, SequenceChange, Until,
 };
 use super::tokens::{Tokens, number};
 
@@ -212,8 +212,9 @@ impl<'a> Items<'a> {
 
     fn noise(&mut self) -> Parsed<NoiseSource> {
         let seed = self.take("seed");
-        let whole =
-            |text: String| text.parse().map_err(|_| format!("expected a whole number as seed, found {text}"));
+        let whole = |text: String| {
+            text.parse().map_err(|e| format!("expected a whole number as seed, found {text} ({e})"))
+        };
         Ok(NoiseSource { seed: seed.map(whole).transpose()?, file: self.take("file") })
     }
 
@@ -246,7 +247,7 @@ fn split_items(text: &str) -> Vec<&str> {
 fn unquoted(text: &str) -> Parsed<String> {
     let wrong = || format!("cannot read {text}");
     if text.starts_with('"') {
-        return serde_json::from_str(text).map_err(|_| wrong());
+        return serde_json::from_str(text).ok().ok_or_else(wrong);
     }
     if is_plain(text) { Ok(text.to_owned()) } else { Err(wrong()) }
 }
@@ -295,9 +296,10 @@ fn value_of(text: &str) -> Parsed<Word> {
         }
         "fill" => {
             let rgb: Vec<f64> = items.plain.drain(..).map(|text| decimal(&text)).collect::<Parsed<_>>()?;
-            let rgb = match rgb.len() {
-                0 => None,
-                _ => Some(rgb.try_into().map_err(|_| "fill takes three numbers".to_owned())?),
+            let rgb = match rgb[..] {
+                [] => None,
+                [r, g, b] => Some([r, g, b]),
+                _ => return Err("fill takes three numbers".to_owned()),
             };
             Word::State(EditValue::Fill { rgb })
         }
@@ -326,11 +328,11 @@ impl FromStr for EditSite {
         };
         let (site, held) = match text.split_once("..") {
             None => (text, None),
-            Some((site, "")) => (site, Some(None)),
-            Some((site, last)) => (site, Some(Some(number(last).ok_or_else(wrong)?))),
+            Some((site, "")) => (site, Some(Until::End)),
+            Some((site, last)) => (site, Some(Until::Layer(number(last).ok_or_else(wrong)?))),
         };
         let layer = |prefix: &str| site.strip_prefix(prefix).and_then(number);
-        let ends_early = |first: usize| held.flatten().is_some_and(|last| last < first);
+        let ends_early = |first: usize| matches!(held, Some(Until::Layer(last)) if last < first);
         let held_from = |first: usize| {
             if ends_early(first) { Err(format!("{text} ends before it begins")) } else { Ok(Held { held }) }
         };

@@ -5,7 +5,7 @@ use std::fmt;
 use super::is_plain;
 use crate::ask::edit::{
     CacheDonor, DonorFile, Edge, Edit, EditSite, EditValue, HeadPart, NoiseSource, PathValue, Receiver,
-    Sender, SequenceChange,
+    Sender, SequenceChange, Until,
 };
 
 impl fmt::Display for EditSite {
@@ -29,8 +29,8 @@ impl fmt::Display for EditSite {
         };
         match held.held {
             None => Ok(()),
-            Some(None) => f.write_str(".."),
-            Some(Some(last)) => write!(f, "..{last}"),
+            Some(Until::End) => f.write_str(".."),
+            Some(Until::Layer(last)) => write!(f, "..{last}"),
         }
     }
 }

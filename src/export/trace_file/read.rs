@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use crate::array::Array;
 use crate::error::{Error, Result};
-use crate::trace::{AnswerRows, HiddenStates, Trace};
+use crate::trace::{AnswerRows, HiddenStates, Intervened, Trace};
 use crate::units::{GridThw, Role, Span};
 
 /// Reads a trace that `write` wrote, to the bit.
@@ -61,10 +61,7 @@ impl File<'_> {
             model: self.text("model")?.to_owned(),
             adapter: self.text("adapter")?.to_owned(),
             condition: self.json("settings")?,
-            interventions: match self.metadata.contains_key("interventions") {
-                true => self.json("interventions")?,
-                false => Vec::new(),
-            },
+            interventions: self.interventions()?,
             applied: self.json("applied")?,
             timings: self.json("timings")?,
             input_ids,
@@ -72,6 +69,11 @@ impl File<'_> {
             grids,
             merge_size,
         })
+    }
+
+    /// None in files of runs that nothing was changed in.
+    fn interventions(&self) -> Result<Vec<Intervened>> {
+        if self.metadata.contains_key("interventions") { self.json("interventions") } else { Ok(Vec::new()) }
     }
 
     fn wrong(&self, field: &str, expected: impl Into<String>, found: impl Into<String>) -> Error {
