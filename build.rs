@@ -1,32 +1,11 @@
-//! Looks whether the shaders are well-formed, and compiles the CUDA kernels for builds that use them.
+//! Compiles the CUDA kernels for builds that use them.
 
 use std::path::Path;
 use std::process::Command;
 
 const KERNELS: [&str; 5] = ["attention", "cross_entropy", "rms_norm", "rotary", "swiglu"];
 
-/// What is wrong with a shader, where anything is.
-fn problem_of(path: &Path) -> Option<String> {
-    use naga::valid::{Capabilities, ValidationFlags, Validator};
-    let source = match std::fs::read_to_string(path) {
-        Ok(source) => source,
-        Err(problem) => return Some(problem.to_string()),
-    };
-    let module = match naga::front::wgsl::parse_str(&source) {
-        Ok(module) => module,
-        Err(problem) => return Some(problem.emit_to_string(&source)),
-    };
-    let mut validator = Validator::new(ValidationFlags::all(), Capabilities::default());
-    validator.validate(&module).err().map(|problem| problem.emit_to_string(&source))
-}
-
 fn main() {
-    println!("cargo::rerun-if-changed=shaders");
-    for entry in std::fs::read_dir("shaders").into_iter().flatten().flatten() {
-        if let Some(problem) = problem_of(&entry.path()) {
-            println!("cargo::error={}: {}", entry.path().display(), problem.replace('\n', " "));
-        }
-    }
     println!("cargo::rerun-if-changed=kernels");
     println!("cargo::rerun-if-env-changed=NVCC");
     println!("cargo::rerun-if-env-changed=CUDA_HOME");

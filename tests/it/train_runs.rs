@@ -293,6 +293,12 @@ fn what_cannot_be_trained_is_said_in_a_sentence() {
         let problem = place.problem("a", &recipe);
         assert!(problem.contains(words), "{problem}");
     }
+    let huge = place.recipe("variant = \"livr\"", SHORT);
+    let text = std::fs::read_to_string(&huge).unwrap();
+    assert!(text.contains("[optimizer]\n"));
+    std::fs::write(&huge, text.replace("[optimizer]\n", "[optimizer]\nbatch_size = 4000000000\n")).unwrap();
+    let problem = place.problem("a", &huge);
+    assert!(problem.contains("optimizer.batch_size: a batch of 4000000000 with"), "{problem}");
     assert!(!place.path("a").join("recipe.toml").exists(), "nothing is begun that cannot be");
 
     std::fs::create_dir(place.path("taken")).unwrap();

@@ -5,16 +5,17 @@ use std::collections::BTreeSet;
 use candle_core::{DType, Device, Var};
 use sha2::{Digest, Sha256};
 
-use super::super::need::ModelNeed;
+use super::super::need::{ModelNeed, StepNeed};
 use super::super::opening::Described;
 use super::super::session::auto_max_pixels;
 use super::super::{demo, device};
-use crate::ask::{DeviceChoice, DtypeChoice};
+use crate::ask::{DeviceChoice, DtypeChoice, LatentChoice};
 use crate::checkpoint::adapter::Adapter;
 use crate::checkpoint::config::ModelConfig;
 use crate::checkpoint::folder::Folder;
 use crate::checkpoint::livr::LivrConfig;
 use crate::checkpoint::source::{WeightSource, parameters};
+use crate::data::dataset;
 use crate::data::record::Record;
 use crate::digest;
 use crate::error::{Error, Result};
@@ -24,7 +25,7 @@ use crate::model::Model;
 use crate::model::informed::{Heads, Informed};
 use crate::model::loader::{Random, Variables};
 use crate::ops::weight::Precision;
-use crate::progress::Observer;
+use crate::progress::{Observer, Unobserved};
 use crate::train::{
     Examples, Recipe, Trained, Trainer, Updates, read_records, save_adapter, save_checkpoint,
 };
@@ -128,12 +129,43 @@ impl OpenedRun {
         let Beginning { mut model, weights, records } = self.begun.take().expect("taken once");
         let token_ids = if self.livr.is_some() { &self.processor.latents().token_ids[..] } else { &[] };
         let trained = Trained::attach(&mut model, &self.recipe, token_ids, weights, self.begin.as_ref())?;
+        self.check_step(&records, &trained)?;
         let limit = match self.recipe.data.cache_mib {
             Some(mib) => mib << 20,
             None => memory::free_bytes().map_or(1 << 30, |free| free / 2),
         };
         let examples = Examples::new(records, &self.processor, &self.recipe, self.max_pixels, limit)?;
         Ok(Trainer::new(self.recipe.clone(), model, trained, examples))
+    }
+
+    /// Refuses a batch whose way back would not fit beside the model, by the longest of the first samples of each task.
+    fn check_step(&self, records: &[Record], trained: &Trained) -> Result<()> {
+        let Some(free) = memory::free_bytes().filter(|_| self.device.is_cpu()) else { return Ok(()) };
+        let latents = if self.livr.is_some() { LatentChoice::Auto } else { LatentChoice::Off };
+        let mut longest = 0;
+        for record in dataset::per_task(records.to_vec(), 1) {
+            let sample = self.asked(&record)?;
+            let input = self.processor.process(&sample, latents, self.max_pixels, &Unobserved)?;
+            longest = longest.max(input.num_tokens() + self.longest_answer);
+        }
+        let batch = self.recipe.optimizer.batch_size;
+        let low_rank = !matches!(self.recipe.updates, Some(Updates::Full | Updates::Everything));
+        let need = StepNeed::new(
+            &self.described.config.text,
+            batch.saturating_mul(longest),
+            trained.num_values(),
+            low_rank,
+        )
+        .total();
+        if need <= free {
+            return Ok(());
+        }
+        Err(Error::Request(format!(
+            "optimizer.batch_size: a batch of {batch} with {longest} tokens each takes {} beside the model, {} are free: take \
+             fewer at once (accumulation makes up for it), or smaller images (data.max_pixels)",
+            human_bytes(need),
+            human_bytes(free)
+        )))
     }
 
     /// Writes what was trained as it is after a stage.
