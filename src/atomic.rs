@@ -11,20 +11,54 @@ use crate::error::{Error, Result};
 /// How the names of files begin that are not whole yet.
 const PART: &str = ".livr-part-";
 
-/// Removes what a program that was killed while it wrote left in a folder of its own. Not for folders that another may
-/// be writing to.
+/// Removes what programs that were killed while they wrote left in a folder. What is being written stays.
+///
+/// # Errors
+/// A folder that cannot be looked into, a file that cannot be removed.
 pub fn clear_parts(folder: &Path) -> Result<()> {
     let failed = |e| Error::io("look into the folder", folder, e);
     for entry in std::fs::read_dir(folder).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
-        if path.is_file() && path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PART)) {
+        let is_part = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PART));
+        // Whoever writes holds the lock.
+        if is_part && File::open(&path).is_ok_and(|file| file.try_lock().is_ok()) {
             std::fs::remove_file(&path).map_err(|e| Error::io("remove", &path, e))?;
         }
     }
     Ok(())
 }
 
+/// A new file beside what it is to become, locked while it is written so that it is not taken for one that was left.
+fn part_in(dir: &Path, builder: &tempfile::Builder<'_, '_>) -> std::io::Result<tempfile::NamedTempFile> {
+    loop {
+        let part = builder.tempfile_in(dir)?;
+        // Without locks nothing is taken for one that was left, either.
+        let is_locked = !matches!(part.as_file().try_lock(), Err(TryLockError::WouldBlock));
+        if is_locked && is_at(part.as_file(), part.path()) {
+            return Ok(part);
+        }
+    }
+}
+
+/// Is an open file the one at a path? It may have been removed or replaced since it was opened.
+#[cfg(unix)]
+pub fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let identity = |about: std::fs::Metadata| (about.dev(), about.ino());
+    file.metadata().map(identity).ok() == path.metadata().map(identity).ok()
+}
+
+/// Is an open file the one at a path? Where an open file cannot be removed it is still there.
+#[cfg(not(unix))]
+pub fn is_at(_file: &File, path: &Path) -> bool {
+    path.exists()
+}
+
 /// Will [`write`] be able to? For before the work whose result it is.
+///
+/// # Errors
+/// A folder in its place, a file that is read-only, a link that leads nowhere, a folder that is not there or cannot
+/// be written.
 pub fn check(path: &Path) -> Result<()> {
     if path.is_dir() {
         return Err(Error::field(path, "the output", "a file", "a folder"));
@@ -47,6 +81,9 @@ pub fn check(path: &Path) -> Result<()> {
 }
 
 /// Refuses an output that is one of the files the work reads, or lies over one in the folders it reads from.
+///
+/// # Errors
+/// An output that is one of these files, or lies over one in these folders.
 pub fn check_apart(path: &Path, files: &[PathBuf], folders: &[PathBuf]) -> Result<()> {
     let Ok(target) = path.canonicalize() else { return Ok(()) };
     let is_read = |input: &PathBuf| input.canonicalize().is_ok_and(|input| input == target);
@@ -66,6 +103,9 @@ pub struct Hold {
 
 impl Hold {
     /// Takes hold by a file that stands for the thing, and makes it; nothing where another has it.
+    ///
+    /// # Errors
+    /// A file that cannot be made.
     pub fn take(lock: &Path) -> Result<Option<Self>> {
         let opened = File::options().create(true).append(true).open(lock);
         let file = opened.map_err(|e| Error::io("make the file", lock, e))?;
@@ -109,6 +149,9 @@ fn folder_of(path: &Path) -> &Path {
 
 /// Writes to a temporary file beside `path`, then renames it over. A link is followed; into a device or a pipe
 /// it writes as it goes.
+///
+/// # Errors
+/// A place that cannot be written as [`check`] says, content that fails, a disk that is full.
 pub fn write(path: &Path, content: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<()> {
     let failed = |e| Error::io("write the file", path, e);
     check(path)?;
@@ -129,7 +172,7 @@ pub fn write(path: &Path, content: impl FnOnce(&mut dyn Write) -> std::io::Resul
         let mode = before.as_ref().map_or(0o666, |about| about.permissions().mode() & 0o777);
         builder.permissions(std::fs::Permissions::from_mode(mode));
     }
-    let mut file = builder.tempfile_in(dir).map_err(failed)?;
+    let mut file = part_in(dir, &builder).map_err(failed)?;
     if let Some(about) = &before {
         // What the umask took away, and where there are no modes.
         file.as_file().set_permissions(about.permissions()).map_err(failed)?;

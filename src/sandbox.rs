@@ -128,6 +128,9 @@ pub enum Outcome<T> {
 }
 
 /// Runs `work` on a thread of its own within limits; the observer may stop it.
+///
+/// # Errors
+/// A stop.
 pub fn run<T: Send + 'static>(
     limits: Limits,
     observer: &dyn Observer,

@@ -62,11 +62,15 @@ impl QueryRows {
             kind = MapKind::Difference;
         }
         let visual = run.trace.image_spans.iter().map(|span| span.len()).sum();
-        let visible = |query: &Query| match kind {
+        let layer = selection_of(&run.trace, key).layer;
+        let visible = |(place, query): (usize, &Query)| match kind {
             MapKind::Indirect => visual,
-            MapKind::Attention | MapKind::Difference => visible_keys(&run.trace, *query, key.selection.layer),
+            MapKind::Attention | MapKind::Difference => {
+                let layer = if key.layers_of.is_some() { Some(LayerIdx(place)) } else { layer };
+                visible_keys(&run.trace, *query, layer)
+            }
         };
-        let visible = queries.iter().map(visible).collect();
+        let visible = queries.iter().enumerate().map(visible).collect();
         Self { run, queries, visible, maps, kind }
     }
 
@@ -81,13 +85,21 @@ impl QueryRows {
     }
 }
 
+/// What is selected of a run, which may be of another model than the one the selection was made for.
+fn selection_of(trace: &Trace, key: RowsKey) -> Selection {
+    let (num_layers, num_heads) = trace.attention_dims();
+    let Selection { layer, head, aggregation } = key.selection;
+    Selection {
+        layer: layer.filter(|layer| layer.0 < num_layers),
+        head: head.filter(|head| head.0 < num_heads),
+        aggregation,
+    }
+}
+
 /// Queries and their maps, where the rows they take were kept.
 fn read(trace: &Trace, key: RowsKey) -> (Vec<Query>, Option<Vec<Vec<GridMap>>>) {
-    let (num_layers, num_heads) = trace.attention_dims();
-    let mut selection = key.selection;
-    // The run may be of another model than the one the selection was made for.
-    selection.layer = selection.layer.filter(|layer| layer.0 < num_layers);
-    selection.head = selection.head.filter(|head| head.0 < num_heads);
+    let (num_layers, _) = trace.attention_dims();
+    let selection = selection_of(trace, key);
     if let Some(query) = key.layers_of {
         let of_layer =
             |layer| image_maps(trace, query, Selection { layer: Some(LayerIdx(layer)), ..selection });

@@ -10,6 +10,7 @@ use egui_system_font_provider::SystemFontProvider;
 use image::RgbaImage;
 
 use super::window::{LivrApp, Startup};
+use crate::render::paint::black_pass;
 
 /// What is asked of the harness.
 #[derive(Debug, Clone, Copy)]
@@ -130,20 +131,7 @@ impl TestRenderer for Drawing {
         let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         let shapes = ctx.tessellate(output.shapes.clone(), pixels_per_point);
         let buffers = renderer.update_buffers(device, queue, &mut encoder, &shapes, &screen);
-        let mut pass = encoder
-            .begin_render_pass(&wgpu::RenderPassDescriptor {
-                color_attachments: &[Some(wgpu::RenderPassColorAttachment {
-                    view: &view,
-                    depth_slice: None,
-                    resolve_target: None,
-                    ops: wgpu::Operations {
-                        load: wgpu::LoadOp::Clear(wgpu::Color::BLACK),
-                        store: wgpu::StoreOp::Store,
-                    },
-                })],
-                ..wgpu::RenderPassDescriptor::default()
-            })
-            .forget_lifetime();
+        let mut pass = black_pass(&mut encoder, &view).forget_lifetime();
         renderer.render(&mut pass, &shapes, &screen);
         drop(pass);
         queue.submit(buffers.into_iter().chain([encoder.finish()]));

@@ -145,6 +145,9 @@ impl Preferences {
     }
 
     /// Writes the file.
+    ///
+    /// # Errors
+    /// A place that cannot be written.
     pub fn write(&self, path: &Path) -> Result<()> {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)

@@ -238,6 +238,9 @@ fn draw(ui: &mut egui::Ui, state: &State, actions: &mut Actions) {
 }
 
 /// Opens the window and stays until it is closed.
+///
+/// # Errors
+/// No display, or no graphics device to draw with.
 pub fn open(startup: Startup) -> Result<(), eframe::Error> {
     let options = eframe::NativeOptions {
         viewport: egui::ViewportBuilder::default()

@@ -20,10 +20,9 @@ pub struct Condition {
     /// How tokens are chosen.
     pub decoding: Decoding,
     /// What is done to the sample first; chance is by the seed of `decoding`.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub disturbance: Option<Disturbance>,
     /// What is changed in the run, in this order.
-    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "edit::read_all")]
+    #[serde(deserialize_with = "edit::read_all")]
     pub edits: Vec<Edit>,
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// What is done to a sample before it is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", try_from = "Written")]
 pub enum Disturbance {
     /// A grey square over this share of each image, somewhere.
     Occlusion(f32),
@@ -19,6 +19,32 @@ pub enum Disturbance {
     NoImages,
     /// The same words whatever is asked.
     NoQuestion,
+}
+
+/// As files have it: any number.
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Written {
+    Occlusion(f32),
+    Noise(f32),
+    Rotation(f32),
+    NoImages,
+    NoQuestion,
+}
+
+impl TryFrom<Written> for Disturbance {
+    type Error = String;
+
+    fn try_from(written: Written) -> Result<Self, String> {
+        let own = match written {
+            Written::Occlusion(share) => Self::Occlusion(share),
+            Written::Noise(deviation) => Self::Noise(deviation),
+            Written::Rotation(degrees) => Self::Rotation(degrees),
+            Written::NoImages => Self::NoImages,
+            Written::NoQuestion => Self::NoQuestion,
+        };
+        own.to_string().parse()
+    }
 }
 
 impl fmt::Display for Disturbance {
@@ -72,6 +98,18 @@ mod tests {
         }
         for text in ["occlusion=0.2", "noise=0.1", "rotation=20", "no-images", "no-question"] {
             assert_eq!(text.parse::<Disturbance>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn what_a_file_says_is_what_one_can_say() {
+        for text in [r#"{"rotation":1e39}"#, r#"{"occlusion":4}"#, r#"{"noise":-0.1}"#, r#""nothing""#] {
+            assert!(serde_json::from_str::<Disturbance>(text).is_err(), "{text}");
+        }
+        for text in ["occlusion=0.2", "rotation=20", "no-question"] {
+            let own: Disturbance = text.parse().unwrap();
+            let json = serde_json::to_string(&own).unwrap();
+            assert_eq!(serde_json::from_str::<Disturbance>(&json).unwrap(), own);
         }
     }
 }

@@ -82,7 +82,7 @@ impl From<TokenGroup> for Tokens {
     }
 }
 
-/// More tokens than any prompt has; past it a number is a typing mistake.
+/// More tokens than any prompt has by far: past it a number is a typing mistake, and so many numbers are.
 const MOST: usize = 1 << 20;
 
 /// `0-3,7` -> [0, 1, 2, 3, 7].
@@ -91,7 +91,7 @@ fn numbers(text: &str) -> Option<Vec<usize>> {
     for range in text.split(',') {
         let (first, last) = range.split_once('-').unwrap_or((range, range));
         let (first, last) = (number(first)?, number(last)?);
-        if last < first || last >= MOST {
+        if last < first || last >= MOST || all.len() + (last - first) >= MOST {
             return None;
         }
         all.extend(first..=last);
@@ -158,7 +158,17 @@ impl FromStr for Tokens {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        text.split('+').map(str::parse).collect::<Result<_, _>>().map(Self)
+        let mut parts: Vec<TokenPart> = Vec::new();
+        let mut named = 0;
+        for text in text.split('+') {
+            let part: TokenPart = text.parse()?;
+            named += 1 + part.index.as_ref().map_or(0, Vec::len);
+            if named > MOST {
+                return Err(format!("expected at most {MOST} tokens by number, found more from {part} on"));
+            }
+            parts.push(part);
+        }
+        Ok(Self(parts))
     }
 }
 

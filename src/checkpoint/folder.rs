@@ -59,6 +59,9 @@ impl FileAt {
     }
 
     /// Fills `out` with the bytes from `offset` on.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or ends before.
     pub fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<()> {
         match self {
             Self::Disk { file, path, .. } => {
@@ -131,6 +134,9 @@ const MAX_WHOLE: u64 = 512 << 20;
 
 impl Folder {
     /// Opens a folder on disk; looks only whether it is one.
+    ///
+    /// # Errors
+    /// A path where nothing is or a file, a folder that may not be looked into.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let root = path.as_ref().to_owned();
         if root.is_dir() {
@@ -233,6 +239,9 @@ impl Folder {
     }
 
     /// Opens a file, to be read piece by piece.
+    ///
+    /// # Errors
+    /// A file that is not there or cannot be read, a Git LFS pointer in its place.
     pub fn open_file(&self, name: &str) -> Result<FileAt> {
         let path = self.path(name);
         if let Some(files) = self.embedded {
@@ -257,6 +266,9 @@ impl Folder {
     }
 
     /// A file's whole content.
+    ///
+    /// # Errors
+    /// A file that is not there, cannot be read or is too large, a Git LFS pointer in its place.
     pub fn bytes(&self, name: &str) -> Result<Cow<'static, [u8]>> {
         let file = self.open_file(name)?;
         if let FileAt::Static(bytes) = file {
@@ -272,6 +284,9 @@ impl Folder {
     }
 
     /// The file as text.
+    ///
+    /// # Errors
+    /// A file that is not there or cannot be read, bytes that are no UTF-8.
     pub fn text(&self, name: &str) -> Result<String> {
         let bytes = self.bytes(name)?;
         match std::str::from_utf8(&bytes) {
@@ -281,6 +296,9 @@ impl Folder {
     }
 
     /// The file as JSON.
+    ///
+    /// # Errors
+    /// A file that is not there or cannot be read, text that is no JSON object.
     pub fn json(&self, name: &str) -> Result<Json> {
         let text = self.text(name)?;
         match serde_json::from_str(&text) {

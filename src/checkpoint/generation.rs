@@ -58,6 +58,9 @@ const DEFAULT_TOP_K: f64 = 50.0;
 
 impl GenerationConfig {
     /// Reads the folder's file, if it has one.
+    ///
+    /// # Errors
+    /// A file that cannot be read, a value that it may not have.
     pub fn read(folder: &Folder, config: &ModelConfig) -> Result<Self> {
         const FILE: &str = "generation_config.json";
         let top_k = Some(DEFAULT_TOP_K as usize);

@@ -80,16 +80,25 @@ impl Json {
     }
 
     /// A whole number from 1.
+    ///
+    /// # Errors
+    /// A field that is not there, or holds something else.
     pub fn size(&self, key: &str) -> Result<usize> {
         self.read(key, "a whole number from 1", as_size)
     }
 
     /// A whole number from 1, or the default where absent.
+    ///
+    /// # Errors
+    /// A field that holds something else.
     pub fn size_or(&self, key: &str, default: usize) -> Result<usize> {
         self.read_or(key, default, "a whole number from 1", as_size)
     }
 
     /// A whole number from 1 to `largest`.
+    ///
+    /// # Errors
+    /// A field that is not there, or holds something else.
     pub fn size_up_to(&self, key: &str, largest: usize) -> Result<usize> {
         self.read(key, &format!("a whole number from 1 to {largest}"), |v| {
             as_size(v).filter(|n| *n <= largest)
@@ -97,41 +106,65 @@ impl Json {
     }
 
     /// A whole number from 1 to `largest`, or the default where absent.
+    ///
+    /// # Errors
+    /// A field that holds something else.
     pub fn size_up_to_or(&self, key: &str, default: usize, largest: usize) -> Result<usize> {
         if self.has(key) { self.size_up_to(key, largest) } else { Ok(default) }
     }
 
     /// A token id.
+    ///
+    /// # Errors
+    /// A field that is not there, or holds something else.
     pub fn id(&self, key: &str) -> Result<u32> {
         self.read(key, "a token id", |v| v.as_u64().and_then(|id| u32::try_from(id).ok()))
     }
 
     /// A finite number.
+    ///
+    /// # Errors
+    /// A field that is not there, or holds something else.
     pub fn number(&self, key: &str) -> Result<f64> {
         self.read(key, "a number", Value::as_f64)
     }
 
     /// A finite number, or the default where absent.
+    ///
+    /// # Errors
+    /// A field that holds something else.
     pub fn number_or(&self, key: &str, default: f64) -> Result<f64> {
         self.read_or(key, default, "a number", Value::as_f64)
     }
 
     /// A truth value, or the default where absent.
+    ///
+    /// # Errors
+    /// A field that holds something else.
     pub fn flag_or(&self, key: &str, default: bool) -> Result<bool> {
         self.read_or(key, default, "true or false", Value::as_bool)
     }
 
     /// A text.
+    ///
+    /// # Errors
+    /// A field that is not there, or holds something else.
     pub fn string(&self, key: &str) -> Result<String> {
         self.read(key, "a text", |v| v.as_str().map(str::to_owned))
     }
 
     /// A text, or the default where absent.
+    ///
+    /// # Errors
+    /// A field that holds something else.
     pub fn string_or(&self, key: &str, default: &str) -> Result<String> {
         self.read_or(key, default.to_owned(), "a text", |v| v.as_str().map(str::to_owned))
     }
 
     /// A list of whole numbers from 0.
+    ///
+    /// # Errors
+    /// A field that is not there, or holds something else.
     pub fn indices(&self, key: &str) -> Result<Vec<usize>> {
         self.read(key, "a list of whole numbers", |v| {
             v.as_array()?.iter().map(|item| item.as_u64().map(|n| n as usize)).collect()
@@ -139,6 +172,9 @@ impl Json {
     }
 
     /// `len` numbers.
+    ///
+    /// # Errors
+    /// A field that is not there, or holds something else, or more or fewer of them.
     pub fn numbers(&self, key: &str, len: usize) -> Result<Vec<f64>> {
         self.read(key, &format!("a list of {len} numbers"), |v| {
             let list: Vec<f64> = v.as_array()?.iter().map(Value::as_f64).collect::<Option<_>>()?;
@@ -147,6 +183,9 @@ impl Json {
     }
 
     /// One token id, or a list of them; empty where absent.
+    ///
+    /// # Errors
+    /// A field that holds something else.
     pub fn ids(&self, key: &str) -> Result<Vec<u32>> {
         let id = |v: &Value| v.as_u64().and_then(|id| u32::try_from(id).ok());
         self.read_or(key, Vec::new(), "a token id or a list of them", |v| match v.as_array() {

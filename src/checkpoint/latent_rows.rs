@@ -63,6 +63,9 @@ impl LatentRows {
     }
 
     /// Is it a matrix of as many rows as ids, and a number of them that makes sense?
+    ///
+    /// # Errors
+    /// No ids or too many, an id twice, rows of another shape.
     pub fn check(&self, path: &Path, field: &str) -> Result<()> {
         let k = self.token_ids.len();
         if !(1..=MAX_LATENTS).contains(&k) {
@@ -96,6 +99,9 @@ impl LatentRows {
 }
 
 /// Reads the rows of a folder, safetensors first, if it has any.
+///
+/// # Errors
+/// A file that is damaged or lacks rows or ids, values that are not finite, rows and ids that do not fit each other.
 pub fn read(folder: &Folder) -> Result<Option<LatentRows>> {
     let (rows, path) = if folder.has(SAFETENSORS) {
         (read_safetensors(folder)?, folder.path(SAFETENSORS))

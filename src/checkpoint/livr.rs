@@ -48,6 +48,9 @@ impl LivrConfig {
     }
 
     /// Reads `livr.json`, if the folder has one.
+    ///
+    /// # Errors
+    /// A file that cannot be read, a value that it may not have.
     pub fn read(folder: &Folder) -> Result<Option<Self>> {
         const FILE: &str = "livr.json";
         if !folder.has(FILE) {

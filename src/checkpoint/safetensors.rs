@@ -16,6 +16,7 @@ use super::names::canonical_name;
 use super::source::{StoredTensor, WeightSource};
 use crate::digest;
 use crate::error::{Error, Result};
+use crate::progress::Observer;
 
 /// Where a tensor lies, without its values.
 #[derive(Debug, Clone)]
@@ -60,12 +61,18 @@ const SINGLE: &str = "model.safetensors";
 
 impl Safetensors {
     /// Opens the one file, or every shard the index names.
+    ///
+    /// # Errors
+    /// No weights, or only pickled ones; an index that is wrong; a shard that is not there; a file that is cut off.
     pub fn open(folder: &Folder) -> Result<Self> {
         let names = weight_files(folder)?;
         Self::open_files(folder, &names)
     }
 
     /// Opens the named files of a folder.
+    ///
+    /// # Errors
+    /// A file that is not there, is cut off or is of another format.
     pub fn open_files(folder: &Folder, names: &[String]) -> Result<Self> {
         let mut all = Self { folder: folder.clone(), files: Vec::new(), entries: BTreeMap::new() };
         for name in names {
@@ -111,6 +118,9 @@ impl Safetensors {
     }
 
     /// Bytes and type of any tensor of the files, for the few that are not weights.
+    ///
+    /// # Errors
+    /// A file that cannot be read any more.
     pub fn raw(&self, name: &str) -> Result<Option<(Vec<u8>, &TensorEntry)>> {
         let Some(entry) = self.entries.get(name) else { return Ok(None) };
         let mut bytes = vec![0; entry.size_bytes()];
@@ -136,7 +146,7 @@ impl WeightSource for Safetensors {
     fn tensors(&self) -> Vec<StoredTensor<'_>> {
         self.entries
             .iter()
-            .map(|(name, entry)| StoredTensor { name, shape: &entry.shape, dtype: name_of(entry.dtype) })
+            .map(|(name, entry)| StoredTensor { name, shape: &entry.shape, dtype: entry.dtype.to_string() })
             .collect()
     }
 
@@ -147,8 +157,18 @@ impl WeightSource for Safetensors {
         types.into_iter().max_by_key(|(stored, _)| count(*stored)).map_or(DType::F32, |(_, dtype)| dtype)
     }
 
-    fn digest_of(&self, name: &str) -> Result<Option<String>> {
-        Ok(self.raw(name)?.map(|(bytes, _)| digest::of_bytes(&bytes)))
+    fn digests(&self, observer: &dyn Observer) -> Result<Vec<String>> {
+        let names: Vec<&String> = self.entries.keys().collect();
+        let one = |name: &&String| {
+            let (bytes, _) = self.raw(name)?.expect("one of its entries");
+            Ok(digest::of_bytes(&bytes))
+        };
+        let mut all = Vec::with_capacity(names.len());
+        for some in names.chunks(rayon::current_num_threads()) {
+            observer.check()?;
+            all.extend(some.par_iter().map(one).collect::<Result<Vec<_>>>()?);
+        }
+        Ok(all)
     }
 
     fn expect(&self, name: &str, shape: &[usize]) -> Result<()> {
@@ -171,23 +191,6 @@ impl WeightSource for Safetensors {
 
     fn size_of(&self, name: &str) -> usize {
         self.entries.get(name).map_or(0, TensorEntry::size_bytes)
-    }
-}
-
-/// As people read it.
-fn name_of(dtype: Dtype) -> &'static str {
-    match dtype {
-        Dtype::F32 => "F32",
-        Dtype::BF16 => "BF16",
-        Dtype::F16 => "F16",
-        Dtype::F64 => "F64",
-        Dtype::I64 => "I64",
-        Dtype::I32 => "I32",
-        Dtype::I16 => "I16",
-        Dtype::I8 => "I8",
-        Dtype::U8 => "U8",
-        Dtype::BOOL => "BOOL",
-        _ => "another type",
     }
 }
 

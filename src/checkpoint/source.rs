@@ -3,6 +3,7 @@
 use candle_core::{DType, Device, Tensor};
 
 use crate::error::{Error, Result};
+use crate::progress::Observer;
 
 impl From<candle_core::Error> for Error {
     /// candle's errors carry a backtrace after the first line.
@@ -12,14 +13,14 @@ impl From<candle_core::Error> for Error {
 }
 
 /// What is known of a tensor before it is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredTensor<'a> {
     /// Its canonical name.
     pub name: &'a str,
     /// Its shape in the file.
     pub shape: &'a [usize],
     /// Its type in the file, as people read it: `BF16`.
-    pub dtype: &'a str,
+    pub dtype: String,
 }
 
 impl StoredTensor<'_> {
@@ -101,12 +102,12 @@ pub trait WeightSource {
         Ok(Stored::Dense)
     }
 
-    /// The SHA-256 of a tensor's bytes in the file; nothing where it is not there.
+    /// The SHA-256 of the bytes of each of [`Self::tensors`] in the file; none of what is made as it is asked for.
     ///
     /// # Errors
-    /// A file that cannot be read.
-    fn digest_of(&self, _name: &str) -> Result<Option<String>> {
-        Ok(None)
+    /// A file that cannot be read, a stop.
+    fn digests(&self, _observer: &dyn Observer) -> Result<Vec<String>> {
+        Ok(Vec::new())
     }
 
     /// Bytes of all tensors as stored.

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::args::ModelArgs;
 use super::condition_args::{ConditionArgs, DataSet};
 use super::output::{Terminal, note, print, print_json};
-use crate::ask::Keep;
+use crate::ask::{Condition, Keep};
 use crate::data::dataset;
 use crate::engine::models::Models;
 use crate::engine::study::result::{CellResult, OneCell};
@@ -59,7 +59,7 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<()> {
     records.truncate(args.limit.map_or(usize::MAX, |limit| limit as usize));
     let study = Study {
         models: vec![NamedModel { name: "model".to_owned(), id: args.model.id() }],
-        conditions: vec![NamedCondition::of(args.condition.condition.clone())],
+        conditions: vec![NamedCondition::of(args.condition.condition.clone(), &Condition::of_studies())],
         records,
         limit: None,
         keep: Keep::default(),

@@ -104,7 +104,11 @@ pub fn run(args: ExperimentArgs) -> anyhow::Result<()> {
     let disturbed = args.disturb.iter().map(|how| Condition { disturbance: Some(*how), ..usual.clone() });
     let study = Study {
         models: args.adapters.into_iter().map(model).collect(),
-        conditions: Condition::battery(&usual).into_iter().chain(disturbed).map(NamedCondition::of).collect(),
+        conditions: Condition::battery(&usual)
+            .into_iter()
+            .chain(disturbed)
+            .map(|own| NamedCondition::of(own, &usual))
+            .collect(),
         records,
         limit: None,
         keep: Keep { attention: AttentionRows::LatentsAndAnswer, ..Keep::default() },

@@ -10,7 +10,7 @@ use super::output::{Terminal, print, print_json};
 use crate::atomic;
 use crate::engine::ids::Source;
 use crate::engine::models::Models;
-use crate::engine::project::store;
+use crate::engine::project::{is_of_states, store};
 use crate::engine::study::cells::{self, Cell, CellFolder};
 use crate::engine::study::file::StudyFile;
 use crate::engine::study::result::CellResult;
@@ -71,6 +71,14 @@ pub struct CollectArgs {
     json: bool,
 }
 
+/// What a share leaves.
+#[derive(Serialize)]
+struct SharePart<'a> {
+    share: Share,
+    cells: usize,
+    folder: &'a Path,
+}
+
 #[derive(Serialize)]
 struct Planned {
     models: Vec<String>,
@@ -127,6 +135,10 @@ pub fn to_folder(study: &Study, out: &Path, json: bool) -> anyhow::Result<()> {
     terminal.finish();
     match study.share {
         None => said(&cells.whole, out, json),
+        Some(share) if json => {
+            print_json(&SharePart { share, cells: cells.whole.len(), folder: &folder });
+            Ok(())
+        }
         Some(share) => {
             print(&format!(
                 "share {share} of {}: livr study collect puts all shares together ({})",
@@ -160,7 +172,7 @@ fn collect(args: &CollectArgs) -> anyhow::Result<()> {
         }
         return Ok(());
     }
-    if args.parts.iter().all(|part| store::is_of_states(part)) {
+    if args.parts.iter().all(|part| is_of_states(part)) {
         let samples = store::collect_shares(&args.parts, &args.out)?;
         print(&format!("states of {} ({})", counted(samples, "sample"), args.out.display()));
         return Ok(());

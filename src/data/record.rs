@@ -29,6 +29,9 @@ pub enum ImageSource {
 
 impl ImageSource {
     /// Decodes it.
+    ///
+    /// # Errors
+    /// An image that is not there, cannot be decoded or is too large.
     pub fn read(&self) -> Result<Picture> {
         match self {
             Self::File(path) => Picture::read(path),
@@ -37,6 +40,9 @@ impl ImageSource {
     }
 
     /// The file's bytes, for hashing.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
     pub fn bytes(&self) -> Result<Arc<[u8]>> {
         match self {
             Self::File(path) => {
@@ -77,6 +83,9 @@ pub struct Record {
 
 impl Record {
     /// The sample, its images decoded.
+    ///
+    /// # Errors
+    /// An image that cannot be read.
     pub fn sample(&self) -> Result<Sample> {
         let images = self.images.iter().map(|image| image.read().map(Arc::new)).collect::<Result<_>>()?;
         Ok(Sample { images, prompt: self.prompt.clone(), choices: self.choices.clone() })

@@ -11,6 +11,9 @@ use crate::ops::weight::Precision;
 use crate::units::human_bytes;
 
 /// Opens a device.
+///
+/// # Errors
+/// A GPU that is not there, or that this build cannot use.
 pub fn open(choice: DeviceChoice) -> Result<Device> {
     match choice {
         DeviceChoice::Auto if cfg!(feature = "cuda") && !gpus().is_empty() => Ok(Device::new_cuda(0)?),
@@ -28,6 +31,9 @@ pub fn open(choice: DeviceChoice) -> Result<Device> {
 }
 
 /// What a checkpoint stored as `stored` is computed in on a device.
+///
+/// # Errors
+/// A quantised format on a GPU.
 pub fn resolve(choice: DtypeChoice, device: &Device, stored: DType) -> Result<Precision> {
     let native = if device.is_cpu() { stored == DType::BF16 && Isa::best().multiplies_bf16() } else { true };
     let auto = if native { DType::BF16 } else { DType::F32 };

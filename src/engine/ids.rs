@@ -60,11 +60,17 @@ impl Source {
     }
 
     /// A folder that is there, or what is wrong with the path.
+    ///
+    /// # Errors
+    /// A path where nothing is or a file, a folder that may not be looked into.
     pub fn existing(path: &Path) -> Result<Self> {
         Folder::open(path).map(|folder| Self::folder(folder.root()))
     }
 
     /// Its folder.
+    ///
+    /// # Errors
+    /// A folder that is not there or may not be looked into.
     pub fn open(&self) -> Result<Folder> {
         match self {
             Self::Demo => Ok(demo::model()),

@@ -51,6 +51,10 @@ impl Models {
 
     /// Opens a model: what is in memory already is not read again, unless its folder has changed since. What
     /// fails changes nothing, but for models that had to go to make room, which the observer is told.
+    ///
+    /// # Errors
+    /// Files that are missing or damaged, an adapter that does not fit, a device that is not there, too little
+    /// memory, a stop.
     pub fn open(&mut self, id: &ModelId, observer: &dyn Observer) -> Result<ModelInfo> {
         let base_folder = id.base.source.open()?;
         let adapter_folder = id.adapter.as_ref().map(Source::open).transpose()?;

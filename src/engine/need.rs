@@ -201,6 +201,9 @@ impl RunNeed {
     }
 
     /// Refuses what is more than there is for certain.
+    ///
+    /// # Errors
+    /// A run that needs more than is free.
     pub fn check(&self, free: Option<u64>) -> Result<()> {
         let Some(free) = free.filter(|free| self.certain() > *free) else { return Ok(()) };
         let parts = [

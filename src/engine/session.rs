@@ -113,6 +113,9 @@ pub struct ReadAdapter {
 
 impl ReadAdapter {
     /// Reads the adapter of a folder.
+    ///
+    /// # Errors
+    /// A folder without an adapter, files that are damaged or ask for something that is not done here.
     pub fn read(source: Source, folder: &Folder) -> Result<Self> {
         let stamp = folder.stamp();
         Ok(Self { source, stamp, folder: folder.clone(), adapter: Adapter::read_folder(folder)? })
@@ -139,6 +142,9 @@ pub struct OpenModel {
 
 impl OpenModel {
     /// A base with an adapter on, or without.
+    ///
+    /// # Errors
+    /// An adapter that does not fit the base: its layers, its sizes, its tokens or its latents.
     pub fn new(base: Arc<Base>, adapter: Option<ReadAdapter>) -> Result<Self> {
         let Some(ReadAdapter { source, folder, stamp, adapter }) = adapter else {
             let (model, processor) = (base.model.clone(), base.processor.clone());

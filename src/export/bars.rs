@@ -35,6 +35,9 @@ const COLOURS: [RGBColor; 6] = [
 ];
 
 /// Writes the chart.
+///
+/// # Errors
+/// A place that cannot be written.
 pub fn write_svg(bars: &Bars, path: &Path) -> Result<()> {
     font::register();
     let mut text = String::new();

@@ -42,6 +42,10 @@ const CLIP_STD: [f64; 3] = [0.268_629_54, 0.261_302_58, 0.275_777_11];
 
 impl ImageProcessor {
     /// Reads the folder's file and checks it against the vision tower.
+    ///
+    /// # Errors
+    /// A file that is not there or damaged, steps other than the reference's, sizes other than the tower's, bounds
+    /// that no image can keep.
     pub fn read(folder: &Folder, vision: &VisionConfig) -> Result<Self> {
         let combined = folder.has(COMBINED.0).then(|| folder.json(COMBINED.0)).transpose()?;
         let json = match combined.and_then(|json| json.object(COMBINED.1)) {
@@ -72,6 +76,9 @@ impl ImageProcessor {
     }
 
     /// Height and width the reference resizes to: multiples of a visual token, of at most `max_pixels`.
+    ///
+    /// # Errors
+    /// An image with a side more than 200 times the other.
     pub fn target_size(&self, height: usize, width: usize, max_pixels: usize) -> Result<(usize, usize)> {
         let (h, w) = (height as f64, width as f64);
         let aspect = h.max(w) / h.min(w);
@@ -101,6 +108,9 @@ impl ImageProcessor {
     }
 
     /// The image as the vision tower reads it: patches [P, C*T*P*P], by visual token, and their grid.
+    ///
+    /// # Errors
+    /// An image with a side more than 200 times the other.
     pub fn process(&self, image: &RgbImage, max_pixels: usize) -> Result<(Array, GridThw)> {
         let (height, width) =
             self.target_size(image.height() as usize, image.width() as usize, max_pixels)?;

@@ -30,6 +30,9 @@ pub struct Latents<'a> {
 
 impl LatentSetup {
     /// The latents a choice stands for.
+    ///
+    /// # Errors
+    /// More than there are.
     pub fn select(&self, choice: LatentChoice) -> Result<Latents<'_>> {
         let count = match choice {
             LatentChoice::Auto => self.trained,
@@ -50,6 +53,9 @@ impl LatentSetup {
 /// A tokenizer that knows `<livr_0>` and on is that of a merged LIVR checkpoint, with or without `livr.json`.
 /// Where none were trained the tokenizer stays as it is, and the spare rows of the embedding are at hand for
 /// a run that asks for them (see [`add_names`]).
+///
+/// # Errors
+/// A name that the tokenizer does not take.
 pub fn register(
     tokenizer: &mut Arc<Tokenizer>,
     livr: Option<&LivrConfig>,
@@ -84,6 +90,9 @@ pub fn register(
 }
 
 /// Makes a tokenizer know names as special tokens, after its last id where it lacks them.
+///
+/// # Errors
+/// Names that the tokenizer does not take.
 pub fn add_names(tokenizer: &mut Tokenizer, names: &[String]) -> Result<()> {
     let added: Vec<_> = names.iter().map(|name| tokenizers::AddedToken::from(name.clone(), true)).collect();
     tokenizer

@@ -10,7 +10,7 @@ use super::latents::{LatentSetup, Latents, add_names, register};
 use super::model_input::ModelInput;
 use super::positions::positions_of;
 use super::template::{ChatTemplate, MessagePart, user_parts};
-use super::tokens::{add_listed_tokens, add_tokens_of, expand_placeholders};
+use super::tokens::{add_listed_tokens, add_tokens_of, expand_placeholders, expanded_text};
 use crate::array::Array;
 use crate::ask::{LatentChoice, MAX_LATENTS};
 use crate::checkpoint::adapter::Adapter;
@@ -21,7 +21,7 @@ use crate::checkpoint::livr::{LivrConfig, Placement, latent_name};
 use crate::data::sample::Sample;
 use crate::error::{Error, Result};
 use crate::progress::{Observer, Phase, Progress};
-use crate::units::{GridThw, Role, Span};
+use crate::units::{GridThw, Role};
 
 /// Everything of a checkpoint but the weights. A clone shares the tokenizer.
 #[derive(Clone)]
@@ -43,6 +43,10 @@ pub struct Processor {
 
 impl Processor {
     /// Reads tokenizer, template, image settings and end-of-turn ids of a folder.
+    ///
+    /// # Errors
+    /// A file that is not there or damaged, a tokenizer without the image placeholder, files that contradict each
+    /// other.
     pub fn read(folder: &Folder, config: &ModelConfig) -> Result<Self> {
         const TOKENIZER: &str = "tokenizer.json";
         let bytes = folder.bytes(TOKENIZER)?;
@@ -120,6 +124,10 @@ impl Processor {
     }
 
     /// This processor of the base with the latents of an adapter, and with the tokens that its own tokenizer adds.
+    ///
+    /// # Errors
+    /// Tokens that get other ids here than in the adapter, latents without rows, rows of an adapter for another
+    /// model.
     pub fn with_adapter(&self, adapter: &Adapter) -> Result<Self> {
         let mut with = self.clone();
         add_tokens_of(&mut with.tokenizer, &adapter.folder)?;
@@ -153,6 +161,9 @@ impl Processor {
     }
 
     /// This processor with K latents about to be trained, in the place of any it had.
+    ///
+    /// # Errors
+    /// A name that the tokenizer does not take.
     pub fn with_latents(&self, livr: &LivrConfig) -> Result<Self> {
         let mut with = self.clone();
         with.latents = register(&mut with.tokenizer, Some(livr), livr.num_latents, with.vocab_size)?;
@@ -161,6 +172,9 @@ impl Processor {
     }
 
     /// The tokens a model should answer with: the text, and the end of the turn.
+    ///
+    /// # Errors
+    /// An empty answer, a token that the model has no row for, a model without a token that ends answers.
     pub fn answer(&self, text: &str) -> Result<Vec<u32>> {
         let mut ids = self.encode(text)?;
         if ids.is_empty() {
@@ -174,6 +188,9 @@ impl Processor {
     }
 
     /// The tokenizer as a file, latents included.
+    ///
+    /// # Errors
+    /// A tokenizer that cannot be written as JSON.
     pub fn tokenizer_json(&self) -> Result<String> {
         self.tokenizer
             .to_string(true)
@@ -244,6 +261,9 @@ impl Processor {
     }
 
     /// Token ids of a text as it stands; used for answers to be scored.
+    ///
+    /// # Errors
+    /// A text that the tokenizer does not take, a token that the model has no row for.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
         self.encode_with(&self.tokenizer, text)
     }
@@ -268,6 +288,10 @@ impl Processor {
     }
 
     /// Prepares a sample; images get at most `max_pixels`.
+    ///
+    /// # Errors
+    /// More latents than there are, special tokens in the question, marks that do not fit the images, an image that
+    /// is too long and narrow, a template that does not render, a prompt that is too long, a stop.
     pub fn process(
         &self,
         sample: &Sample,
@@ -309,7 +333,7 @@ impl Processor {
         let roles: Vec<Role> = input_ids.iter().map(|id| self.role(*id, latents, Role::Prompt)).collect();
         let is_image = roles.iter().map(|role| *role == Role::Image);
         let (positions, next_position) = positions_of(self.family, is_image, &grids, merge_size);
-        let text = self.expand(&rendered, &image_spans);
+        let text = expanded_text(&rendered, &self.image_token, &image_spans);
         Ok(ModelInput {
             input_ids,
             roles,
@@ -414,8 +438,8 @@ impl Processor {
                 self.template.render(&parts, observer)
             }
             Placement::BeforePrompt => {
-                let after_images =
-                    parts.iter().rposition(|part| *part == MessagePart::Image).map_or(0, |i| i + 1);
+                let last_image = parts.iter().rposition(|part| *part == MessagePart::Image);
+                let after_images = last_image.map_or(0, |i| i + 1);
                 match parts.get_mut(after_images) {
                     Some(MessagePart::Text { text }) => text.insert_str(0, &block),
                     _ => parts.insert(after_images, MessagePart::Text { text: block }),
@@ -423,16 +447,5 @@ impl Processor {
                 self.template.render(&parts, observer)
             }
         }
-    }
-
-    /// The rendered prompt with every placeholder as often as its image has visual tokens.
-    fn expand(&self, rendered: &str, image_spans: &[Span]) -> String {
-        let mut pieces = rendered.split(&self.image_token);
-        let mut text = pieces.next().unwrap_or_default().to_owned();
-        for (piece, span) in pieces.zip(image_spans) {
-            text.push_str(&self.image_token.repeat(span.len()));
-            text.push_str(piece);
-        }
-        text
     }
 }

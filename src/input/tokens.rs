@@ -102,3 +102,14 @@ pub fn expand_placeholders(
     }
     (input_ids, image_spans)
 }
+
+/// The rendered prompt with every placeholder as often as its image has visual tokens.
+pub fn expanded_text(rendered: &str, image_token: &str, image_spans: &[Span]) -> String {
+    let mut pieces = rendered.split(image_token);
+    let mut text = pieces.next().unwrap_or_default().to_owned();
+    for (piece, span) in pieces.zip(image_spans) {
+        text.push_str(&image_token.repeat(span.len()));
+        text.push_str(piece);
+    }
+    text
+}

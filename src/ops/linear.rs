@@ -38,12 +38,12 @@ pub fn linear_of(x: &Tensor, weight: &Weight, bias: Option<&Tensor>, of: RowsOf,
             }
         }
         Weight::Mixed(weight) => match bias {
-            Some(bias) => tape::apply3(x, weight, bias, Mixed { isa }),
-            None => tape::apply2(x, weight, Mixed { isa }),
+            Some(bias) => tape::apply3(x, weight, bias, Product(Mixed { isa })),
+            None => tape::apply2(x, weight, Product(Mixed { isa })),
         },
         Weight::Dense(weight) if weight.device().is_cpu() && weight.dtype() == DType::F32 => match bias {
-            Some(bias) => tape::apply3(x, weight, bias, Dense { of, isa }),
-            None => tape::apply2(x, weight, Dense { of, isa }),
+            Some(bias) => tape::apply3(x, weight, bias, Product(Dense { of, isa })),
+            None => tape::apply2(x, weight, Product(Dense { of, isa })),
         },
         Weight::Dense(weight) => match bias {
             Some(bias) => tape::native(&[x, weight, bias], |of| plain(&of[0], &of[1], Some(&of[2]))),
@@ -111,14 +111,17 @@ pub(in crate::ops) fn product_f32(
     }
 }
 
-impl Dense {
+impl Kernel for Dense {
+    const NAMES: [&'static str; 2] = ["linear", "linear-bias"];
+
     fn forward(
         &self,
         [rows, inner, cols]: [usize; 3],
-        x: &[f32],
-        w: &[f32],
+        x: (&CpuStorage, &Layout),
+        w: (&CpuStorage, &Layout),
         bias: Option<&[f32]>,
-    ) -> Vec<f32> {
+    ) -> candle_core::Result<Vec<f32>> {
+        let (x, w) = (slice(x.0, x.1)?, slice(w.0, w.1)?);
         let mut out = vec![0f32; rows * cols];
         product_f32(rows, inner, x, w, &mut out, self.of, self.isa);
         if let Some(bias) = bias {
@@ -130,11 +133,11 @@ impl Dense {
                 }
             });
         }
-        out
+        Ok(out)
     }
 
-    /// dx = grad W; dW = gradᵀ x.
     fn back(
+        &self,
         x: &Tensor,
         weight: &Tensor,
         grad: &Tensor,
@@ -157,68 +160,6 @@ impl Dense {
     }
 }
 
-impl CustomOp2 for Dense {
-    fn name(&self) -> &'static str {
-        "linear"
-    }
-
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        x_layout: &Layout,
-        w: &CpuStorage,
-        w_layout: &Layout,
-    ) -> candle_core::Result<(CpuStorage, Shape)> {
-        let sizes = sizes(x_layout, w_layout.shape().dims2()?)?;
-        let out = self.forward(sizes, slice(x, x_layout)?, slice(w, w_layout)?, None);
-        Ok((f32::to_cpu_storage_owned(out), (sizes[0], sizes[2]).into()))
-    }
-
-    fn bwd(
-        &self,
-        x: &Tensor,
-        weight: &Tensor,
-        _res: &Tensor,
-        grad: &Tensor,
-    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
-        Self::back(x, weight, grad)
-    }
-}
-
-impl CustomOp3 for Dense {
-    fn name(&self) -> &'static str {
-        "linear-bias"
-    }
-
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        x_layout: &Layout,
-        w: &CpuStorage,
-        w_layout: &Layout,
-        bias: &CpuStorage,
-        bias_layout: &Layout,
-    ) -> candle_core::Result<(CpuStorage, Shape)> {
-        let sizes = sizes(x_layout, w_layout.shape().dims2()?)?;
-        let bias = slice(bias, bias_layout)?;
-        let out = self.forward(sizes, slice(x, x_layout)?, slice(w, w_layout)?, Some(bias));
-        Ok((f32::to_cpu_storage_owned(out), (sizes[0], sizes[2]).into()))
-    }
-
-    fn bwd(
-        &self,
-        x: &Tensor,
-        weight: &Tensor,
-        bias: &Tensor,
-        _res: &Tensor,
-        grad: &Tensor,
-    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let (dx, dw) = Self::back(x, weight, grad)?;
-        let db = tape::wants(bias).then(|| column_sums(grad)).transpose()?;
-        Ok((dx, dw, db))
-    }
-}
-
 /// A weight that is a tensor of f32, multiplied in bf16 both ways.
 struct Mixed {
     isa: Isa,
@@ -226,26 +167,21 @@ struct Mixed {
 
 const BF16: Format = Format::Half(Half::Bf16);
 
-impl Mixed {
+impl Kernel for Mixed {
+    const NAMES: [&'static str; 2] = ["linear-mixed", "linear-mixed-bias"];
+
     fn forward(
         &self,
+        [rows, inner, cols]: [usize; 3],
         x: (&CpuStorage, &Layout),
         w: (&CpuStorage, &Layout),
         bias: Option<&[f32]>,
-    ) -> candle_core::Result<(CpuStorage, Shape)> {
-        let [rows, inner, cols] = sizes(x.1, w.1.shape().dims2()?)?;
+    ) -> candle_core::Result<Vec<f32>> {
         let weight = Packed::new(Matrix::new(slice::<f32>(w.0, w.1)?, cols, inner), BF16);
-        let out = product(
-            Matrix::new(slice::<f32>(x.0, x.1)?, rows, inner),
-            &weight,
-            bias,
-            RowsOf::Whole,
-            self.isa,
-        );
-        Ok((f32::to_cpu_storage_owned(out), (rows, cols).into()))
+        let x = Matrix::new(slice::<f32>(x.0, x.1)?, rows, inner);
+        Ok(product(x, &weight, bias, RowsOf::Whole, self.isa))
     }
 
-    /// dx = grad W; dW = gradᵀ x.
     fn back(
         &self,
         x: &Tensor,
@@ -268,9 +204,48 @@ impl Mixed {
     }
 }
 
-impl CustomOp2 for Mixed {
+/// A weight that is a tensor of f32, multiplied one way or another.
+trait Kernel: Send + Sync {
+    /// Of the operation without a bias, and with one.
+    const NAMES: [&'static str; 2];
+
+    /// x: [T, in], w: [out, in] -> [T, out].
+    fn forward(
+        &self,
+        sizes: [usize; 3],
+        x: (&CpuStorage, &Layout),
+        w: (&CpuStorage, &Layout),
+        bias: Option<&[f32]>,
+    ) -> candle_core::Result<Vec<f32>>;
+
+    /// dx = grad W; dW = gradᵀ x.
+    fn back(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        grad: &Tensor,
+    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)>;
+}
+
+/// The operation of a kernel: of two without a bias, of three with one.
+struct Product<K>(K);
+
+impl<K: Kernel> Product<K> {
+    fn run(
+        &self,
+        x: (&CpuStorage, &Layout),
+        w: (&CpuStorage, &Layout),
+        bias: Option<&[f32]>,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        let sizes = sizes(x.1, w.1.shape().dims2()?)?;
+        let out = self.0.forward(sizes, x, w, bias)?;
+        Ok((f32::to_cpu_storage_owned(out), (sizes[0], sizes[2]).into()))
+    }
+}
+
+impl<K: Kernel> CustomOp2 for Product<K> {
     fn name(&self) -> &'static str {
-        "linear-mixed"
+        K::NAMES[0]
     }
 
     fn cpu_fwd(
@@ -280,7 +255,7 @@ impl CustomOp2 for Mixed {
         w: &CpuStorage,
         w_layout: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
-        self.forward((x, x_layout), (w, w_layout), None)
+        self.run((x, x_layout), (w, w_layout), None)
     }
 
     fn bwd(
@@ -290,13 +265,13 @@ impl CustomOp2 for Mixed {
         _res: &Tensor,
         grad: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
-        self.back(x, weight, grad)
+        self.0.back(x, weight, grad)
     }
 }
 
-impl CustomOp3 for Mixed {
+impl<K: Kernel> CustomOp3 for Product<K> {
     fn name(&self) -> &'static str {
-        "linear-mixed-bias"
+        K::NAMES[1]
     }
 
     fn cpu_fwd(
@@ -308,7 +283,7 @@ impl CustomOp3 for Mixed {
         bias: &CpuStorage,
         bias_layout: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
-        self.forward((x, x_layout), (w, w_layout), Some(slice(bias, bias_layout)?))
+        self.run((x, x_layout), (w, w_layout), Some(slice(bias, bias_layout)?))
     }
 
     fn bwd(
@@ -319,7 +294,7 @@ impl CustomOp3 for Mixed {
         _res: &Tensor,
         grad: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let (dx, dw) = self.back(x, weight, grad)?;
+        let (dx, dw) = self.0.back(x, weight, grad)?;
         let db = tape::wants(bias).then(|| column_sums(grad)).transpose()?;
         Ok((dx, dw, db))
     }

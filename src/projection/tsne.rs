@@ -89,6 +89,9 @@ impl<'a> Tsne<'a> {
     }
 
     /// One step.
+    ///
+    /// # Errors
+    /// A device that is lost.
     pub fn advance(&mut self) -> Result<()> {
         let part = usize::from(self.step >= self.schedule.steps[0]);
         let exaggeration = if part == 0 { self.schedule.exaggeration } else { 1.0 };

@@ -3,16 +3,16 @@
 
 use std::collections::HashMap;
 
-use eframe::egui_wgpu::{Callback, CallbackResources, CallbackTrait, ScreenDescriptor};
 use egui::{Color32, Painter, Rect};
 
+use super::paint::{Paint, in_rect};
 use super::viewport;
 
 /// Fills a rectangle with an opaque colour.
 pub fn fill(painter: &Painter, rect: Rect, colour: Color32) {
     let visible = rect.intersect(painter.clip_rect());
     if visible.is_positive() {
-        painter.add(Callback::new_paint_callback(visible, Fill { colour }));
+        painter.add(in_rect(visible, Fill { colour }));
     }
 }
 
@@ -70,28 +70,14 @@ impl FillRenderer {
     }
 }
 
-impl CallbackTrait for Fill {
-    fn prepare(
-        &self,
-        device: &wgpu::Device,
-        queue: &wgpu::Queue,
-        _screen: &ScreenDescriptor,
-        _encoder: &mut wgpu::CommandEncoder,
-        resources: &mut CallbackResources,
-    ) -> Vec<wgpu::CommandBuffer> {
-        if let Some(renderer) = resources.get_mut::<FillRenderer>() {
-            renderer.prepare(device, queue, self.colour);
-        }
-        Vec::new()
+impl Paint for Fill {
+    type Renderer = FillRenderer;
+
+    fn prepare(&self, renderer: &mut FillRenderer, device: &wgpu::Device, queue: &wgpu::Queue) {
+        renderer.prepare(device, queue, self.colour);
     }
 
-    fn paint(
-        &self,
-        _info: egui::PaintCallbackInfo,
-        pass: &mut wgpu::RenderPass<'static>,
-        resources: &CallbackResources,
-    ) {
-        let Some(renderer) = resources.get::<FillRenderer>() else { return };
+    fn draw(&self, renderer: &FillRenderer, pass: &mut wgpu::RenderPass<'static>) {
         if let Some(colour) = renderer.colours.get(&self.colour) {
             pass.set_pipeline(&renderer.pipeline);
             pass.set_bind_group(0, colour, &[]);

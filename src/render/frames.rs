@@ -1,5 +1,6 @@
 //! Points drawn without a window: for tests, and to measure how long a frame takes.
 
+use super::paint::black_pass;
 use super::points::{PointsPaint, PointsRenderer};
 use crate::error::{Error, Result};
 
@@ -99,18 +100,7 @@ impl Frames {
         self.renderer.prepare(&self.device, &self.queue, paint);
         let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         let view = self.texture.create_view(&wgpu::TextureViewDescriptor::default());
-        let mut pass = encoder.begin_render_pass(&wgpu::RenderPassDescriptor {
-            color_attachments: &[Some(wgpu::RenderPassColorAttachment {
-                view: &view,
-                depth_slice: None,
-                resolve_target: None,
-                ops: wgpu::Operations {
-                    load: wgpu::LoadOp::Clear(wgpu::Color::BLACK),
-                    store: wgpu::StoreOp::Store,
-                },
-            })],
-            ..wgpu::RenderPassDescriptor::default()
-        });
+        let mut pass = black_pass(&mut encoder, &view);
         self.renderer.draw(&mut pass, &paint.points);
         drop(pass);
         encoder

@@ -4,6 +4,7 @@ pub mod blend;
 pub mod fill;
 pub mod frames;
 pub mod overlay;
+pub mod paint;
 pub mod points;
 mod viewport;
 

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use eframe::egui_wgpu::{CallbackResources, CallbackTrait, ScreenDescriptor};
 use image::RgbImage;
 
 use super::blend::{ColourMap, OverlayStyle};
+use super::paint::Paint;
 use super::viewport;
 use crate::analysis::maps::GridMap;
 use crate::analysis::normalise::Range;
@@ -366,42 +366,18 @@ fn upload_colours(device: &wgpu::Device, queue: &wgpu::Queue, colour_map: Colour
     texture.create_view(&wgpu::TextureViewDescriptor::default())
 }
 
-impl CallbackTrait for OverlayPaint {
-    fn prepare(
-        &self,
-        device: &wgpu::Device,
-        queue: &wgpu::Queue,
-        _screen: &ScreenDescriptor,
-        _encoder: &mut wgpu::CommandEncoder,
-        resources: &mut CallbackResources,
-    ) -> Vec<wgpu::CommandBuffer> {
-        if let Some(renderer) = resources.get_mut::<OverlayRenderer>() {
-            renderer.prepare(device, queue, self);
-        }
-        Vec::new()
+impl Paint for OverlayPaint {
+    type Renderer = OverlayRenderer;
+
+    fn prepare(&self, renderer: &mut OverlayRenderer, device: &wgpu::Device, queue: &wgpu::Queue) {
+        renderer.prepare(device, queue, self);
     }
 
-    fn finish_prepare(
-        &self,
-        _device: &wgpu::Device,
-        _queue: &wgpu::Queue,
-        _encoder: &mut wgpu::CommandEncoder,
-        resources: &mut CallbackResources,
-    ) -> Vec<wgpu::CommandBuffer> {
-        if let Some(renderer) = resources.get_mut::<OverlayRenderer>() {
-            renderer.finish_frame();
-        }
-        Vec::new()
+    fn finish_frame(renderer: &mut OverlayRenderer) {
+        renderer.finish_frame();
     }
 
-    fn paint(
-        &self,
-        _info: egui::PaintCallbackInfo,
-        pass: &mut wgpu::RenderPass<'static>,
-        resources: &CallbackResources,
-    ) {
-        if let Some(renderer) = resources.get::<OverlayRenderer>() {
-            renderer.draw(pass, self.slot);
-        }
+    fn draw(&self, renderer: &OverlayRenderer, pass: &mut wgpu::RenderPass<'static>) {
+        renderer.draw(pass, self.slot);
     }
 }

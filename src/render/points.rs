@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use eframe::egui_wgpu::{CallbackResources, CallbackTrait, ScreenDescriptor};
+use super::paint::Paint;
 
 /// A point as the GPU takes it.
 #[repr(C)]
@@ -183,29 +183,14 @@ impl PointsRenderer {
     }
 }
 
-impl CallbackTrait for PointsPaint {
-    fn prepare(
-        &self,
-        device: &wgpu::Device,
-        queue: &wgpu::Queue,
-        _screen: &ScreenDescriptor,
-        _encoder: &mut wgpu::CommandEncoder,
-        resources: &mut CallbackResources,
-    ) -> Vec<wgpu::CommandBuffer> {
-        if let Some(renderer) = resources.get_mut::<PointsRenderer>() {
-            renderer.prepare(device, queue, self);
-        }
-        Vec::new()
+impl Paint for PointsPaint {
+    type Renderer = PointsRenderer;
+
+    fn prepare(&self, renderer: &mut PointsRenderer, device: &wgpu::Device, queue: &wgpu::Queue) {
+        renderer.prepare(device, queue, self);
     }
 
-    fn paint(
-        &self,
-        _info: egui::PaintCallbackInfo,
-        pass: &mut wgpu::RenderPass<'static>,
-        resources: &CallbackResources,
-    ) {
-        if let Some(renderer) = resources.get::<PointsRenderer>() {
-            renderer.draw(pass, &self.points);
-        }
+    fn draw(&self, renderer: &PointsRenderer, pass: &mut wgpu::RenderPass<'static>) {
+        renderer.draw(pass, &self.points);
     }
 }

@@ -175,6 +175,10 @@ impl Examples {
 
     /// These examples. Features of each are made alone, whatever batch asks for it: so they are the same after a
     /// resume.
+    ///
+    /// # Errors
+    /// A sample whose images cannot be read, that cannot be asked so or is too long with its answer, by its id; a
+    /// stop.
     pub fn get(
         &mut self,
         chosen: &[usize],

@@ -150,6 +150,9 @@ fn place_in_prompt(ids: &[u32], prompt: &str, end: usize, processor: &Processor)
 
 impl Grounded {
     /// What a record knows of the visual tokens of its sample.
+    ///
+    /// # Errors
+    /// A word of more than one token, a place that the prompt's tokens do not have.
     pub fn new(
         record: &Record,
         sample: &Sample,

@@ -15,6 +15,9 @@ use crate::model::vision::VisualFeatures;
 use crate::units::Span;
 
 /// -log p of words of a group, [M], by vectors [M, D] times their rows of the output.
+///
+/// # Errors
+/// A word that the output has no row for.
 pub fn word_losses(group: &Group, model: &Model, vectors: &Tensor, words: Vec<u32>) -> Result<Tensor> {
     let rows = model.text.output_rows(&group.ids)?;
     negative_log(&vectors.to_dtype(rows.dtype())?.matmul(&rows.t()?)?, words)
@@ -39,6 +42,9 @@ pub fn scaled(vectors: &Tensor) -> Result<Tensor> {
 
 /// The mean -log p of the words of each group that the examples have words of, read off the tower's tokens: a token's
 /// vector, scaled to a mean square of one, times the words' rows of the output.
+///
+/// # Errors
+/// A word that the output has no row for.
 pub fn tower_loss<'a>(
     model: &Model,
     features: &VisualFeatures,

@@ -22,6 +22,9 @@ use crate::units::LayerIdx;
 
 /// -log p of every token of every answer, [M], one example after the other. Examples of any lengths go through
 /// together, attention within each: nothing is padded.
+///
+/// # Errors
+/// A token that has no row, a device without room, a stop.
 pub fn losses(
     model: &Model,
     examples: &[Arc<Example>],
@@ -47,6 +50,9 @@ pub struct Parts {
 }
 
 /// Those that have a weight.
+///
+/// # Errors
+/// A token that has no row, a device without room, a stop.
 pub fn parts(
     model: &Model,
     examples: &[Arc<Example>],
@@ -143,6 +149,9 @@ impl Said {
 }
 
 /// Hidden states after the final norm that predict the answers' tokens, [M, D], and those tokens.
+///
+/// # Errors
+/// A token that has no row, a device without room, a stop.
 pub fn hidden(
     model: &Model,
     examples: &[Arc<Example>],

@@ -8,6 +8,9 @@ use crate::error::{Error, Result};
 
 impl Recipe {
     /// Reads a recipe; paths in it are relative to it.
+    ///
+    /// # Errors
+    /// A file that is not there or cannot be read, and as [`Self::parse`].
     pub fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(|e| {
             if e.kind() == std::io::ErrorKind::NotFound {
@@ -25,6 +28,9 @@ impl Recipe {
     }
 
     /// From the text of a recipe; `path` is for messages.
+    ///
+    /// # Errors
+    /// A text that is no TOML, a key that is unknown or missing, a value that it may not have.
     pub fn parse(text: &str, path: &Path) -> Result<Self> {
         let recipe: Self = toml::from_str(text).map_err(|e| {
             let before =

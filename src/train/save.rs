@@ -79,6 +79,9 @@ pub(super) fn write_folder(folder: &Path, fill: impl FnOnce(&Path) -> Result<()>
 }
 
 /// Where a move was cut off, puts back what was there before.
+///
+/// # Errors
+/// A folder that cannot be moved.
 pub fn mend_folder(folder: &Path) -> Result<()> {
     let mut name = folder.file_name().unwrap_or_default().to_owned();
     name.push(".old");
@@ -100,6 +103,9 @@ fn clear(folder: &Path) -> Result<()> {
 /// Writes what was trained as an adapter: `adapter_config.json` and `adapter_model.safetensors` for PEFT,
 /// `latent_rows.safetensors` and `livr.json` for the latents. Where the base has `vocab_size` rows for them, PEFT gets
 /// the latents' rows too, as trained tokens.
+///
+/// # Errors
+/// A place that cannot be written, a disk that is full.
 pub fn save_adapter(
     folder: &Path,
     trained: &Trained,
@@ -181,6 +187,9 @@ const BESIDE: [&str; 7] = [
 
 /// Writes a whole checkpoint in the layout hubs use: the base's tensors with those that were trained in their
 /// places, the latents among the embedding's rows.
+///
+/// # Errors
+/// A file or tensor of the base that cannot be read, a place that cannot be written, a disk that is full.
 pub fn save_checkpoint(
     folder: &Path,
     trained: &Trained,

@@ -35,6 +35,9 @@ const KEY: &str = "state";
 
 impl TrainState {
     /// Writes it with all values and moments.
+    ///
+    /// # Errors
+    /// A place that cannot be written, a disk that is full.
     pub fn write(&self, path: &Path, trained: &Trained, adamw: &AdamW) -> Result<()> {
         let mut entries = Vec::new();
         for (value, moments) in trained.values.iter().zip(&adamw.moments) {

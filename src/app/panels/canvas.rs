@@ -19,6 +19,7 @@ use crate::app::theme::{self, GAP};
 use crate::app::words::query_name;
 use crate::render::fill::fill;
 use crate::render::overlay::OverlayPaint;
+use crate::render::paint::in_rect;
 
 const IMAGE_GAP: f32 = 12.0;
 
@@ -99,7 +100,7 @@ fn paint_images(ui: &Ui, state: &State, in_sight: Option<InSight<'_>>, rects: &[
         });
         let view = visible_part(*rect, visible);
         let paint = OverlayPaint { image: image.clone(), map, style, view, slot: i as u64 };
-        ui.painter_at(area).add(eframe::egui_wgpu::Callback::new_paint_callback(visible, paint));
+        ui.painter_at(area).add(in_rect(visible, paint));
     }
 }
 

@@ -16,6 +16,7 @@ use crate::app::theme;
 use crate::app::view::Strip;
 use crate::app::words::{query_name, visible};
 use crate::render::overlay::OverlayPaint;
+use crate::render::paint::in_rect;
 use crate::units::LayerIdx;
 
 /// Lowest picture: where more are to be seen than fit as high, they scroll.
@@ -192,7 +193,7 @@ fn paint_maps(ui: &Ui, state: &State, shown: InSight<'_>, index: usize, area: eg
             view: visible_part(*place, visible),
             slot: (1 + index as u64) << 16 | image as u64,
         };
-        ui.painter().add(eframe::egui_wgpu::Callback::new_paint_callback(visible, paint));
+        ui.painter().add(in_rect(visible, paint));
     }
     if masked {
         paint_note(ui, area, "masked", 11.0);

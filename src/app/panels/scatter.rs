@@ -8,6 +8,7 @@ use crate::app::projection::{LayoutScene, LayoutView, Projection, Tool};
 use crate::app::state::State;
 use crate::app::theme::palette;
 use crate::projection::pick::around;
+use crate::render::paint::in_rect;
 use crate::render::points::PointsPaint;
 
 /// How far the pointer may be off a point, in points of the screen.
@@ -81,7 +82,7 @@ pub fn scatter_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
         opacity,
         size: [rect.width() * pixels, rect.height() * pixels],
     };
-    ui.painter().add(eframe::egui_wgpu::Callback::new_paint_callback(rect, paint));
+    ui.painter().add(in_rect(rect, paint));
     name_widget(ui, &response, Role::Canvas, None, || {
         format!("Map of {} points, {} chosen", scene.places.len(), projection.selected.1.len())
     });

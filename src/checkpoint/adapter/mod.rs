@@ -52,11 +52,18 @@ pub struct Adapter {
 
 impl Adapter {
     /// Reads an adapter folder: `LoRA`, latent rows, `livr.json`; at least one of the first two.
+    ///
+    /// # Errors
+    /// A path that is no folder, one without an adapter, files that are damaged or ask for something that is not done
+    /// here.
     pub fn read(path: &Path) -> Result<Self> {
         Self::read_folder(&Folder::open(path)?)
     }
 
     /// The same, from any folder.
+    ///
+    /// # Errors
+    /// A folder without an adapter, files that are damaged or ask for something that is not done here.
     pub fn read_folder(folder: &Folder) -> Result<Self> {
         let livr = LivrConfig::read(folder)?;
         let peft = peft::read(folder)?;

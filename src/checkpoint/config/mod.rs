@@ -164,11 +164,17 @@ pub struct ModelConfig {
 
 impl ModelConfig {
     /// Reads `config.json` of a folder.
+    ///
+    /// # Errors
+    /// A file that is not there or cannot be read, and as [`Self::from_json`].
     pub fn read(folder: &Folder) -> Result<Self> {
         Self::from_json(&folder.json("config.json")?)
     }
 
     /// The content of a `config.json`.
+    ///
+    /// # Errors
+    /// A model of another kind, quantised weights, a field that is not there, is wrong or does not fit the others.
     pub fn from_json(root: &Json) -> Result<Self> {
         check_stored(root)?;
         let config = match root.string("model_type")?.as_str() {

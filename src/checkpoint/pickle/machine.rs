@@ -63,6 +63,9 @@ impl<'a> Machine<'a> {
     }
 
     /// The value on top, taken off.
+    ///
+    /// # Errors
+    /// No value left.
     pub fn pop(&mut self) -> Result<Id, String> {
         self.stack.pop().ok_or_else(|| "it takes more values than it has".to_owned())
     }
@@ -90,6 +93,9 @@ impl<'a> Machine<'a> {
     }
 
     /// One opcode. -> is there more?
+    ///
+    /// # Errors
+    /// An opcode that is cut off, lacks its values or makes something other than tensors, numbers and texts.
     pub fn step(&mut self) -> Result<bool, String> {
         match self.number::<1>()?[0] {
             b'.' => return Ok(false),

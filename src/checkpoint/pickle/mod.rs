@@ -72,6 +72,9 @@ pub struct Pickle {
 
 impl Pickle {
     /// Reads one; a sentence where it is none, or holds something other than tensors, numbers and texts.
+    ///
+    /// # Errors
+    /// Bytes that are too many, are cut off or hold anything else.
     pub fn read(bytes: &[u8]) -> Result<Self, String> {
         if bytes.len() > MOST_BYTES {
             return Err(format!("expected at most {MOST_BYTES} bytes of pickle, found {}", bytes.len()));

@@ -33,6 +33,10 @@ pub(super) fn read(path: &Path) -> Result<Vec<Record>> {
 }
 
 /// The records of a data file's text; `path` is for messages, and images are relative to it.
+///
+/// # Errors
+/// A text that is no JSON, a Git LFS pointer in its place, a sample whose fields are missing, wrong or at odds, by
+/// its line.
 pub fn parse(text: &str, path: &Path) -> Result<Vec<Record>> {
     if is_lfs_pointer(text.as_bytes()) {
         return Err(Error::format(path, "the data cannot be read", LFS_POINTER));

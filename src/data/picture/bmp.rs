@@ -10,6 +10,9 @@ const FIVE_SIX_FIVE: Masks = [0xf800, 0x07e0, 0x001f];
 const FIVE_FIVE_FIVE: Masks = [0x7c00, 0x03e0, 0x001f];
 
 /// The picture of a file of 16 bits a pixel, or what is wrong with it; `None` for any other.
+///
+/// # Errors
+/// A file that is cut off, no pixels or too many, a compression or colours of another kind.
 pub fn decode(bytes: &[u8], max_pixels: u64) -> Option<Result<RgbImage, String>> {
     // Headers of OS/2 are shorter, and their bits a pixel lie elsewhere.
     const SHORTEST: u32 = 40;

@@ -6,6 +6,9 @@ use mozjpeg::ColorSpace;
 
 /// Decodes a whole file to RGB as stored, not yet turned upright, or says why that does not work. `max_pixels` is
 /// looked at before any pixel is made.
+///
+/// # Errors
+/// A file that is cut off or damaged, too many pixels.
 pub fn decode(bytes: &[u8], max_pixels: u64) -> Result<RgbImage, String> {
     // Decoders would fill the rest with grey.
     let end = end_of_image(bytes).ok_or("the file ends before the image does")?;

@@ -95,6 +95,10 @@ impl Picture {
     }
 
     /// Reads an image file of any supported format, by content rather than by name.
+    ///
+    /// # Errors
+    /// A path where no file is, a file that is too large, cannot be read or is damaged, another format, too many
+    /// pixels.
     pub fn read(path: &Path) -> Result<Self> {
         match std::fs::metadata(path) {
             Ok(found) if !found.is_file() => {
@@ -118,6 +122,9 @@ impl Picture {
     }
 
     /// Decodes the bytes of an image file; `path` is for messages.
+    ///
+    /// # Errors
+    /// Another format, bytes that are cut off or damaged, no pixels or too many.
     pub fn decode(name: &str, bytes: &[u8], path: &Path) -> Result<Self> {
         let upright =
             decoded(bytes).map_err(|problem| Error::format(path, "cannot read the image", problem))?;

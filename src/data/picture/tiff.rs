@@ -42,6 +42,9 @@ pub fn beyond(bytes: &[u8]) -> Beyond {
 
 /// The picture of a file with a palette, or with grey of an unusual type, or what is wrong with it; `None` for a kind that
 /// any decoder reads.
+///
+/// # Errors
+/// A file that is cut off or damaged, samples of a kind that is not read, too many pixels.
 pub fn decode(bytes: &[u8], max_pixels: u64) -> Option<Result<RgbImage, String>> {
     let mut decoder = open(bytes)?;
     let colours = decoder.colortype().ok()?;

@@ -15,6 +15,9 @@ const PAPER: Rgb<u8> = Rgb([245; 3]);
 
 /// `count` training examples of a task, in rows of `columns`, the images of each side by side and its answer beside
 /// them.
+///
+/// # Errors
+/// A photograph that cannot be read any more.
 pub fn sheet(
     order: &TasksOrder,
     task: Task,

@@ -129,6 +129,9 @@ impl Decoder {
     }
 
     /// Chooses what comes next. -> what is to be fed: the last token only where its attention row is kept.
+    ///
+    /// # Errors
+    /// Scores that are no numbers.
     pub fn choose(&mut self, processor: &Processor) -> Result<Option<Fed>> {
         if self.logits.iter().any(|l| l.is_nan()) {
             return Err(Error::Request(

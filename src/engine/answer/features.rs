@@ -12,6 +12,9 @@ use crate::model::compute::Compute;
 use crate::model::vision::VisualFeatures;
 
 /// The images of several inputs through the vision tower at once; each gets its own features.
+///
+/// # Errors
+/// A device without room, a stop.
 pub fn encode_together<'a>(
     model: &Model,
     inputs: impl IntoIterator<Item = &'a ModelInput> + Clone,
@@ -108,6 +111,9 @@ impl SeenImages {
 
     /// The features of inputs: those that are here as they were, the others from the vision tower, all at once. Those of a
     /// tower of no files, which changes, are never kept.
+    ///
+    /// # Errors
+    /// A device without room, a stop.
     pub fn features(
         &mut self,
         model: &Model,

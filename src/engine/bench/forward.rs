@@ -121,6 +121,9 @@ pub struct Fitted {
 }
 
 /// Measures every combination.
+///
+/// # Errors
+/// A device that is not there or has no room, a precision that it does not compute in.
 pub fn forward(args: &Forward) -> Result<Report> {
     let device = device::open(args.device)?;
     let mut config = shape(&args.shape).expect("the command line offers only shapes there are")?;

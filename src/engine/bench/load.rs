@@ -46,6 +46,9 @@ pub struct LoadReport {
 }
 
 /// Measures it.
+///
+/// # Errors
+/// A folder that is no checkpoint, files that are missing or damaged, values that are not finite.
 pub fn load(args: &Load) -> Result<LoadReport> {
     let unread = Unread::open(Folder::open(&args.model)?, DeviceChoice::Cpu, args.dtype)?;
     let read_secs = median_secs(1, || read_files(&args.model))?;

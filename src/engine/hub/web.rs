@@ -27,6 +27,10 @@ const STEP: Duration = Duration::from_millis(100);
 const MOST_JSON: u64 = 64 << 20;
 
 /// Does the work on a thread of its own, since the network may be silent while somebody wants it stopped.
+///
+/// # Errors
+/// A hub that cannot be reached or does not have it, a file that came otherwise than listed or that another program
+/// fetches, a disk that is full, a stop.
 pub fn fetch(repository: &str, cache: &HubCache, observer: &dyn Observer) -> Result<PathBuf> {
     let shared = Arc::new(Shared::default());
     let (outbox, inbox) = crossbeam_channel::bounded(1);

@@ -6,8 +6,9 @@ use std::path::Path;
 use super::super::models::Models;
 use super::super::study::plan::{CellOf, Cells};
 use super::super::study::{Sink, Study, predicted};
+use super::plan::{StatesPlan, is_of_states};
 use super::scalars::Scalars;
-use super::store::{KeptToken, Sampled, States, StatesPlan, Writer, is_of_states};
+use super::store::{KeptToken, Sampled, States, Writer};
 use crate::ask::Keep;
 use crate::atomic::Hold;
 use crate::data::record::Record;
@@ -36,23 +37,18 @@ pub fn collect(
     models: &mut Models,
     observer: &dyn Observer,
 ) -> Result<States> {
-    let mut kept = StatesFolder { folder, keep: &study.keep, others, observer, wanted: HashSet::new() };
+    let mut kept =
+        StatesFolder { folder, keep: &study.keep, others, observer, wanted: HashSet::new(), made: false };
     let outcome = study.run(models, &mut kept, observer);
-    let wanted = kept.wanted;
+    let (wanted, made) = (kept.wanted, kept.made);
     if let Err(problem) = outcome {
-        clear_empty(folder);
+        if made && let Err(problem) = Writer::clear_empty(folder) {
+            log::warn!("an empty folder of states stays: {problem}");
+        }
         return Err(problem);
     }
     // More may have been kept before.
     Ok(States::open(folder)?.filtered(|sample| wanted.contains(&sample.id)))
-}
-
-/// A folder that nothing was kept in is not left behind.
-fn clear_empty(folder: &Path) {
-    let is_empty = is_of_states(folder) && StatesPlan::count(folder) == Some(0);
-    if is_empty && let Err(problem) = std::fs::remove_dir_all(folder) {
-        log::warn!("an empty folder of states stays: {problem}");
-    }
 }
 
 /// The folder of a study's only cell.
@@ -63,6 +59,8 @@ struct StatesFolder<'a> {
     observer: &'a dyn Observer,
     /// Ids of the records that are asked.
     wanted: HashSet<String>,
+    /// Was the folder not there before?
+    made: bool,
 }
 
 impl Cells for StatesFolder<'_> {
@@ -76,6 +74,7 @@ impl Cells for StatesFolder<'_> {
             condition: heading.condition,
             keep: Some(self.keep.clone()),
             share: heading.share,
+            divided: heading.share.map(|_| cell.divided),
         };
         let folder = self.folder;
         let is_others = is_of_states(folder) && StatesPlan::of(folder).as_ref() != Some(&plan);
@@ -83,7 +82,9 @@ impl Cells for StatesFolder<'_> {
             let _hold = Hold::of_folder(folder)?;
             std::fs::remove_dir_all(folder).map_err(|e| Error::io("remove old states from", folder, e))?;
         }
+        let was_there = folder.exists();
         let writer = Writer::open(folder, &plan)?;
+        self.made = !was_there;
         let there = writer.count();
         if there > 0 && cell.records.iter().any(|record| !writer.has(&record.id)) {
             self.observer.note(&format!("going on after {there} samples ({})", folder.display()));

@@ -13,7 +13,8 @@ use super::super::models::Models;
 use super::super::study::{NamedCondition, NamedModel, Study};
 use super::collect::{Others, collect};
 use super::layers::{Happening, Layout, lay_out_layers};
-use super::store::{StatePoint, States, is_of_states};
+use super::plan::is_of_states;
+use super::store::{StatePoint, States};
 use crate::ask::{AttentionRows, Condition, HiddenLayers, HiddenRows, Keep};
 use crate::atomic::Hold;
 use crate::data::dataset;
@@ -83,7 +84,7 @@ const BATCH: usize = 4;
 pub fn of_states(model: ModelId, condition: Condition, records: Vec<Record>, hidden: HiddenRows) -> Study {
     Study {
         models: vec![NamedModel { name: "model".to_owned(), id: model }],
-        conditions: vec![NamedCondition::of(condition)],
+        conditions: vec![NamedCondition::of(condition, &Condition::of_studies())],
         records,
         limit: None,
         keep: Keep { attention: AttentionRows::LatentsAndAnswer, hidden: Some(hidden), ..Keep::default() },

@@ -12,47 +12,14 @@ use memmap2::Mmap;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::super::study::Share;
 use super::super::study::journal::{Journal, OpenedJournal};
-use super::super::study::{Provenance, Share};
+use super::plan::{SAMPLES, STATES, StatesPlan};
 use super::scalars::{Scalars, StateScalar};
-use crate::ask::{Condition, Keep};
-use crate::atomic::Hold;
+use crate::atomic::{Hold, LOCK};
 use crate::error::{Error, Result};
 use crate::projection::rows::Rows;
 use crate::units::{GridThw, Role, Span};
-
-/// All that the states of a folder depend on.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct StatesPlan {
-    /// Whose states, of which samples.
-    pub what: Provenance,
-    /// How samples are asked.
-    #[serde(rename = "settings")]
-    pub condition: Condition,
-    /// Which layers and roles; nothing in folders of earlier versions.
-    #[serde(default)]
-    pub keep: Option<Keep>,
-    /// Which of the samples; all where there is none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub share: Option<Share>,
-}
-
-impl StatesPlan {
-    /// That of a folder, where it has one.
-    pub fn of(folder: &Path) -> Option<Self> {
-        Journal::heading_of(&folder.join(SAMPLES))
-    }
-
-    /// Samples that a folder has, where it can be read.
-    pub fn count(folder: &Path) -> Option<usize> {
-        Journal::lines_of::<serde::de::IgnoredAny>(&folder.join(SAMPLES)).ok().map(|lines| lines.len())
-    }
-}
-
-/// Is a folder one of states, of whatever version of the program?
-pub fn is_of_states(folder: &Path) -> bool {
-    folder.join(SAMPLES).is_file() && folder.join(STATES).is_file()
-}
 
 /// A token whose states are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -141,9 +108,6 @@ pub struct Patch {
     pub size: (usize, usize),
 }
 
-const SAMPLES: &str = "samples.jsonl";
-const STATES: &str = "states.f16";
-
 fn failed(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
     move |e| Error::io(action, path, e)
 }
@@ -186,6 +150,26 @@ impl Writer {
         }
         let ids = samples.into_iter().map(|sample| sample.id).collect();
         Ok(Self { _hold: hold, folder: folder.to_owned(), journal, states, ids })
+    }
+
+    /// Removes a folder in which nothing was kept, and nothing else is.
+    ///
+    /// # Errors
+    /// One that another writes to, something that cannot be removed.
+    pub fn clear_empty(folder: &Path) -> Result<()> {
+        let hold = Hold::of_folder(folder)?;
+        if StatesPlan::count(folder) != Some(0) {
+            return Ok(());
+        }
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |e| Error::io("remove", &path, e)
+        };
+        for path in [SAMPLES, STATES, LOCK].map(|name| folder.join(name)) {
+            std::fs::remove_file(&path).map_err(failed(&path))?;
+        }
+        drop(hold);
+        std::fs::remove_dir(folder).map_err(failed(folder))
     }
 
     /// Is a sample there?
@@ -395,7 +379,8 @@ pub fn collect_shares(folders: &[PathBuf], out: &Path) -> Result<usize> {
         let Some((plan, share)) = plan.and_then(|plan| plan.share.map(|share| (plan, share))) else {
             return Err(Error::field(path, "share", "a share of the samples, as 1/4", "none"));
         };
-        let whole = StatesPlan { share: None, ..plan };
+        let divided = plan.divided;
+        let whole = StatesPlan { share: None, divided: None, ..plan };
         if first.get_or_insert_with(|| whole.clone()) != &whole {
             return Err(Error::field(
                 path,
@@ -405,6 +390,11 @@ pub fn collect_shares(folders: &[PathBuf], out: &Path) -> Result<usize> {
             ));
         }
         let samples: Vec<Sampled> = Journal::lines_of(&path)?;
+        let due = divided.map_or(0, |divided| share.count_of(divided));
+        if samples.len() != due {
+            let found = format!("{}: it was stopped, and goes on where it was", samples.len());
+            return Err(Error::field(path, "samples", due.to_string(), found));
+        }
         let number = parts.len();
         let placed = samples.into_iter().enumerate().map(|(i, sample)| (number, i, sample)).collect();
         parts.push((share, placed, path));

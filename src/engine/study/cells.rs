@@ -10,7 +10,7 @@ use super::accuracy::{Accuracy, Prediction};
 use super::plan::{CellOf, Cells, Heading, NamedCondition};
 use super::result::Predictions;
 use super::share::Share;
-use crate::ask::Condition;
+use crate::ask::Decoding;
 use crate::atomic;
 use crate::digest;
 use crate::error::{Error, Result};
@@ -94,6 +94,7 @@ impl Cells for CellFolder<'_> {
         let fingerprint = fingerprint(&cell.heading, cell.info.auto_max_pixels)?;
         let (path, held) = place_of(self.folder, &cell.model.name, cell.condition, cell.heading.share)?;
         if let Some(held) = held.filter(|held| held.fingerprint == fingerprint) {
+            Predictions::clear(&path, &cell.heading)?;
             self.whole.push(held);
             return Ok(None);
         }
@@ -120,13 +121,12 @@ fn fingerprint(heading: &Heading, auto_max_pixels: usize) -> Result<String> {
     Ok(digest::of_bytes(atomic::json_line(&facts, Path::new("a fingerprint"))?.as_bytes()))
 }
 
-/// A cell's file, read; nothing where there is none that can be.
-fn read(path: &Path) -> Option<Cell> {
+/// A cell's file, read; nothing where there is none that can be. `usual` is what all conditions of its study have in common.
+fn read(path: &Path, usual: &Decoding) -> Option<Cell> {
     let mut value: Value = serde_json::from_str(&std::fs::read_to_string(path).ok()?).ok()?;
     // Earlier versions left out what all studies had in common.
     let condition = value.get_mut("condition")?.as_object_mut()?;
     if !condition.contains_key("decoding") {
-        let usual = Condition::of_studies().decoding;
         condition.insert("decoding".to_owned(), serde_json::to_value(usual).ok()?);
     }
     serde_json::from_value(value).ok()
@@ -142,13 +142,19 @@ fn place_of(
 ) -> Result<(PathBuf, Option<Cell>)> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_. =,".contains(c);
     let plain: String = condition.name.chars().map(|c| if is_plain(c) { c } else { '-' }).collect();
-    let name = format!("{}-{plain}", adapter.replace('/', "-"));
+    let mut name = format!("{}-{plain}", adapter.replace('/', "-"));
+    let usual = &condition.condition.decoding;
     let part = share.map_or_else(String::new, |share| format!(".{}", share.as_file_name()));
     let own = digest::of_bytes(format!("{adapter}\0{}", condition.name).as_bytes());
+    // File systems have names of 255 bytes at most.
+    if name.len() > 150 {
+        name.truncate(150);
+        name = format!("{name}-{}", &own[..8]);
+    }
     let places = [format!("{name}{part}.json"), format!("{name}-{}{part}.json", &own[..8])];
     let places = places.map(|name| folder.join(name));
     let is_it = |held: &Cell| held.adapter == adapter && held.condition == *condition && held.share == share;
-    let held = places.iter().find_map(|place| Some((place, read(place).filter(is_it)?)));
+    let held = places.iter().find_map(|place| Some((place, read(place, usual).filter(is_it)?)));
     if let Some((place, held)) = held {
         if held.fingerprint.len() != own.len() {
             let found = "one of an earlier version of this program: remove it, or name another output";
@@ -158,8 +164,8 @@ fn place_of(
     }
     // One that is damaged, or of another condition of this name, is made anew.
     let [plain, apart] = places;
-    let is_anothers =
-        read(&plain).is_some_and(|held| held.adapter != adapter || held.condition.name != condition.name);
+    let is_anothers = read(&plain, usual)
+        .is_some_and(|held| held.adapter != adapter || held.condition.name != condition.name);
     Ok((if is_anothers { apart } else { plain }, None))
 }
 
@@ -171,7 +177,9 @@ pub fn collect(folders: &[PathBuf], out: &Path) -> Result<Vec<Cell>> {
     let mut groups: Vec<Vec<(Cell, PathBuf)>> = Vec::new();
     for folder in folders {
         for path in cell_files(folder)? {
-            let Some(cell) = read(&path).filter(|cell| cell.share.is_some()) else { continue };
+            let Some(cell) = read(&path, &Decoding::of_studies()).filter(|cell| cell.share.is_some()) else {
+                continue;
+            };
             let is_alike = |group: &&mut Vec<(Cell, PathBuf)>| {
                 let (first, _) = &group[0];
                 first.adapter == cell.adapter && first.condition == cell.condition

@@ -103,9 +103,18 @@ impl StudyFile {
         }
         unique("models", models.iter().map(|own| own.name.as_str()), path)?;
         unique("conditions", conditions.iter().map(|own| own.name.as_str()), path)?;
-        for (field, is_empty) in [("conditions", conditions.is_empty()), ("batch", self.batch == 0)] {
-            if is_empty {
-                return Err(Error::field(path, field, "at least one", "none"));
+        if conditions.is_empty() {
+            return Err(Error::field(path, "conditions", "at least one", "none"));
+        }
+        let numbers = [
+            ("batch", Some(self.batch), 256),
+            ("limit", self.limit, usize::MAX),
+            ("per_task", self.per_task, usize::MAX),
+        ];
+        for (field, number, most) in numbers {
+            if let Some(number) = number.filter(|number| !(1..=most).contains(number)) {
+                let to = if most == usize::MAX { String::new() } else { format!(" to {most}") };
+                return Err(Error::field(path, field, format!("a number from 1{to}"), number.to_string()));
             }
         }
         let mut records = dataset::read(&folder.join(&self.data))?;
@@ -143,7 +152,7 @@ impl WrittenCondition {
     fn condition(&self, usual: &Condition) -> std::result::Result<NamedCondition, String> {
         let table = match self {
             Self::Words(words) => {
-                return Ok(NamedCondition::of(Condition::named(words, usual)?));
+                return Ok(NamedCondition::of(Condition::named(words, usual)?, usual));
             }
             Self::Options(table) => table,
         };
@@ -160,7 +169,7 @@ impl WrittenCondition {
                 (option, value) => condition = condition.with_said(option, &text_of(value)?)?,
             }
         }
-        let named = NamedCondition::of(condition);
+        let named = NamedCondition::of(condition, usual);
         Ok(NamedCondition { name: name.unwrap_or(named.name), ..named })
     }
 }
@@ -190,7 +199,8 @@ impl WrittenModel {
         };
         let device = self.device.as_deref().map_or(Ok(DeviceChoice::Auto), str::parse)?;
         let dtype = self.dtype.as_deref().map_or(Ok(DtypeChoice::Auto), str::parse)?;
-        let named = adapter.as_ref().unwrap_or(&source).name();
+        // A slash would make seeds of one way of them.
+        let named = adapter.as_ref().unwrap_or(&source).name().replace('/', "-");
         let name = self.name.clone().unwrap_or(named);
         check_name(&name)?;
         let base = BaseId { source, device, dtype };

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::atomic::json_line;
+use crate::atomic::{is_at, json_line};
 use crate::digest;
 use crate::error::{Error, Result};
 
@@ -71,6 +71,10 @@ impl Journal {
             return Ok(OpenedJournal { journal, lines: Vec::new() });
         }
         if !is_of(&bytes, heading, path)? {
+            if !has_lines(&bytes) {
+                std::fs::remove_file(path).map_err(|e| Error::io("remove", path, e))?;
+                return Self::open(path, heading);
+            }
             let aside = aside(path, first_line(&bytes));
             std::fs::rename(path, &aside).map_err(|e| Error::io("put the journal aside", path, e))?;
             log::info!("the journal of something else is in {}", aside.display());
@@ -155,19 +159,6 @@ fn held(path: &Path) -> Result<File> {
     }
 }
 
-#[cfg(unix)]
-fn is_at(file: &File, path: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    let identity = |about: std::fs::Metadata| (about.dev(), about.ino());
-    file.metadata().map(identity).ok() == path.metadata().map(identity).ok()
-}
-
-/// Where an open file cannot be removed it is still there.
-#[cfg(not(unix))]
-fn is_at(_file: &File, path: &Path) -> bool {
-    path.exists()
-}
-
 /// Where the last whole line ends.
 fn whole_lines(bytes: &[u8]) -> usize {
     bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1)
@@ -175,6 +166,11 @@ fn whole_lines(bytes: &[u8]) -> usize {
 
 fn first_line(bytes: &[u8]) -> &[u8] {
     bytes.split(|byte| *byte == b'\n').next().unwrap_or_default()
+}
+
+/// Is there a whole line behind the first?
+fn has_lines(bytes: &[u8]) -> bool {
+    bytes[..whole_lines(bytes)].iter().filter(|byte| **byte == b'\n').count() > 1
 }
 
 /// Is there nothing in it yet? Its first line may have been cut off.
@@ -214,8 +210,13 @@ fn parsed<L: DeserializeOwned>(bytes: &[u8], path: &Path) -> Result<Vec<L>> {
     let lines = bytes.split(|byte| *byte == b'\n').enumerate().skip(1).filter(|(_, line)| !line.is_empty());
     lines
         .map(|(number, line)| {
-            serde_json::from_slice(line)
-                .map_err(|e| Error::format(path, format!("line {} of the journal is none", number + 1), e))
+            serde_json::from_slice(line).map_err(|e| {
+                Error::format(
+                    path,
+                    format!("line {} of the journal is none; without it, it is made anew", number + 1),
+                    e,
+                )
+            })
         })
         .collect()
 }

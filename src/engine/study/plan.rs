@@ -35,12 +35,9 @@ pub struct NamedCondition {
 }
 
 impl NamedCondition {
-    /// Under the name its own words give it, beside others of studies.
-    pub fn of(condition: Condition) -> Self {
-        // The seed of a study is that of all its conditions.
-        let decoding =
-            crate::ask::Decoding { seed: condition.decoding.seed, ..crate::ask::Decoding::of_studies() };
-        Self { name: condition.name(&Condition { decoding, ..Condition::of_studies() }), condition }
+    /// Under the name its own words give it, where `usual` is what the study's conditions have in common.
+    pub fn of(condition: Condition, usual: &Condition) -> Self {
+        Self { name: condition.name(usual), condition }
     }
 }
 
@@ -90,12 +87,17 @@ pub struct CellOf<'a> {
     pub heading: Heading,
     /// Records that are asked.
     pub records: &'a [Record],
+    /// How many there are, of which these are a share.
+    pub divided: usize,
 }
 
 /// What becomes of each cell.
 pub trait Cells {
     /// Where a cell's answers go.
     type Kept: Sink;
+
+    /// Is what answers hang on, model and data by contents, to be known? Large ones take their time.
+    const HANGS_ON_FILES: bool = true;
 
     /// Where a cell's answers go; nothing for one that is whole already.
     ///
@@ -116,7 +118,9 @@ impl Study {
     /// # Errors
     /// A model that does not fit, an image that cannot be read, a place that cannot be written, a stop.
     pub fn run<C: Cells>(&self, models: &mut Models, cells: &mut C, observer: &dyn Observer) -> Result<()> {
-        let data = digest_of_records(&self.records, observer)?;
+        let data =
+            if C::HANGS_ON_FILES { digest_of_records(&self.records, observer)? } else { String::new() };
+        let divided = self.records.len().min(self.limit.unwrap_or(usize::MAX));
         let own = self.own_records()?;
         let free = memory::free_bytes();
         // Conditions and most adapters show the vision tower the same images.
@@ -128,7 +132,11 @@ impl Study {
         for (place, model) in self.models.iter().enumerate() {
             let info = models.open(&model.id, observer)?;
             let session = models.session(&model.id).expect("opened above");
-            let what = Provenance::of(session, data.clone(), observer)?;
+            let what = if C::HANGS_ON_FILES {
+                Provenance::of(session, data.clone(), observer)?
+            } else {
+                Provenance::default()
+            };
             for (number, condition) in self.conditions.iter().enumerate() {
                 let heading =
                     Heading { what: what.clone(), condition: condition.condition.clone(), share: self.share };
@@ -139,10 +147,13 @@ impl Study {
                     place: place * self.conditions.len() + number,
                     heading,
                     records: &own,
+                    divided,
                 };
-                // Without latents there is nothing to leave out, where others are asked with and without.
-                let is_vain =
-                    several && info.trained_latents == 0 && condition.condition.latents == LatentChoice::Off;
+                // Without latents there is nothing to leave out, where the same is asked with those there are.
+                let with = condition.condition.clone().with_latents(LatentChoice::Auto);
+                let is_vain = info.trained_latents == 0
+                    && condition.condition.latents == LatentChoice::Off
+                    && self.conditions.iter().any(|other| other.condition == with);
                 if let Some(mut kept) = (!is_vain).then(|| cells.begin(&cell)).transpose()?.flatten() {
                     let order = CellOrder {
                         records: &own,
@@ -152,7 +163,7 @@ impl Study {
                         phase: self.phase,
                         sample_of: &Record::sample,
                     };
-                    let watch = Counting { observer, phase: self.phase, done, total };
+                    let watch = Counting { observer, phase: self.phase, alone: !several, done, total };
                     let mut answerer = session.answerer(Some(&mut seen), memory::free_bytes());
                     order.run(&mut answerer, &mut kept, &watch)?;
                     cells.end(&cell, kept)?;
@@ -183,6 +194,8 @@ impl Study {
 struct Counting<'a> {
     observer: &'a dyn Observer,
     phase: Phase,
+    /// Of one cell the steps of each batch are told too.
+    alone: bool,
     done: usize,
     total: usize,
 }
@@ -190,7 +203,7 @@ struct Counting<'a> {
 impl Observer for Counting<'_> {
     fn progress(&self, progress: Progress) -> Result<()> {
         if progress.phase != self.phase {
-            return self.observer.check();
+            return if self.alone { self.observer.progress(progress) } else { self.observer.check() };
         }
         self.observer.progress(Progress { done: self.done + progress.done, total: self.total, ..progress })
     }

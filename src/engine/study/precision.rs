@@ -71,6 +71,8 @@ struct Scores(Vec<Vec<f32>>);
 impl Cells for Scores {
     type Kept = Answers<Vec<f32>>;
 
+    const HANGS_ON_FILES: bool = false;
+
     fn begin(&mut self, _cell: &CellOf<'_>) -> Result<Option<Self::Kept>> {
         let scores =
             |_: &_, trace: crate::trace::Trace| trace.logits.map_or_else(Vec::new, |own| own.data().to_vec());

@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::progress::{Observer, Phase, Progress};
 
 /// The model and the samples of a study.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Provenance {
     /// SHA-256 of the checkpoint's files.
     pub base: String,

@@ -175,6 +175,18 @@ impl Predictions {
         Ok(Self { journal: Some(journal), by_id })
     }
 
+    /// Removes the journal of what is whole at `out`, where a stop between the two left it.
+    ///
+    /// # Errors
+    /// A folder that cannot be written.
+    pub fn clear(out: &Path, heading: &Heading) -> Result<()> {
+        let journal = out.with_added_extension("partial");
+        if Journal::heading_of::<Heading>(&journal).as_ref() == Some(heading) {
+            std::fs::remove_file(&journal).map_err(|e| Error::io("remove", &journal, e))?;
+        }
+        Ok(())
+    }
+
     /// How many there were, and where; nothing where there were none.
     pub fn there(&self) -> Option<(usize, &Path)> {
         let journal = self.journal.as_ref().filter(|_| !self.by_id.is_empty())?;

@@ -24,6 +24,11 @@ impl Share {
 }
 
 impl Share {
+    /// Items of so many that are its own.
+    pub fn count_of(self, total: usize) -> usize {
+        (total + self.count - self.index) / self.count
+    }
+
     /// As part of a file's name: `1-of-4`.
     pub fn as_file_name(self) -> String {
         format!("{}-of-{}", self.index, self.count)
@@ -58,7 +63,7 @@ impl Share {
         }
         let total: usize = parts.iter().map(|(_, items, _)| items.len()).sum();
         for (share, items, path) in &parts {
-            let due = (total + count - share.index) / count;
+            let due = share.count_of(total);
             if items.len() != due {
                 let expected = format!("{due} of {total}, as a share of {share} has");
                 return Err(Error::field(path, "samples", expected, items.len().to_string()));

@@ -224,6 +224,9 @@ impl RunFolder {
 }
 
 /// The steps and validations of a run.
+///
+/// # Errors
+/// A file that is not there or cannot be read, a line that is none of these.
 pub fn read_metrics(root: &Path) -> Result<Before> {
     let path = root.join(METRICS);
     let text = std::fs::read_to_string(&path).map_err(|e| Error::io("read the metrics", &path, e))?;

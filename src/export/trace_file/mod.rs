@@ -65,11 +65,17 @@ fn write_rows(rows: &AnswerRows, out: &mut dyn Write) -> std::io::Result<()> {
 }
 
 /// Writes a trace; what was not captured is left out.
+///
+/// # Errors
+/// A place that cannot be written.
 pub fn write(trace: &Trace, path: &Path) -> Result<()> {
     tensor_file::write(path, tensors(trace), metadata(trace))
 }
 
 /// The same into anything that takes bytes; `path` is for messages.
+///
+/// # Errors
+/// A reader that has gone, a disk that is full.
 pub fn write_to(trace: &Trace, path: &Path, out: &mut dyn Write) -> Result<()> {
     tensor_file::write_to(path, tensors(trace), metadata(trace), out)
 }

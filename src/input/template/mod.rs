@@ -45,6 +45,9 @@ pub struct ChatTemplate {
 
 impl ChatTemplate {
     /// From the first of these that has one, as transformers' `get_processor_dict` looks for it.
+    ///
+    /// # Errors
+    /// No template, one that does not parse or takes too much memory or time to, a file that cannot be read.
     pub fn read(folder: &Folder) -> Result<Self> {
         const JINJA: &str = "chat_template.jinja";
         const FILES: [&str; 4] =
@@ -91,6 +94,9 @@ impl ChatTemplate {
     }
 
     /// One user turn, ready for the assistant's.
+    ///
+    /// # Errors
+    /// A template that refuses the turn, does not end or takes too much memory or time; a stop.
     pub fn render(&self, parts: &[MessagePart], observer: &dyn Observer) -> Result<String> {
         let failed =
             |problem: String| Error::format(&self.path, "the chat template does not render", problem);

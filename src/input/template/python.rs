@@ -25,6 +25,9 @@ pub fn without_generation_marks(source: &str) -> String {
 
 #[expect(clippy::needless_pass_by_value, reason = "filters are given their options")]
 /// The filter `tojson` as transformers defines it: Python's `json.dumps`, which unlike Jinja's own escapes nothing for HTML.
+///
+/// # Errors
+/// An option that there is not or of another kind, more or fewer separators than two, a value that JSON cannot say.
 pub fn tojson(value: &Value, options: Kwargs) -> Result<Value, Error> {
     let failed = |e: &dyn std::fmt::Display| Error::new(ErrorKind::BadSerialization, e.to_string());
     let ascii = options.get::<Option<bool>>("ensure_ascii")?.unwrap_or(false);

@@ -30,8 +30,8 @@ use crate::error::{Error, Result};
 use crate::export::trace_file;
 
 const FORMAT: &str = "livr-session";
-/// Raised with each field that an older program must not leave out. Version 2 has edits and disturbances of samples: files
-/// without them are written as version 1.
+/// Raised with each field that an older program must not leave out. Version 2 has edits and disturbances, and what is kept of
+/// runs beside how they are asked.
 const VERSION: u32 = 2;
 const ARRAYS: &str = ".arrays";
 
@@ -160,7 +160,7 @@ impl Session {
         runs.sort_by_key(|run| run.number);
         let written = Written {
             format: FORMAT.to_owned(),
-            version: if is_edited(&self.condition, &runs) { VERSION } else { 1 },
+            version: VERSION,
             program: env!("CARGO_PKG_VERSION").to_owned(),
             pictures: pictures.written,
             model: self.model.clone(),
@@ -204,12 +204,6 @@ impl Session {
         let folder = folder_of(path);
         self.runs.iter().map(|(listed, run)| (run.id, folder.join(file_of(listed, run)))).collect()
     }
-}
-
-/// Does a condition say what files of version 1 cannot?
-fn is_edited(condition: &Condition, runs: &[WrittenRun]) -> bool {
-    let is_new = |own: &Condition| !own.edits.is_empty() || own.disturbance.is_some();
-    is_new(condition) || runs.iter().any(|run| is_new(&run.settings))
 }
 
 /// A session file's content.
