@@ -215,13 +215,11 @@ impl Edges {
     pub fn new(edits: &[Edit], prompt: Prompt<'_>, num_layers: usize) -> Result<Self, String> {
         let resolved = |(edge, allowed): (&Edge, bool)| {
             let layers = edge.layers.unwrap_or(LayerRange { first: 0, last: None });
-            if layers.first.max(layers.last.unwrap_or(0)) >= num_layers {
-                return Err(format!("layers {layers}: there are {num_layers}, counted from 0"));
-            }
+            layers.check(num_layers)?;
             let (from, to) = (Chosen::new(prompt, &edge.from)?, Chosen::new(prompt, &edge.to)?);
-            Ok(ResolvedEdge { from, to, layers, allowed })
+            Ok::<_, String>(ResolvedEdge { from, to, layers, allowed })
         };
-        let all = edits.iter().filter_map(Edit::edge).map(resolved).collect::<Result<_, _>>()?;
+        let all = edits.iter().filter_map(Edit::edge).map(resolved).collect::<Result<Vec<_>, String>>()?;
         Ok(Self { num_tokens: prompt.roles.len(), all })
     }
 

@@ -5,6 +5,7 @@ mod condition;
 mod decoding;
 mod disturbance;
 mod edit;
+pub mod fit;
 mod grammar;
 mod hardware;
 pub mod keep;

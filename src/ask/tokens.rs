@@ -85,19 +85,27 @@ impl From<TokenGroup> for Tokens {
 /// More tokens than any prompt has by far: past it a number is a typing mistake, and so many numbers are.
 const MOST: usize = 1 << 20;
 
-/// `0-3,7` -> [0, 1, 2, 3, 7].
-fn numbers(text: &str) -> Option<Vec<usize>> {
+/// `0-3,7` -> [0, 1, 2, 3, 7], or what is wrong with it.
+fn numbers(text: &str) -> Result<Vec<usize>, String> {
     let mut all = Vec::new();
     for range in text.split(',') {
         let (first, last) = range.split_once('-').unwrap_or((range, range));
-        let (first, last) = (number(first)?, number(last)?);
-        if last < first || last >= MOST || all.len() + (last - first) >= MOST {
-            return None;
+        let (Some(first), Some(last)) = (number(first), number(last)) else {
+            return Err("numbers are like 0-3,7".to_owned());
+        };
+        if last < first {
+            return Err(format!("{first} is behind {last}"));
+        }
+        if last >= MOST || all.len() + (last - first) >= MOST {
+            return Err(format!("numbers are below {MOST}"));
         }
         all.extend(first..=last);
     }
     all.sort_unstable();
-    all.windows(2).all(|pair| pair[0] < pair[1]).then_some(all)
+    match all.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(twice) => Err(format!("{} is named twice", twice[0])),
+        None => Ok(all),
+    }
 }
 
 /// Digits alone: neither a sign nor a blank.
@@ -121,10 +129,11 @@ impl FromStr for TokenPart {
     fn from_str(text: &str) -> Result<Self, String> {
         let text = text.trim();
         let wrong = || format!("expected tokens like latents[0-3], image#1 or tail, found {text}");
+        let with = |why: String| format!("{}: {why}", wrong());
         let (rest, index) = match text.strip_suffix(']') {
             Some(open) => {
                 let (rest, index) = open.split_once('[').ok_or_else(wrong)?;
-                (rest, Some(numbers(index).ok_or_else(wrong)?))
+                (rest, Some(numbers(index).map_err(with)?))
             }
             None => (text, None),
         };
@@ -135,9 +144,13 @@ impl FromStr for TokenPart {
             None => (rest, None),
         };
         let group = TokenGroup::named(name).ok_or_else(wrong)?;
-        let fits =
-            (image.is_none() || group == TokenGroup::Image) && (index.is_none() || group.is_numbered());
-        if fits { Ok(Self { group, image, index }) } else { Err(wrong()) }
+        if image.is_some() && group != TokenGroup::Image {
+            return Err(with("images alone are told apart by #".to_owned()));
+        }
+        if index.is_some() && !group.is_numbered() {
+            return Err(with(format!("tokens of {name} have no numbers")));
+        }
+        Ok(Self { group, image, index })
     }
 }
 
@@ -190,6 +203,17 @@ pub struct LayerRange {
 }
 
 impl LayerRange {
+    /// Are they layers of a model of so many?
+    ///
+    /// # Errors
+    /// One that is not there.
+    pub fn check(self, num_layers: usize) -> Result<(), String> {
+        if self.first.max(self.last.unwrap_or(0)) < num_layers {
+            return Ok(());
+        }
+        Err(format!("layers {self}: there are {num_layers}, counted from 0"))
+    }
+
     /// Is a layer one of them?
     pub fn contains(self, layer: usize) -> bool {
         layer >= self.first && self.last.is_none_or(|last| layer <= last)

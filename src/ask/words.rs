@@ -4,6 +4,7 @@
 
 use super::condition::Condition;
 use super::decoding::{Decoding, PixelBudget, Published};
+use super::disturbance::Disturbance;
 use super::mask::MaskKind;
 
 /// One thing that a condition says.
@@ -227,8 +228,8 @@ impl Condition {
         if let [("disturb", how)] = &said[..] {
             return how.clone();
         }
-        let said: Vec<String> = said.iter().map(|(option, value)| format!("{option}={value}")).collect();
-        shlex::try_join(said.iter().map(String::as_str)).unwrap_or_default()
+        let said = said.iter().map(|(option, value)| quoted(format!("{option}={value}")));
+        said.collect::<Vec<_>>().join(" ")
     }
 
     /// The condition of a name.
@@ -245,10 +246,31 @@ impl Condition {
         let words = shlex::split(name).filter(|words| !words.is_empty());
         let words =
             words.ok_or_else(|| format!("expected a condition like mask=bottleneck, found {name}"))?;
-        words.iter().try_fold(usual.clone(), |condition, said| match said.split_once('=') {
-            Some((option, value)) => condition.with_said(option, value),
+        let said = words.iter().map(|said| match said.split_once('=') {
+            // As it may stand alone.
+            _ if said.parse::<Disturbance>().is_ok() => Ok(("disturb", said.as_str())),
+            Some(said) => Ok(said),
             None => Err(format!("expected words like mask=bottleneck, found {said}")),
-        })
+        });
+        usual.clone().with_all(said.collect::<Result<Vec<_>, _>>()?)
+    }
+
+    /// The same with what options say.
+    ///
+    /// # Errors
+    /// As [`Self::with_said`]; an option twice that may be said once.
+    pub fn with_all<'a>(self, said: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, String> {
+        let mut options: Vec<&str> = Vec::new();
+        let mut condition = self;
+        for (option, value) in said {
+            let repeats = word(option).is_some_and(|word| word.repeats);
+            if !repeats && options.contains(&option) {
+                return Err(format!("{option}: expected one value, found more than one"));
+            }
+            options.push(option);
+            condition = condition.with_said(option, value)?;
+        }
+        Ok(condition)
     }
 
     /// What of another it no longer says, in words, each once.
@@ -298,6 +320,16 @@ const BATTERY: [(&str, MaskKind, bool); 4] = [
 fn paper(usual: &Condition, mask: MaskKind, without_latents: bool) -> Condition {
     use super::decoding::LatentChoice::{Auto, Off};
     usual.clone().masked(mask).with_latents(if without_latents { Off } else { Auto })
+}
+
+/// As one word of a shell.
+fn quoted(text: String) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.=".contains(c);
+    if text.chars().all(is_plain) {
+        return text;
+    }
+    // A NUL, which no word of a condition has, is all that cannot be quoted.
+    shlex::try_quote(&text).map(std::borrow::Cow::into_owned).unwrap_or_default()
 }
 
 /// How a command asks where no option says otherwise.

@@ -22,7 +22,7 @@ use crate::engine::models::Models;
 use crate::error::{Error, Result};
 use crate::paths;
 use crate::progress::Observer;
-use crate::trace::Trace;
+use crate::trace::{CHANGED_NOTHING, Trace};
 
 /// An adapter, or none even where one is the default.
 #[derive(Debug, Clone)]
@@ -97,7 +97,7 @@ impl ModelArgs {
         }
         let trace = models.run(&Request { model, sample, condition }, keep, &FromAfar(observer))?;
         for done in trace.interventions.iter().filter(|done| done.changed == 0) {
-            note(&format!("{}: nothing was changed", done.statement));
+            note(&format!("{}: {CHANGED_NOTHING}", done.statement));
         }
         Ok(trace)
     }

@@ -54,6 +54,7 @@ struct Report<'a> {
 /// Runs it.
 pub fn run(args: &EvalArgs) -> anyhow::Result<()> {
     args.model.check_output(&args.out, std::slice::from_ref(&args.data))?;
+    CellResult::check_place(&args.out)?;
     let started = Instant::now();
     let mut records = dataset::read(&args.data)?;
     records.truncate(args.limit.map_or(usize::MAX, |limit| limit as usize));

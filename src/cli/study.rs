@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::eval::print_accuracies;
-use super::output::{Terminal, print, print_json};
+use super::output::{Terminal, note, print, print_json};
 use crate::atomic;
 use crate::engine::ids::Source;
 use crate::engine::models::Models;
@@ -14,7 +14,8 @@ use crate::engine::project::{is_of_states, store};
 use crate::engine::study::cells::{self, Cell, CellFolder};
 use crate::engine::study::file::StudyFile;
 use crate::engine::study::result::CellResult;
-use crate::engine::study::{Share, Study, report};
+use crate::engine::study::{LeftOut, Share, Study, report};
+use crate::error::Error;
 use crate::units::counted;
 
 /// What to do with a study.
@@ -85,6 +86,7 @@ struct Planned {
     conditions: Vec<String>,
     samples: usize,
     runs: usize,
+    left_out: Vec<LeftOut>,
 }
 
 impl StudyCommand {
@@ -104,11 +106,13 @@ fn plan(args: &PlanArgs) -> anyhow::Result<()> {
         model.id.base.source.open()?;
         model.id.adapter.as_ref().map(Source::open).transpose()?;
     }
+    let plan = study.plan()?;
     let planned = Planned {
         models: study.models.iter().map(|own| own.name.clone()).collect(),
         conditions: study.conditions.iter().map(|own| own.name.clone()).collect(),
         samples: study.records.len(),
-        runs: study.models.len() * study.conditions.len() * study.records.len(),
+        runs: plan.cells.len() * plan.samples,
+        left_out: plan.left_out.clone(),
     };
     if args.json {
         print_json(&planned);
@@ -118,6 +122,7 @@ fn plan(args: &PlanArgs) -> anyhow::Result<()> {
         print(&format!("{what:10} {}", names.join(", ")));
     }
     print(&format!("{:10} {}, {} in all", "samples", planned.samples, counted(planned.runs, "run")));
+    plan.notes().for_each(|note| print(&note));
     Ok(())
 }
 
@@ -129,21 +134,20 @@ fn run(args: &RunStudyArgs) -> anyhow::Result<()> {
 /// Asks a study's cells, each in a file of the folder, and says what came of them; of a share the cells alone are there.
 pub fn to_folder(study: &Study, out: &Path, json: bool) -> anyhow::Result<()> {
     let terminal = Terminal::new();
-    let folder = out.join("cells");
-    let mut cells = CellFolder::open(&folder)?;
+    let mut cells = CellFolder::at(out, &note);
     study.run(&mut Models::default(), &mut cells, &terminal)?;
     terminal.finish();
     match study.share {
         None => said(&cells.whole, out, json),
         Some(share) if json => {
-            print_json(&SharePart { share, cells: cells.whole.len(), folder: &folder });
+            print_json(&SharePart { share, cells: cells.whole.len(), folder: out });
             Ok(())
         }
         Some(share) => {
             print(&format!(
                 "share {share} of {}: livr study collect puts all shares together ({})",
                 counted(cells.whole.len(), "cell"),
-                folder.display()
+                out.display()
             ));
             Ok(())
         }
@@ -162,8 +166,9 @@ fn said(cells: &[Cell], out: &Path, json: bool) -> anyhow::Result<()> {
 
 fn collect(args: &CollectArgs) -> anyhow::Result<()> {
     if args.parts.iter().all(|part| part.is_file()) {
-        let whole = CellResult::collect(&args.parts)?;
         atomic::check_apart(&args.out, &args.parts, &[])?;
+        CellResult::check_place(&args.out)?;
+        let whole = CellResult::collect(&args.parts)?;
         atomic::write_json(&args.out, &whole)?;
         if args.json {
             print_json(&whole);
@@ -177,16 +182,12 @@ fn collect(args: &CollectArgs) -> anyhow::Result<()> {
         print(&format!("states of {} ({})", counted(samples, "sample"), args.out.display()));
         return Ok(());
     }
-    let cells_of = |part: &PathBuf| {
-        let inner = part.join("cells");
-        if inner.is_dir() { inner } else { part.clone() }
-    };
-    let mut folders: Vec<PathBuf> = Vec::new();
-    for folder in args.parts.iter().map(cells_of) {
-        if !folders.contains(&folder) {
-            folders.push(folder);
-        }
+    if let Some(file) = args.parts.iter().find(|part| !part.is_dir()) {
+        let found = if file.exists() { "a file among folders" } else { "nothing" };
+        return Err(
+            Error::field(file, "the share", "results of livr eval alone, or folders alone", found).into()
+        );
     }
-    let cells = cells::collect(&folders, &args.out.join("cells"))?;
+    let cells = cells::collect(&args.parts, &args.out)?;
     said(&cells, &args.out, args.json)
 }

@@ -5,8 +5,8 @@ mod parts;
 
 pub use self::answer_rows::AnswerRows;
 pub use self::parts::{
-    Alternative, AnswerPart, Applied, ChoiceScore, GeneratedToken, HiddenStates, InputPart, Intervened,
-    PromptPart, Timings,
+    Alternative, AnswerPart, Applied, CHANGED_NOTHING, ChoiceScore, GeneratedToken, HiddenStates, InputPart,
+    Intervened, PromptPart, Timings,
 };
 use crate::array::Array;
 use crate::ask::Condition;

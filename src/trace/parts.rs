@@ -118,6 +118,9 @@ pub struct Intervened {
     pub changed: usize,
 }
 
+/// What is said of a statement that changed no look of a prompt: it may be a mistake. Steps of an answer are not counted.
+pub const CHANGED_NOTHING: &str = "changed no look of the prompt";
+
 /// What a run is made of, known before its first pass.
 #[derive(Debug, Clone, Default)]
 pub struct InputPart {

@@ -198,8 +198,8 @@ fn an_evaluation_is_the_same_however_it_was_made() {
     same("whole.json");
 
     for (parts, said) in [
-        (&["@1.json", "@3.json"][..], "each of 1/3 to 3/3 once"),
-        (&["@1.json", "@1.json", "@3.json"], "each of 1/3 to 3/3 once"),
+        (&["@1.json", "@3.json"][..], "each of 1/3 to 3/3 once, found 2/3 nowhere"),
+        (&["@1.json", "@1.json", "@3.json"], "each of 1/3 to 3/3 once, found 1/3 twice"),
         (&["@one.json"], "share: expected a share of the samples"),
         (&["@study.toml"], "no result of an evaluation"),
     ] {
@@ -214,7 +214,154 @@ fn an_evaluation_is_the_same_however_it_was_made() {
     let words = ["study", "collect", "@1.json", "@other.json", "@3.json", "--out", "@no.json"];
     let output = place.command(&words).output().unwrap();
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(text.contains("settings: expected that of"), "{text}");
+    assert!(text.contains("settings: expected that of") && text.contains("another: the latents"), "{text}");
+}
+
+#[test]
+fn a_result_is_taken_up_and_nothing_else_is_written_over() {
+    let place = Place::new();
+    let with = |rest: &[&'static str]| [&EVAL[..], rest].concat();
+    place.livr(&with(&["@one.json", "--limit", "3"]));
+    let one = std::fs::read(place.path("one.json")).unwrap();
+    let again = place.livr(&with(&["@one.json", "--limit", "3"]));
+    assert!(String::from_utf8_lossy(&again.stderr).contains("this is there already"));
+    assert!(std::fs::read(place.path("one.json")).unwrap() == one);
+    // What was changed by hand is asked anew, and another run replaces it.
+    let text = String::from_utf8(one.clone()).unwrap().replacen("\"correct\": false", "\"correct\": true", 1);
+    std::fs::write(place.path("one.json"), text).unwrap();
+    place.livr(&with(&["@one.json", "--limit", "3"]));
+    assert!(std::fs::read(place.path("one.json")).unwrap() == one);
+    place.livr(&with(&["@one.json", "--limit", "2"]));
+
+    let refused = |words: &[&str], said: &str| {
+        let output = place.command(words).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(1) && text.contains(said), "{words:?}: {text}");
+    };
+    std::fs::write(place.path("notes.txt"), "mine").unwrap();
+    refused(&with(&["@notes.txt"]), "found something else");
+    place.livr(&with(&["@share.json", "--shard", "1/2"]));
+    let aside = place.livr(&with(&["@share.json", "--shard", "2/2"]));
+    assert!(String::from_utf8_lossy(&aside.stderr).contains("the result of share 1/2 is now in"));
+    place.livr(&["study", "collect", "@share.json", "@share.1-of-2.json", "--out", "@both.json"]);
+    std::fs::copy(place.path("share.json"), place.path("second.json")).unwrap();
+    let data = std::fs::read(place.path("data/train.jsonl")).unwrap();
+    let collect = ["study", "collect", "@share.1-of-2.json", "@second.json", "--out"];
+    refused(&[&collect[..], &["@data/train.jsonl"]].concat(), "found something else");
+    assert!(std::fs::read(place.path("data/train.jsonl")).unwrap() == data);
+
+    // More shares than samples: some have none, and they come together all the same.
+    for (out, share) in [("@a.json", "1/3"), ("@b.json", "2/3"), ("@c.json", "3/3")] {
+        place.livr(&with(&[out, "--limit", "2", "--shard", share]));
+    }
+    place.livr(&["study", "collect", "@a.json", "@b.json", "@c.json", "--out", "@three.json"]);
+    place.livr(&with(&["@two.json", "--limit", "2"]));
+    assert!(
+        std::fs::read(place.path("three.json")).unwrap() == std::fs::read(place.path("two.json")).unwrap()
+    );
+    // A sample that stands twice, or is gone.
+    let part: Value = serde_json::from_slice(&std::fs::read(place.path("a.json")).unwrap()).unwrap();
+    for predictions in [vec![], vec![part["predictions"][0].clone(); 2]] {
+        let mut damaged = part.clone();
+        damaged["predictions"] = predictions.into();
+        std::fs::write(place.path("d.json"), damaged.to_string()).unwrap();
+        refused(
+            &["study", "collect", "@d.json", "@b.json", "@c.json", "--out", "@no.json"],
+            "predictions: expected 1",
+        );
+    }
+    refused(&["study", "collect", "@nowhere.json", "--out", "@no.json"], "found nothing");
+    refused(&["study", "collect", "@a.json", "@data", "--out", "@no.json"], "a file among folders");
+}
+
+#[test]
+fn what_cannot_be_asked_is_said_before_the_first_sample() {
+    let place = Place::new();
+    let write = |conditions: &str, models: &str| {
+        let text = format!("data = \"data/train.jsonl\"\nlimit = 3\nconditions = {conditions}\n{models}");
+        std::fs::write(place.path("s.toml"), text).unwrap();
+    };
+    let models = "[[models]]\nname = \"with\"\nmodel = \"model\"\nadapter = \"adapter\"\n\
+                  [[models]]\nname = \"base\"\nmodel = \"model\"\nadapter = \"none\"\n";
+    for (conditions, said) in [
+        ("[\"normal\", \"'do=block latents[99]->image'\"]", "latents[99]: there are"),
+        ("[\"normal\", \"'do=block all->image @9'\"]", "layers 9: there are"),
+        ("[\"normal\", \"'do=block all->image#7'\"]", "sample \"object_localization-train-000000\": image#7"),
+        ("[\"normal\", \"do=latents=zero@embedding\"]", "not done by this version"),
+    ] {
+        write(conditions, models);
+        for command in [&["study", "plan", "@s.toml"][..], &["study", "run", "@s.toml", "--out", "@no"]] {
+            let output = place.command(command).output().unwrap();
+            let text = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(output.status.code() == Some(1) && text.contains(said), "{conditions}: {text}");
+            assert!(!place.path("no").exists(), "nothing is begun");
+        }
+    }
+    // What one of the models has nothing of is left out, and said.
+    write("[\"normal\", \"no-latents\", \"'do=block readers->latents'\"]", models);
+    let planned = place.livr(&["study", "plan", "@s.toml", "--json"]);
+    let planned: Value = serde_json::from_slice(&planned.stdout).unwrap();
+    assert_eq!(planned["runs"].as_u64(), Some(4 * 3));
+    assert_eq!(planned["left_out"].as_array().unwrap().len(), 2);
+    let ran = place.livr(&["study", "run", "@s.toml", "--out", "@out"]);
+    let text = String::from_utf8_lossy(&ran.stderr).into_owned();
+    assert!(text.contains("base under no-latents is left out: the model has no latents"), "{text}");
+    assert!(text.contains("is left out: readers: without latents nothing is behind them"), "{text}");
+    let cells = std::fs::read_dir(place.path("out/cells")).unwrap().count();
+    assert_eq!(cells, 4);
+    // Alone it is refused.
+    let words = ["eval", "--model", "@model", "--data", "@data/train.jsonl", "--out", "@e.json", "--do"];
+    let output = place.command(&[&words[..], &["block readers->all"]].concat()).output().unwrap();
+    assert!(String::from_utf8_lossy(&output.stderr).contains("without latents nothing is behind them"));
+    assert!(!place.path("e.json.partial").exists());
+    // A statement that changes nothing is named.
+    let output = place.livr(&[&words[..], &["block image->answer", "--limit", "2"]].concat());
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(text.contains("block image->answer: changed no look of the prompt"), "{text}");
+}
+
+#[test]
+fn shares_that_do_not_make_a_whole_are_refused() {
+    let place = Place::new();
+    let run =
+        |share: &str, out: &str| place.livr(&["study", "run", "@study.toml", "--shard", share, "--out", out]);
+    run("1/2", "@a");
+    run("2/2", "@b");
+    let refused = |parts: &[&str], said: &str| {
+        let words = [&["study", "collect"], parts, &["--out", "@no"]].concat();
+        let output = place.command(&words).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(1) && text.contains(said), "{parts:?}: {text}");
+        assert!(!place.path("no").exists(), "{text}");
+    };
+    refused(&["@a"], "each of 1/2 to 2/2 once, found 2/2 nowhere");
+    refused(&["@a", "@b", "@b"], "found 2/2 twice");
+    refused(&["@a", "@data"], "a share of a study");
+    let cell = place.path("b/cells/way-2-normal.2-of-2.json");
+    let text = std::fs::read_to_string(&cell).unwrap();
+    std::fs::remove_file(&cell).unwrap();
+    refused(&["@a", "@b"], "all its cells, way/2 under normal too");
+    std::fs::write(&cell, &text[..text.len() / 2]).unwrap();
+    refused(&["@a", "@b"], "all its cells, way/2 under normal too");
+    let mut value: Value = serde_json::from_str(&text).unwrap();
+    value["predictions"].as_array_mut().unwrap().pop();
+    std::fs::write(&cell, value.to_string()).unwrap();
+    refused(&["@a", "@b"], "predictions: expected 5, found 4");
+    // Gone on with, it is whole.
+    let again = run("2/2", "@b");
+    assert!(String::from_utf8_lossy(&again.stderr).contains("of other samples, and asked anew"));
+    assert_eq!(std::fs::read_to_string(&cell).unwrap(), text);
+    // Of another study.
+    std::fs::write(place.path("study.toml"), STUDY.replace("    \"noise=0.1\",\n", "")).unwrap();
+    run("2/2", "@c");
+    refused(&["@a", "@c"], "those of another study");
+    // What a cell says beside its answers comes from its answers.
+    value = serde_json::from_str(&text).unwrap();
+    value["all"]["accuracy"] = 0.123.into();
+    std::fs::write(&cell, value.to_string()).unwrap();
+    std::fs::write(place.path("study.toml"), STUDY).unwrap();
+    run("2/2", "@b");
+    assert_eq!(std::fs::read_to_string(&cell).unwrap(), text);
 }
 
 #[test]
@@ -252,6 +399,7 @@ fn a_study_is_the_same_however_it_was_made() {
     let planned: Value = serde_json::from_slice(&planned.stdout).unwrap();
     assert_eq!((planned["samples"].as_u64(), planned["runs"].as_u64()), (Some(10), Some(100)));
     assert_eq!(planned["conditions"][2], "mask=bottleneck 'do=block readers->latents @1-'");
+    assert_eq!(planned["left_out"].as_array().map(Vec::len), Some(0));
 }
 
 #[test]
@@ -283,6 +431,14 @@ fn states_in_shares_are_those_of_one_run() {
     }
     place.livr(&["study", "collect", "@b.states", "@a.states", "--out", "@whole.states"]);
     assert_same(&place.path("whole.states"), &place.path("one.states"));
+
+    // A line that was taken out would shift all behind it.
+    let samples = place.path("one.states/samples.jsonl");
+    let text = std::fs::read_to_string(&samples).unwrap();
+    let short: Vec<&str> = text.lines().enumerate().filter(|(i, _)| *i != 3).map(|(_, line)| line).collect();
+    std::fs::write(&samples, short.join("\n") + "\n").unwrap();
+    let output = place.command(&words("@one.safetensors", &[])).output().unwrap();
+    assert!(String::from_utf8_lossy(&output.stderr).contains("where the one before it ends"));
 }
 
 #[test]
@@ -301,7 +457,16 @@ fn what_a_study_file_cannot_say_is_said() {
         (lines("[\"normal\"]", "[[models]]\nadapter = \"demo:best\""), "models 1"),
         (lines("[\"normal\"]", "[[models]]\nname = \"../x\""), "expected a name of letters"),
         (lines("[\"normal\"]", "[[models]]\ndtype = \"f64\""), "expected one of auto, f32"),
-        (lines("[\"normal\"]", "loudness = 3"), "unknown field"),
+        (lines("[\"normal\"]", "loudness = 3"), "line 3: unknown field"),
+        (lines("[3]", ""), "line 2: expected a condition's words or a table of its options, found 3"),
+        (lines("[\"normal\"]", "batch = -2"), "line 3: expected a whole number from 0, found -2"),
+        (lines("[\"normal\"]", "limit = 0"), "limit: expected a number from 1, found 0"),
+        (lines("[\"normal\"]", "seed = \"x\""), "line 3: expected a whole number from 0"),
+        (lines("[\"mask=bottleneck mask=standard\"]", ""), "mask: expected one value"),
+        (lines("[{ disturb = [\"noise=0.1\", \"no-question\"] }]", ""), "disturb: expected one value"),
+        (lines("[{ name = \"normal\", mask = \"bottleneck\" }]", ""), "which is another condition's"),
+        (lines("[{ name = \"a\\u0000b\", mask = \"bottleneck\" }]", ""), "one that can be printed"),
+        (lines("[\"normal\"]", "[[models]]\nname = \"a/1\"\n[[models]]\nname = \"a-1\""), "a/1 and a-1"),
         ("data = \"nowhere.jsonl\"\nconditions = [\"normal\"]".to_owned(), "nowhere.jsonl"),
     ] {
         std::fs::write(place.path("wrong.toml"), &text).unwrap();

@@ -10,6 +10,7 @@ use crate::app::state::State;
 use crate::app::theme::{self, palette};
 use crate::ask::{LatentChoice, MaskKind, PixelBudget, Published};
 use crate::data::sample::choices_in;
+use crate::trace::CHANGED_NOTHING;
 use crate::units::human_bytes;
 
 /// Draws the section.
@@ -205,7 +206,7 @@ fn edits_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
             }
             ui.label(edit.to_string());
             match run.and_then(|run| run.trace.interventions.get(place)).map(|done| done.changed) {
-                Some(0) => drop(ui.colored_label(palette(ui.visuals()).warning, "changed nothing")),
+                Some(0) => drop(ui.colored_label(palette(ui.visuals()).warning, CHANGED_NOTHING)),
                 Some(changed) => drop(ui.weak(format!("{changed} changed"))),
                 None => {}
             }

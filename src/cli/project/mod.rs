@@ -41,7 +41,7 @@ fn perplexity(text: &str) -> std::result::Result<f64, String> {
 pub struct ProjectArgs {
     #[command(flatten)]
     model: ModelArgs,
-    /// Data file whose samples are run; their states are kept beside the result, in OUT.states
+    /// Data file whose samples are run; their states are kept beside the result, with the ending .states
     #[arg(long, value_name = "FILE", group = "what")]
     data: Option<PathBuf>,
     /// Any states instead, floats: .npy, or safetensors with x [P, D]

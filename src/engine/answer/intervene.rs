@@ -28,12 +28,7 @@ impl Intervention {
         if condition.edits.is_empty() {
             return Ok(None);
         }
-        if let Some(other) = condition.edits.iter().find(|edit| edit.edge().is_none()) {
-            return Err(Error::Request(format!(
-                "{other}: expected a statement that blocks or allows looks, as in \"block latents->image @8-12\"; others are \
-                 read and kept, and not done by this version"
-            )));
-        }
+        check_done(condition)?;
         let edges = Edges::new(&condition.edits, Prompt { roles, image_spans }, num_layers);
         let edges = edges.map_err(Error::Request)?;
         let changed = edges.changed(condition.mask.rule(), roles, num_layers);
@@ -41,6 +36,18 @@ impl Intervention {
         let done = condition.edits.iter().zip(changed).map(said).collect();
         Ok(Some(Self { edges, done }))
     }
+}
+
+/// Are all edits of a condition done by this version?
+///
+/// # Errors
+/// One that is not.
+pub fn check_done(condition: &Condition) -> Result<()> {
+    let Some(other) = condition.edits.iter().find(|edit| edit.edge().is_none()) else { return Ok(()) };
+    Err(Error::Request(format!(
+        "{other}: expected a statement that blocks or allows looks, as in \"block latents->image @8-12\"; others are read \
+         and kept, and not done by this version"
+    )))
 }
 
 impl Tap for Intervention {

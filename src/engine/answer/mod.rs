@@ -12,6 +12,7 @@ mod state;
 
 pub use self::answerer::{Answerer, AskedSample};
 pub use self::collector::RowCollector;
+pub use self::intervene::check_done;
 pub use self::state::ModelName;
 use crate::progress::{Observer, Progress, Unobserved};
 use crate::trace::Trace;

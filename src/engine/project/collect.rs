@@ -47,7 +47,10 @@ pub fn collect(
         }
         return Err(problem);
     }
-    // More may have been kept before.
+    // More may have been kept before; of a small data set a share may have none.
+    if wanted.is_empty() && study.share.is_none() {
+        return Err(Error::Missing { what: "states of a sample".to_owned(), path: folder.to_owned() });
+    }
     Ok(States::open(folder)?.filtered(|sample| wanted.contains(&sample.id)))
 }
 
@@ -136,6 +139,7 @@ fn sampled(record: &Record, trace: &Trace, states: &HiddenStates) -> Sampled {
         image_spans: trace.image_spans.clone(),
         patch_size: trace.patch_size,
         merge_size: trace.merge_size,
+        first_row: None,
         width: states.values.shape().last().copied().unwrap_or(0),
     }
 }

@@ -66,6 +66,9 @@ pub struct Sampled {
     pub merge_size: usize,
     /// D.
     pub width: usize,
+    /// Where its rows begin among all of the folder's; nothing in folders of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_row: Option<usize>,
 }
 
 impl Sampled {
@@ -112,6 +115,27 @@ fn failed(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> E
     move |e| Error::io(action, path, e)
 }
 
+/// Of each sample the number of its first row, and of all the number of rows.
+fn first_rows(samples: &[Sampled], folder: &Path) -> Result<Vec<usize>> {
+    let (mut firsts, mut total) = (Vec::with_capacity(samples.len() + 1), 0);
+    for sample in samples {
+        let wrong = |field: &str, expected: String, found: usize| {
+            let field = format!("{field} of {}", sample.id);
+            Err(Error::field(folder.join(SAMPLES), field, expected, found.to_string()))
+        };
+        if sample.width != samples[0].width {
+            return wrong("width", format!("{} in all samples", samples[0].width), sample.width);
+        }
+        if let Some(first) = sample.first_row.filter(|first| *first != total) {
+            return wrong("first_row", format!("{total}, where the one before it ends"), first);
+        }
+        firsts.push(total);
+        total += sample.num_rows();
+    }
+    firsts.push(total);
+    Ok(firsts)
+}
+
 /// A folder that states are written to.
 pub struct Writer {
     _hold: Hold,
@@ -119,6 +143,8 @@ pub struct Writer {
     journal: Journal,
     states: File,
     ids: HashSet<String>,
+    /// Those that are whole.
+    rows: usize,
 }
 
 impl Writer {
@@ -139,8 +165,10 @@ impl Writer {
         let path = folder.join(STATES);
         let states =
             OpenOptions::new().append(true).create(true).open(&path).map_err(failed("write", &path))?;
-        let whole: usize =
-            samples.iter().map(|sample| sample.num_rows() * sample.width * size_of::<f16>()).sum();
+        let firsts = first_rows(&samples, folder)?;
+        let width = samples.first().map_or(0, |sample| sample.width);
+        let rows = firsts.last().copied().unwrap_or(0);
+        let whole = rows * width * size_of::<f16>();
         let length = states.metadata().map_err(failed("read", &path))?.len();
         if length < whole as u64 {
             return Err(Error::field(path, "length", format!("at least {whole} bytes"), length.to_string()));
@@ -149,7 +177,7 @@ impl Writer {
             states.set_len(whole as u64).map_err(failed("write", &path))?;
         }
         let ids = samples.into_iter().map(|sample| sample.id).collect();
-        Ok(Self { _hold: hold, folder: folder.to_owned(), journal, states, ids })
+        Ok(Self { _hold: hold, folder: folder.to_owned(), journal, states, ids, rows })
     }
 
     /// Removes a folder in which nothing was kept, and nothing else is.
@@ -199,7 +227,10 @@ impl Writer {
         self.states.write_all(bytemuck::cast_slice(narrow)).map_err(failed("write the states", &path))?;
         // On the disk before the line that names them.
         self.states.sync_data().map_err(failed("write the states", &path))?;
+        let rows = sample.num_rows();
+        let sample = Sampled { first_row: Some(self.rows), ..sample };
         self.journal.add(&sample)?;
+        self.rows += rows;
         self.ids.insert(sample.id);
         Ok(())
     }
@@ -234,18 +265,9 @@ impl States {
     pub fn open(folder: &Path) -> Result<Self> {
         let samples: Vec<Sampled> = Journal::lines_of(&folder.join(SAMPLES))?;
         let path = folder.join(STATES);
-        let Some(width) = samples.first().map(|sample| sample.width) else {
-            return Err(Error::Missing { what: "states of a sample".to_owned(), path });
-        };
-        if let Some(other) = samples.iter().find(|sample| sample.width != width) {
-            let expected = format!("{width} in all samples");
-            return Err(Error::field(folder.join(SAMPLES), "width", expected, other.width.to_string()));
-        }
-        let (mut firsts, mut total) = (Vec::with_capacity(samples.len()), 0);
-        for sample in &samples {
-            firsts.push(total);
-            total += sample.num_rows();
-        }
+        let width = samples.first().map_or(0, |sample| sample.width);
+        let mut firsts = first_rows(&samples, folder)?;
+        let total = firsts.pop().unwrap_or(0);
         let file = File::open(&path).map_err(failed("read", &path))?;
         // SAFETY: the file is this program's own, and only grows; a reader that it is cut off under sees zeros or is
         // ended by the system, as with every map of a file.

@@ -7,7 +7,7 @@ use crate::data::sample::Sample;
 use crate::error::Result;
 use crate::model::compute::Compute;
 use crate::progress::{Observer, Phase, Progress};
-use crate::trace::Trace;
+use crate::trace::{CHANGED_NOTHING, Trace};
 
 /// Records and how they are asked.
 pub struct CellOrder<'a> {
@@ -76,6 +76,7 @@ impl CellOrder<'_> {
         let compute = Compute::observed(observer);
         let left: Vec<&Record> = self.records.iter().filter(|record| !sink.has(&record.id)).collect();
         let (total, mut done) = (self.records.len(), self.records.len() - left.len());
+        let mut changed = vec![0; self.condition.edits.len()];
         for records in left.chunks(self.batch.max(1)) {
             observer.progress(Progress { phase: self.phase, done, total })?;
             let samples =
@@ -87,9 +88,14 @@ impl CellOrder<'_> {
             let asked: Vec<AskedSample<'_>> = records.iter().zip(&samples).map(asked).collect();
             let traces = answerer.answer(&asked, &compute).map_err(|e| e.named(|i| &records[i].id))?;
             for (record, trace) in records.iter().zip(traces) {
+                changed.iter_mut().zip(&trace.interventions).for_each(|(sum, own)| *sum += own.changed);
                 sink.take(record, trace)?;
             }
             done += records.len();
+        }
+        if !left.is_empty() {
+            let vain = self.condition.edits.iter().zip(changed).filter(|(_, changed)| *changed == 0);
+            vain.for_each(|(edit, _)| observer.note(&format!("{edit}: {CHANGED_NOTHING}")));
         }
         Ok(())
     }

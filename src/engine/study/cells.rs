@@ -8,7 +8,8 @@ use serde_json::Value;
 
 use super::accuracy::{Accuracy, Prediction};
 use super::plan::{CellOf, Cells, Heading, NamedCondition};
-use super::result::Predictions;
+use super::planned::{Plan, PlannedCell};
+use super::result::{Predictions, check_count};
 use super::share::Share;
 use crate::ask::Decoding;
 use crate::atomic;
@@ -27,9 +28,6 @@ pub struct Cell {
     /// Which of the samples; all where there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub share: Option<Share>,
-    /// Of a share, its number among the cells of the study.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub place: Option<usize>,
     /// Over all samples.
     pub all: Accuracy,
     /// Of each task.
@@ -45,17 +43,15 @@ impl Cell {
         adapter: String,
         condition: NamedCondition,
         fingerprint: String,
-        part: Option<(Share, usize)>,
+        share: Option<Share>,
         predictions: Vec<Prediction>,
     ) -> Self {
-        let (share, place) = part.unzip();
         let masses: Vec<f64> = predictions.iter().filter_map(|own| own.latent_mass).collect();
         Self {
             adapter,
             condition,
             fingerprint,
             share,
-            place,
             all: Accuracy::of(&predictions),
             tasks: Accuracy::by_task(&predictions),
             latent_mass: (!masses.is_empty()).then(|| masses.iter().sum::<f64>() / masses.len() as f64),
@@ -69,50 +65,93 @@ impl Cell {
     }
 }
 
-/// A folder of cells.
+/// The folder of a study.
 pub struct CellFolder<'a> {
-    folder: &'a Path,
+    out: &'a Path,
+    /// Told what was there of something else.
+    note: &'a dyn Fn(&str),
     /// Those that are whole, in the order they were asked.
     pub whole: Vec<Cell>,
 }
 
+/// What a study, or a share of one, is to have when it is whole.
+fn plan_file(out: &Path, share: Option<Share>) -> PathBuf {
+    out.join(format!("study{}.json", of_share(share)))
+}
+
+fn of_share(share: Option<Share>) -> String {
+    share.map_or_else(String::new, |share| format!(".{}", share.as_file_name()))
+}
+
+fn cells_of(out: &Path) -> PathBuf {
+    out.join("cells")
+}
+
 impl<'a> CellFolder<'a> {
-    /// A folder, made where it is not there.
-    ///
-    /// # Errors
-    /// A folder that cannot be made.
-    pub fn open(folder: &'a Path) -> Result<Self> {
-        std::fs::create_dir_all(folder).map_err(|e| Error::io("make the folder", folder, e))?;
-        Ok(Self { folder, whole: Vec::new() })
+    /// A folder, made once it is known what will be asked.
+    pub fn at(out: &'a Path, note: &'a dyn Fn(&str)) -> Self {
+        Self { out, note, whole: Vec::new() }
     }
 }
 
 impl Cells for CellFolder<'_> {
     type Kept = Predictions;
 
+    fn planned(&mut self, plan: &Plan) -> Result<()> {
+        begin_folder(self.out)?;
+        atomic::write_json(&plan_file(self.out, plan.share), plan)
+    }
+
     fn begin(&mut self, cell: &CellOf<'_>) -> Result<Option<Predictions>> {
         let fingerprint = fingerprint(&cell.heading, cell.info.auto_max_pixels)?;
-        let (path, held) = place_of(self.folder, &cell.model.name, cell.condition, cell.heading.share)?;
-        if let Some(held) = held.filter(|held| held.fingerprint == fingerprint) {
-            Predictions::clear(&path, &cell.heading)?;
-            self.whole.push(held);
-            return Ok(None);
+        let (path, held) =
+            place_of(&cells_of(self.out), &cell.model.name, cell.condition, cell.heading.share)?;
+        if let Some(held) = held {
+            let is_of_these =
+                held.predictions.iter().map(|own| &own.id).eq(cell.records.iter().map(|own| &own.id));
+            if held.fingerprint == fingerprint && is_of_these {
+                Predictions::clear(&path, &cell.heading)?;
+                self.take(held, &path)?;
+                return Ok(None);
+            }
+            let why = if is_of_these { "of other files or another seed" } else { "of other samples" };
+            (self.note)(&format!("{why}, and asked anew ({})", path.display()));
         }
         Predictions::open(&path, &cell.heading).map(Some)
     }
 
     fn end(&mut self, cell: &CellOf<'_>, kept: Predictions) -> Result<()> {
         let fingerprint = fingerprint(&cell.heading, cell.info.auto_max_pixels)?;
-        let (path, _) = place_of(self.folder, &cell.model.name, cell.condition, cell.heading.share)?;
+        let (path, _) = place_of(&cells_of(self.out), &cell.model.name, cell.condition, cell.heading.share)?;
         let predictions = kept.in_order(cell.records);
-        let part = cell.heading.share.map(|share| (share, cell.place));
-        let whole =
-            Cell::new(cell.model.name.clone(), cell.condition.clone(), fingerprint, part, predictions);
+        let (model, condition) = (cell.model.name.clone(), cell.condition.clone());
+        let whole = Cell::new(model, condition, fingerprint, cell.heading.share, predictions);
         whole.write(&path)?;
         kept.close()?;
         self.whole.push(whole);
         Ok(())
     }
+}
+
+impl CellFolder<'_> {
+    /// A cell that is there, as its answers say it: what was changed beside them does not count.
+    fn take(&mut self, held: Cell, path: &Path) -> Result<()> {
+        let (adapter, condition, predictions) =
+            (held.adapter.clone(), held.condition.clone(), held.predictions.clone());
+        let whole = Cell::new(adapter, condition, held.fingerprint.clone(), held.share, predictions);
+        if whole != held {
+            whole.write(path)?;
+        }
+        self.whole.push(whole);
+        Ok(())
+    }
+}
+
+fn begin_folder(out: &Path) -> Result<()> {
+    let cells = cells_of(out);
+    std::fs::create_dir_all(&cells).map_err(|e| Error::io("make the folder", &cells, e))?;
+    atomic::clear_parts(out)?;
+    atomic::clear_parts(&cells)
 }
 
 /// Of all that an answer hangs on besides the condition, whose seed is the study's.
@@ -144,7 +183,7 @@ fn place_of(
     let plain: String = condition.name.chars().map(|c| if is_plain(c) { c } else { '-' }).collect();
     let mut name = format!("{}-{plain}", adapter.replace('/', "-"));
     let usual = &condition.condition.decoding;
-    let part = share.map_or_else(String::new, |share| format!(".{}", share.as_file_name()));
+    let part = of_share(share);
     let own = digest::of_bytes(format!("{adapter}\0{}", condition.name).as_bytes());
     // File systems have names of 255 bytes at most.
     if name.len() > 150 {
@@ -169,57 +208,78 @@ fn place_of(
     Ok((if is_anothers { apart } else { plain }, None))
 }
 
-/// Puts the shares of cells in some folders together, in the first's order of cells, and writes the whole ones to another.
+/// Puts the shares of a study together and writes it to another folder, byte for byte as one run does.
 ///
 /// # Errors
-/// A share that is not there, or there twice; cells of other models or samples; a place that cannot be written.
+/// A share that is not there, or there twice, or not whole yet; one of another study; a place that cannot be written.
 pub fn collect(folders: &[PathBuf], out: &Path) -> Result<Vec<Cell>> {
-    let mut groups: Vec<Vec<(Cell, PathBuf)>> = Vec::new();
+    let mut shares: Vec<(Share, Plan, PathBuf)> = Vec::new();
     for folder in folders {
-        for path in cell_files(folder)? {
-            let Some(cell) = read(&path, &Decoding::of_studies()).filter(|cell| cell.share.is_some()) else {
-                continue;
+        let files = share_files(folder)?;
+        if files.is_empty() {
+            let what = "a share of a study, as livr study run --shard leaves it,".to_owned();
+            return Err(Error::Missing { what, path: folder.clone() });
+        }
+        for path in files {
+            let bytes = std::fs::read(&path).map_err(|e| Error::io("read the share", &path, e))?;
+            let plan: Plan = serde_json::from_slice(&bytes)
+                .map_err(|e| Error::format(&path, "the file is no share of a study", e))?;
+            let Some(share) = plan.share else {
+                return Err(Error::field(&path, "share", "a share of the samples, as 1/4", "none"));
             };
-            let is_alike = |group: &&mut Vec<(Cell, PathBuf)>| {
-                let (first, _) = &group[0];
-                first.adapter == cell.adapter && first.condition == cell.condition
-            };
-            match groups.iter_mut().find(is_alike) {
-                Some(group) => group.push((cell, path)),
-                None => groups.push(vec![(cell, path)]),
-            }
+            shares.push((share, Plan { share: None, ..plan }, path));
         }
     }
-    groups.sort_by_key(|group| group[0].0.place);
-    if groups.is_empty() {
-        let what = "a share of a cell, as a study with --shard leaves them,".to_owned();
-        return Err(Error::Missing { what, path: folders.first().cloned().unwrap_or_default() });
+    Share::check_all(&shares.iter().map(|(share, _, path)| (*share, path.as_path())).collect::<Vec<_>>())?;
+    shares.sort_by_key(|(share, ..)| *share);
+    let (_, plan, first) = &shares[0];
+    if let Some((_, _, other)) = shares.iter().find(|(_, own, _)| own != plan) {
+        let expected = format!("the cells of {}", first.display());
+        return Err(Error::field(other, "cells", expected, "those of another study"));
     }
-    std::fs::create_dir_all(out).map_err(|e| Error::io("make the folder", out, e))?;
-    let mut whole = Vec::new();
-    for group in groups {
-        let (first, path) = group[0].clone();
-        if let Some((_, other)) = group.iter().find(|(cell, _)| cell.fingerprint != first.fingerprint) {
-            let expected = format!("that of {}", path.display());
-            return Err(Error::field(other, "fingerprint", expected, "another: other files or samples"));
-        }
-        let shares =
-            group.into_iter().map(|(cell, path)| (cell.share.expect("shares alone"), cell.predictions, path));
-        let predictions = Share::joined(shares.collect())?;
-        let cell = Cell::new(first.adapter, first.condition, first.fingerprint, None, predictions);
-        let (path, _) = place_of(out, &cell.adapter, &cell.condition, None)?;
+    let whole = plan.cells.iter().map(|cell| joined(cell, plan, &shares)).collect::<Result<Vec<_>>>()?;
+    begin_folder(out)?;
+    atomic::write_json(&plan_file(out, None), plan)?;
+    for cell in &whole {
+        let (path, _) = place_of(&cells_of(out), &cell.adapter, &cell.condition, None)?;
         cell.write(&path)?;
-        whole.push(cell);
     }
     Ok(whole)
 }
 
-fn cell_files(folder: &Path) -> Result<Vec<PathBuf>> {
+/// A cell of all shares.
+fn joined(planned: &PlannedCell, plan: &Plan, shares: &[(Share, Plan, PathBuf)]) -> Result<Cell> {
+    let mut parts = Vec::new();
+    let mut first: Option<(String, PathBuf)> = None;
+    for (share, _, plan_path) in shares {
+        let folder = cells_of(plan_path.parent().unwrap_or(Path::new("")));
+        let (path, held) = place_of(&folder, &planned.model, &planned.condition, Some(*share))?;
+        let Some(held) = held else {
+            let expected = format!("all its cells, {} under {} too", planned.model, planned.condition.name);
+            let found = "that one missing or damaged: it is not whole, and goes on where it was";
+            return Err(Error::field(plan_path, format!("share {share}"), expected, found));
+        };
+        let (fingerprint, first_path) = first.get_or_insert_with(|| (held.fingerprint.clone(), path.clone()));
+        if held.fingerprint != *fingerprint {
+            let expected = format!("that of {}", first_path.display());
+            return Err(Error::field(&path, "fingerprint", expected, "another: other files or another seed"));
+        }
+        check_count(&held.predictions, share.count_of(plan.samples), &path)?;
+        parts.push((*share, held.predictions, path));
+    }
+    let (fingerprint, _) = first.expect("at least one share");
+    let predictions = Share::joined(parts)?;
+    Ok(Cell::new(planned.model.clone(), planned.condition.clone(), fingerprint, None, predictions))
+}
+
+/// The plans of shares that a folder has.
+fn share_files(folder: &Path) -> Result<Vec<PathBuf>> {
     let failed = |e| Error::io("read the folder", folder, e);
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
-        if path.extension().is_some_and(|ending| ending == "json") {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if name.starts_with("study.") && name.ends_with(".json") && name != "study.json" {
             files.push(path);
         }
     }

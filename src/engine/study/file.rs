@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::super::demo::DemoAdapter;
 use super::super::ids::{BaseId, ModelId, Source};
@@ -14,22 +14,22 @@ use crate::error::{Error, Result};
 use crate::progress::Phase;
 
 /// The file: TOML, paths from its own folder.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StudyFile {
     /// The data file.
     pub data: PathBuf,
     /// Only the first so many samples.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole_or_none")]
     pub limit: Option<usize>,
     /// Only the first so many of each task.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole_or_none")]
     pub per_task: Option<usize>,
     /// Decides sampling, and how samples are disturbed.
-    #[serde(default = "seed")]
+    #[serde(default = "seed", deserialize_with = "whole")]
     pub seed: u64,
     /// Samples that go through a model together.
-    #[serde(default = "batch")]
+    #[serde(default = "batch", deserialize_with = "whole")]
     pub batch: usize,
     /// By their words, as `normal`, `mask=bottleneck latents=off`; or with a name and their options.
     pub conditions: Vec<WrittenCondition>,
@@ -47,8 +47,8 @@ fn batch() -> usize {
 }
 
 /// A condition as a study file has it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(try_from = "toml::Value")]
 pub enum WrittenCondition {
     /// `no-latents`, `'do=block latents->image @8-12'`.
     Words(String),
@@ -57,7 +57,7 @@ pub enum WrittenCondition {
 }
 
 /// A model as a study file has it.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct WrittenModel {
     /// As files and tables call it: what comes before a slash is the way it was trained, after it the seed.
@@ -72,6 +72,36 @@ pub struct WrittenModel {
     pub dtype: Option<String>,
 }
 
+impl TryFrom<toml::Value> for WrittenCondition {
+    type Error = String;
+
+    fn try_from(value: toml::Value) -> std::result::Result<Self, String> {
+        match value {
+            toml::Value::String(words) => Ok(Self::Words(words)),
+            toml::Value::Table(options) => Ok(Self::Options(options)),
+            other => Err(format!("expected a condition's words or a table of its options, found {other}")),
+        }
+    }
+}
+
+/// A whole number of a study file.
+fn whole<'de, D, N>(deserializer: D) -> std::result::Result<N, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    N: TryFrom<i64>,
+{
+    let value = toml::Value::deserialize(deserializer)?;
+    let number = value.as_integer().and_then(|number| N::try_from(number).ok());
+    number.ok_or_else(|| serde::de::Error::custom(format!("expected a whole number from 0, found {value}")))
+}
+
+/// One that may be left out.
+fn whole_or_none<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<Option<usize>, D::Error> {
+    whole(deserializer).map(Some)
+}
+
 impl StudyFile {
     /// Reads a file.
     ///
@@ -79,7 +109,12 @@ impl StudyFile {
     /// A file that cannot be read or is none, a key that is unknown.
     pub fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(|e| Error::io("read the study", path, e))?;
-        toml::from_str(&text).map_err(|e| Error::format(path, "the file is no study", e.message()))
+        toml::from_str(&text).map_err(|e| {
+            // Where it is, as editors count.
+            let line = e.span().map(|span| 1 + text[..span.start].matches('\n').count());
+            let line = line.map_or_else(String::new, |line| format!("line {line}: "));
+            Error::format(path, "the file is no study", format!("{line}{}", e.message()))
+        })
     }
 
     /// The study it describes; `path` is where it lies.
@@ -136,14 +171,15 @@ impl StudyFile {
 }
 
 fn unique<'a>(field: &str, names: impl Iterator<Item = &'a str>, path: &Path) -> Result<()> {
-    let mut all = Vec::new();
+    let mut all: Vec<(&str, String)> = Vec::new();
     for name in names {
         // Files are named by them.
         let file = name.replace('/', "-");
-        if all.contains(&file) {
-            return Err(Error::field(path, field, "names of their own", format!("{name} twice")));
+        if let Some((other, _)) = all.iter().find(|(_, own)| *own == file) {
+            let both = if *other == name { format!("{name} twice") } else { format!("{other} and {name}") };
+            return Err(Error::field(path, field, "names of their own", both));
         }
-        all.push(file);
+        all.push((name, file));
     }
     Ok(())
 }
@@ -156,21 +192,30 @@ impl WrittenCondition {
             }
             Self::Options(table) => table,
         };
-        let mut condition = usual.clone();
+        let mut said = Vec::new();
         let mut name = None;
         for (key, value) in table {
             match (key.as_str(), value) {
                 ("name", toml::Value::String(own)) => name = Some(own.clone()),
                 (option, toml::Value::Array(values)) => {
                     for value in values {
-                        condition = condition.with_said(option, &text_of(value)?)?;
+                        said.push((option, text_of(value)?));
                     }
                 }
-                (option, value) => condition = condition.with_said(option, &text_of(value)?)?,
+                (option, value) => said.push((option, text_of(value)?)),
             }
         }
+        let condition =
+            usual.clone().with_all(said.iter().map(|(option, value)| (*option, value.as_str())))?;
         let named = NamedCondition::of(condition, usual);
-        Ok(NamedCondition { name: name.unwrap_or(named.name), ..named })
+        let Some(name) = name else { return Ok(named) };
+        if name.trim().is_empty() || name.chars().any(char::is_control) {
+            return Err(format!("name: expected one that can be printed, found {name:?}"));
+        }
+        if Condition::named(&name, usual).is_ok_and(|other| other != named.condition) {
+            return Err(format!("name: expected one of its own, found {name}, which is another condition's"));
+        }
+        Ok(NamedCondition { name, ..named })
     }
 }
 

@@ -7,11 +7,12 @@ use super::super::ids::ModelId;
 use super::super::model_info::ModelInfo;
 use super::super::models::Models;
 use super::cell::{CellOrder, Sink};
+use super::planned::Plan;
 use super::provenance::{Provenance, digest_of_records};
 use super::share::Share;
-use crate::ask::{Condition, Keep, LatentChoice};
+use crate::ask::{Condition, Keep};
 use crate::data::record::Record;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::memory;
 use crate::progress::{Observer, Phase, Progress};
 
@@ -81,8 +82,6 @@ pub struct CellOf<'a> {
     pub info: &'a ModelInfo,
     /// How.
     pub condition: &'a NamedCondition,
-    /// Its number among the cells of the study.
-    pub place: usize,
     /// What its answers hang on.
     pub heading: Heading,
     /// Records that are asked.
@@ -98,6 +97,14 @@ pub trait Cells {
 
     /// Is what answers hang on, model and data by contents, to be known? Large ones take their time.
     const HANGS_ON_FILES: bool = true;
+
+    /// What will be asked.
+    ///
+    /// # Errors
+    /// A place that cannot be written.
+    fn planned(&mut self, _plan: &Plan) -> Result<()> {
+        Ok(())
+    }
 
     /// Where a cell's answers go; nothing for one that is whole already.
     ///
@@ -118,16 +125,18 @@ impl Study {
     /// # Errors
     /// A model that does not fit, an image that cannot be read, a place that cannot be written, a stop.
     pub fn run<C: Cells>(&self, models: &mut Models, cells: &mut C, observer: &dyn Observer) -> Result<()> {
+        let plan = self.plan()?;
+        plan.notes().for_each(|note| observer.note(&note));
+        cells.planned(&plan)?;
         let data =
             if C::HANGS_ON_FILES { digest_of_records(&self.records, observer)? } else { String::new() };
-        let divided = self.records.len().min(self.limit.unwrap_or(usize::MAX));
-        let own = self.own_records()?;
+        let own = self.own_records();
         let free = memory::free_bytes();
         // Conditions and most adapters show the vision tower the same images.
-        let several = self.models.len() * self.conditions.len() > 1;
+        let several = plan.cells.len() > 1;
         let room = if several { free.map_or(1 << 30, |free| free / 4) as usize } else { 0 };
         let mut seen = SeenImages::up_to(room);
-        let total = self.models.len() * self.conditions.len() * own.len();
+        let total = plan.cells.len() * own.len();
         let mut done = 0;
         for (place, model) in self.models.iter().enumerate() {
             let info = models.open(&model.id, observer)?;
@@ -137,24 +146,12 @@ impl Study {
             } else {
                 Provenance::default()
             };
-            for (number, condition) in self.conditions.iter().enumerate() {
+            for condition in self.conditions.iter().filter(|condition| plan.has(model, condition)) {
                 let heading =
                     Heading { what: what.clone(), condition: condition.condition.clone(), share: self.share };
-                let cell = CellOf {
-                    model,
-                    info: &info,
-                    condition,
-                    place: place * self.conditions.len() + number,
-                    heading,
-                    records: &own,
-                    divided,
-                };
-                // Without latents there is nothing to leave out, where the same is asked with those there are.
-                let with = condition.condition.clone().with_latents(LatentChoice::Auto);
-                let is_vain = info.trained_latents == 0
-                    && condition.condition.latents == LatentChoice::Off
-                    && self.conditions.iter().any(|other| other.condition == with);
-                if let Some(mut kept) = (!is_vain).then(|| cells.begin(&cell)).transpose()?.flatten() {
+                let cell =
+                    CellOf { model, info: &info, condition, heading, records: &own, divided: plan.samples };
+                if let Some(mut kept) = cells.begin(&cell)? {
                     let order = CellOrder {
                         records: &own,
                         condition: &condition.condition,
@@ -179,14 +176,12 @@ impl Study {
     }
 
     /// The records that are asked here.
-    fn own_records(&self) -> Result<Vec<Record>> {
+    fn own_records(&self) -> Vec<Record> {
         let first = self.records.iter().take(self.limit.unwrap_or(usize::MAX)).cloned().collect();
-        let Some(share) = self.share else { return Ok(first) };
-        let own = share.of(first);
-        if own.is_empty() {
-            return Err(Error::Request(format!("--shard {share}: expected at least one sample, found none")));
+        match self.share {
+            Some(share) => share.of(first),
+            None => first,
         }
-        Ok(own)
     }
 }
 

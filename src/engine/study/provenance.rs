@@ -25,6 +25,18 @@ pub struct Provenance {
 }
 
 impl Provenance {
+    /// What another has otherwise: "the data".
+    pub fn differing_from(&self, other: &Self) -> Vec<&'static str> {
+        let all = [
+            ("the base", self.base != other.base),
+            ("the adapter", self.adapter != other.adapter),
+            ("the element type", self.dtype != other.dtype),
+            ("the device", self.device != other.device),
+            ("the data", self.data != other.data),
+        ];
+        all.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
+    }
+
     /// Of an open model and samples whose digest is known.
     ///
     /// # Errors

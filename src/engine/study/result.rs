@@ -1,6 +1,6 @@
 //! The answers of one cell in one file, as `livr eval` writes them, with a journal beside it until it is whole.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -72,6 +72,19 @@ impl CellResult {
             .map_err(|e| Error::format(path, "the file is no result of an evaluation", e))
     }
 
+    /// Refuses a place that has something else than a result of an evaluation.
+    ///
+    /// # Errors
+    /// There is something else.
+    pub fn check_place(out: &Path) -> Result<()> {
+        let is_empty = !out.is_file() || out.metadata().is_ok_and(|about| about.len() == 0);
+        if is_empty || Self::read(out).is_ok() {
+            return Ok(());
+        }
+        let found = "something else: name another, or remove it";
+        Err(Error::field(out, "the output", "nothing, or an earlier result", found))
+    }
+
     /// Puts results of shares together: what one run over all samples gives, byte for byte. Names are those of the first
     /// share.
     ///
@@ -86,24 +99,27 @@ impl CellResult {
             };
             parts.push((share, own, path.clone()));
         }
+        Share::check_all(&parts.iter().map(|(share, _, path)| (*share, path.as_path())).collect::<Vec<_>>())?;
         parts.sort_by_key(|(share, ..)| *share);
         let Some((_, first, first_path)) = parts.first() else {
             return Err(Error::Request("expected results to put together, found none".to_owned()));
         };
         for (_, own, path) in &parts {
-            let differing = [
-                ("provenance", own.provenance != first.provenance),
-                ("settings", own.condition != first.condition),
-                ("version", own.version != first.version),
-            ];
-            if let Some((field, _)) = differing.into_iter().find(|(_, differs)| *differs) {
-                return Err(Error::field(
-                    path,
-                    field,
-                    format!("that of {}", first_path.display()),
-                    "another",
-                ));
+            let of_first = format!("that of {}", first_path.display());
+            if own.provenance != first.provenance {
+                let differing =
+                    own.provenance.iter().zip(&first.provenance).map(|(a, b)| a.differing_from(b));
+                let found = format!("another: {} of it", differing.flatten().collect::<Vec<_>>().join(", "));
+                return Err(Error::field(path, "provenance", of_first, found));
             }
+            if own.condition != first.condition {
+                let found = own.condition.changes_since(&first.condition).join(", ");
+                return Err(Error::field(path, "settings", of_first, format!("another: {found}")));
+            }
+            if own.version != first.version {
+                return Err(Error::field(path, "version", of_first, own.version.clone()));
+            }
+            check_count(&own.predictions, own.all.samples, path)?;
         }
         let whole = Self { share: None, ..first.clone() };
         let shares = parts.into_iter().map(|(share, own, path)| (share, own.predictions, path));
@@ -134,10 +150,57 @@ impl<'a> OneCell<'a> {
     }
 }
 
+impl OneCell<'_> {
+    /// The result of another share gives way: it may have taken hours.
+    fn make_way(&self, share: Option<Share>) -> Result<()> {
+        let there = CellResult::read(self.out).ok().and_then(|there| there.share);
+        let Some(other) = there.filter(|there| Some(*there) != share) else { return Ok(()) };
+        let ending = self.out.extension().unwrap_or_default().to_string_lossy().into_owned();
+        let aside = self.out.with_extension(format!("{}.{ending}", other.as_file_name()));
+        std::fs::rename(self.out, &aside).map_err(|e| Error::io("put the other share aside", &aside, e))?;
+        (self.note)(&format!("the result of share {other} is now in {}", aside.display()));
+        Ok(())
+    }
+
+    /// The result of this cell, where it is there and whole.
+    fn there(out: &Path, cell: &CellOf<'_>) -> Result<CellResult> {
+        let there = CellResult::read(out)?;
+        let same = CellResult::of(cell, there.predictions.clone());
+        let ids = there.predictions.iter().map(|own| &own.id);
+        if there == same && ids.eq(cell.records.iter().map(|own| &own.id)) {
+            return Ok(there);
+        }
+        Err(Error::field(out, "the output", "the result of this run", "another"))
+    }
+}
+
+/// Has a file as many answers as it should, each of a sample of its own?
+pub(super) fn check_count(predictions: &[Prediction], due: usize, path: &Path) -> Result<()> {
+    let ids: BTreeSet<&str> = predictions.iter().map(|own| own.id.as_str()).collect();
+    if predictions.len() != due {
+        return Err(Error::field(path, "predictions", due.to_string(), predictions.len().to_string()));
+    }
+    if ids.len() != due {
+        let found = format!("those of {} samples", ids.len());
+        return Err(Error::field(path, "predictions", format!("those of {due} samples"), found));
+    }
+    Ok(())
+}
+
 impl Cells for OneCell<'_> {
     type Kept = Predictions;
 
     fn begin(&mut self, cell: &CellOf<'_>) -> Result<Option<Predictions>> {
+        if let Some(folder) = self.out.parent().filter(|folder| folder.is_dir()) {
+            atomic::clear_parts(folder)?;
+        }
+        if let Ok(there) = Self::there(self.out, cell) {
+            Predictions::clear(self.out, &cell.heading)?;
+            (self.note)(&format!("this is there already ({})", self.out.display()));
+            self.result = Some(there);
+            return Ok(None);
+        }
+        self.make_way(cell.heading.share)?;
         let kept = Predictions::open(self.out, &cell.heading)?;
         if let Some((there, journal)) = kept.there() {
             (self.note)(&format!("going on after {there} samples ({})", journal.display()));

@@ -1,7 +1,7 @@
 //! A share of the samples: several programs, each with one, do a study together.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -21,9 +21,7 @@ impl Share {
     pub fn of<T>(self, items: Vec<T>) -> Vec<T> {
         items.into_iter().skip(self.index - 1).step_by(self.count).collect()
     }
-}
 
-impl Share {
     /// Items of so many that are its own.
     pub fn count_of(self, total: usize) -> usize {
         (total + self.count - self.index) / self.count
@@ -34,33 +32,40 @@ impl Share {
         format!("{}-of-{}", self.index, self.count)
     }
 
+    /// Are these all shares there are? Each comes with the place to name where it does not fit.
+    ///
+    /// # Errors
+    /// A share that is not there, or there twice; one of another division.
+    pub fn check_all(parts: &[(Self, &Path)]) -> Result<()> {
+        let Some((first, first_path)) = parts.first() else { return Ok(()) };
+        let count = first.count;
+        for (place, (share, path)) in parts.iter().enumerate() {
+            if share.count != count {
+                return Err(Error::field(path, "share", format!("one of {count}"), share.to_string()));
+            }
+            if parts[..place].iter().any(|(other, _)| other == share) {
+                let expected = format!("each of 1/{count} to {count}/{count} once");
+                return Err(Error::field(path, "share", expected, format!("{share} twice")));
+            }
+        }
+        let is_there = |index: &usize| parts.iter().any(|(share, _)| share.index == *index);
+        let missing: Vec<String> =
+            (1..=count).filter(|index| !is_there(index)).map(|index| format!("{index}/{count}")).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let expected = format!("each of 1/{count} to {count}/{count} once");
+        Err(Error::field(first_path, "share", expected, format!("{} nowhere", missing.join(", "))))
+    }
+
     /// What each share has, in the order that [`Self::of`] divided; each comes with the place to name where it does not fit.
     ///
     /// # Errors
     /// A share that is not there, or there twice; one of another division; one that has not all of its items.
     pub fn joined<T>(mut parts: Vec<(Self, Vec<T>, PathBuf)>) -> Result<Vec<T>> {
         parts.sort_by_key(|(share, ..)| *share);
-        let Some((first, _, _)) = parts.first() else { return Ok(Vec::new()) };
-        let count = first.count;
-        for (place, (share, _, path)) in parts.iter().enumerate() {
-            if share.count != count {
-                return Err(Error::field(path, "share", format!("one of {count}"), share.to_string()));
-            }
-            if share.index != place + 1 {
-                let expected = format!("each of 1/{count} to {count}/{count} once");
-                return Err(Error::field(
-                    path,
-                    "share",
-                    expected,
-                    format!("{share} as number {}", place + 1),
-                ));
-            }
-        }
-        if parts.len() < count {
-            let (share, _, path) = &parts[parts.len() - 1];
-            let expected = format!("all shares up to {count}/{count}");
-            return Err(Error::field(path, "share", expected, format!("none after {share}")));
-        }
+        Self::check_all(&parts.iter().map(|(share, _, path)| (*share, path.as_path())).collect::<Vec<_>>())?;
+        let count = parts.len();
         let total: usize = parts.iter().map(|(_, items, _)| items.len()).sum();
         for (share, items, path) in &parts {
             let due = share.count_of(total);
@@ -121,7 +126,7 @@ mod tests {
     #[test]
     fn what_is_divided_comes_together_in_its_order() {
         for count in 1..6 {
-            for items in count..20 {
+            for items in 0..20 {
                 let mut parts = parts(count, items);
                 parts.reverse();
                 assert_eq!(Share::joined(parts).unwrap(), (0..items).collect::<Vec<_>>());
@@ -134,11 +139,11 @@ mod tests {
         let said = |parts| Share::joined::<usize>(parts).unwrap_err().to_string();
         let mut missing = parts(3, 9);
         missing.remove(1);
-        assert!(said(missing).contains("each of 1/3 to 3/3 once"));
-        assert!(said(parts(3, 9)[..2].to_vec()).contains("none after 2/3"));
+        assert!(said(missing).contains("each of 1/3 to 3/3 once, found 2/3 nowhere"));
+        assert!(said(parts(3, 9)[..1].to_vec()).contains("2/3, 3/3 nowhere"));
         let mut twice = parts(3, 9);
         twice.push(twice[0].clone());
-        assert!(said(twice).contains("each of 1/3 to 3/3 once"));
+        assert!(said(twice).contains("each of 1/3 to 3/3 once, found 1/3 twice"));
         let mut short = parts(3, 9);
         short[0].1.pop();
         assert!(said(short).contains("samples: expected"));
