@@ -172,13 +172,13 @@ pub fn write(path: &Path, content: impl FnOnce(&mut dyn Write) -> std::io::Resul
         let mode = before.as_ref().map_or(0o666, |about| about.permissions().mode() & 0o777);
         builder.permissions(std::fs::Permissions::from_mode(mode));
     }
-    let mut file = part_in(dir, &builder).map_err(failed)?;
+    let file = part_in(dir, &builder).map_err(failed)?;
     if let Some(about) = &before {
         // What the umask took away, and where there are no modes.
         file.as_file().set_permissions(about.permissions()).map_err(failed)?;
     }
     {
-        let mut buffered = std::io::BufWriter::new(&mut file);
+        let mut buffered = std::io::BufWriter::new(file.as_file());
         content(&mut buffered).map_err(failed)?;
         buffered.flush().map_err(failed)?;
     }

@@ -14,7 +14,7 @@ pub enum Query {
 }
 
 /// How several layers or heads become one number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub enum Aggregation {
     /// Their mean, as in the LIVR paper.
     #[default]

@@ -294,7 +294,7 @@ pub enum LayoutAction {
     Edit(Box<LayoutForm>),
     /// Ask the system for a data file.
     Browse,
-    /// Keep what states are not kept yet, and make the map.
+    /// Keep what states are not kept yet, and make the layout.
     Start,
     /// Stop.
     Stop,

@@ -78,7 +78,7 @@ pub mod does {
     pub const OPEN_MODEL: &str = "Open model…";
     pub const OPEN_IMAGES: &str = "Open images…";
     pub const TRAIN: &str = "Training window";
-    pub const MAP: &str = "Map of hidden states";
+    pub const STATES: &str = "Layout of hidden states";
     pub const SAMPLES: &str = "Samples to begin with";
     pub const NEXT_SAMPLE: &str = "Ask the next sample";
     pub const PREVIOUS_SAMPLE: &str = "Ask the sample before";
@@ -117,7 +117,7 @@ pub mod does {
         OPEN_MODEL,
         OPEN_IMAGES,
         TRAIN,
-        MAP,
+        STATES,
         SAMPLES,
         NEXT_SAMPLE,
         PREVIOUS_SAMPLE,
@@ -168,7 +168,7 @@ pub const BINDINGS: &[Binding] = &[
         ViewAction::OpenPathDialog(PathKind::Images).into()
     }),
     bind(does::TRAIN, ctrl(Key::T), When::Always, |_| TrainAction::Toggle.into()),
-    bind(does::MAP, ctrl(Key::P), When::Always, |_| LayoutAction::Toggle.into()),
+    bind(does::STATES, ctrl(Key::P), When::Always, |_| LayoutAction::Toggle.into()),
     bind(does::SAMPLES, ctrl(Key::G), When::Always, |_| GalleryAction::Toggle.into()),
     bind(does::NEXT_SAMPLE, plain(Key::PageDown), When::Always, |_| GalleryAction::Step(1).into()),
     bind(does::PREVIOUS_SAMPLE, plain(Key::PageUp), When::Always, |_| GalleryAction::Step(-1).into()),

@@ -19,9 +19,9 @@ pub enum PathKind {
     /// A data file to map.
     MapData,
     /// The picture of a map, to be written.
-    MapPicture,
+    LayoutPicture,
     /// The table of a map, to be written.
-    MapTable,
+    LayoutTable,
     /// A session, to be read.
     OpenSession,
     /// A session, to be written.
@@ -90,14 +90,14 @@ impl PathKind {
                 &["jsonl", "json", "parquet"],
                 "",
             ),
-            Self::MapPicture => with(
-                wanted("Save the map as a picture", "PNG or SVG file", NewFile),
+            Self::LayoutPicture => with(
+                wanted("Save the layout as a picture", "PNG or SVG file", NewFile),
                 "Pictures",
                 &["png", "svg"],
-                "map",
+                "layout",
             ),
-            Self::MapTable => {
-                with(wanted("Save the map as a table", "CSV file", NewFile), "Tables", &["csv"], "map")
+            Self::LayoutTable => {
+                with(wanted("Save the layout as a table", "CSV file", NewFile), "Tables", &["csv"], "layout")
             }
             Self::OpenSession => {
                 with(wanted("Open session", "Session file, ending in .livr", File), "Sessions", &["livr"], "")

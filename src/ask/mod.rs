@@ -11,6 +11,7 @@ mod hardware;
 pub mod keep;
 pub mod looks;
 mod mask;
+mod names;
 mod tokens;
 pub mod words;
 

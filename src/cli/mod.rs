@@ -17,6 +17,7 @@ pub mod study;
 pub mod tasks;
 pub mod trace;
 pub mod train;
+mod values;
 pub mod window;
 mod window_args;
 

@@ -42,7 +42,7 @@ pub enum Purpose {
     Answer,
     /// The training run.
     Training,
-    /// The map of hidden states.
+    /// The layout of hidden states.
     Layout,
     /// What points that are chosen on it say.
     Reading,

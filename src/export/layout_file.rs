@@ -1,4 +1,4 @@
-//! Maps of states as a safetensors file: places, what each is of, and how the map was made.
+//! Layouts of states as a safetensors file: places, what each is of, and how the layout was made.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use safetensors::{Dtype, SafeTensors};
 use crate::error::{Error, Result};
 use crate::tensor_file::{self, Entry};
 
-/// What a place of a map is of.
+/// What a place of a layout is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PointOrigin {
     /// As in trace files.
@@ -46,7 +46,7 @@ pub fn write(
     tensor_file::write(path, entries, metadata)
 }
 
-/// A map that was written.
+/// A layout that was written.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LayoutFile {
     /// [P].
@@ -73,15 +73,15 @@ impl LayoutFile {
 /// # Errors
 /// No such file, a file of another kind.
 pub fn read(path: &Path) -> Result<LayoutFile> {
-    let bytes = std::fs::read(path).map_err(|e| Error::io("read the map", path, e))?;
-    let file =
-        SafeTensors::deserialize(&bytes).map_err(|e| Error::format(path, "the map is no safetensors", e))?;
+    let bytes = std::fs::read(path).map_err(|e| Error::io("read the layout", path, e))?;
+    let file = SafeTensors::deserialize(&bytes)
+        .map_err(|e| Error::format(path, "the layout is no safetensors", e))?;
     let layout = file.tensor("layout").ok();
     let layout =
         layout.filter(|own| own.dtype() == Dtype::F32 && own.shape().len() == 2 && own.shape()[1] == 2);
     let Some(layout) = layout else {
         let found = format!("{:?}", file.names());
-        return Err(Error::field(path, "tensors", "layout, F32 of [points, 2], of a map", found));
+        return Err(Error::field(path, "tensors", "layout, F32 of [points, 2], of a layout", found));
     };
     let places: Vec<[f32; 2]> = bytemuck::pod_collect_to_vec(layout.data());
     if places.iter().flatten().any(|v| !v.is_finite()) {
@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn what_is_written_is_read() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("map.safetensors");
+        let path = dir.path().join("layout.safetensors");
         let places = vec![[1.0, 2.0], [3.0, -4.0]];
         let marks = vec![
             PointOrigin { role: 2, sample: 0, index: 3, layer: 1 },
@@ -120,7 +120,7 @@ mod tests {
         assert_eq!((&file.places, &file.marks), (&places, &marks));
         file.is_of(2, &path).unwrap();
         assert!(file.is_of(3, &path).unwrap_err().to_string().contains("expected 3 points, found 2 points"));
-        std::fs::write(&path, b"no map").unwrap();
-        assert!(read(&path).unwrap_err().to_string().contains("the map is no safetensors"));
+        std::fs::write(&path, b"no layout").unwrap();
+        assert!(read(&path).unwrap_err().to_string().contains("the layout is no safetensors"));
     }
 }

@@ -1,4 +1,4 @@
-//! A map of points as a picture: SVG or PNG, by the ending of its file.
+//! A layout of points as a picture: SVG or PNG, by the ending of its file.
 
 use std::io::Cursor;
 use std::path::Path;
@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 /// What is drawn.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scatter {
-    /// Above the map.
+    /// Above the layout.
     pub title: String,
     /// In the order they are drawn: each point's place and colour.
     pub points: Vec<([f32; 2], [u8; 3])>,
@@ -30,7 +30,7 @@ const SIDE: u32 = 1200;
 /// # Errors
 /// Another ending than .svg or .png, a disk that cannot be written.
 pub fn write(scatter: &Scatter, path: &Path) -> Result<()> {
-    let failed = |e: &dyn std::fmt::Display| Error::format(path, "cannot draw the map", e);
+    let failed = |e: &dyn std::fmt::Display| Error::format(path, "cannot draw the layout", e);
     match ending(path)? {
         ScatterFormat::Svg => {
             let mut text = String::new();
@@ -97,7 +97,7 @@ fn draw<B: DrawingBackend>(
     let radius = (220.0 / (scatter.points.len().max(1) as f32).sqrt()).clamp(1.5, 6.0) as i32;
     for (place, [r, g, b]) in &scatter.points {
         let x = EDGE + ((place[0] - left) * scale) as i32;
-        // Up on the map is up on the page.
+        // Up on the layout is up on the page.
         let y = top + ((high - place[1]) * scale) as i32;
         area.draw(&Circle::new((x, y), radius, RGBColor(*r, *g, *b).mix(0.7).filled()))?;
     }
@@ -124,12 +124,12 @@ mod tests {
     #[test]
     fn a_picture_has_its_points_and_its_legend() {
         let dir = tempfile::tempdir().unwrap();
-        write(&three(), &dir.path().join("map.svg")).unwrap();
-        let text = std::fs::read_to_string(dir.path().join("map.svg")).unwrap();
+        write(&three(), &dir.path().join("layout.svg")).unwrap();
+        let text = std::fs::read_to_string(dir.path().join("layout.svg")).unwrap();
         assert_eq!(text.matches("<circle").count(), 4);
         assert!(text.contains("Layer 3") && text.contains("latent") && text.contains("#FF0000"));
-        write(&three(), &dir.path().join("map.png")).unwrap();
-        let image = image::open(dir.path().join("map.png")).unwrap().to_rgb8();
+        write(&three(), &dir.path().join("layout.png")).unwrap();
+        let image = image::open(dir.path().join("layout.png")).unwrap().to_rgb8();
         assert_eq!(image.dimensions(), (SIDE, SIDE));
         let reddish = image.pixels().filter(|p| p.0[0] > 200 && p.0[1] < 100 && p.0[2] < 100).count();
         let dark = image.pixels().filter(|p| p.0.iter().all(|v| *v < 100)).count();
@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn another_ending_is_refused() {
-        let said = write(&three(), Path::new("map.jpeg")).unwrap_err().to_string();
+        let said = write(&three(), Path::new("layout.jpeg")).unwrap_err().to_string();
         assert!(said.contains("expected an ending of .svg or .png"), "{said}");
         let nothing = Scatter { points: Vec::new(), ..three() };
         let dir = tempfile::tempdir().unwrap();

@@ -429,14 +429,11 @@ impl Processor {
         }
         let block = format!("{}{}", latents.names.concat(), self.latents.livr.separator);
         match self.latents.livr.placement {
-            Placement::AssistantPrefix => Ok(self.template.render(&parts, observer)? + &block),
-            Placement::UserSuffix => {
-                match parts.last_mut() {
-                    Some(MessagePart::Text { text }) => text.push_str(&block),
-                    _ => parts.push(MessagePart::Text { text: block }),
-                }
-                self.template.render(&parts, observer)
-            }
+            Placement::AssistantPrefix => return Ok(self.template.render(&parts, observer)? + &block),
+            Placement::UserSuffix => match parts.last_mut() {
+                Some(MessagePart::Text { text }) => text.push_str(&block),
+                _ => parts.push(MessagePart::Text { text: block }),
+            },
             Placement::BeforePrompt => {
                 let last_image = parts.iter().rposition(|part| *part == MessagePart::Image);
                 let after_images = last_image.map_or(0, |i| i + 1);
@@ -444,8 +441,8 @@ impl Processor {
                     Some(MessagePart::Text { text }) => text.insert_str(0, &block),
                     _ => parts.insert(after_images, MessagePart::Text { text: block }),
                 }
-                self.template.render(&parts, observer)
             }
         }
+        self.template.render(&parts, observer)
     }
 }

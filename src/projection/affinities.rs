@@ -48,7 +48,7 @@ impl Affinities {
         (&self.columns[range.clone()], &self.values[range])
     }
 
-    /// Σ P log P, the part of the divergence that no map changes.
+    /// Σ P log P, the part of the divergence that no layout changes.
     pub fn negative_entropy(&self) -> f64 {
         // Added in order, so that threads change nothing.
         let chunks = self.values.par_chunks(1 << 16);

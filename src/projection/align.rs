@@ -1,12 +1,12 @@
-//! Turns one map onto another of the same points: a map means the same turned or mirrored.
+//! Turns one layout onto another of the same points: a layout means the same turned or mirrored.
 
-/// Turns, mirrors and moves a map to where the squared distances to another's points are least (orthogonal Procrustes,
+/// Turns, mirrors and moves a layout to where the squared distances to another's points are least (orthogonal Procrustes,
 /// Schönemann 1966). Sizes stay.
 ///
 /// # Panics
-/// Where the maps are not of as many points.
+/// Where the layouts are not of as many points.
 pub fn onto(map: &mut [[f32; 2]], other: &[[f32; 2]]) {
-    assert_eq!(map.len(), other.len(), "maps of the same points");
+    assert_eq!(map.len(), other.len(), "layouts of the same points");
     let middle = |points: &[[f32; 2]]| {
         [0, 1].map(|axis| points.iter().map(|p| f64::from(p[axis])).sum::<f64>() / points.len().max(1) as f64)
     };

@@ -1,4 +1,4 @@
-//! Which way a map goes down: what pulls neighbours together, what pushes all apart.
+//! Which way a layout goes down: what pulls neighbours together, what pushes all apart.
 
 use rayon::prelude::*;
 
@@ -7,7 +7,7 @@ use super::repulsion::Repulsion;
 use super::rows::Point;
 use crate::error::Result;
 
-/// The divergence of maps of some affinities, and its slopes.
+/// The divergence of layouts of some affinities, and its slopes.
 pub trait Gradient {
     /// Writes dKL/dy to `slopes`, attraction multiplied by `exaggeration`:
     /// `4 (exaggeration Σ_j p_ij (1 + d²)⁻¹ (y_i - y_j) - Σ_j (1 + d²)⁻² (y_i - y_j) / Z)`
@@ -69,7 +69,7 @@ impl<R: Repulsion> Gradient for Host<'_, R> {
     }
 }
 
-/// KL(P || Q) of a map whose Z is known.
+/// KL(P || Q) of a layout whose Z is known.
 pub fn divergence(affinities: &Affinities, map: &[Point], sum: f64) -> f64 {
     let one = |i: usize| {
         let (columns, values) = affinities.row(i);

@@ -1,4 +1,4 @@
-//! From states of thousands of dimensions to a map of two: principal components, neighbours, affinities, t-SNE.
+//! From states of thousands of dimensions to a layout of two: principal components, neighbours, affinities, t-SNE.
 
 pub mod affinities;
 pub mod align;
@@ -32,8 +32,8 @@ use crate::error::{Error, Result};
 use crate::progress::Observer;
 use crate::random::stream;
 
-/// What makes the map.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+/// What makes the layout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LayoutEngine {
     /// On the processor: all pairs of few points, of many at a cost that grows with their number.
@@ -45,8 +45,8 @@ pub enum LayoutEngine {
     Exact,
 }
 
-/// Where the points of a map begin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+/// Where the points of a layout begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Init {
     /// Along the first two principal components.
@@ -56,7 +56,7 @@ pub enum Init {
     Random,
 }
 
-/// How states become a map.
+/// How states become a layout.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Options {
@@ -66,11 +66,11 @@ pub struct Options {
     pub components: Option<usize>,
     /// Where points begin.
     pub init: Init,
-    /// What makes the map.
+    /// What makes the layout.
     pub engine: LayoutEngine,
-    /// One seed, one map.
+    /// One seed, one layout.
     pub seed: u64,
-    /// How the map is moved.
+    /// How the layout is moved.
     pub schedule: DescentSchedule,
 }
 
@@ -97,11 +97,11 @@ pub struct Seconds {
     pub neighbours: f64,
     /// Affinities.
     pub affinities: f64,
-    /// All steps of the map.
+    /// All steps of the layout.
     pub map: f64,
 }
 
-/// A map that is made.
+/// A layout that is made.
 #[derive(Debug, Clone)]
 pub struct LaidOut {
     /// [N].
@@ -112,7 +112,7 @@ pub struct LaidOut {
     pub seconds: Seconds,
 }
 
-/// The nearest of some states among all, by the states as they are: what maps are judged by, whatever components they were
+/// The nearest of some states among all, by the states as they are: what layouts are judged by, whatever components they were
 /// made of.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Yardstick {
@@ -122,24 +122,24 @@ pub struct Yardstick {
     pub near: Vec<Vec<u32>>,
 }
 
-/// How much of the states' neighbourhoods a map keeps.
+/// How much of the states' neighbourhoods a layout keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Quality {
     /// Neighbours that were compared.
     pub neighbours: usize,
     /// Points it was asked of, evenly among all.
     pub asked: usize,
-    /// Share of each point's nearest states that are among its nearest on the map.
+    /// Share of each point's nearest states that are among its nearest on the layout.
     pub recall: f64,
-    /// 1 where no stranger is near on the map.
+    /// 1 where no stranger is near on the layout.
     pub trustworthiness: f64,
     /// Of groups, from -1 to 1; None where there is only one.
     pub silhouette: Option<f64>,
-    /// Share of the states' nearest that the map was made with; None where all were compared with all.
+    /// Share of the states' nearest that the layout was made with; None where all were compared with all.
     pub found: Option<f64>,
 }
 
-/// What a map is made of: done once, whatever map is made of it.
+/// What a layout is made of: done once, whatever layout is made of it.
 pub struct Prepared {
     /// The states along their components, [N, C], or as they are.
     pub points: Components,
@@ -165,7 +165,7 @@ const NEIGHBOURS: f64 = 3.0;
 pub fn prepare(states: &dyn Rows, options: &Options, observer: &dyn Observer) -> Result<Prepared> {
     let count = states.count();
     if count < FEWEST {
-        return Err(Error::Request(format!("a map: expected at least {FEWEST} points, found {count}")));
+        return Err(Error::Request(format!("a layout: expected at least {FEWEST} points, found {count}")));
     }
     if !(options.perplexity >= 1.0 && options.perplexity < count as f64) {
         return Err(Error::Request(format!(
@@ -192,7 +192,7 @@ pub fn prepare(states: &dyn Rows, options: &Options, observer: &dyn Observer) ->
 }
 
 impl Prepared {
-    /// A whole map, begun where the options say, or at the places of another of the same points, which it then is a
+    /// A whole layout, begun where the options say, or at the places of another of the same points, which it then is a
     /// variation of: nothing is exaggerated at its beginning. `moved` sees it after each step.
     ///
     /// # Errors
@@ -237,7 +237,7 @@ impl Prepared {
         Ok(Yardstick { asked, near })
     }
 
-    /// How good a map is, by the states as they are.
+    /// How good a layout is, by the states as they are.
     ///
     /// # Errors
     /// States that cannot be read, a stop.
@@ -266,7 +266,7 @@ impl Prepared {
         })
     }
 
-    /// A map at its beginning.
+    /// A layout at its beginning.
     pub fn begin(&self, options: &Options) -> Tsne<'_> {
         Tsne::new(self.gradient(options), self.first(options), options.schedule)
     }
@@ -283,7 +283,7 @@ impl Prepared {
         Box::new(Host::new(&self.affinities, Spline::default()))
     }
 
-    /// Where points begin: close together, for a map unfolds from its middle.
+    /// Where points begin: close together, for a layout unfolds from its middle.
     fn first(&self, options: &Options) -> Vec<Point> {
         const SPREAD: f64 = 1e-4;
         /// Points on one another could never part.
@@ -408,7 +408,7 @@ mod tests {
             let options = Options { perplexity, ..Options::default() };
             prepare(&InMemory::new(x, 2), &options, &Unobserved).err().map(|e| e.to_string())
         };
-        assert_eq!(said(&[1.0; 6], 1.0).unwrap(), "a map: expected at least 5 points, found 3");
+        assert_eq!(said(&[1.0; 6], 1.0).unwrap(), "a layout: expected at least 5 points, found 3");
         assert_eq!(
             said(&[1.0; 40], 20.0).unwrap(),
             "perplexity: expected a number from 1 to less than the 20 points, found 20"

@@ -1,4 +1,4 @@
-//! Which points of a map are under the pointer, in a box, inside a line drawn around them.
+//! Which points of a layout are under the pointer, in a box, inside a line drawn around them.
 
 /// Points sorted into squares, so that the nearest of a million is found at once.
 #[derive(Debug, Clone)]

@@ -1,4 +1,4 @@
-//! How much of the states' neighbourhoods a map keeps.
+//! How much of the states' neighbourhoods a layout keeps.
 
 use rayon::prelude::*;
 
@@ -7,7 +7,7 @@ use super::rows::Rows;
 use crate::error::Result;
 use crate::progress::{Observer, Phase, Progress};
 
-/// The share of each point's nearest states that are among its nearest on the map, averaged over the points asked.
+/// The share of each point's nearest states that are among its nearest on the layout, averaged over the points asked.
 pub fn recall(states: &[Vec<u32>], map: &[&[u32]]) -> f64 {
     let shares = states.iter().zip(map).map(|(states, map)| {
         let kept = states.iter().filter(|j| map.contains(j)).count();
@@ -16,8 +16,8 @@ pub fn recall(states: &[Vec<u32>], map: &[&[u32]]) -> f64 {
     shares.sum::<f64>() / states.len().max(1) as f64
 }
 
-/// Trustworthiness (Venna and Kaski 2001): 1 where no stranger is among the k nearest on the map; `ranks` are those of
-/// the map's neighbours among the states, from 1, of the points asked.
+/// Trustworthiness (Venna and Kaski 2001): 1 where no stranger is among the k nearest on the layout; `ranks` are those of
+/// the layout's neighbours among the states, from 1, of the points asked.
 pub fn trustworthiness(ranks: impl Iterator<Item = Vec<usize>>, count: usize, k: usize) -> f64 {
     let (mut asked, mut sum) = (0usize, 0usize);
     for ranks in ranks {
@@ -80,7 +80,7 @@ pub fn ranks(
     Ok(ranks)
 }
 
-/// The silhouette of groups on a map (Rousseeuw 1987), averaged over the points asked: 1 where groups are tight and
+/// The silhouette of groups on a layout (Rousseeuw 1987), averaged over the points asked: 1 where groups are tight and
 /// far apart, 0 where they overlap. None where there are fewer than two groups.
 pub fn silhouette(map: &[[f64; 2]], groups: &[u32], asked: &[usize]) -> Option<f64> {
     let num_groups = groups.iter().max().map_or(0, |most| *most as usize + 1);
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
     use crate::progress::Unobserved;
 
-    /// As scikit-learn has it: `manifold.trustworthiness(x, y, n_neighbors=2)` of five points whose map swaps two.
+    /// As scikit-learn has it: `manifold.trustworthiness(x, y, n_neighbors=2)` of five points whose layout swaps two.
     #[test]
     fn what_a_map_keeps() {
         let (states, map) = ([0.0, 1.0, 2.5, 4.5, 7.0], [0.0f32, 1.0, 4.5, 2.5, 7.0]);

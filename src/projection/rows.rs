@@ -51,7 +51,7 @@ impl Rows for InMemory<'_> {
 }
 
 /// Rows whose squares can be added in single precision: others multiplied by a power of two where theirs would overflow or
-/// vanish, which changes no map.
+/// vanish, which changes no layout.
 pub struct Scaled<'a> {
     rows: &'a dyn Rows,
     factor: f32,

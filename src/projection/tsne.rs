@@ -1,4 +1,4 @@
-//! Moves a map until its points are near whom their states are near: gradient descent on the Kullback-Leibler
+//! Moves a layout until its points are near whom their states are near: gradient descent on the Kullback-Leibler
 //! divergence with momentum and gains (Jacobs 1988; van der Maaten and Hinton 2008), an exaggerated beginning, and a
 //! rate that grows with the number of points (Belkina et al. 2019).
 
@@ -10,7 +10,7 @@ use super::rows::Point;
 use crate::error::Result;
 use crate::progress::{Observer, Phase, Progress};
 
-/// How the map is moved.
+/// How the layout is moved.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct DescentSchedule {
@@ -38,7 +38,7 @@ impl Default for DescentSchedule {
     }
 }
 
-/// A map on its way.
+/// A layout on its way.
 pub struct Tsne<'a> {
     gradient: Box<dyn Gradient + 'a>,
     schedule: DescentSchedule,
@@ -55,14 +55,14 @@ const LONGEST_MOVE: f64 = 5.0;
 const LEAST_GAIN: f64 = 0.01;
 
 impl<'a> Tsne<'a> {
-    /// From a first map.
+    /// From a first layout.
     pub fn new(gradient: Box<dyn Gradient + 'a>, first: Vec<Point>, schedule: DescentSchedule) -> Self {
         let zeros = vec![[0.0; 2]; first.len()];
         let gains = vec![[1.0; 2]; first.len()];
         Self { gradient, schedule, moves: zeros.clone(), gains, slopes: zeros, map: first, step: 0 }
     }
 
-    /// The map now.
+    /// The layout now.
     pub fn map(&self) -> &[Point] {
         &self.map
     }
@@ -72,7 +72,7 @@ impl<'a> Tsne<'a> {
         self.schedule.steps.iter().sum()
     }
 
-    /// All steps to the end; `moved` sees the map after each.
+    /// All steps to the end; `moved` sees the layout after each.
     ///
     /// # Errors
     /// A stop, a device that is lost.
@@ -129,7 +129,7 @@ impl<'a> Tsne<'a> {
         self.step
     }
 
-    /// KL(P || Q) of the map now.
+    /// KL(P || Q) of the layout now.
     ///
     /// # Errors
     /// A device that is lost.

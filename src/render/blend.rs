@@ -9,7 +9,7 @@ use crate::analysis::maps::GridMap;
 use crate::analysis::normalise::Range;
 
 /// Perceptually uniform colour maps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub enum ColourMap {
     /// Blue to yellow.
     #[default]

@@ -44,6 +44,9 @@ fn dependencies_point_one_way() {
         if (!draws && file.code.contains("egui")) || (!may_wgpu && file.code.contains("wgpu::")) {
             wrong.push(format!("{} draws", file.path.display()));
         }
+        if file.code.contains("clap::") && !matches!(module[0].as_str(), "cli" | "main") {
+            wrong.push(format!("{} knows of a command line", file.path.display()));
+        }
         let computes = matches!(module[0].as_str(), "checkpoint" | "ops" | "model" | "train" | "engine");
         if !computes && file.code.contains("candle_") {
             wrong.push(format!("{} touches tensors", file.path.display()));

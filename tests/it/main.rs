@@ -22,8 +22,9 @@ mod interventions;
 mod kept_sessions;
 mod kernels;
 mod layering;
+mod layout_window;
 mod layouts;
-mod map_window;
+
 mod maps_window;
 mod models;
 mod op_table;
@@ -39,6 +40,7 @@ mod rows;
 mod sessions;
 mod source_tree;
 mod study;
+mod study_files;
 mod superseding;
 mod tasks;
 mod together;

@@ -206,7 +206,7 @@ fn words_by_layer_and_a_map_begun_at_anothers() {
         "none.safetensors",
         &[&asked[..], &["--onto", text(&place.path("data/train.jsonl"))]].concat(),
     ));
-    assert!(none.contains("the map is no safetensors"), "{none}");
+    assert!(none.contains("the layout is no safetensors"), "{none}");
     let table = said(&place.of_data("t.safetensors", &["--table", text(&place.path("map.txt"))]));
     assert!(table.contains("expected an ending of .csv"), "{table}");
 }

@@ -1,4 +1,4 @@
-//! Maps of hidden states: what is wished of them, and what the engine says.
+//! Layouts of hidden states: what is wished of them, and what the engine says.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -58,11 +58,11 @@ pub(super) fn take_path(controller: &mut Controller, kind: PathKind, path: PathB
     }
 }
 
-/// Writes the map as it is seen.
+/// Writes the layout as it is seen.
 fn save(controller: &mut Controller, kind: PathKind, path: PathBuf) {
     let (state, files) = (&controller.state, &controller.files);
     let (Some(scene), Some(collected)) = (state.projection.scene(), &state.projection.collected) else {
-        controller.state.notify("Make a map first");
+        controller.state.notify("Make a layout first");
         return;
     };
     let (layer, colour, shown) = (scene.layer, state.kept.map.colour, scene.shown.clone());
@@ -70,7 +70,7 @@ fn save(controller: &mut Controller, kind: PathKind, path: PathBuf) {
     files.save(path, move |path| {
         let map = LayoutInHand { layer, points: &points, places: &places, shown: Some(&shown) };
         match kind {
-            PathKind::MapPicture => scatter::write(&pictured(map, colour, &collected.states), path),
+            PathKind::LayoutPicture => scatter::write(&pictured(map, colour, &collected.states), path),
             _ => write_table(path, &collected.states, &[map]),
         }
     });
@@ -159,7 +159,7 @@ pub(super) fn unread(controller: &mut Controller, problem: Option<&str>) {
     }
 }
 
-/// News of states and maps.
+/// News of states and layouts.
 pub(super) fn hear(controller: &mut Controller, news: News) {
     let projection = &mut controller.state.projection;
     match news {

@@ -41,7 +41,7 @@ fn window_buttons_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     }
     layout_menu_ui(ui, &state.kept.layout, actions);
     training_button_ui(ui, state, actions);
-    if ui.button("States").on_hover_text(hint(ui.ctx(), does::MAP)).clicked() {
+    if ui.button("States").on_hover_text(hint(ui.ctx(), does::STATES)).clicked() {
         actions.push(LayoutAction::Toggle);
     }
     let (label, next) = match state.kept.theme {

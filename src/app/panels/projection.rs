@@ -1,4 +1,4 @@
-//! Maps of hidden states: what is mapped, the map, and what the states say besides.
+//! Layouts of hidden states: what is mapped, the layout, and what the states say besides.
 
 use egui::{Align, ComboBox, DragValue, Layout, ProgressBar, ScrollArea, Slider, TextEdit, Ui, vec2};
 
@@ -11,7 +11,7 @@ use crate::engine::project::{self, Reading, SPOKEN, StatePoint};
 use crate::projection::geometry::Collapse;
 use crate::units::Role;
 
-/// Width of what stands beside the map.
+/// Width of what stands beside the layout.
 const BESIDE: f32 = 250.0;
 
 /// Draws the window where it is open.
@@ -67,7 +67,7 @@ fn form_ui(ui: &mut Ui, state: &State, form: &mut LayoutForm, actions: &mut Acti
             });
             ui.add(DragValue::new(&mut form.perplexity).range(1.0..=1000.0).speed(0.2).prefix("perplexity "))
                 .on_hover_text("How many neighbours of each point count, about");
-            ui.add(DragValue::new(&mut form.seed).prefix("seed ")).on_hover_text("One seed, one map");
+            ui.add(DragValue::new(&mut form.seed).prefix("seed ")).on_hover_text("One seed, one layout");
         });
     });
     // A row of its own: what comes and goes with the work moves nothing else.
@@ -81,7 +81,7 @@ fn form_ui(ui: &mut Ui, state: &State, form: &mut LayoutForm, actions: &mut Acti
             ui.add(ProgressBar::new(share).desired_width(170.0).text(text));
         } else {
             let can = form.tokens.iter().any(|wanted| *wanted) && state.models.chosen().is_some();
-            let start = ui.add_enabled(can, egui::Button::new("Make map"));
+            let start = ui.add_enabled(can, egui::Button::new("Make layout"));
             if start.on_disabled_hover_text("Needs a model and tokens of some role").clicked() {
                 actions.push(LayoutAction::Start);
             }
@@ -95,7 +95,7 @@ fn form_ui(ui: &mut Ui, state: &State, form: &mut LayoutForm, actions: &mut Acti
     }
 }
 
-/// How the map is looked at.
+/// How the layout is looked at.
 fn view_ui(ui: &mut Ui, state: &State, form: &mut LayoutForm, actions: &mut Actions) {
     let projection = &state.projection;
     if projection.scene().is_none() {
@@ -143,10 +143,10 @@ fn view_ui(ui: &mut Ui, state: &State, form: &mut LayoutForm, actions: &mut Acti
     }
 }
 
-/// What drags do, and what can be done with the map.
+/// What drags do, and what can be done with the layout.
 fn tools_ui(ui: &mut Ui, projection: &Projection, actions: &mut Actions) {
     for (tool, name, what) in [
-        (Tool::Pan, "Move", "Drags move the map; the wheel zooms, a double click shows all"),
+        (Tool::Pan, "Move", "Drags move the layout; the wheel zooms, a double click shows all"),
         (Tool::Box, "Box", "Drags choose what is in a box"),
         (Tool::Lasso, "Lasso", "Drags choose what is inside a line"),
     ] {
@@ -157,7 +157,8 @@ fn tools_ui(ui: &mut Ui, projection: &Projection, actions: &mut Actions) {
     if ui.button("Show all").clicked() {
         actions.push(LayoutAction::SetView(None));
     }
-    for (name, kind) in [("Save picture…", PathKind::MapPicture), ("Save table…", PathKind::MapTable)] {
+    for (name, kind) in [("Save picture…", PathKind::LayoutPicture), ("Save table…", PathKind::LayoutTable)]
+    {
         if ui.button(name).on_hover_text("The points that are shown").clicked() {
             actions.push(ViewAction::OpenPathDialog(kind));
         }
@@ -190,7 +191,7 @@ fn latent_ui(ui: &mut Ui, projection: &Projection, form: &mut LayoutForm) {
     });
 }
 
-/// The map, and beside it what it shows.
+/// The layout, and beside it what it shows.
 fn body_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     let room = ui.available_size();
     let beside = if room.x > 2.2 * BESIDE && state.projection.scene().is_some() { BESIDE } else { 0.0 };
@@ -227,7 +228,7 @@ fn beside_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     } else if let Some(layout) = projection.layout() {
         layout_ui(ui, layout);
     } else {
-        ui.weak("The map is still moving");
+        ui.weak("The layout is still moving");
     }
 }
 
@@ -337,14 +338,14 @@ fn layout_ui(ui: &mut Ui, layout: &project::Layout) {
     ui.strong(format!("Layer {}, {} points", layer_name(layout.layer), layout.places.len()));
     let quality = layout.quality;
     ui.label(format!("KL {:.3}", layout.divergence))
-        .on_hover_text("How far the map's neighbourhoods are from the states'");
+        .on_hover_text("How far the layout's neighbourhoods are from the states'");
     ui.label(format!("{:.0} % of {} neighbours kept", 100.0 * quality.recall, quality.neighbours));
     if let Some(found) = quality.found {
         ui.label(format!("Made with {:.1} % of the nearest states", 100.0 * found))
             .on_hover_text("Of so many points only those in cells near by were compared");
     }
     ui.label(format!("Trustworthiness {:.3}", quality.trustworthiness))
-        .on_hover_text("1 where no stranger is near on the map (Venna and Kaski 2001)");
+        .on_hover_text("1 where no stranger is near on the layout (Venna and Kaski 2001)");
     if let Some(silhouette) = quality.silhouette {
         ui.label(format!("Silhouette by role {silhouette:.2}"))
             .on_hover_text("1 where roles are apart, 0 where they overlap (Rousseeuw 1987)");

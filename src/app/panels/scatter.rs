@@ -1,4 +1,4 @@
-//! The points of a map: zoom and pan, what is under the pointer, boxes and lines drawn around some.
+//! The points of a layout: zoom and pan, what is under the pointer, boxes and lines drawn around some.
 
 use egui::{Color32, Pos2, Rect, Response, Role, Sense, Shape, Stroke, Ui, Vec2, pos2, vec2};
 
@@ -13,10 +13,10 @@ use crate::render::points::PointsPaint;
 
 /// How far the pointer may be off a point, in points of the screen.
 const REACH: f32 = 8.0;
-/// Room around all of a map.
+/// Room around all of a layout.
 const MARGIN: f32 = 0.06;
 
-/// From the map to the screen.
+/// From the layout to the screen.
 #[derive(Debug, Clone, Copy)]
 struct Place {
     rect: Rect,
@@ -35,7 +35,7 @@ impl Place {
     }
 }
 
-/// All of a map.
+/// All of a layout.
 pub fn fit(places: &[[f32; 2]], size: Vec2) -> LayoutView {
     let mut bounds = Rect::NOTHING;
     for place in places.iter().filter(|place| place.iter().all(|v| v.is_finite())) {
@@ -59,7 +59,7 @@ fn look(count: usize, size: Vec2, zoom: f32) -> (f32, f32) {
     (radius, (1.4 / (1.0 + covered)).clamp(0.25, 0.9))
 }
 
-/// Draws the map, and takes what the pointer does on it.
+/// Draws the layout, and takes what the pointer does on it.
 pub fn scatter_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     let size = ui.available_size();
     let (rect, response) = ui.allocate_exact_size(size, Sense::click_and_drag());
@@ -84,7 +84,7 @@ pub fn scatter_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     };
     ui.painter().add(in_rect(rect, paint));
     name_widget(ui, &response, Role::Canvas, None, || {
-        format!("Map of {} points, {} chosen", scene.places.len(), projection.selected.1.len())
+        format!("Layout of {} points, {} chosen", scene.places.len(), projection.selected.1.len())
     });
     drawn_over_ui(ui, projection, scene, place, radius);
     navigate(ui, &response, place, whole, actions);
@@ -94,9 +94,9 @@ pub fn scatter_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
 
 fn empty_ui(ui: &Ui, rect: Rect, projection: &Projection) {
     let said = if projection.is_running() {
-        "Samples go through the model; the map follows"
+        "Samples go through the model; the layout follows"
     } else {
-        "Make a map to see where the model's latents lie among its image and text tokens"
+        "Make a layout to see where the model's latents lie among its image and text tokens"
     };
     let font = egui::TextStyle::Body.resolve(ui.style());
     let colour = ui.visuals().weak_text_color();
@@ -229,7 +229,7 @@ mod tests {
             let back = place.on_map(on_screen);
             assert!((back[0] - at[0]).abs() < 1e-4 && (back[1] - at[1]).abs() < 1e-4);
         }
-        // Up on the map is up on the screen.
+        // Up on the layout is up on the screen.
         assert!(place.on_screen([0.0, 1.0]).y < place.on_screen([0.0, 0.0]).y);
         for few in [&[][..], &[[1.0, 1.0]], &[[f32::NAN, 0.0]]] {
             let view = fit(few, rect.size());

@@ -1,4 +1,4 @@
-//! What the window knows of maps of hidden states: what is being made, what is there, how it is looked at.
+//! What the window knows of layouts of hidden states: what is being made, what is there, how it is looked at.
 
 mod colours;
 pub mod saving;
@@ -18,7 +18,7 @@ use crate::render::points::{Instance, PointSet};
 use crate::units::Role;
 
 /// What points are coloured by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ColourBy {
     /// Latent, image or text, in colours that the colour-blind tell apart.
@@ -99,7 +99,7 @@ pub enum Answered {
     Wrong,
 }
 
-/// What a map was last asked for, and how it was looked at.
+/// What a layout was last asked for, and how it was looked at.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct LayoutForm {
@@ -107,7 +107,7 @@ pub struct LayoutForm {
     pub data: String,
     /// Samples at most.
     pub samples: usize,
-    /// A map of every layer, or of the last.
+    /// A layout of every layer, or of the last.
     pub all_layers: bool,
     /// Latent, image and text tokens.
     pub tokens: [bool; 3],
@@ -115,7 +115,7 @@ pub struct LayoutForm {
     pub perplexity: f64,
     /// Steps.
     pub steps: usize,
-    /// One seed, one map.
+    /// One seed, one layout.
     pub seed: u64,
     /// What points are coloured by.
     pub colour: ColourBy,
@@ -164,7 +164,7 @@ impl LayoutForm {
         }
     }
 
-    /// Roles to map.
+    /// Roles to layout.
     pub fn roles(&self) -> Vec<Role> {
         ROLES.iter().zip(self.tokens).filter(|(_, wanted)| *wanted).map(|((role, _), _)| *role).collect()
     }
@@ -178,11 +178,11 @@ pub enum LayoutStatus {
     Nothing,
     /// States are being kept.
     States,
-    /// Maps are being made.
+    /// Layouts are being made.
     Maps,
 }
 
-/// What drags do on the map.
+/// What drags do on the layout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Tool {
     /// Move it.
@@ -194,16 +194,16 @@ pub enum Tool {
     Lasso,
 }
 
-/// Which part of the map is in view.
+/// Which part of the layout is in view.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LayoutView {
-    /// Of the map, in the middle.
+    /// Of the layout, in the middle.
     pub centre: [f32; 2],
-    /// Points of the screen to a unit of the map.
+    /// Points of the screen to a unit of the layout.
     pub scale: f32,
 }
 
-/// A map as it is drawn: made anew when anything it is made of changes.
+/// A layout as it is drawn: made anew when anything it is made of changes.
 pub struct LayoutScene {
     key: SceneKey,
     /// Which layer's.
@@ -254,11 +254,11 @@ pub struct Projection {
     pub problem: Option<String>,
     /// The states there are.
     pub collected: Option<Arc<Collected>>,
-    /// What maps are being made of, or were.
+    /// What layouts are being made of, or were.
     pub order: Option<LayoutOrder>,
-    /// Maps that are there, by layer.
+    /// Layouts that are there, by layer.
     pub layouts: Vec<Arc<Layout>>,
-    /// The map that moves.
+    /// The layout that moves.
     pub moving: Option<(usize, Arc<Vec<[f32; 2]>>)>,
     /// Place among the layouts of the one that is shown.
     pub shown: usize,
@@ -281,7 +281,7 @@ pub struct Projection {
 }
 
 impl Projection {
-    /// Maps are being made: what was there of others goes.
+    /// Layouts are being made: what was there of others goes.
     pub fn begins(&mut self, order: LayoutOrder) {
         let (open, tool) = (self.open, self.tool);
         let collected = Some(order.collected.clone());

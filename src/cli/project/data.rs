@@ -1,4 +1,4 @@
-//! Maps of a data set's hidden states: its samples are run, or were.
+//! Layouts of a data set's hidden states: its samples are run, or were.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -78,7 +78,7 @@ fn mark(point: &StatePoint) -> PointOrigin {
     }
 }
 
-/// By layer, the places of the map that is named to begin at.
+/// By layer, the places of the layout that is named to begin at.
 fn others(named: Option<(&Path, &LayoutFile)>, states: &States) -> Result<BTreeMap<usize, Vec<[f32; 2]>>> {
     let Some((path, file)) = named else { return Ok(BTreeMap::new()) };
     let of = |layer: usize| {

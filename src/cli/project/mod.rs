@@ -1,4 +1,4 @@
-//! `livr project`: hidden states of a data set's tokens, or anyone's, as a map of two dimensions.
+//! `livr project`: hidden states of a data set's tokens, or anyone's, as a layout of two dimensions.
 
 mod data;
 mod said;
@@ -47,10 +47,10 @@ pub struct ProjectArgs {
     /// Any states instead, floats: .npy, or safetensors with x [P, D]
     #[arg(long, value_name = "FILE", group = "what")]
     states: Option<PathBuf>,
-    /// Safetensors file for the map
+    /// Safetensors file for the layout
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// 0 for the embedding, 1 to L for the output of a layer, the last after the final norm; last; or all, a map of
+    /// 0 for the embedding, 1 to L for the output of a layer, the last after the final norm; last; or all, a layout of
     /// each, turned onto the one before
     #[arg(long, value_name = "N", default_value = "last")]
     layer: Layers,
@@ -69,16 +69,16 @@ pub struct ProjectArgs {
     /// Where points begin
     #[arg(long, value_enum, default_value_t)]
     init: Init,
-    /// What makes the map
+    /// What makes the layout
     #[arg(long, value_enum, default_value_t)]
     engine: LayoutEngine,
-    /// Begin at the map of the same points in this file, of another checkpoint say, and turn the result onto it
+    /// Begin at the layout of the same points in this file, of another checkpoint say, and turn the result onto it
     #[arg(long, value_name = "FILE")]
     onto: Option<PathBuf>,
     /// Print the words that tokens of each role would say at each layer, were no layer to follow (logit lens)
     #[arg(long, conflicts_with = "states")]
     words: bool,
-    /// One seed, one map
+    /// One seed, one layout
     #[arg(long, default_value_t = 42)]
     seed: u64,
     /// Threads, all of the processor's unless told otherwise
@@ -242,7 +242,7 @@ impl ProjectArgs {
     }
 }
 
-/// A map of states that are nobody's tokens.
+/// A layout of states that are nobody's tokens.
 fn alone(args: &ProjectArgs, path: &Path, observer: &dyn Observer) -> Result<Vec<Said>> {
     let states = matrix::read(path)?;
     let (options, width) = (args.options(), states.shape()[1]);

@@ -1,4 +1,4 @@
-//! What is said of maps: on lines, and in the metadata of their files.
+//! What is said of layouts: on lines, and in the metadata of their files.
 
 use serde::Serialize;
 
@@ -7,7 +7,7 @@ use crate::projection::geometry::Collapse;
 use crate::projection::probe::Best;
 use crate::projection::{Quality, Seconds};
 
-/// What is said of a map.
+/// What is said of a layout.
 #[derive(Debug, Serialize)]
 pub struct Said {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -25,7 +25,7 @@ pub struct Said {
 }
 
 impl Said {
-    /// Of a map of a data set's states.
+    /// Of a layout of a data set's states.
     pub fn of(layout: &Layout) -> Self {
         Self {
             layer: Some(layout.layer),

@@ -27,7 +27,7 @@ use crate::progress::Unobserved;
 use crate::units::{GridThw, Role, Span, human_bytes};
 
 /// Which attention rows are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RowsKept {
     /// None.

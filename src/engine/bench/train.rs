@@ -24,7 +24,7 @@ use crate::train::{AdamW, Example, Recipe, Seen, Trained as Values, Updates, cli
 use crate::units::{GridThw, Role, Span};
 
 /// What is trained.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TrainedPart {
     /// Every weight, the vision tower's too.

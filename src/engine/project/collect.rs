@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use super::super::models::Models;
-use super::super::study::plan::{CellOf, Cells};
+use super::super::study::run::{CellOf, Cells};
 use super::super::study::{Sink, Study, predicted};
 use super::plan::{StatesPlan, is_of_states};
 use super::scalars::Scalars;

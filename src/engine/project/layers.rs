@@ -1,4 +1,4 @@
-//! A map of each layer, turned so that one can go through layers and watch points move.
+//! A layout of each layer, turned so that one can go through layers and watch points move.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::projection::align::onto;
 use crate::projection::rows::Rows;
 use crate::projection::{Options, Quality, Seconds, prepare};
 
-/// The map of a layer.
+/// The layout of a layer.
 #[derive(Debug, Clone)]
 pub struct Layout {
     /// 0 is the embedding, i + 1 the output of layer i, L after the final norm.
@@ -30,15 +30,15 @@ pub struct Layout {
     pub seconds: Seconds,
 }
 
-/// What happens while maps are made.
+/// What happens while layouts are made.
 pub enum Happening<'a> {
-    /// The map of this layer has moved.
+    /// The layout of this layer has moved.
     Moved(usize, &'a [[f64; 2]]),
-    /// The map of a layer is there.
+    /// The layout of a layer is there.
     Made(&'a Layout),
 }
 
-/// Maps of these layers, each begun where the one before it ended, or at the other map of the same layer where there is
+/// Layouts of these layers, each begun where the one before it ended, or at the other layout of the same layer where there is
 /// one, and then turned, mirrored and moved onto it (orthogonal Procrustes, Schönemann 1966): points that stay what they
 /// are stay where they are.
 ///

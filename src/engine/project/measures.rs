@@ -1,4 +1,4 @@
-//! What states say besides their map: who is near whom, whether latents are many or one, what can be read off each.
+//! What states say besides their layout: who is near whom, whether latents are many or one, what can be read off each.
 
 use std::collections::BTreeMap;
 
@@ -81,7 +81,7 @@ pub struct BestLatent {
 }
 
 impl Measures {
-    /// Of the states that a map was made of.
+    /// Of the states that a layout was made of.
     ///
     /// # Errors
     /// A file that cannot be read, a stop.

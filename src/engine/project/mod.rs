@@ -1,4 +1,4 @@
-//! Maps of hidden states: samples are run, states kept, and projected layer by layer.
+//! Layouts of hidden states: samples are run, states kept, and projected layer by layer.
 
 pub mod collect;
 pub mod layers;

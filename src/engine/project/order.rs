@@ -1,4 +1,4 @@
-//! What the window asks for: states of samples by a model, then maps of them, which need no model.
+//! What the window asks for: states of samples by a model, then layouts of them, which need no model.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -42,7 +42,7 @@ impl DataChoice {
     }
 }
 
-/// States to keep, so that maps of them need no model.
+/// States to keep, so that layouts of them need no model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StatesOrder {
     /// Whose.
@@ -142,7 +142,7 @@ fn tidy(folder: &Path) {
     }
 }
 
-/// Maps to make, one of each layer whose states there are.
+/// Layouts to make, one of each layer whose states there are.
 #[derive(Debug, Clone)]
 pub struct LayoutOrder {
     /// Of these.
@@ -152,7 +152,7 @@ pub struct LayoutOrder {
 }
 
 impl LayoutOrder {
-    /// The points of a layer's map, in its order.
+    /// The points of a layer's layout, in its order.
     pub fn points(&self, layer: usize) -> Vec<StatePoint> {
         self.collected.states.at_layer(layer).points().to_vec()
     }

@@ -21,9 +21,9 @@ use std::sync::Arc;
 pub struct ReadingOrder {
     /// Of these.
     pub collected: Arc<Collected>,
-    /// On the map of this layer.
+    /// On the layout of this layer.
     pub layer: usize,
-    /// By number on the map.
+    /// By number on the layout.
     pub points: Vec<u32>,
     /// The choice they are, so that an answer to an older one is known as such.
     pub choice: u64,
@@ -86,7 +86,7 @@ impl ReadingOrder {
             (0..most).map(|i| self.points[i * self.points.len() / most] as usize).collect();
         let points: Option<Vec<StatePoint>> = numbers.iter().map(|i| all.points().get(*i).copied()).collect();
         let Some(points) = points.filter(|points| !points.is_empty()) else {
-            return Err(Error::Request("a reading: expected points of the map, found others".to_owned()));
+            return Err(Error::Request("a reading: expected points of the layout, found others".to_owned()));
         };
         let is_read = |point: &StatePoint| {
             points.iter().any(|own| (own.sample, own.kept.token) == (point.sample, point.kept.token))

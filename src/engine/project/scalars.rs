@@ -1,4 +1,4 @@
-//! Numbers of a sample's tokens besides their states: what points of a map can be coloured by.
+//! Numbers of a sample's tokens besides their states: what points of a layout can be coloured by.
 
 use serde::{Deserialize, Serialize};
 

@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::accuracy::{Accuracy, Prediction};
-use super::plan::{CellOf, Cells, Heading, NamedCondition};
-use super::planned::{Plan, PlannedCell};
+use super::design::NamedCondition;
+use super::plan::{PlannedCell, StudyPlan};
 use super::result::{Predictions, check_count};
+use super::run::{CellOf, Cells, Heading};
 use super::share::Share;
 use crate::ask::Decoding;
 use crate::atomic;
@@ -97,7 +98,7 @@ impl<'a> CellFolder<'a> {
 impl Cells for CellFolder<'_> {
     type Kept = Predictions;
 
-    fn planned(&mut self, plan: &Plan) -> Result<()> {
+    fn planned(&mut self, plan: &StudyPlan) -> Result<()> {
         begin_folder(self.out)?;
         atomic::write_json(&plan_file(self.out, plan.share), plan)
     }
@@ -213,7 +214,7 @@ fn place_of(
 /// # Errors
 /// A share that is not there, or there twice, or not whole yet; one of another study; a place that cannot be written.
 pub fn collect(folders: &[PathBuf], out: &Path) -> Result<Vec<Cell>> {
-    let mut shares: Vec<(Share, Plan, PathBuf)> = Vec::new();
+    let mut shares: Vec<(Share, StudyPlan, PathBuf)> = Vec::new();
     for folder in folders {
         let files = share_files(folder)?;
         if files.is_empty() {
@@ -222,12 +223,12 @@ pub fn collect(folders: &[PathBuf], out: &Path) -> Result<Vec<Cell>> {
         }
         for path in files {
             let bytes = std::fs::read(&path).map_err(|e| Error::io("read the share", &path, e))?;
-            let plan: Plan = serde_json::from_slice(&bytes)
+            let plan: StudyPlan = serde_json::from_slice(&bytes)
                 .map_err(|e| Error::format(&path, "the file is no share of a study", e))?;
             let Some(share) = plan.share else {
                 return Err(Error::field(&path, "share", "a share of the samples, as 1/4", "none"));
             };
-            shares.push((share, Plan { share: None, ..plan }, path));
+            shares.push((share, StudyPlan { share: None, ..plan }, path));
         }
     }
     Share::check_all(&shares.iter().map(|(share, _, path)| (*share, path.as_path())).collect::<Vec<_>>())?;
@@ -248,7 +249,7 @@ pub fn collect(folders: &[PathBuf], out: &Path) -> Result<Vec<Cell>> {
 }
 
 /// A cell of all shares.
-fn joined(planned: &PlannedCell, plan: &Plan, shares: &[(Share, Plan, PathBuf)]) -> Result<Cell> {
+fn joined(planned: &PlannedCell, plan: &StudyPlan, shares: &[(Share, StudyPlan, PathBuf)]) -> Result<Cell> {
     let mut parts = Vec::new();
     let mut first: Option<(String, PathBuf)> = None;
     for (share, _, plan_path) in shares {

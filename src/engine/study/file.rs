@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::super::demo::DemoAdapter;
 use super::super::ids::{BaseId, ModelId, Source};
-use super::plan::{NamedCondition, NamedModel, Study};
+use super::design::{NamedCondition, NamedModel, Study};
 use super::share::Share;
 use crate::ask::{AttentionRows, Condition, DeviceChoice, DtypeChoice, Keep};
 use crate::data::dataset;

@@ -3,19 +3,20 @@
 mod accuracy;
 mod cell;
 pub mod cells;
+mod design;
 pub mod file;
 pub mod journal;
-pub mod plan;
-mod planned;
+mod plan;
 pub mod precision;
 mod provenance;
 pub mod report;
 pub mod result;
+pub mod run;
 mod share;
 
 pub use self::accuracy::{Accuracy, Prediction, predicted};
 pub use self::cell::{Answers, CellOrder, Sink};
-pub use self::plan::{NamedCondition, NamedModel, Study};
-pub use self::planned::{LeftOut, Plan, PlannedCell};
+pub use self::design::{NamedCondition, NamedModel, Study};
+pub use self::plan::{LeftOut, PlannedCell, StudyPlan};
 pub use self::provenance::{Provenance, digest_of_records};
 pub use self::share::Share;

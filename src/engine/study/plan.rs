@@ -1,213 +1,165 @@
-//! A study: models x conditions x records, each pair of the first two a cell.
+//! What a study will ask, known before a weight is read: its cells, and those left out because a model has nothing of what
+//! they speak of. What cannot be asked is said here, before the first sample is.
 
 use serde::{Deserialize, Serialize};
 
-use super::super::answer::features::SeenImages;
-use super::super::ids::ModelId;
-use super::super::model_info::ModelInfo;
-use super::super::models::Models;
-use super::cell::{CellOrder, Sink};
-use super::planned::Plan;
-use super::provenance::{Provenance, digest_of_records};
+use super::super::answer::check_done;
+use super::super::ids::{ModelId, Source};
+use super::super::opening::Described;
+use super::super::session::ReadAdapter;
+use super::design::{NamedCondition, NamedModel, Study};
 use super::share::Share;
-use crate::ask::{Condition, Keep};
+use crate::ask::fit::{Misfit, Reach};
+use crate::ask::{Condition, Disturbance, LatentChoice};
 use crate::data::record::Record;
-use crate::error::Result;
-use crate::memory;
-use crate::progress::{Observer, Phase, Progress};
+use crate::error::{Error, Result};
+use crate::input::latents::LatentSetup;
+use crate::input::processor::Processor;
 
-/// A model under a name: what comes before a slash is the way it was trained, after it the seed.
-#[derive(Debug, Clone, PartialEq)]
-pub struct NamedModel {
-    /// As files and tables call it.
-    pub name: String,
-    /// Which.
-    pub id: ModelId,
-}
-
-/// A condition under a name.
+/// The cells of a study.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct NamedCondition {
-    /// As files and tables call it.
-    pub name: String,
-    /// How samples are asked.
-    #[serde(flatten)]
-    pub condition: Condition,
+pub struct StudyPlan {
+    /// Records that all shares ask together.
+    pub samples: usize,
+    /// Which of them are asked here; all where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<Share>,
+    /// In the order they are asked.
+    pub cells: Vec<PlannedCell>,
+    /// What is not asked, and why.
+    pub left_out: Vec<LeftOut>,
+    /// Of the program.
+    pub version: String,
 }
 
-impl NamedCondition {
-    /// Under the name its own words give it, where `usual` is what the study's conditions have in common.
-    pub fn of(condition: Condition, usual: &Condition) -> Self {
-        Self { name: condition.name(usual), condition }
+/// A model under a condition.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlannedCell {
+    /// The model's name.
+    pub model: String,
+    /// How it is asked.
+    pub condition: NamedCondition,
+}
+
+/// A cell that there is nothing to ask in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// The model's name.
+    pub model: String,
+    /// The condition's name.
+    pub condition: String,
+    /// "readers: without latents nothing is behind them".
+    pub why: String,
+}
+
+impl StudyPlan {
+    /// Is a model asked under a condition?
+    pub fn has(&self, model: &NamedModel, condition: &NamedCondition) -> bool {
+        self.cells.iter().any(|cell| cell.model == model.name && cell.condition == *condition)
+    }
+
+    /// Each cell that is left out, in words.
+    pub fn notes(&self) -> impl Iterator<Item = String> + '_ {
+        self.left_out
+            .iter()
+            .map(|own| format!("{} under {} is left out: {}", own.model, own.condition, own.why))
     }
 }
 
-/// What is asked of whom, and how.
-pub struct Study {
-    /// Who is asked.
-    pub models: Vec<NamedModel>,
-    /// How each is asked.
-    pub conditions: Vec<NamedCondition>,
-    /// What is asked.
-    pub records: Vec<Record>,
-    /// Only the first so many of them; what answers hang on are all, so that more can be asked later.
-    pub limit: Option<usize>,
-    /// What of each run is kept besides its answer.
-    pub keep: Keep,
-    /// Samples that go through a model together: no answer hangs on it.
-    pub batch: usize,
-    /// The part of the records that is asked here.
-    pub share: Option<Share>,
-    /// What it is called while it goes on.
-    pub phase: Phase,
+/// What conditions speak of in a model.
+struct ModelShape {
+    latents: LatentSetup,
+    num_layers: usize,
 }
 
-/// All that the answers of a cell hang on: the first line of its journal.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Heading {
-    /// The model and all records, by contents.
-    pub what: Provenance,
-    /// How they are asked.
-    #[serde(rename = "settings")]
-    pub condition: Condition,
-    /// Which of the records.
-    pub share: Option<Share>,
+/// Bases whose folders were read for their shapes.
+#[derive(Default)]
+struct Shapes {
+    bases: Vec<(Source, Described, Processor)>,
 }
 
-/// A cell on its way.
-pub struct CellOf<'a> {
-    /// Who is asked.
-    pub model: &'a NamedModel,
-    /// What is known of it.
-    pub info: &'a ModelInfo,
-    /// How.
-    pub condition: &'a NamedCondition,
-    /// What its answers hang on.
-    pub heading: Heading,
-    /// Records that are asked.
-    pub records: &'a [Record],
-    /// How many there are, of which these are a share.
-    pub divided: usize,
-}
-
-/// What becomes of each cell.
-pub trait Cells {
-    /// Where a cell's answers go.
-    type Kept: Sink;
-
-    /// Is what answers hang on, model and data by contents, to be known? Large ones take their time.
-    const HANGS_ON_FILES: bool = true;
-
-    /// What will be asked.
-    ///
-    /// # Errors
-    /// A place that cannot be written.
-    fn planned(&mut self, _plan: &Plan) -> Result<()> {
-        Ok(())
+impl Shapes {
+    fn of(&mut self, id: &ModelId) -> Result<ModelShape> {
+        let source = &id.base.source;
+        if !self.bases.iter().any(|(own, ..)| own == source) {
+            let described = Described::open(source.open()?)?;
+            let processor = described.processor()?;
+            self.bases.push((source.clone(), described, processor));
+        }
+        let known = self.bases.iter().find(|(own, ..)| own == source);
+        let (_, described, processor) = known.expect("read above");
+        let num_layers = described.config.text.num_layers;
+        let latents = match &id.adapter {
+            Some(adapter) => {
+                let read = ReadAdapter::read(adapter.clone(), &adapter.open()?)?;
+                processor.with_adapter(&processor.sorted(read.adapter)?)?.latents().clone()
+            }
+            None => processor.latents().clone(),
+        };
+        Ok(ModelShape { latents, num_layers })
     }
-
-    /// Where a cell's answers go; nothing for one that is whole already.
-    ///
-    /// # Errors
-    /// A place that cannot be written.
-    fn begin(&mut self, cell: &CellOf<'_>) -> Result<Option<Self::Kept>>;
-
-    /// A cell has all its answers.
-    ///
-    /// # Errors
-    /// A place that cannot be written.
-    fn end(&mut self, cell: &CellOf<'_>, kept: Self::Kept) -> Result<()>;
 }
 
 impl Study {
-    /// Asks every cell that is not whole yet, model by model.
+    /// What will be asked.
     ///
     /// # Errors
-    /// A model that does not fit, an image that cannot be read, a place that cannot be written, a stop.
-    pub fn run<C: Cells>(&self, models: &mut Models, cells: &mut C, observer: &dyn Observer) -> Result<()> {
-        let plan = self.plan()?;
-        plan.notes().for_each(|note| observer.note(&note));
-        cells.planned(&plan)?;
-        let data =
-            if C::HANGS_ON_FILES { digest_of_records(&self.records, observer)? } else { String::new() };
-        let own = self.own_records();
-        let free = memory::free_bytes();
-        // Conditions and most adapters show the vision tower the same images.
-        let several = plan.cells.len() > 1;
-        let room = if several { free.map_or(1 << 30, |free| free / 4) as usize } else { 0 };
-        let mut seen = SeenImages::up_to(room);
-        let total = plan.cells.len() * own.len();
-        let mut done = 0;
-        for (place, model) in self.models.iter().enumerate() {
-            let info = models.open(&model.id, observer)?;
-            let session = models.session(&model.id).expect("opened above");
-            let what = if C::HANGS_ON_FILES {
-                Provenance::of(session, data.clone(), observer)?
-            } else {
-                Provenance::default()
-            };
-            for condition in self.conditions.iter().filter(|condition| plan.has(model, condition)) {
-                let heading =
-                    Heading { what: what.clone(), condition: condition.condition.clone(), share: self.share };
-                let cell =
-                    CellOf { model, info: &info, condition, heading, records: &own, divided: plan.samples };
-                if let Some(mut kept) = cells.begin(&cell)? {
-                    let order = CellOrder {
-                        records: &own,
-                        condition: &condition.condition,
-                        keep: &self.keep,
-                        batch: self.batch,
-                        phase: self.phase,
-                        sample_of: &Record::sample,
-                    };
-                    let watch = Counting { observer, phase: self.phase, alone: !several, done, total };
-                    let mut answerer = session.answerer(Some(&mut seen), memory::free_bytes());
-                    order.run(&mut answerer, &mut kept, &watch)?;
-                    cells.end(&cell, kept)?;
+    /// A model that is not there, a condition that cannot be asked of one, or of a sample.
+    pub fn plan(&self) -> Result<StudyPlan> {
+        let records = &self.records[..self.records.len().min(self.limit.unwrap_or(usize::MAX))];
+        for own in &self.conditions {
+            check_done(&own.condition)?;
+        }
+        let (mut cells, mut left_out) = (Vec::new(), Vec::new());
+        let mut shapes = Shapes::default();
+        for model in &self.models {
+            // The tokenizer and the adapter of a large model take their time: most conditions fit any.
+            let hangs_on_shape = self.conditions.iter().any(|own| !own.condition.edits.is_empty())
+                || (self.conditions.len() > 1
+                    && self.conditions.iter().any(|own| own.condition.latents != LatentChoice::Auto));
+            let shape = if hangs_on_shape { Some(shapes.of(&model.id)?) } else { None };
+            for condition in &self.conditions {
+                let why = match &shape {
+                    Some(shape) => self.vain(&condition.condition, shape, records)?,
+                    None => None,
+                };
+                let (model, own) = (model.name.clone(), condition.clone());
+                match why {
+                    Some(why) => left_out.push(LeftOut { model, condition: own.name, why }),
+                    None => cells.push(PlannedCell { model, condition: own }),
                 }
-                done += own.len();
-            }
-            let is_needed = self.models[place + 1..].iter().any(|later| later.id.base == model.id.base);
-            if !is_needed && place + 1 < self.models.len() {
-                models.close(&model.id.base);
             }
         }
-        Ok(())
-    }
-
-    /// The records that are asked here.
-    fn own_records(&self) -> Vec<Record> {
-        let first = self.records.iter().take(self.limit.unwrap_or(usize::MAX)).cloned().collect();
-        match self.share {
-            Some(share) => share.of(first),
-            None => first,
+        if let (true, Some(first)) = (cells.is_empty(), left_out.first()) {
+            return Err(Error::Request(first.why.clone()));
         }
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        Ok(StudyPlan { samples: records.len(), share: self.share, cells, left_out, version })
     }
-}
 
-/// Tells of samples over all cells.
-struct Counting<'a> {
-    observer: &'a dyn Observer,
-    phase: Phase,
-    /// Of one cell the steps of each batch are told too.
-    alone: bool,
-    done: usize,
-    total: usize,
-}
-
-impl Observer for Counting<'_> {
-    fn progress(&self, progress: Progress) -> Result<()> {
-        if progress.phase != self.phase {
-            return if self.alone { self.observer.progress(progress) } else { self.observer.check() };
+    /// Why there is nothing to ask a model of this shape in a cell, if so.
+    fn vain(&self, condition: &Condition, shape: &ModelShape, records: &[Record]) -> Result<Option<String>> {
+        // Where the same is asked with those there are.
+        let with = condition.clone().with_latents(LatentChoice::Auto);
+        if shape.latents.trained == 0
+            && condition.latents == LatentChoice::Off
+            && self.conditions.iter().any(|other| other.condition == with)
+        {
+            return Ok(Some("the model has no latents to leave out".to_owned()));
         }
-        self.observer.progress(Progress { done: self.done + progress.done, total: self.total, ..progress })
-    }
-
-    fn check(&self) -> Result<()> {
-        self.observer.check()
-    }
-
-    fn note(&self, note: &str) {
-        self.observer.note(note);
+        let num_latents = shape.latents.select(condition.latents)?.names.len();
+        let reach = Reach { num_latents, num_layers: shape.num_layers, num_images: None };
+        match condition.fits(reach) {
+            Ok(()) => {}
+            Err(Misfit::NoLatents(why)) => return Ok(Some(why)),
+            Err(Misfit::Absent(why)) => return Err(Error::Request(why)),
+        }
+        for record in records {
+            let shows_none = condition.disturbance == Some(Disturbance::NoImages);
+            let num_images = Some(if shows_none { 0 } else { record.images.len() });
+            let fits = condition.fits(Reach { num_images, ..reach });
+            fits.map_err(|why| Error::Request(format!("sample {:?}: {}", record.id, why.into_text())))?;
+        }
+        Ok(None)
     }
 }

@@ -8,7 +8,7 @@ use super::super::affinities::Affinities;
 /// Pulls, [N] of x and y, and pushes, [N] of x, y and what each adds to Z.
 pub type Forces = (Vec<[f32; 2]>, Vec<[f32; 4]>);
 
-/// What a map needs of a card.
+/// What a layout needs of a card.
 #[derive(Debug, Clone, Copy)]
 pub struct Need {
     /// Bytes of the largest buffer.
@@ -23,7 +23,7 @@ const WORKGROUP_BYTES: u32 = (MOST_PADDED * 8) as u32;
 const GROUP: u32 = 256;
 
 impl Need {
-    /// Of maps of these affinities.
+    /// Of layouts of these affinities.
     pub fn new(affinities: &Affinities, by_grid: bool) -> Self {
         let edges = (affinities.values.len().max(affinities.count() * 4) * size_of::<f32>()) as u64;
         let grid = if by_grid { (2 * MOST_PADDED * MOST_PADDED * 8) as u64 } else { 0 };
@@ -44,7 +44,7 @@ pub(super) struct Params {
     pub unused: [u32; 2],
 }
 
-/// A card with the shaders of maps, and the affinities of one.
+/// A card with the shaders of layouts, and the affinities of one.
 pub struct Card {
     pub(super) device: Device,
     pub(super) queue: Queue,
@@ -85,7 +85,7 @@ impl Card {
     /// The card the system prefers.
     ///
     /// # Errors
-    /// In a clause, where there is none or it lacks what a map needs.
+    /// In a clause, where there is none or it lacks what a layout needs.
     pub fn open(need: Need) -> Result<Self, String> {
         pollster::block_on(Self::open_async(need))
     }
@@ -103,7 +103,7 @@ impl Card {
         let (name, limits) = (adapter.get_info().name, adapter.limits());
         lacks(&limits, need).map_or(Ok(()), |lack| Err(format!("{name} {lack}")))?;
         let descriptor = wgpu::DeviceDescriptor {
-            label: Some("map"),
+            label: Some("layout"),
             required_limits: limits,
             ..wgpu::DeviceDescriptor::default()
         };
@@ -121,7 +121,7 @@ impl Card {
         Ok(Self { device, queue, module, params, edges: None })
     }
 
-    /// Gives it the affinities of a map.
+    /// Gives it the affinities of a layout.
     ///
     /// # Errors
     /// In a clause, where there are more than it takes.
@@ -274,7 +274,7 @@ fn lacks(limits: &wgpu::Limits, need: Need) -> Option<String> {
         return Some(format!("gives threads less than {} together", bytes(WORKGROUP_BYTES.into())));
     }
     if most < need.buffer {
-        return Some(format!("takes {} at once, this map needs {}", bytes(most), bytes(need.buffer)));
+        return Some(format!("takes {} at once, this layout needs {}", bytes(most), bytes(need.buffer)));
     }
     None
 }
@@ -288,7 +288,7 @@ mod tests {
         let limits = wgpu::Limits::default();
         assert_eq!(lacks(&limits, Need { buffer: 1 << 20 }), None);
         let large = lacks(&limits, Need { buffer: 1 << 40 }).unwrap();
-        assert!(large.contains("this map needs 1.0 TiB"), "{large}");
+        assert!(large.contains("this layout needs 1.0 TiB"), "{large}");
         let few = wgpu::Limits { max_compute_invocations_per_workgroup: 128, ..limits };
         assert_eq!(lacks(&few, Need { buffer: 1 }).unwrap(), "runs fewer than 256 threads together");
         assert!(lacks(&wgpu::Limits::downlevel_webgl2_defaults(), Need { buffer: 1 }).is_some());

@@ -77,7 +77,7 @@ impl<'a> GpuGradient<'a> {
 }
 
 fn on_the_processor(problem: &str) -> String {
-    format!("the map is made on the processor: {problem}")
+    format!("the layout is made on the processor: {problem}")
 }
 
 /// Σ over points of what each adds to Z.
@@ -169,7 +169,7 @@ mod tests {
         let (affinities, map) = (affinities(300), map(300, 20.0));
         let exact = slopes(&mut Host::new(&affinities, Plain), &map);
         let mut none = GpuGradient::with(&affinities, false, Err("there is no graphics device".to_owned()));
-        assert_eq!(none.note().unwrap(), "the map is made on the processor: there is no graphics device");
+        assert_eq!(none.note().unwrap(), "the layout is made on the processor: there is no graphics device");
         assert_eq!(none.note(), None);
         assert!(error(&slopes(&mut none, &map), &exact) < 1e-4);
         let mut lost = on_card(&affinities, false);

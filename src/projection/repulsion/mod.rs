@@ -1,4 +1,4 @@
-//! What pushes all points of a map apart: sums over all pairs, in as many ways as there are sizes of maps.
+//! What pushes all points of a layout apart: sums over all pairs, in as many ways as there are sizes of layouts.
 
 pub mod plain;
 pub mod spline;

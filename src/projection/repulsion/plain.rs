@@ -1,4 +1,4 @@
-//! All pairs, one by one: the yardstick, and the fastest for small maps.
+//! All pairs, one by one: the yardstick, and the fastest for small layouts.
 
 use rayon::prelude::*;
 

@@ -12,15 +12,15 @@ use rustfft::{Fft, FftPlanner};
 
 use super::super::rows::Point;
 use super::Repulsion;
-/// Distance of nodes, in units of the map, where the kernels are as wide as one, at which forces are exact to 1e-4.
+/// Distance of nodes, in units of the layout, where the kernels are as wide as one, at which forces are exact to 1e-4.
 pub(in super::super) const CLOSEST: f64 = 0.25;
 /// The largest distance of nodes, which is taken where more of them than `PLENTY` would be needed.
 pub(in super::super) const WIDEST: f64 = 0.4;
 /// Nodes along an axis.
 const PLENTY: f64 = 320.0;
-/// What a grid is larger than its map, so that one that spreads slowly keeps its grid and kernels.
+/// What a grid is larger than its layout, so that one that spreads slowly keeps its grid and kernels.
 const ROOM: f64 = 1.1;
-/// A map at its beginning is as small as nothing.
+/// A layout at its beginning is as small as nothing.
 const FEWEST: f64 = 8.0;
 /// Nodes of a spline, along each axis.
 const ORDER: usize = 6;
@@ -259,7 +259,7 @@ fn smooth(least: usize) -> usize {
     (least.next_multiple_of(2)..).step_by(2).find(|n| is_smooth(*n)).expect("there are powers of two")
 }
 
-/// The middle of a map, and how long its longer side is.
+/// The middle of a layout, and how long its longer side is.
 pub(in super::super) fn bounds(map: &[Point]) -> (Point, f64) {
     let side = |axis: usize| {
         let values = map.iter().map(|point| point[axis]);
@@ -313,7 +313,7 @@ mod tests {
     use super::super::Plain;
     use super::*;
 
-    /// Groups of points over a map of some extent.
+    /// Groups of points over a layout of some extent.
     fn map(count: usize, extent: f64) -> Vec<Point> {
         let mut rng = crate::random::stream(2, &[count as u64]);
         let middles: Vec<Point> =

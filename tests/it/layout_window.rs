@@ -47,7 +47,7 @@ fn mapped() -> (TempDir, Window) {
         form.perplexity = 5.0;
         form.steps = 45;
     });
-    click(&mut window, "Make map");
+    click(&mut window, "Make layout");
     assert!(settle(&mut window, Duration::from_mins(2)));
     let projection = &state(&window).projection;
     assert_eq!((projection.problem.as_ref(), projection.under), (None, LayoutStatus::Nothing));
@@ -72,7 +72,7 @@ fn from_samples_to_a_map_of_what_is_asked_for() {
     let count = |role: Role| scene.points.iter().filter(|point| point.kept.role == role).count();
     let (latents, visual) = (count(Role::Latent), count(Role::Image));
     assert!(latents == 6 * 16 && visual > 0);
-    window.get_by_label(&format!("Map of {} points, 0 chosen", scene.points.len()));
+    window.get_by_label(&format!("Layout of {} points, 0 chosen", scene.points.len()));
 
     // What is not shown is not drawn, and cannot be chosen.
     edit(&mut window, |form| form.shown = [true, false, false]);
@@ -102,7 +102,7 @@ fn points_are_chosen_by_a_box_and_opened_by_a_click() {
     apply(&mut window, LayoutAction::SetTool(Tool::Box));
     window.run_steps(2);
     let total = count(&window);
-    let rect = window.get_by_label(&format!("Map of {total} points, 0 chosen")).rect();
+    let rect = window.get_by_label(&format!("Layout of {total} points, 0 chosen")).rect();
     window.drag_at(rect.left_top() + egui::vec2(3.0, 3.0));
     window.run_steps(2);
     window.hover_at(rect.center());
@@ -179,7 +179,7 @@ fn states_are_kept_once_and_only_those_that_are_asked_for() {
 }
 
 #[test]
-fn a_map_is_narrowed_down_saved_and_drawn() {
+fn a_layout_is_narrowed_down_saved_and_drawn() {
     let (data, mut window) = mapped();
     edit(&mut window, |form| {
         form.shown = [true, false, false];
@@ -223,7 +223,7 @@ fn a_map_is_narrowed_down_saved_and_drawn() {
     window.state_mut().controller.state.ui.used_bytes = 0;
     window.state_mut().controller.state.ui.said = None;
     window.run_steps(2);
-    window.snapshot_options("map_of_states", &tolerant());
+    window.snapshot_options("layout_of_states", &tolerant());
 
     // By numbers: between ends that are said, in colours that differ.
     for colour in [ColourBy::Length, ColourBy::Attended, ColourBy::Certainty] {
