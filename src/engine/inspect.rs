@@ -177,7 +177,7 @@ fn describe_config(found: &mut Inspection, config: &ModelConfig) {
 fn describe_weights(found: &mut Inspection, source: &dyn WeightSource) {
     let mut by_type: BTreeMap<String, usize> = BTreeMap::new();
     for tensor in source.tensors() {
-        *by_type.entry(tensor.dtype.to_owned()).or_default() += tensor.count();
+        *by_type.entry(tensor.dtype.clone()).or_default() += tensor.count();
     }
     let types: Vec<String> = by_type.into_keys().collect();
     found.fact(

@@ -112,7 +112,7 @@ impl Cells for CellFolder<'_> {
                 held.predictions.iter().map(|own| &own.id).eq(cell.records.iter().map(|own| &own.id));
             if held.fingerprint == fingerprint && is_of_these {
                 Predictions::clear(&path, &cell.heading)?;
-                self.take(held, &path)?;
+                self.take(&held, &path)?;
                 return Ok(None);
             }
             let why = if is_of_these { "of other files or another seed" } else { "of other samples" };
@@ -136,11 +136,11 @@ impl Cells for CellFolder<'_> {
 
 impl CellFolder<'_> {
     /// A cell that is there, as its answers say it: what was changed beside them does not count.
-    fn take(&mut self, held: Cell, path: &Path) -> Result<()> {
-        let (adapter, condition, predictions) =
+    fn take(&mut self, held: &Cell, path: &Path) -> Result<()> {
+        let (model, condition, predictions) =
             (held.adapter.clone(), held.condition.clone(), held.predictions.clone());
-        let whole = Cell::new(adapter, condition, held.fingerprint.clone(), held.share, predictions);
-        if whole != held {
+        let whole = Cell::new(model, condition, held.fingerprint.clone(), held.share, predictions);
+        if whole != *held {
             whole.write(path)?;
         }
         self.whole.push(whole);
@@ -280,7 +280,8 @@ fn share_files(folder: &Path) -> Result<Vec<PathBuf>> {
     for entry in std::fs::read_dir(folder).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if name.starts_with("study.") && name.ends_with(".json") && name != "study.json" {
+        let share = name.strip_prefix("study.").and_then(|rest| rest.strip_suffix(".json"));
+        if share.is_some() {
             files.push(path);
         }
     }

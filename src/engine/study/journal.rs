@@ -170,7 +170,7 @@ fn first_line(bytes: &[u8]) -> &[u8] {
 
 /// Is there a whole line behind the first?
 fn has_lines(bytes: &[u8]) -> bool {
-    bytes[..whole_lines(bytes)].iter().filter(|byte| **byte == b'\n').count() > 1
+    whole_lines(bytes) > first_line(bytes).len() + 1
 }
 
 /// Is there nothing in it yet? Its first line may have been cut off.
