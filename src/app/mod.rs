@@ -1,34 +1,10 @@
-//! The window. Panels read the state and push actions; handlers, one for each kind of action, change it.
+//! The window, in storeys: `kit` knows nothing of what is shown, `parts` hold the state of each feature, `hub` is all of them and
+//! what can be asked of them, `rooms` are features: panels that read the state and push actions, and the handlers of these.
+//! `session` is what a window leaves on disk, `window` what eframe runs.
 
-pub mod actions;
-pub mod background;
-pub mod canvas;
-pub mod command_line;
-pub mod controller;
-pub mod figure;
-pub mod files;
-mod fonts;
-pub mod gallery;
-mod handle;
-pub mod keyboard;
-pub mod map_pane;
-pub mod maps;
-pub mod memo;
-#[cfg(feature = "offscreen")]
-pub mod offscreen;
-pub mod panels;
-pub mod path_kind;
-pub mod preferences;
-pub mod projection;
-pub mod report;
-pub mod runs;
-pub mod scale;
+pub mod hub;
+pub mod kit;
+pub mod parts;
+pub mod rooms;
 pub mod session;
-pub mod state;
-pub mod theme;
-pub mod tiling;
-pub mod training;
-pub mod undo;
-pub mod view;
 pub mod window;
-pub mod words;

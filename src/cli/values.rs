@@ -4,7 +4,7 @@ use clap::ValueEnum;
 use clap::builder::PossibleValue;
 
 use crate::analysis::query::Aggregation;
-use crate::app::projection::ColourBy;
+use crate::app::parts::states::ColourBy;
 use crate::engine::bench::forward::RowsKept;
 use crate::engine::bench::train::TrainedPart;
 use crate::projection::{Init, LayoutEngine};

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::output::say;
 use super::window_args::WindowArgs;
-use crate::app::actions::{Action, FileAction, JobAction};
+use crate::app::hub::actions::{Action, FileAction, JobAction};
 use crate::app::session::{Session, SessionFile};
 use crate::app::window::{Startup, open};
 use crate::ask::{DeviceChoice, DtypeChoice};

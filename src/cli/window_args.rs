@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::args::{ModelArgs, read_images};
-use crate::app::actions::{Action, EditAction, GalleryAction, ImagesAction, JobAction};
+use crate::app::hub::actions::{Action, EditAction, GalleryAction, ImagesAction, JobAction};
 use crate::app::window::Startup;
 
 /// Options of the window.

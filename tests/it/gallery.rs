@@ -1,9 +1,9 @@
 //! The built-in samples, as one meets them in the window.
 
 use egui_kittest::kittest::Queryable;
-use livr_explorer::app::actions::{EditAction, GalleryAction, JobAction};
-use livr_explorer::app::offscreen::Window;
+use livr_explorer::app::hub::actions::{EditAction, GalleryAction, JobAction};
 use livr_explorer::app::window::Startup;
+use livr_explorer::app::window::offscreen::Window;
 use livr_explorer::ask::{DeviceChoice, DtypeChoice};
 use livr_explorer::data::score::is_correct;
 use livr_explorer::engine::demo::{self, DemoAdapter};

@@ -3,12 +3,12 @@
 
 use std::path::{Path, PathBuf};
 
-use livr_explorer::app::actions::{Action, FileAction, JobAction, RunAction, ViewAction};
-use livr_explorer::app::offscreen::Window;
-use livr_explorer::app::path_kind::PathKind;
+use livr_explorer::app::hub::actions::{Action, FileAction, JobAction, RunAction, ViewAction};
+use livr_explorer::app::hub::path_kind::PathKind;
+use livr_explorer::app::parts::tiling::Pane;
 use livr_explorer::app::session::{Session, folder_of};
-use livr_explorer::app::tiling::Pane;
 use livr_explorer::app::window::Startup;
+use livr_explorer::app::window::offscreen::Window;
 use livr_explorer::ask::{DeviceChoice, DtypeChoice};
 use serde_json::Value;
 
@@ -222,7 +222,10 @@ fn names_that_are_no_text_are_kept_like_others() {
     let mut kept = state(&first).kept.clone();
     kept.recent_models.push(odd.clone());
     kept.write(&kept_in).unwrap();
-    assert_eq!(livr_explorer::app::preferences::Preferences::read(&kept_in).recent_models.last(), Some(&odd));
+    assert_eq!(
+        livr_explorer::app::hub::preferences::Preferences::read(&kept_in).recent_models.last(),
+        Some(&odd)
+    );
     close(first);
     let mut second = window(Vec::new(), Some(&kept_in));
     apply(&mut second, FileAction::Reopen);

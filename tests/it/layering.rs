@@ -55,6 +55,37 @@ fn dependencies_point_one_way() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// The storeys of the window from the ground up, as ARCHITECTURE.md lists them.
+fn storeys() -> Vec<&'static str> {
+    let text = include_str!("../../ARCHITECTURE.md");
+    let listed =
+        text.split("```storeys\n").nth(1).expect("a list of the storeys").split("```").next().unwrap();
+    listed.lines().filter_map(|line| line.split_whitespace().next()).collect()
+}
+
+#[test]
+fn storeys_of_the_window_know_none_above_them() {
+    let storeys = storeys();
+    let place = |storey: &str| storeys.iter().position(|own| *own == storey);
+    let mut wrong = Vec::new();
+    for (module, file) in &SourceTree::read().0 {
+        let [room, storey, ..] = &module[..] else { continue };
+        if room != "app" {
+            continue;
+        }
+        let own = place(storey).unwrap_or_else(|| panic!("{storey} has no place"));
+        for (path, _) in &file.names {
+            if let [room, other, ..] = &path[..]
+                && room == "app"
+                && place(other).is_some_and(|other| other > own)
+            {
+                wrong.push(format!("{} uses {other}", file.path.display()));
+            }
+        }
+    }
+    assert!(storeys.len() == 6 && wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 #[test]
 fn no_file_is_too_long() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use egui_kittest::kittest::Queryable;
 use livr_explorer::analysis::query::Query;
-use livr_explorer::app::actions::{LayoutAction, ViewAction};
-use livr_explorer::app::offscreen::{Window, settle};
-use livr_explorer::app::panels::scatter::fit;
-use livr_explorer::app::projection::{ColourBy, LayoutForm, LayoutStatus, Tool};
+use livr_explorer::app::hub::actions::{LayoutAction, ViewAction};
+use livr_explorer::app::parts::states::{ColourBy, LayoutForm, LayoutStatus, Tool};
+use livr_explorer::app::rooms::states::scatter::fit;
 use livr_explorer::app::window::Startup;
+use livr_explorer::app::window::offscreen::{Window, settle};
 use livr_explorer::ask::{DeviceChoice, DtypeChoice};
 use livr_explorer::data::tasks::Task;
 use livr_explorer::engine::fake::scripted;

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use egui_kittest::kittest::{NodeT, Queryable};
 use livr_explorer::analysis::query::{Aggregation, Query, Selection};
-use livr_explorer::app::actions::{EditAction, ImagesAction, JobAction, RunAction, ViewAction};
-use livr_explorer::app::offscreen::Window;
-use livr_explorer::app::path_kind::PathKind;
-use livr_explorer::app::view::Strip;
+use livr_explorer::app::hub::actions::{EditAction, ImagesAction, JobAction, RunAction, ViewAction};
+use livr_explorer::app::hub::path_kind::PathKind;
+use livr_explorer::app::parts::view::Strip;
 use livr_explorer::app::window::Startup;
+use livr_explorer::app::window::offscreen::Window;
 use livr_explorer::ask::{DeviceChoice, DtypeChoice, LatentChoice, MaskKind};
 use livr_explorer::data::picture::Picture;
 

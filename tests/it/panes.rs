@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use egui::Rect;
 use egui_kittest::kittest::{NodeT, Queryable};
-use livr_explorer::app::actions::{JobAction, RunAction, ViewAction};
-use livr_explorer::app::offscreen::Window;
-use livr_explorer::app::tiling::{Pane, Preset, Tiling};
+use livr_explorer::app::hub::actions::{JobAction, RunAction, ViewAction};
+use livr_explorer::app::parts::tiling::{Pane, Preset, Tiling};
 use livr_explorer::app::window::Startup;
+use livr_explorer::app::window::offscreen::Window;
 use livr_explorer::array::Array;
 use livr_explorer::ask::{DeviceChoice, DtypeChoice, LatentChoice, MaskKind};
 use livr_explorer::engine::fake::scripted;
@@ -204,7 +204,7 @@ fn mask_and_latents_are_asked_two_by_two() {
     window.run_steps(1);
     settle(&mut window);
     let runs = &state(&window).runs;
-    let of = |own: &livr_explorer::app::runs::Listed| {
+    let of = |own: &livr_explorer::app::parts::runs::Listed| {
         let settings = &runs.get(own.id).unwrap().request.condition;
         (settings.mask, settings.latents)
     };

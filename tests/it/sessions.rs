@@ -4,14 +4,14 @@ use std::path::Path;
 use std::process::Command;
 
 use clap::Parser;
-use livr_explorer::app::actions::{EditAction, FileAction, JobAction, RunAction, ViewAction};
-use livr_explorer::app::command_line::command_of;
-use livr_explorer::app::offscreen::Window;
-use livr_explorer::app::path_kind::PathKind;
-use livr_explorer::app::runs::Runs;
-use livr_explorer::app::tiling::Preset;
-use livr_explorer::app::view::FigureForm;
+use livr_explorer::app::hub::actions::{EditAction, FileAction, JobAction, RunAction, ViewAction};
+use livr_explorer::app::hub::command_line::command_of;
+use livr_explorer::app::hub::path_kind::PathKind;
+use livr_explorer::app::parts::runs::Runs;
+use livr_explorer::app::parts::tiling::Preset;
+use livr_explorer::app::parts::view::FigureForm;
 use livr_explorer::app::window::Startup;
+use livr_explorer::app::window::offscreen::Window;
 use livr_explorer::ask::{DeviceChoice, DtypeChoice, MaskKind};
 use livr_explorer::cli::Cli;
 use livr_explorer::data::picture::Picture;
@@ -21,12 +21,12 @@ use crate::window::{apply, click, first_actions, open, settle, state};
 
 const SIZE: [f32; 2] = [1200.0, 800.0];
 
-fn startup(actions: Vec<livr_explorer::app::actions::Action>, kept_in: Option<&Path>) -> Startup {
+fn startup(actions: Vec<livr_explorer::app::hub::actions::Action>, kept_in: Option<&Path>) -> Startup {
     let startup = Startup::new(DeviceChoice::Cpu, DtypeChoice::F32, actions);
     Startup { kept_in: kept_in.map(Path::to_owned), ..startup }
 }
 
-fn window(actions: Vec<livr_explorer::app::actions::Action>) -> Window {
+fn window(actions: Vec<livr_explorer::app::hub::actions::Action>) -> Window {
     let mut window = open(SIZE, egui::Theme::Dark, startup(actions, None));
     settle(&mut window);
     window
@@ -279,7 +279,7 @@ fn the_command_of_a_run_makes_it_again() {
     let mut window = worked_in();
     let image = dir.path().join("a picture's.png");
     state(&window).images[0].pixels.save(&image).unwrap();
-    apply(&mut window, livr_explorer::app::actions::ImagesAction::Clear);
+    apply(&mut window, livr_explorer::app::hub::actions::ImagesAction::Clear);
     give(&mut window, PathKind::Images, &image);
     apply(&mut window, EditAction::SetChoices("yes, \"no, it is not\"".to_owned()));
     apply(&mut window, EditAction::SetMask(MaskKind::AnswerOnly));

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use egui_kittest::kittest::{NodeT, Queryable};
 use livr_explorer::analysis::query::Query;
-use livr_explorer::app::actions::{Action, EditAction, JobAction, ViewAction};
-use livr_explorer::app::offscreen::Window;
-use livr_explorer::app::state::PathKind;
+use livr_explorer::app::hub::actions::{Action, EditAction, JobAction, ViewAction};
+use livr_explorer::app::hub::state::PathKind;
 use livr_explorer::app::window::Startup;
+use livr_explorer::app::window::offscreen::Window;
 use livr_explorer::ask::{DeviceChoice, DtypeChoice, MaskKind};
 use livr_explorer::engine::fake::{Script, scripted};
 use livr_explorer::engine::ids::{JobId, ModelId, Request, Run, RunId, Source};
@@ -232,7 +232,7 @@ fn a_query_of_the_run_before_does_not_outlive_it() {
     // Chosen among the maps of an answer that was longer, and asked for of one that has no tokens at all.
     for query in [Query::Answer(400), Query::Latent(31)] {
         apply(&mut window, ViewAction::SelectQuery(query));
-        assert!(livr_explorer::app::offscreen::settle(&mut window, Duration::from_secs(30)));
+        assert!(livr_explorer::app::window::offscreen::settle(&mut window, Duration::from_secs(30)));
         assert_eq!(state(&window).panes.map.query, Query::Answer(0));
     }
     apply(&mut window, JobAction::Ask);
@@ -251,7 +251,7 @@ fn a_dead_engine_is_said_once_and_the_window_lives() {
     window.run_steps(5);
     assert_eq!(state(&window).ui.notices.len(), 1);
     assert!(state(&window).runs.asked.is_none() && state(&window).ui.progress.is_none());
-    assert!(livr_explorer::app::offscreen::settle(&mut window, Duration::from_secs(30)));
+    assert!(livr_explorer::app::window::offscreen::settle(&mut window, Duration::from_secs(30)));
     assert!(window.get_by_label("Ask").accesskit_node().is_disabled());
     let sent = script.orders().len();
     apply(&mut window, JobAction::Ask);

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use egui_kittest::kittest::Queryable;
-use livr_explorer::app::actions::{JobAction, TrainAction};
-use livr_explorer::app::offscreen::{Window, settle};
+use livr_explorer::app::hub::actions::{JobAction, TrainAction};
 use livr_explorer::app::window::Startup;
+use livr_explorer::app::window::offscreen::{Window, settle};
 use livr_explorer::ask::{DeviceChoice, DtypeChoice};
 use livr_explorer::data::draw::marks::Ink;
 use livr_explorer::data::tasks::{Counts, Task, TasksOrder as TaskOrder, make};
@@ -216,6 +216,6 @@ fn a_whole_run_beside_questions() {
     click(&mut window, "Take the sample");
     assert_eq!(state(&window).kept.question, runs[0].request.sample.prompt);
     assert!(Arc::ptr_eq(&state(&window).images[0], &runs[0].request.sample.images[0]));
-    apply(&mut window, livr_explorer::app::actions::EditAction::Undo);
+    apply(&mut window, livr_explorer::app::hub::actions::EditAction::Undo);
     assert_eq!(state(&window).kept.question, question);
 }

@@ -7,11 +7,11 @@ use std::time::Duration;
 use egui_kittest::SnapshotOptions;
 use egui_kittest::kittest::{NodeT, Queryable};
 use livr_explorer::analysis::query::{Query, Selection};
-use livr_explorer::app::actions::{Action, EditAction, ImagesAction, JobAction, ViewAction};
-use livr_explorer::app::offscreen::{Offscreen, Window};
-use livr_explorer::app::preferences::Preferences;
-use livr_explorer::app::state::State;
+use livr_explorer::app::hub::actions::{Action, EditAction, ImagesAction, JobAction, ViewAction};
+use livr_explorer::app::hub::preferences::Preferences;
+use livr_explorer::app::hub::state::State;
 use livr_explorer::app::window::Startup;
+use livr_explorer::app::window::offscreen::{Offscreen, Window};
 use livr_explorer::ask::{DeviceChoice, DtypeChoice, LatentChoice, MaskKind, PixelBudget};
 use livr_explorer::engine::ids::Run;
 use livr_explorer::engine::model_info::ModelInfo;
@@ -58,7 +58,7 @@ fn window() -> Window {
 
 /// Steps until nothing is under way.
 pub fn settle(window: &mut Window) {
-    let settled = livr_explorer::app::offscreen::settle(window, Duration::from_mins(2));
+    let settled = livr_explorer::app::window::offscreen::settle(window, Duration::from_mins(2));
     assert!(settled, "it never settles");
 }
 

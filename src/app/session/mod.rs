@@ -12,11 +12,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::runs::{Evicted, Listed};
-use super::state::State;
-use super::tiling::Tiling;
-use super::view::View;
 use crate::analysis::query::Query;
+use crate::app::parts::runs::{Evicted, Listed};
+use crate::app::parts::tiling::Tiling;
+use crate::app::parts::view::View;
 use crate::ask::{Condition, Keep};
 use crate::atomic::Hold;
 use crate::data::picture::Picture;
@@ -100,33 +99,6 @@ pub struct Saving {
 }
 
 impl Session {
-    /// What the window holds now.
-    pub fn of(state: &State) -> Self {
-        let listed = state.runs.listed();
-        let number = |id| listed.iter().find(|own| Some(own.id) == id).map(|own| own.number);
-        let runs = listed.iter().filter_map(|own| Some((own.clone(), state.runs.get(own.id)?.clone())));
-        Self {
-            model: state.models.chosen().cloned(),
-            images: state.images.clone(),
-            question: state.kept.question.clone(),
-            choices: state.kept.choices.clone(),
-            condition: state.kept.condition.clone(),
-            keep: state.kept.keep.clone(),
-            view: state.kept.view,
-            layout: state.kept.layout.clone(),
-            query: state.panes.map.query,
-            runs: runs.collect(),
-            shown: number(state.panes.map.run),
-            base: number(state.runs.base().map(|run| run.id)),
-            files: state.runs.files().clone(),
-            problems: Vec::new(),
-            evicted: state.runs.evicted().to_vec(),
-            deleted: state.runs.deleted_files(),
-            forgotten: state.runs.forgotten_files().to_vec(),
-            rest: state.ui.session_rest.clone(),
-        }
-    }
-
     /// Would a file of it be the same as one of another?
     pub fn is_like(&self, other: &Self) -> bool {
         let facts = |own: &Self| {

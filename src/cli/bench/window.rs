@@ -7,10 +7,10 @@ use clap::{Args, value_parser};
 use serde::Serialize;
 
 use super::super::output::{print, print_json};
-use crate::app::actions::{EditAction, GalleryAction, JobAction, ViewAction};
-use crate::app::offscreen::{Drawing, Offscreen, Window, settle};
-use crate::app::tiling::{Pane, Preset};
+use crate::app::hub::actions::{EditAction, GalleryAction, JobAction, ViewAction};
+use crate::app::parts::tiling::{Pane, Preset};
 use crate::app::window::Startup;
+use crate::app::window::offscreen::{Drawing, Offscreen, Window, settle};
 use crate::ask::{DeviceChoice, DtypeChoice};
 use crate::memory;
 
@@ -125,7 +125,7 @@ fn measure(args: &WindowBenchArgs) -> anyhow::Result<Measured> {
     Ok(Measured { device, maps, frames, idle_percent, idle_frames })
 }
 
-fn apply(window: &mut Window, action: impl Into<crate::app::actions::Action>) {
+fn apply(window: &mut Window, action: impl Into<crate::app::hub::actions::Action>) {
     let ctx = window.ctx.clone();
     window.state_mut().controller.apply(action, &ctx);
 }
@@ -135,7 +135,7 @@ fn repeat(window: &mut Window) {
     let state = &mut window.state_mut().controller.state;
     let Some(run) = state.shown_run().cloned() else { return };
     let mut again = crate::engine::ids::Run::clone(&run);
-    again.id = crate::app::runs::next_loaded_id();
+    again.id = crate::app::parts::runs::next_loaded_id();
     let id = again.id;
     state.runs.insert(again.into(), |_| true);
     state.runs.list(id);

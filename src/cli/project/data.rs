@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::said::{Said, samples};
 use super::{Layers, ProjectArgs, json};
-use crate::app::projection::saving::{LayoutInHand, pictured, write_table};
+use crate::app::parts::states::saving::{LayoutInHand, pictured, write_table};
 use crate::ask::{HiddenLayers, HiddenRows};
 use crate::data::dataset;
 use crate::engine::models::Models;

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::super::Session;
-use super::super::pictures::{WrittenPicture, plain, read_picture};
 use super::{WrittenRun, folder_of, folders_of, read_written, session_of};
-use crate::app::runs::{Evicted, Listed, MOST, MOST_BYTES, next_loaded_id};
+use crate::app::parts::runs::{Evicted, Listed, MOST, MOST_BYTES, next_loaded_id};
+use crate::app::session::Session;
+use crate::app::session::pictures::{WrittenPicture, plain, read_picture};
 use crate::data::picture::Picture;
 use crate::data::sample::Sample;
 use crate::engine::ids::{Request, Run, RunId};

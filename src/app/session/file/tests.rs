@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::app::preferences::Preferences;
-use crate::app::runs::{MOST, MOST_BYTES, next_loaded_id};
+use crate::app::hub::preferences::Preferences;
+use crate::app::parts::runs::{MOST, MOST_BYTES, next_loaded_id};
 use crate::array::Array;
 use crate::ask::{DeviceChoice, DtypeChoice};
 use crate::data::picture::Picture;

@@ -1,0 +1,12 @@
+//! The state of each feature, as plain values.
+
+pub mod background;
+pub mod map_pane;
+pub mod maps;
+pub mod runs;
+pub mod samples;
+pub mod states;
+pub mod tiling;
+pub mod training;
+pub mod undo;
+pub mod view;

@@ -1,0 +1,104 @@
+//! The answer, how likely each choice was, and each generated token.
+
+use egui::Ui;
+
+use crate::analysis::query::Query;
+use crate::app::hub::actions::{Actions, ViewAction};
+use crate::app::hub::state::State;
+use crate::app::kit::theme::palette;
+use crate::app::kit::widgets::bar_ui;
+use crate::app::kit::words::{listed, visible};
+use crate::trace::{GeneratedToken, Trace};
+
+/// Draws the section.
+pub fn answer_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
+    if let Some(problem) = &state.runs.problem {
+        ui.label(problem);
+    }
+    let asked = state.runs.asked.as_ref();
+    if let Some(asked) = asked.filter(|asked| !asked.partial_answer.is_empty()) {
+        ui.label(egui::RichText::new(&asked.partial_answer).size(16.0));
+        if state.shown_run().is_some_and(|run| !run.id.is_partial()) {
+            ui.weak("The maps are still those of the answer before");
+        }
+        return;
+    }
+    let Some(run) = state.shown_run().filter(|run| asked.is_none() || !run.id.is_partial()) else {
+        ui.weak(match asked {
+            Some(_) => "Thinking…",
+            None if state.models.chosen().is_none() => "Answers come once a model is open",
+            None => "Press Enter in the question box to ask",
+        });
+        return;
+    };
+    let trace = &run.trace;
+    if let Some(step) = state.training.probe_step(run.id) {
+        ui.weak(format!("The training run's sample after step {step}: {}", run.request.sample.prompt));
+    }
+    if !state.is_current(run) {
+        let changes = listed(&state.changes_since(run));
+        let then = if asked.is_some() { "the next is on its way" } else { "ask again" };
+        ui.weak(format!("Since this answer you have changed {changes}: {then}"));
+    }
+    let answer = match trace.answer.as_str() {
+        "" if run.id.is_partial() => "(stopped before the first token)",
+        "" => "(nothing but special tokens)",
+        answer => answer,
+    };
+    ui.add(egui::Label::new(egui::RichText::new(answer).size(16.0)).wrap().selectable(true));
+    if trace.stopped {
+        ui.weak(format!("Stopped at token {}: choices were not compared", trace.generated.len()));
+    }
+    if let Some(verdict) = state.verdict(run) {
+        let palette = palette(ui.visuals());
+        let (colour, sign) =
+            if verdict.correct { (palette.right, "right") } else { (palette.warning, "wrong") };
+        ui.colored_label(colour, format!("{sign}: the sample's answer is {}", verdict.target));
+    }
+    choices_ui(ui, trace);
+    tokens_ui(ui, state, trace, actions);
+}
+
+fn choices_ui(ui: &mut Ui, trace: &Trace) {
+    if trace.choices.is_empty() {
+        return;
+    }
+    // Beside what stands in the other columns.
+    let bar = (ui.available_width() - 175.0).clamp(30.0, 170.0);
+    egui::Grid::new("choices").num_columns(4).show(ui, |ui| {
+        for choice in &trace.choices {
+            ui.strong(&choice.choice);
+            bar_ui(ui, choice.probability, bar);
+            ui.label(format!("{:.1} %", 100.0 * choice.probability))
+                .on_hover_text("Its share among the choices offered");
+            ui.weak(format!("log p {:.2}", choice.logprob))
+                .on_hover_text("Natural log of its own probability among all the model could say");
+            ui.end_row();
+        }
+    });
+}
+
+fn tokens_ui(ui: &mut Ui, state: &State, trace: &Trace, actions: &mut Actions) {
+    ui.weak("Tokens: click one for where the model looked to say it");
+    ui.horizontal_wrapped(|ui| {
+        for (i, token) in trace.generated.iter().enumerate() {
+            let chosen = state.panes.map.query == Query::Answer(i);
+            let label = format!("{}  {:.0} %", visible(&token.text), 100.0 * token.logprob.exp());
+            let response = ui.selectable_label(chosen, label);
+            let response = response.on_hover_ui(|ui| {
+                ui.monospace(alternatives(token));
+            });
+            if response.clicked() {
+                actions.push(ViewAction::SelectQuery(Query::Answer(i)));
+            }
+        }
+    });
+}
+
+fn alternatives(token: &GeneratedToken) -> String {
+    let lines = token
+        .alternatives
+        .iter()
+        .map(|own| format!("{:5.1} %  {}", 100.0 * own.probability, visible(&own.text)));
+    lines.collect::<Vec<_>>().join("\n")
+}

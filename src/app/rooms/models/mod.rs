@@ -1,0 +1,4 @@
+//! The models of this machine.
+
+pub mod browser;
+pub mod shelf;

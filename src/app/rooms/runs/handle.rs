@@ -1,0 +1,70 @@
+//! The runs of the list.
+
+use crate::app::hub::actions::RunAction;
+use crate::app::hub::controller::Controller;
+use crate::app::parts::tiling::Pane;
+use crate::ask::{LatentChoice, MaskKind};
+use crate::engine::ids::{Request, RunId};
+use crate::trace::Trace;
+
+pub fn apply(controller: &mut Controller, action: RunAction) {
+    let state = &mut controller.state;
+    match action {
+        RunAction::Show(id) => show(controller, id),
+        RunAction::Pin(id, pinned) => state.runs.pin(id, pinned),
+        RunAction::Name(id, name) => state.runs.name(id, name),
+        RunAction::Delete(id) => {
+            state.runs.delete(id);
+            if state.panes.map.run == Some(id) {
+                state.panes.map.run = state.runs.listed().last().map(|own| own.id);
+            }
+        }
+        RunAction::UndoDelete => state.runs.undo_delete(),
+        RunAction::SetBase(base) => state.runs.set_base(base),
+        RunAction::AskFour => ask_four(controller),
+        RunAction::ShowOlder => crate::app::rooms::sessions::handle::show_older(controller),
+    }
+}
+
+/// Back to a run: the controls say again what it was made of, so that it is current.
+fn show(controller: &mut Controller, id: RunId) {
+    let state = &mut controller.state;
+    let Some(request) = state.runs.get(id).map(|run| run.request.clone()) else { return };
+    controller.stop_answer();
+    let state = &mut controller.state;
+    let Request { model, sample, condition } = request;
+    state.take_sample(sample);
+    state.kept.condition = condition;
+    state.panes.map.run = Some(id);
+    if state.models.chosen() != Some(&model) {
+        controller.open_quietly(model);
+    }
+}
+
+/// The maps of a run are there again, or why not.
+pub fn read_back(controller: &mut Controller, id: RunId, read: Result<Trace, String>) {
+    let state = &mut controller.state;
+    let trace = read.map_err(|problem| state.notify(format!("The maps of a run are gone: {problem}"))).ok();
+    state.runs.end_reading(id, trace, state.panes.map.run);
+}
+
+/// The mask off and on, each with latents and without.
+fn ask_four(controller: &mut Controller) {
+    controller.ask();
+    controller.state.kept.layout.show(Pane::Runs, true);
+    let state = &mut controller.state;
+    let Some(asked) = state.runs.asked.as_ref().map(|asked| asked.request.clone()) else { return };
+    let trained = match asked.condition.latents {
+        LatentChoice::Off => LatentChoice::Auto,
+        other => other,
+    };
+    for mask in [MaskKind::Standard, MaskKind::Bottleneck] {
+        for latents in [trained, LatentChoice::Off] {
+            let mut next = asked.clone();
+            (next.condition.mask, next.condition.latents) = (mask, latents);
+            if next != asked {
+                state.runs.waiting.push_back(next);
+            }
+        }
+    }
+}

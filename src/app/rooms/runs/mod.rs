@@ -1,0 +1,4 @@
+//! The runs there are.
+
+pub mod handle;
+pub mod panel;

@@ -1,0 +1,4 @@
+//! Built-in samples.
+
+pub mod handle;
+pub mod panel;

@@ -1,0 +1,3 @@
+//! Sessions: saved, kept up to date, taken up again.
+
+pub mod handle;

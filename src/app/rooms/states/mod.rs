@@ -1,0 +1,5 @@
+//! Layouts of hidden states.
+
+pub mod handle;
+pub mod panel;
+pub mod scatter;

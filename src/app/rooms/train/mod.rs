@@ -1,0 +1,4 @@
+//! The training run.
+
+pub mod handle;
+pub mod panel;

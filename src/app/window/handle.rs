@@ -1,0 +1,44 @@
+//! The one way the state changes: a handler file for each kind of action, one each for what the engine and the disk say.
+
+use crate::app::hub::actions::Action;
+use crate::app::hub::controller::Controller;
+use crate::app::rooms::{ask, images, maps, runs, samples, sessions, states, train};
+use crate::app::window::{events, jobs, news};
+
+impl Controller {
+    /// Applies a wish.
+    pub fn apply(&mut self, action: impl Into<Action>, ctx: &egui::Context) {
+        match action.into() {
+            Action::Edit(action) => ask::handle::apply(self, action),
+            Action::View(action) => maps::handle::apply(self, action, ctx),
+            Action::Job(action) => jobs::apply(self, action),
+            Action::Images(action) => images::handle::apply(self, action),
+            Action::Train(action) => train::handle::apply(self, action),
+            Action::Gallery(action) => samples::handle::apply(self, action),
+            Action::Layout(action) => states::handle::apply(self, action),
+            Action::Run(action) => runs::handle::apply(self, action),
+            Action::File(action) => sessions::handle::apply(self, action, ctx),
+        }
+    }
+
+    /// Applies what the window begins with: there is nothing before it to go back to.
+    pub fn begin(&mut self, actions: Vec<Action>, ctx: &egui::Context) {
+        for action in actions {
+            self.apply(action, ctx);
+        }
+        if let Some(asked) = &mut self.state.runs.asked {
+            asked.automatic = true;
+        }
+        self.state.undo.clear();
+    }
+
+    /// Takes all news there are, of the engine, the disk and the panes' own work, and brings the panes up to date.
+    pub fn drain(&mut self) {
+        events::drain(self);
+        news::drain(self);
+        while let Some(made) = self.background.poll() {
+            self.state.panes.map.fill(made);
+        }
+        self.refresh();
+    }
+}
