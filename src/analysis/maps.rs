@@ -132,7 +132,7 @@ fn layers_of(trace: &Trace, layer: Option<LayerIdx>) -> impl Iterator<Item = usi
 }
 
 /// Who may look at whom in a layer, among the first so many tokens of the sequence.
-fn looks(trace: &Trace, count: usize, layer: usize) -> Looks {
+pub(super) fn looks(trace: &Trace, count: usize, layer: usize) -> Looks {
     let mut roles = trace.roles.clone();
     roles.resize(count.max(roles.len()), Role::Answer);
     let mut looks = Looks::of_roles(trace.condition.mask.rule(), &roles);

@@ -4,5 +4,6 @@ pub mod maps;
 pub mod mass;
 pub mod normalise;
 pub mod query;
+pub mod reach;
 pub mod rollout;
 pub mod statistics;

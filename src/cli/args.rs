@@ -26,7 +26,14 @@ use crate::trace::{CHANGED_NOTHING, Trace};
 
 /// An adapter, or none even where one is the default.
 #[derive(Debug, Clone)]
-pub struct AdapterChoice(Option<Source>);
+pub struct AdapterChoice(pub Option<Source>);
+
+impl AdapterChoice {
+    /// Reads one: a folder or repository, `demo:NAME`, or `none`.
+    pub fn parser() -> impl TypedValueParser<Value = Self> {
+        OsStringValueParser::new().try_map(|text| Source::adapter(&text).map(Self))
+    }
+}
 
 /// Which model, and where.
 #[derive(Debug, Clone, Args)]
@@ -37,7 +44,7 @@ pub struct ModelArgs {
     pub model: Option<OsString>,
     /// Adapter folder or repository; none; or one of the demo's: demo:livr, demo:stage-1, demo:latents-only, demo:sft
     /// [default: demo:livr on the built-in demo, else none]
-    #[arg(long, value_name = "DIR", value_parser = OsStringValueParser::new().try_map(|text| Source::adapter(&text).map(AdapterChoice)))]
+    #[arg(long, value_name = "DIR", value_parser = AdapterChoice::parser())]
     pub adapter: Option<AdapterChoice>,
     /// auto, cpu or cuda:N
     #[arg(long, default_value = "auto")]

@@ -6,17 +6,21 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 
+use super::args::AdapterChoice;
 use super::condition_args::{ConditionArgs, Shown};
 use super::output::print;
 use super::window_args::WindowArgs;
 use crate::analysis::normalise::Normalisation;
 use crate::analysis::query::{Aggregation, Query, Selection};
-use crate::app::hub::actions::{Action, EditAction, FileAction, JobAction, ViewAction};
+use crate::app::hub::actions::{Action, CompareAction, EditAction, FileAction, JobAction, ViewAction};
 use crate::app::hub::state::State;
+use crate::app::parts::compare::CompareRows;
+use crate::app::parts::tiling::Preset;
 use crate::app::session::{Session, SessionFile};
 use crate::app::window::Startup;
 use crate::app::window::offscreen::{Offscreen, settle};
 use crate::atomic;
+use crate::engine::ids::ModelId;
 use crate::render::blend::{ColourMap, OverlayStyle};
 use crate::units::{HeadIdx, LayerIdx};
 
@@ -88,6 +92,15 @@ pub struct ScreenshotArgs {
     /// Open the list of keys
     #[arg(long)]
     keys: bool,
+    /// How the panes lie
+    #[arg(long, value_enum, default_value_t = Preset::Ask)]
+    panes: Preset,
+    /// Adapters in columns beside the model's own: folders, demo:NAME or none; up to three
+    #[arg(long, value_name = "DIR", num_args = 1..=3, value_parser = AdapterChoice::parser())]
+    beside: Vec<AdapterChoice>,
+    /// What each column is asked
+    #[arg(long, value_enum, default_value_t = CompareRows::One)]
+    rows: CompareRows,
 }
 
 fn parse_size(text: &str) -> Result<(u32, u32), String> {
@@ -134,7 +147,7 @@ pub fn screenshot(args: &ScreenshotArgs) -> anyhow::Result<()> {
     let theme = if args.theme == ThemeArg::Dark { egui::Theme::Dark } else { egui::Theme::Light };
     let (width, height) = (args.size.0 as f32, args.size.1 as f32);
     let form = Offscreen { size: [width, height], scale: args.scale, theme, system_fonts: true };
-    let mut actions = [args.actions(theme), args.window.actions()?].concat();
+    let mut actions = [args.actions(theme), args.window.actions()?, args.columns()].concat();
     if let Some(path) = &args.session {
         let read = SessionFile::new(path.clone(), Session::read(path)?);
         actions.push(FileAction::TakeSession(Box::new(read)).into());
@@ -179,7 +192,19 @@ impl ScreenshotArgs {
             ViewAction::SelectQuery(query).into(),
         ];
         actions.extend(self.keys.then(|| ViewAction::ToggleHelp.into()));
+        if self.panes != Preset::Ask {
+            actions.push(ViewAction::UsePreset(self.panes).into());
+        }
         actions
+    }
+
+    /// What stands side by side, once the model is on its way.
+    fn columns(&self) -> Vec<Action> {
+        let base = self.window.model.id().base;
+        let beside =
+            self.beside.iter().map(|choice| ModelId { base: base.clone(), adapter: choice.0.clone() });
+        let columns = beside.map(|model| CompareAction::AddColumn(model).into());
+        columns.chain([CompareAction::SetRows(self.rows).into()]).collect()
     }
 
     /// Does the window show the layer, head, latent and answer token asked for?

@@ -4,7 +4,9 @@ use clap::ValueEnum;
 use clap::builder::PossibleValue;
 
 use crate::analysis::query::Aggregation;
+use crate::app::parts::compare::CompareRows;
 use crate::app::parts::states::ColourBy;
+use crate::app::parts::tiling::Preset;
 use crate::engine::bench::forward::RowsKept;
 use crate::engine::bench::train::TrainedPart;
 use crate::projection::{Init, LayoutEngine};
@@ -41,6 +43,20 @@ values!(ColourMap {
     Plasma => "plasma", "Blue to yellow through red";
     Cividis => "cividis", "Blue to yellow, alike for colour-blind readers";
     Difference => "difference", "Blue to red through white: what is less and what is more";
+});
+
+values!(Preset {
+    Ask => "ask", "Images and latents beside question, answer and map";
+    Inspect => "inspect", "Map and matrix have a column of their own";
+    Present => "present", "Images and latents as large as can be";
+    Compare => "compare", "Checkpoints and conditions side by side";
+});
+
+values!(CompareRows {
+    One => "one", "What the options say";
+    Mask => "mask", "Without the bottleneck mask, and with it";
+    MaskAndLatents => "mask-x-latents", "The paper's test battery: mask and latents, each on and off";
+    Own => "own", "Rows that were kept";
 });
 
 values!(LayoutEngine {

@@ -8,13 +8,14 @@ use crate::analysis::maps::Scalar;
 use crate::analysis::normalise::Normalisation;
 use crate::analysis::query::{Query, Selection};
 use crate::app::kit::geometry::{CanvasView, Hovered, Region};
+use crate::app::parts::compare::CompareRows;
 use crate::app::parts::states::{LayoutForm, LayoutView, Tool};
 use crate::app::parts::tiling::{Pane, Preset, Tiling};
 use crate::app::parts::view::{FigureForm, Strip};
 use crate::app::session::SessionFile;
 use crate::ask::{Edit, LatentChoice, MaskKind, PixelBudget, Published};
 use crate::data::picture::Picture;
-use crate::engine::ids::{RunId, Source};
+use crate::engine::ids::{ModelId, RunId, Source};
 use crate::render::blend::OverlayStyle;
 
 /// One wish; each kind has a handler of its own in `handle`.
@@ -36,6 +37,8 @@ pub enum Action {
     Layout(LayoutAction),
     /// Goes through the runs.
     Run(RunAction),
+    /// Sets things side by side.
+    Compare(CompareAction),
     /// Takes something away, or brings it back.
     File(FileAction),
 }
@@ -199,6 +202,27 @@ pub enum RunAction {
     ShowOlder,
 }
 
+/// Checkpoints and conditions side by side.
+#[derive(Debug, Clone, PartialEq)]
+pub enum CompareAction {
+    /// Another model behind the last.
+    AddColumn(ModelId),
+    /// Another model in a column.
+    SetColumn(usize, ModelId),
+    /// Takes a column away.
+    RemoveColumn(usize),
+    /// What rows there are.
+    SetRows(CompareRows),
+    /// Keeps what the controls say as a row of one's own.
+    AddRow,
+    /// Takes a row of one's own away.
+    RemoveRow(usize),
+    /// Shows by how much maps differ from the first column's, or maps themselves.
+    SetDifference(bool),
+    /// Asks what has no answer yet, and once more what failed.
+    Ask,
+}
+
 /// Files and the clipboard.
 #[derive(Debug, Clone, PartialEq)]
 pub enum FileAction {
@@ -336,6 +360,7 @@ kinds! {
     Gallery(GalleryAction),
     Layout(LayoutAction),
     Run(RunAction),
+    Compare(CompareAction),
     File(FileAction),
 }
 

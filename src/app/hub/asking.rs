@@ -45,6 +45,28 @@ impl Controller {
         state.kept.remember_question(&question);
         state.runs.waiting.clear();
         self.ask_request(request, false);
+        self.ask_missing();
+    }
+
+    /// Asks what of the cells in sight has no answer yet, one after the other, aside of what is in sight.
+    pub fn ask_missing(&mut self) {
+        self.state.describe_now();
+        if self.state.ui.engine_died || !self.state.is_comparing() {
+            return;
+        }
+        let asked = self.state.runs.asked.as_ref().map(|asked| asked.request.clone());
+        let missing = self.state.compare.missing().into_iter();
+        self.state.runs.waiting = missing.filter(|request| asked.as_ref() != Some(request)).collect();
+        if asked.is_none() {
+            self.ask_next();
+        }
+    }
+
+    /// Asks what waits longest.
+    pub fn ask_next(&mut self) {
+        if let Some(next) = self.state.runs.waiting.pop_front() {
+            self.ask_request(next, true);
+        }
     }
 
     /// Asks; `aside` of what is in sight, where the controls describe something else.

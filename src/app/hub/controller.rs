@@ -12,7 +12,7 @@ use crate::app::session::{Saving, Session, SessionPlace, folder_of};
 use crate::ask::{DeviceChoice, DtypeChoice};
 use crate::atomic::Hold;
 use crate::engine::Engine;
-use crate::engine::ids::Run;
+use crate::engine::ids::{Run, RunId};
 use crate::engine::jobs::Jobs;
 use crate::engine::protocol::Command;
 use crate::engine::shelf::HubCache;
@@ -93,7 +93,10 @@ impl Controller {
         let state = &mut self.state;
         state.describe_now();
         // What was let go to save memory is read back when it is looked at.
-        for id in state.panes.map.run.into_iter().chain(state.runs.base().map(|run| run.id)) {
+        let compared: Vec<RunId> =
+            if state.is_comparing() { state.compare.runs().collect() } else { Vec::new() };
+        let base = state.runs.base().map(|run| run.id);
+        for id in state.panes.map.run.into_iter().chain(base).chain(compared) {
             if let Some(file) = state.runs.begin_reading(id) {
                 self.files.read_trace(id, file);
             }
@@ -102,6 +105,9 @@ impl Controller {
         let run = state.panes.map.run.and_then(|id| state.runs.get(id)).filter(is_there).cloned();
         let base = state.runs.base().filter(is_there).cloned();
         state.panes.map.refresh(run.as_ref(), base.as_ref(), &state.kept.view, &self.background);
+        if state.is_comparing() {
+            state.compare.refresh(&state.runs, &state.kept.view, &self.background);
+        }
         state.projection.refresh(&state.kept.map, state.kept.theme != egui::ThemePreference::Light);
     }
 
@@ -124,7 +130,8 @@ impl Controller {
 
     /// True when nothing is under way any more.
     pub fn is_settled(&self) -> bool {
-        !self.jobs.is_busy() && !self.state.panes.map.is_waiting() && !self.files.is_busy()
+        let is_waiting = self.state.panes.map.is_waiting() || self.state.compare.is_waiting();
+        !self.jobs.is_busy() && !is_waiting && !self.files.is_busy()
     }
 
     pub fn send(&mut self, command: Command) {

@@ -3,8 +3,8 @@
 use egui::{Key, KeyboardShortcut, ModifierNames, Modifiers};
 
 use super::actions::{
-    Action, EditAction, FileAction, GalleryAction, JobAction, LayoutAction, PinEnd, RunAction, TrainAction,
-    ViewAction,
+    Action, CompareAction, EditAction, FileAction, GalleryAction, JobAction, LayoutAction, PinEnd, RunAction,
+    TrainAction, ViewAction,
 };
 use super::path_kind::PathKind;
 use super::state::State;
@@ -99,8 +99,12 @@ pub mod does {
     pub const SAVE_FIGURE: &str = "Save figure…";
     pub const COPY_MAP: &str = "Copy the map";
     pub const COPY_COMMAND: &str = "Copy the run as a command";
+    pub const COMPARE: &str = "Panes to compare checkpoints side by side";
+    pub const DIFFERENCE: &str = "Differences from the first column or the base run";
     /// All of them.
-    pub const ALL: [&str; 27] = [
+    pub const ALL: [&str; 29] = [
+        COMPARE,
+        DIFFERENCE,
         SAVE_SESSION_AS,
         BROWSE,
         PLAY,
@@ -179,6 +183,8 @@ pub const BINDINGS: &[Binding] = &[
     bind("Panes to present", ctrl(Key::Num3), When::Always, |_| {
         ViewAction::UsePreset(Preset::Present).into()
     }),
+    bind(does::COMPARE, ctrl(Key::Num4), When::Always, |_| ViewAction::UsePreset(Preset::Compare).into()),
+    bind(does::DIFFERENCE, plain(Key::D), When::NotTyping, toggle_difference),
     bind(does::FOUR, ctrl(Key::M), When::Always, |_| RunAction::AskFour.into()),
     bind(does::KEYS, plain(Key::F1), When::Always, |_| ViewAction::ToggleHelp.into()),
     bind(does::REDO, ctrl_shift(Key::Z), When::NotTyping, |_| EditAction::Redo.into()),
@@ -250,6 +256,15 @@ pub fn hint(ctx: &egui::Context, does: &str) -> String {
 pub fn toggle_mask(state: &State) -> Action {
     let on = state.kept.condition.mask == MaskKind::Bottleneck;
     EditAction::SetMask(if on { MaskKind::Standard } else { MaskKind::Bottleneck }).into()
+}
+
+/// Of cells side by side, else of the run in sight.
+fn toggle_difference(state: &State) -> Action {
+    if state.is_comparing() {
+        CompareAction::SetDifference(!state.compare.difference).into()
+    } else {
+        ViewAction::SetDifference(!state.kept.view.difference).into()
+    }
 }
 
 fn toggle_latents(state: &State) -> Action {

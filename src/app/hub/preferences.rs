@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::app::parts::compare::CompareForm;
 use crate::app::parts::states::LayoutForm;
 use crate::app::parts::tiling::Tiling;
 use crate::app::parts::view::{FigureForm, View};
@@ -71,6 +72,8 @@ pub struct Preferences {
     pub map: LayoutForm,
     /// How figures are made.
     pub figure: FigureForm,
+    /// What is side by side.
+    pub compare: CompareForm,
 }
 
 impl Default for Preferences {
@@ -91,6 +94,7 @@ impl Default for Preferences {
             training: TrainForm::default(),
             map: LayoutForm::default(),
             figure: FigureForm::default(),
+            compare: CompareForm::default(),
         }
     }
 }

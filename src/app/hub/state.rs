@@ -7,10 +7,12 @@ use std::sync::atomic::AtomicBool;
 use super::preferences::Preferences;
 pub use crate::app::hub::path_kind::PathKind;
 use crate::app::kit::geometry::CanvasView;
+use crate::app::parts::compare::Compare;
 use crate::app::parts::map_pane::MapPane;
 use crate::app::parts::runs::Runs;
 use crate::app::parts::samples::{Gallery, Verdict, verdict};
 use crate::app::parts::states::Projection;
+use crate::app::parts::tiling::Pane;
 use crate::app::parts::training::Training;
 use crate::app::parts::undo::{Draft, TextField, Undo};
 use crate::ask::{LatentChoice, PixelBudget};
@@ -126,6 +128,8 @@ pub struct State {
     pub gallery: Gallery,
     /// Maps of hidden states.
     pub projection: Projection,
+    /// Checkpoints and conditions side by side.
+    pub compare: Compare,
     /// Panes.
     pub panes: Panes,
     /// The rest.
@@ -146,6 +150,7 @@ impl State {
             training: Training::default(),
             gallery: Gallery::default(),
             projection: Projection::default(),
+            compare: Compare::default(),
             panes: Panes::default(),
             ui: Ui {
                 progress: None,
@@ -223,6 +228,16 @@ impl State {
     /// Puts what the controls describe where a frame's panels look: they ask many times.
     pub fn describe_now(&mut self) {
         self.now = self.described();
+        if self.is_comparing() {
+            let form = &mut self.kept.compare;
+            self.compare.focus = form.follow(self.models.chosen(), self.compare.focus);
+            self.compare.find(form, self.now.as_ref(), &self.runs);
+        }
+    }
+
+    /// Are things side by side in sight?
+    pub fn is_comparing(&self) -> bool {
+        self.kept.layout.is_shown(Pane::Compare)
     }
 
     /// Is a run what the controls describe in this frame? A look at a training run's sample describes itself.

@@ -51,6 +51,11 @@ impl<K: PartialEq + Clone, V> Memo<K, V> {
         }
     }
 
+    /// Is this the value that is on its way?
+    pub fn waits_for(&self, key: &K) -> bool {
+        self.under_way.as_ref() == Some(key)
+    }
+
     /// Is a value on its way?
     pub fn is_waiting(&self) -> bool {
         self.under_way.is_some()

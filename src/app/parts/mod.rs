@@ -1,6 +1,8 @@
 //! The state of each feature, as plain values.
 
 pub mod background;
+pub mod chain;
+pub mod compare;
 pub mod map_pane;
 pub mod maps;
 pub mod runs;

@@ -21,12 +21,25 @@ pub enum Pane {
     Matrix,
     /// Every answer there is.
     Runs,
+    /// Checkpoints and conditions side by side.
+    Compare,
 }
 
 impl Pane {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Images, Self::Latents, Self::Question, Self::Answer, Self::Map, Self::Matrix, Self::Runs];
+    pub const ALL: [Self; 8] = [
+        Self::Images,
+        Self::Latents,
+        Self::Question,
+        Self::Answer,
+        Self::Map,
+        Self::Matrix,
+        Self::Runs,
+        Self::Compare,
+    ];
+
+    /// Those that came later: a tiling that an earlier version kept lacks them.
+    const LATER: [Self; 1] = [Self::Compare];
 
     /// On its tab.
     pub fn title(self) -> &'static str {
@@ -38,6 +51,7 @@ impl Pane {
             Self::Map => "Map",
             Self::Matrix => "Matrix",
             Self::Runs => "Runs",
+            Self::Compare => "Compare",
         }
     }
 }
@@ -51,11 +65,22 @@ pub enum Preset {
     Inspect,
     /// Images and latents as large as can be.
     Present,
+    /// Checkpoints and conditions side by side.
+    Compare,
 }
 
 impl Preset {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Ask, Self::Inspect, Self::Present];
+    pub const ALL: [Self; 4] = [Self::Ask, Self::Inspect, Self::Present, Self::Compare];
+
+    /// Panes that are there and not shown.
+    fn hidden(self) -> &'static [Pane] {
+        match self {
+            // Cells have their images, and strips of their latents.
+            Self::Compare => &[Pane::Images, Pane::Latents],
+            _ => &[Pane::Compare],
+        }
+    }
 
     /// As menus call it.
     pub fn label(self) -> &'static str {
@@ -63,6 +88,7 @@ impl Preset {
             Self::Ask => "Ask",
             Self::Inspect => "Inspect",
             Self::Present => "Present",
+            Self::Compare => "Compare",
         }
     }
 }
@@ -82,7 +108,7 @@ impl Tiling {
     pub fn of(preset: Preset) -> Self {
         let mut tiles = Tiles::default();
         let pane = |tiles: &mut Tiles<Pane>, pane| tiles.insert_pane(pane);
-        let [images, latents, question, answer, map, matrix, runs] =
+        let [images, latents, question, answer, map, matrix, runs, compare] =
             Pane::ALL.map(|own| pane(&mut tiles, own));
         let root = match preset {
             Preset::Ask => {
@@ -104,8 +130,29 @@ impl Tiling {
                 let below = split(&mut tiles, LinearDir::Horizontal, &[(latents, 0.65), (told, 0.35)]);
                 split(&mut tiles, LinearDir::Vertical, &[(images, 0.68), (below, 0.32)])
             }
+            Preset::Compare => {
+                let below = tabs(&mut tiles, &[map, matrix, runs]);
+                let told = [(question, 0.37), (answer, 0.24), (below, 0.39)];
+                let told = split(&mut tiles, LinearDir::Vertical, &told);
+                split(&mut tiles, LinearDir::Horizontal, &[(compare, 0.77), (told, 0.23)])
+            }
         };
-        Self(Tree::new(egui::Id::unique("panes"), root, tiles))
+        let mut tiling = Self(Tree::new(egui::Id::unique("panes"), root, tiles));
+        preset.hidden().iter().for_each(|pane| tiling.add_hidden(*pane));
+        tiling
+    }
+
+    /// Puts a pane that is not there behind the others, to be shown when it is asked for.
+    fn add_hidden(&mut self, pane: Pane) {
+        let known = self.0.tiles.find_pane(&pane);
+        let tile = known.unwrap_or_else(|| self.0.tiles.insert_pane(pane));
+        let is_placed = self.0.tiles.parent_of(tile).is_some();
+        if let (false, Some(Tile::Container(root))) =
+            (is_placed, self.0.root().and_then(|root| self.0.tiles.get_mut(root)))
+        {
+            root.add_child(tile);
+        }
+        self.0.set_visible(tile, false);
     }
 
     /// Is a pane there, be it behind another?
@@ -153,7 +200,12 @@ impl Serialize for Tiling {
 impl<'de> Deserialize<'de> for Tiling {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let layout = Self(serde_json::from_str(&text).map_err(serde::de::Error::custom)?);
+        let mut layout = Self(serde_json::from_str(&text).map_err(serde::de::Error::custom)?);
+        for pane in Pane::LATER {
+            if layout.0.tiles.find_pane(&pane).is_none() {
+                layout.add_hidden(pane);
+            }
+        }
         if layout.is_whole() { Ok(layout) } else { Err(serde::de::Error::custom("not every pane once")) }
     }
 }
@@ -166,7 +218,9 @@ mod tests {
     fn every_preset_has_every_pane_and_comes_back() {
         for preset in Preset::ALL {
             let mut layout = Tiling::of(preset);
-            assert!(layout.is_whole() && Pane::ALL.into_iter().all(|pane| layout.is_shown(pane)));
+            let is_shown = |pane: &Pane| !preset.hidden().contains(pane);
+            assert!(layout.is_whole());
+            assert!(Pane::ALL.iter().all(|pane| layout.is_shown(*pane) == is_shown(pane)));
             layout.show(Pane::Matrix, false);
             assert!(!layout.is_shown(Pane::Matrix));
             let text = serde_json::to_string(&layout).unwrap();
@@ -174,6 +228,18 @@ mod tests {
             layout.show(Pane::Matrix, true);
             assert!(layout.is_shown(Pane::Matrix));
         }
+    }
+
+    #[test]
+    fn one_of_an_earlier_version_gets_the_panes_that_came_later() {
+        let mut layout = Tiling::default();
+        let compare = layout.0.tiles.find_pane(&Pane::Compare).unwrap();
+        layout.0.remove_recursively(compare);
+        let text = serde_json::to_string(&layout).unwrap();
+        let mut read: Tiling = serde_json::from_str(&text).unwrap();
+        assert!(!read.is_shown(Pane::Compare) && read.is_shown(Pane::Images));
+        read.show(Pane::Compare, true);
+        assert!(read.is_shown(Pane::Compare));
     }
 
     #[test]

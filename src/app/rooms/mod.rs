@@ -1,6 +1,7 @@
 //! A room a feature: its panels, which read the state and push actions, and the handler that obeys these.
 
 pub mod ask;
+pub mod compare;
 pub mod images;
 pub mod maps;
 pub mod models;

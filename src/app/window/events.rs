@@ -64,7 +64,8 @@ fn hear(controller: &mut Controller, heard: &Heard, news: News) {
                 Purpose::Layout | Purpose::Reading => state.projection.open,
                 // Where no model is in use its place says why.
                 Purpose::Model => state.models.in_use.is_none(),
-                Purpose::Answer => false,
+                // The head of its column does.
+                Purpose::Answer => state.compare.problems.iter().any(|(_, own)| *own == problem),
             };
             if !is_said {
                 state.notify(problem);
@@ -140,9 +141,7 @@ fn captured(controller: &mut Controller, run: Arc<Run>) {
     state.runs.asked = None;
     state.runs.problem = None;
     state.ui.used_bytes = memory::used_bytes();
-    if let Some(next) = state.runs.waiting.pop_front() {
-        controller.ask_request(next, true);
-    }
+    controller.ask_next();
 }
 
 /// A job came to nothing: what was in use and in sight still is.
@@ -150,9 +149,19 @@ fn over(controller: &mut Controller, command: &Command, problem: Option<&str>) {
     let state = &mut controller.state;
     match command.purpose() {
         Purpose::Answer => {
-            let before = state.runs.asked.take().and_then(|asked| asked.before);
+            let asked = state.runs.asked.take();
+            let aside = asked.as_ref().is_some_and(|asked| asked.aside);
+            let before = asked.and_then(|asked| asked.before);
             if state.panes.map.run.is_some_and(RunId::is_partial) {
                 state.panes.map.run = before;
+            }
+            let of = command.model().cloned().filter(|_| aside && state.is_comparing());
+            if let (Some(model), Some(problem)) = (of, problem) {
+                // The others can be asked all the same.
+                state.runs.waiting.retain(|request| request.model != model);
+                state.compare.problems.push((model, problem.to_owned()));
+                controller.ask_next();
+                return;
             }
             state.runs.waiting.clear();
             state.runs.problem = problem.map(str::to_owned);

@@ -2,7 +2,8 @@
 
 use crate::app::hub::actions::Action;
 use crate::app::hub::controller::Controller;
-use crate::app::rooms::{ask, images, maps, runs, samples, sessions, states, train};
+use crate::app::parts::background::Computed;
+use crate::app::rooms::{ask, compare, images, maps, runs, samples, sessions, states, train};
 use crate::app::window::{events, jobs, news};
 
 impl Controller {
@@ -17,6 +18,7 @@ impl Controller {
             Action::Gallery(action) => samples::handle::apply(self, action),
             Action::Layout(action) => states::handle::apply(self, action),
             Action::Run(action) => runs::handle::apply(self, action),
+            Action::Compare(action) => compare::handle::apply(self, action),
             Action::File(action) => sessions::handle::apply(self, action, ctx),
         }
     }
@@ -37,7 +39,12 @@ impl Controller {
         events::drain(self);
         news::drain(self);
         while let Some(made) = self.background.poll() {
-            self.state.panes.map.fill(made);
+            // Whoever waits for rows first gets them.
+            if let Some(made) = self.state.panes.map.fill(made)
+                && let Computed::Rows(key, rows) = made
+            {
+                self.state.compare.fill(key, rows);
+            }
         }
         self.refresh();
     }

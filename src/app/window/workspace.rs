@@ -11,7 +11,7 @@ use crate::app::kit::widgets::name_widget;
 use crate::app::parts::tiling::{Pane, Preset, Tiling};
 use crate::app::rooms::ask::{answer, question};
 use crate::app::rooms::maps::{canvas, latent_strip, matrix, view_options};
-use crate::app::rooms::{images, runs};
+use crate::app::rooms::{compare, images, runs};
 
 /// Draws all panes; where they were moved, that is asked for.
 pub fn workspace_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
@@ -46,6 +46,7 @@ impl Behavior<Pane> for Panes<'_> {
             Pane::Answer => scrolled(ui, |ui| answer::answer_ui(ui, state, actions)),
             Pane::Map => scrolled(ui, |ui| view_options::view_options_ui(ui, state, actions)),
             Pane::Runs => runs::panel::runs_ui(ui, state, actions),
+            Pane::Compare => compare::panel::compare_ui(ui, state, actions),
             Pane::Matrix => scrolled(ui, |ui| matrix::matrix_ui(ui, state, actions)),
         });
         UiResponse::None

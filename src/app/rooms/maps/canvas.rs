@@ -14,7 +14,7 @@ use crate::app::kit::geometry::{
 use crate::app::kit::theme::{self, GAP};
 use crate::app::kit::widgets::name_widget;
 use crate::app::kit::words::query_name;
-use crate::app::parts::map_pane::InSight;
+use crate::app::parts::chain::InSight;
 use crate::app::rooms::images::panel::short;
 use crate::app::rooms::maps::scale::shown_style;
 use crate::render::fill::fill;
@@ -205,7 +205,8 @@ fn pinned(state: &State, shown: InSight<'_>, rects: &[Rect]) -> Option<(Region, 
     Some((region, first.union(last)))
 }
 
-fn navigate(ui: &Ui, response: &egui::Response, area: Rect, state: &State, actions: &mut Actions) {
+/// Drags pan, the wheel zooms, a double click fits.
+pub fn navigate(ui: &Ui, response: &egui::Response, area: Rect, state: &State, actions: &mut Actions) {
     let mut view = state.panes.map.canvas;
     let draws = state.panes.map.drawn_from.is_some() || ui.input(|input| input.modifiers.shift);
     if response.dragged() && !draws {

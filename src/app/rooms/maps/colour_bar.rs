@@ -4,7 +4,7 @@ use egui::{Align2, Color32, FontId, Rect, Ui, pos2, vec2};
 
 use crate::app::hub::state::State;
 use crate::app::kit::theme::palette;
-use crate::app::parts::map_pane::InSight;
+use crate::app::parts::chain::InSight;
 use crate::app::rooms::maps::scale::{STEPS, colours, ends, image_of_pointer};
 
 /// Paints the scale into a corner of the canvas.

@@ -10,7 +10,7 @@ use crate::analysis::normalise::Range;
 use crate::analysis::query::Query;
 use crate::app::hub::state::State;
 use crate::app::kit::words::{query_name, visible};
-use crate::app::parts::map_pane::InSight;
+use crate::app::parts::chain::InSight;
 use crate::app::parts::view::{FigureForm, MOST_COLUMNS, PICTURE_WIDTHS};
 use crate::app::rooms::maps::scale::{colours, ends, shown_style};
 use crate::data::picture::Picture;

@@ -42,8 +42,14 @@ pub fn apply(controller: &mut Controller, action: ViewAction, ctx: &egui::Contex
             ctx.set_theme(theme);
         }
         ViewAction::SetLayout(layout) => state.kept.layout = *layout,
-        ViewAction::UsePreset(preset) => state.kept.layout = Tiling::of(preset),
-        ViewAction::ShowPane(pane, shown) => state.kept.layout.show(pane, shown),
+        ViewAction::UsePreset(preset) => {
+            state.kept.layout = Tiling::of(preset);
+            controller.ask_missing();
+        }
+        ViewAction::ShowPane(pane, shown) => {
+            state.kept.layout.show(pane, shown);
+            controller.ask_missing();
+        }
         ViewAction::SortMatrix(sorted) => view.matrix_sorted = sorted,
         ViewAction::ToggleBrowser => shelf::toggle_browser(controller),
         ViewAction::ToggleHelp => ui.help_open = !ui.help_open,

@@ -12,7 +12,7 @@ use crate::app::kit::geometry::{fit_row, sizes, visible_part};
 use crate::app::kit::theme;
 use crate::app::kit::widgets::name_widget;
 use crate::app::kit::words::{query_name, visible};
-use crate::app::parts::map_pane::InSight;
+use crate::app::parts::chain::InSight;
 use crate::app::parts::view::Strip;
 use crate::app::rooms::maps::scale::shown_style;
 use crate::render::overlay::OverlayPaint;

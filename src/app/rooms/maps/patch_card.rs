@@ -8,7 +8,7 @@ use crate::app::hub::state::State;
 use crate::app::kit::geometry::Region;
 use crate::app::kit::theme::GAP;
 use crate::app::kit::widgets::bar_ui;
-use crate::app::parts::map_pane::InSight;
+use crate::app::parts::chain::InSight;
 
 const WIDTH: f32 = 255.0;
 

@@ -4,7 +4,7 @@ use crate::analysis::normalise::Range;
 use crate::app::hub::state::State;
 use crate::app::kit::geometry::{Hovered, Region};
 use crate::app::kit::theme::DIMMED;
-use crate::app::parts::map_pane::InSight;
+use crate::app::parts::chain::InSight;
 use crate::render::blend::{ColourMap, OverlayStyle};
 
 /// Colours that stand for all of a scale.

@@ -1,0 +1,97 @@
+//! The head of a column: which model it is, what it may be instead, what went wrong with it.
+
+use egui::Ui;
+
+use crate::app::hub::actions::{Actions, CompareAction};
+use crate::app::hub::state::State;
+use crate::app::kit::theme::palette;
+use crate::app::parts::compare::MOST_MODELS;
+use crate::engine::demo::DemoAdapter;
+use crate::engine::ids::{BaseId, ModelId, Source};
+
+/// Draws it.
+pub fn head_ui(ui: &mut Ui, state: &State, column: usize, actions: &mut Actions) {
+    let columns = &state.kept.compare.columns;
+    let Some(model) = columns.get(column) else { return };
+    let palette = palette(ui.visuals());
+    ui.horizontal(|ui| {
+        let name = name_of(model, columns);
+        let problem = state.compare.problems.iter().find(|(own, _)| own == model);
+        let text = egui::RichText::new(&name).strong();
+        let text = match problem {
+            Some(_) => text.color(palette.warning),
+            None if column == state.compare.focus && columns.len() > 1 => text.color(palette.accent),
+            None => text,
+        };
+        let menu = ui.menu_button(text, |ui| {
+            for (label, other) in choices(state, model) {
+                if ui.selectable_label(other == *model, label).clicked() {
+                    actions.push(CompareAction::SetColumn(column, other));
+                    ui.close();
+                }
+            }
+        });
+        let hover = match problem {
+            Some((_, problem)) => problem.clone(),
+            None => format!("Column {}: {name}; click for another model", column + 1),
+        };
+        menu.response.on_hover_text(hover);
+        if columns.len() > 1 && ui.small_button("×").on_hover_text(format!("Take {name} away")).clicked() {
+            actions.push(CompareAction::RemoveColumn(column));
+        }
+        if column + 1 == columns.len() && columns.len() < MOST_MODELS {
+            add_ui(ui, state, model, actions);
+        }
+    });
+}
+
+/// One more column: a click takes the next that there is.
+fn add_ui(ui: &mut Ui, state: &State, model: &ModelId, actions: &mut Actions) {
+    let columns = &state.kept.compare.columns;
+    let next = choices(state, model).into_iter().find(|(_, other)| !columns.contains(other));
+    let Some((label, next)) = next else { return };
+    let add = ui.button("+ column").on_hover_text(format!("{label} beside it; its head changes what it is"));
+    if add.clicked() {
+        actions.push(CompareAction::AddColumn(next));
+    }
+}
+
+/// What a column may be: the base with each adapter there is, and bases of late.
+fn choices(state: &State, model: &ModelId) -> Vec<(String, ModelId)> {
+    let base = &model.base;
+    let with = |adapter: Option<Source>| ModelId { base: base.clone(), adapter };
+    let mut all = Vec::new();
+    if base.source == Source::Demo {
+        let adapters =
+            DemoAdapter::ALL.map(|own| (own.name().to_owned(), with(Some(Source::DemoAdapter(own)))));
+        all.extend(adapters);
+    }
+    for path in &state.kept.recent_adapters {
+        let source = Source::folder(path);
+        all.push((source.name(), with(Some(source))));
+    }
+    all.push((format!("{} without adapter", base.source.name()), with(None)));
+    for path in &state.kept.recent_models {
+        let source = Source::folder(path);
+        let other = ModelId { base: BaseId { source: source.clone(), ..base.clone() }, adapter: None };
+        if other.base != *base {
+            all.push((source.name(), other));
+        }
+    }
+    if base.source != Source::Demo {
+        let demo = ModelId {
+            base: BaseId { source: Source::Demo, ..base.clone() },
+            adapter: Some(Source::DemoAdapter(DemoAdapter::Livr)),
+        };
+        all.push(("Built-in demo".to_owned(), demo));
+    }
+    all
+}
+
+/// By its adapter, and by its base where columns differ in it.
+pub fn name_of(model: &ModelId, columns: &[ModelId]) -> String {
+    let base = model.base.source.name();
+    let own = model.adapter.as_ref().map_or_else(|| format!("{base}, no adapter"), Source::name);
+    let one_base = columns.iter().all(|other| other.base.source == model.base.source);
+    if one_base || model.adapter.is_none() { own } else { format!("{base} · {own}") }
+}
