@@ -60,9 +60,14 @@ mod tests {
         assert!(!reaches(4, MaskKind::Bottleneck, &["block latents->image"]));
         assert!(reaches(4, MaskKind::Bottleneck, &["block latents[0-2]->image"]), "one is left");
         assert!(!reaches(4, MaskKind::Bottleneck, &["block readers->latents"]));
+        let in_layer = |layers: &str| format!("block readers->latents @{layers}");
         assert!(
-            reaches(4, MaskKind::Bottleneck, &["block readers->latents @1-"]),
-            "in the first layer they may"
+            !reaches(4, MaskKind::Bottleneck, &[&in_layer("1-")]),
+            "what latents are at first has seen nothing"
+        );
+        assert!(
+            reaches(4, MaskKind::Bottleneck, &[&in_layer("2-")]),
+            "seen in the first layer, read in the second"
         );
         assert!(!reaches(4, MaskKind::Standard, &["block all->image"]));
         assert!(reaches(4, MaskKind::Standard, &["block last->image"]), "by way of other words");

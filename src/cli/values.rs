@@ -50,6 +50,9 @@ values!(Preset {
     Inspect => "inspect", "Map and matrix have a column of their own";
     Present => "present", "Images and latents as large as can be";
     Compare => "compare", "Checkpoints and conditions side by side";
+    Data => "data", "A data set beside what is asked of it";
+    States => "states", "Hidden states beside what they are of";
+    Training => "train", "A training run beside the sample it looks at";
 });
 
 values!(CompareRows {

@@ -59,6 +59,15 @@ pub fn model() -> Folder {
     Folder::embedded("LIVR demo", MODEL)
 }
 
+/// The sample that tells the story of the paper in one Ctrl+M: right as it is, without latents, and through the latents
+/// alone; wrong where neither is left.
+const FIRST: &str = "visual_correspondence-test-000003";
+
+/// The sample to begin with.
+pub fn first() -> &'static Record {
+    gallery().iter().find(|record| record.id == FIRST).unwrap_or(&gallery()[0])
+}
+
 /// Its adapters: one data set, one budget, four ways to train.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -46,7 +46,8 @@ impl Engine for Desk {
             Command::OpenModel(_)
             | Command::CaptureTrace { .. }
             | Command::KeepStates(_)
-            | Command::ReadStates(_) => self.answering.submit(order),
+            | Command::ReadStates(_)
+            | Command::AnswerRecords(_) => self.answering.submit(order),
         }
     }
 
@@ -72,6 +73,7 @@ impl Backend for Models {
                 Ok(News::TraceCaptured(Arc::new(Run { id: RunId::Answer(job), request: *request, trace })))
             }
             Command::KeepStates(order) => Ok(News::StatesKept(Arc::new(order.collect(self, watch)?))),
+            Command::AnswerRecords(order) => Ok(News::RecordsAnswered(order.answer(self, watch)?)),
             Command::ReadStates(order) => Ok(News::StatesRead(Arc::new(order.read(self, watch)?))),
             Command::Train(_) | Command::MakeLayouts(_) => {
                 Err(Error::Request("expected work for a model, found another command".to_owned()))

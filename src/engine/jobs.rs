@@ -86,6 +86,7 @@ impl Jobs {
             | News::LayoutMade(_)
             | News::LayoutsMade
             | News::StatesRead(_)
+            | News::RecordsAnswered(_)
             | News::Failed(_)
             | News::Cancelled => !job.superseded,
         };

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::ids::{JobId, ModelId, Request, Run};
 use super::model_info::ModelInfo;
 use super::project::{Collected, Layout, LayoutOrder, Reading, ReadingOrder, StatesOrder};
+use super::study::{AnsweredRecord, RecordsOrder};
 use super::training::{Begun, TrainOrder, TrainedRun, Validation};
 use crate::ask::Keep;
 use crate::progress::Progress;
@@ -31,6 +32,8 @@ pub enum Command {
     MakeLayouts(Box<LayoutOrder>),
     /// Say what some of them say.
     ReadStates(Box<ReadingOrder>),
+    /// Answer some records of a data set.
+    AnswerRecords(Box<RecordsOrder>),
 }
 
 /// What work is for: new work for the same thing supersedes the old.
@@ -46,6 +49,8 @@ pub enum Purpose {
     Layout,
     /// What points that are chosen on it say.
     Reading,
+    /// A data set.
+    Data,
 }
 
 impl Command {
@@ -57,6 +62,7 @@ impl Command {
             Self::Train(_) => Purpose::Training,
             Self::KeepStates(_) | Self::MakeLayouts(_) => Purpose::Layout,
             Self::ReadStates(_) => Purpose::Reading,
+            Self::AnswerRecords(_) => Purpose::Data,
         }
     }
 
@@ -67,6 +73,7 @@ impl Command {
             Self::CaptureTrace { request, .. } => Some(&request.model),
             Self::KeepStates(order) => Some(&order.model),
             Self::ReadStates(order) => Some(&order.collected.order.model),
+            Self::AnswerRecords(order) => Some(&order.model),
             Self::Train(_) | Self::MakeLayouts(_) => None,
         }
     }
@@ -153,6 +160,8 @@ pub enum News {
     LayoutsMade,
     /// What chosen points say.
     StatesRead(Arc<Reading>),
+    /// What a model said to some records.
+    RecordsAnswered(Vec<AnsweredRecord>),
     /// It came to nothing, for a reason in one sentence; what was in use still is.
     Failed(String),
     /// It was stopped.

@@ -1,6 +1,7 @@
 //! What leaves the program: trace files, maps and charts.
 
 pub mod bars;
+pub mod csv;
 pub mod figure;
 mod font;
 pub mod layout_file;

@@ -69,6 +69,17 @@ pub struct Trace {
 }
 
 impl Trace {
+    /// How likely the answer was: its share among the choices where these were scored, else the product over the tokens that
+    /// say it, without those that end it. Nothing where nothing was said.
+    pub fn certainty(&self) -> Option<f32> {
+        let of_choices = self.choices.iter().map(|choice| choice.probability).reduce(f32::max);
+        of_choices.or_else(|| {
+            let said = self.generated.iter().filter(|token| !token.text.starts_with("<|"));
+            let logs: Vec<f32> = said.map(|token| token.logprob).collect();
+            (!logs.is_empty()).then(|| logs.iter().sum::<f32>().exp())
+        })
+    }
+
     /// Out of what each stage of a run left.
     pub fn assemble(prepared: InputPart, read: PromptPart, answered: AnswerPart, timings: Timings) -> Self {
         Self {

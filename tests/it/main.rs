@@ -9,6 +9,8 @@ mod bad_images;
 mod bad_input;
 mod cli;
 mod common;
+mod compare_window;
+mod data_window;
 mod datasets;
 mod demo_scores;
 mod eval;

@@ -191,11 +191,11 @@ fn latents_layers_and_heads_by_click_and_by_key() {
     let view = state(&window).kept.view;
     assert_eq!(state(&window).kept.condition.mask, MaskKind::Bottleneck);
     assert_eq!(view.selection.head.map(|h| h.0), Some(1));
-    assert!(view.style.smooth);
+    assert!(!view.style.smooth, "it is at first");
     let selection = Selection { layer: Some(LayerIdx(2)), ..view.selection };
     apply(&mut window, ViewAction::Select(selection));
     settle(&mut window);
-    picture(&mut window, "latent_5_layer_2_head_1_smooth");
+    picture(&mut window, "latent_5_layer_2_head_1_sharp");
 }
 
 #[test]
@@ -389,7 +389,7 @@ fn what_the_user_set_is_kept_between_starts() {
     assert_eq!(Preferences::read(&kept_in), kept);
     let second = window_of([900.0, 620.0], egui::Theme::Dark, remembering(Vec::new()));
     assert_eq!(state(&second).kept, kept);
-    assert_eq!((kept.condition.mask, kept.view.style.smooth), (MaskKind::Bottleneck, true));
+    assert_eq!((kept.condition.mask, kept.view.style.smooth), (MaskKind::Bottleneck, false));
     assert_eq!((kept.condition.decoding.max_new_tokens, kept.history.len()), (3, 1));
 }
 

@@ -9,6 +9,7 @@ use crate::analysis::normalise::Normalisation;
 use crate::analysis::query::{Query, Selection};
 use crate::app::kit::geometry::{CanvasView, Hovered, Region};
 use crate::app::parts::compare::CompareRows;
+use crate::app::parts::data::DataForm;
 use crate::app::parts::states::{LayoutForm, LayoutView, Tool};
 use crate::app::parts::tiling::{Pane, Preset, Tiling};
 use crate::app::parts::view::{FigureForm, Strip};
@@ -39,6 +40,8 @@ pub enum Action {
     Run(RunAction),
     /// Sets things side by side.
     Compare(CompareAction),
+    /// Goes through a data set.
+    Data(DataAction),
     /// Takes something away, or brings it back.
     File(FileAction),
 }
@@ -223,6 +226,21 @@ pub enum CompareAction {
     Ask,
 }
 
+/// A data set.
+#[derive(Debug, Clone, PartialEq)]
+pub enum DataAction {
+    /// What of it is in sight changes.
+    Edit(Box<DataForm>),
+    /// Look at the built-in samples.
+    OpenGallery,
+    /// Put a record, by its number, into the window and ask it.
+    Take(usize),
+    /// Have every model of the comparison asked, or stop.
+    AskAll(bool),
+    /// Read small pictures of these records.
+    Want(Vec<usize>),
+}
+
 /// Files and the clipboard.
 #[derive(Debug, Clone, PartialEq)]
 pub enum FileAction {
@@ -361,6 +379,7 @@ kinds! {
     Layout(LayoutAction),
     Run(RunAction),
     Compare(CompareAction),
+    Data(DataAction),
     File(FileAction),
 }
 

@@ -130,7 +130,8 @@ impl Controller {
 
     /// True when nothing is under way any more.
     pub fn is_settled(&self) -> bool {
-        let is_waiting = self.state.panes.map.is_waiting() || self.state.compare.is_waiting();
+        let state = &self.state;
+        let is_waiting = state.panes.map.is_waiting() || state.compare.is_waiting() || state.data.asking;
         !self.jobs.is_busy() && !is_waiting && !self.files.is_busy()
     }
 

@@ -9,9 +9,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::path_kind::{PathKind, Picks};
+use crate::app::parts::data::DataSet;
 use crate::app::parts::runs::Evicted;
 use crate::app::session::{ReadRuns, SESSION, Session};
+use crate::data::dataset::is_data_file;
 use crate::data::picture::{Picture, on_white};
+use crate::data::record::Record;
+use crate::data::sample::Sample;
 use crate::engine::hub;
 use crate::engine::ids::{RunId, Source};
 use crate::engine::shelf::{HubCache, Search, Shelf};
@@ -67,6 +71,12 @@ pub enum FileEvent {
     RunsRead(Box<Result<ReadRuns, String>>),
     /// The session is in its file, or why not.
     SessionKept(Result<PathBuf, String>),
+    /// A data set, or why it cannot be read.
+    DataRead(Box<Result<DataSet, String>>),
+    /// The sample of a record, by its id, or why it cannot be read.
+    SampleRead(String, Box<Result<Sample, String>>),
+    /// Small pictures of a record's images, by its number in these records.
+    Thumbnails(Arc<Vec<Record>>, usize, Vec<egui::ColorImage>),
     /// All there was of a run, or why it cannot be read.
     TraceRead(RunId, Box<Result<Trace, String>>),
 }
@@ -78,6 +88,8 @@ pub struct Sorted {
     pub models: Vec<PathBuf>,
     /// Session files.
     pub sessions: Vec<PathBuf>,
+    /// Data files.
+    pub data: Vec<PathBuf>,
     /// Other folders, but for those of images.
     pub adapters: Vec<PathBuf>,
     /// Everything else.
@@ -139,6 +151,10 @@ impl Files {
         self.count(move |tell| {
             let unnamed = |problem: Error| tell(FileEvent::Unnamed(kind, problem.to_string()));
             match kind {
+                PathKind::Images if paths::one(&text).is_ok_and(|path| is_data_file(&path)) => {
+                    let path = paths::one(&text).expect("looked at above");
+                    tell(FileEvent::Picked(PathKind::Data, vec![path]));
+                }
                 PathKind::Images => match paths::named(&text).and_then(paths::images) {
                     Ok(paths) => take_in(paths.into_iter().map(|path| move || Picture::read(&path)), tell),
                     Err(problem) => unnamed(problem),
@@ -268,7 +284,7 @@ impl Files {
     }
 
     /// Work that ends by itself, and counts as being busy until then.
-    fn count(&self, work: impl FnOnce(&dyn Fn(FileEvent)) + Send + 'static) {
+    pub(super) fn count(&self, work: impl FnOnce(&dyn Fn(FileEvent)) + Send + 'static) {
         let working = Working::begin(&self.working);
         self.spawn(move |tell| {
             // Ends with the work, however that ends.
@@ -315,7 +331,7 @@ impl Files {
 }
 
 /// What came of work on a file; a panic is a sentence like any other.
-fn caught<T>(action: &str, path: &Path, work: impl FnOnce() -> Result<T>) -> Result<T, String> {
+pub(super) fn caught<T>(action: &str, path: &Path, work: impl FnOnce() -> Result<T>) -> Result<T, String> {
     match std::panic::catch_unwind(AssertUnwindSafe(work)) {
         Ok(outcome) => outcome.map_err(|problem| problem.to_string()),
         Err(_) => Err(format!("{} could not be {action}: the program has a fault", path.display())),
@@ -398,6 +414,8 @@ fn sorted(paths: Vec<PathBuf>) -> Sorted {
         let kind = if !path.is_dir() {
             if path.extension().is_some_and(|own| own == SESSION) {
                 &mut sorted.sessions
+            } else if is_data_file(&path) {
+                &mut sorted.data
             } else {
                 &mut sorted.images
             }

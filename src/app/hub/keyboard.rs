@@ -67,8 +67,15 @@ pub const NEW_LINE: KeyboardShortcut = shift(Key::Enter);
 pub const PASTE: KeyboardShortcut = ctrl(Key::V);
 
 /// Keys that others than this table obey, for the list of keys.
-pub const ELSEWHERE: [(KeyboardShortcut, &str); 3] =
-    [(ENTER, "Ask, from the question box"), (NEW_LINE, "New line in the question"), (PASTE, "Paste images")];
+pub const ELSEWHERE: [(KeyboardShortcut, &str); 4] = [
+    (ENTER, "Ask"),
+    (NEW_LINE, "New line in the question"),
+    (PASTE, "Paste images"),
+    (plain(PEEK), "The pictures without maps, while it is held"),
+];
+
+/// While it is held maps are not drawn.
+pub const PEEK: Key = Key::H;
 
 /// What controls do too, for hints at their keys.
 pub mod does {
@@ -147,6 +154,7 @@ const fn bind(
 /// All of them. Longer modifiers come first, so that they win.
 pub const BINDINGS: &[Binding] = &[
     bind(does::ASK, ctrl(Key::Enter), When::Always, |_| JobAction::Ask.into()),
+    bind(does::ASK, ENTER, When::NothingFocused, |_| JobAction::Ask.into()),
     bind(does::STOP, plain(Key::Escape), When::Always, |_| JobAction::Stop.into()),
     bind(does::COPY_COMMAND, shift(Key::C), When::NotTyping, |_| FileAction::CopyCommand.into()),
     bind(does::REOPEN, ctrl_shift(Key::R), When::Always, |_| FileAction::Reopen.into()),
@@ -184,6 +192,13 @@ pub const BINDINGS: &[Binding] = &[
         ViewAction::UsePreset(Preset::Present).into()
     }),
     bind(does::COMPARE, ctrl(Key::Num4), When::Always, |_| ViewAction::UsePreset(Preset::Compare).into()),
+    bind("Panes of hidden states", ctrl(Key::Num6), When::Always, |_| {
+        ViewAction::UsePreset(Preset::States).into()
+    }),
+    bind("Panes to train", ctrl(Key::Num8), When::Always, |_| ViewAction::UsePreset(Preset::Training).into()),
+    bind("Panes to look through a data set", ctrl(Key::Num7), When::Always, |_| {
+        ViewAction::UsePreset(Preset::Data).into()
+    }),
     bind(does::DIFFERENCE, plain(Key::D), When::NotTyping, toggle_difference),
     bind(does::FOUR, ctrl(Key::M), When::Always, |_| RunAction::AskFour.into()),
     bind(does::KEYS, plain(Key::F1), When::Always, |_| ViewAction::ToggleHelp.into()),

@@ -4,6 +4,7 @@ pub mod actions;
 pub mod asking;
 pub mod command_line;
 pub mod controller;
+pub mod data_files;
 pub mod dialog;
 pub mod files;
 mod kept_session;

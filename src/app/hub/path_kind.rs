@@ -18,6 +18,10 @@ pub enum PathKind {
     RunFolder,
     /// A data file to map.
     MapData,
+    /// A data set to look through.
+    Data,
+    /// The table of its answers, to be written.
+    DataTable,
     /// The picture of a map, to be written.
     LayoutPicture,
     /// The table of a map, to be written.
@@ -84,6 +88,15 @@ impl PathKind {
             ),
             Self::Recipe => with(wanted("Choose a recipe", "TOML file", File), "Recipes", &["toml"], ""),
             Self::RunFolder => wanted("Choose a folder for the run", "New folder, or that of a run", Folder),
+            Self::Data => with(
+                wanted("Open data", "JSONL or parquet file, or a folder of images", File),
+                "Data files",
+                &["jsonl", "json", "parquet"],
+                "",
+            ),
+            Self::DataTable => {
+                with(wanted("Save the table", "CSV file", NewFile), "Tables", &["csv"], "answers")
+            }
             Self::MapData => with(
                 wanted("Choose a data file", "JSONL or parquet file", File),
                 "Data files",

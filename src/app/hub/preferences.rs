@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::app::parts::compare::CompareForm;
+use crate::app::parts::data::DataForm;
 use crate::app::parts::states::LayoutForm;
 use crate::app::parts::tiling::Tiling;
 use crate::app::parts::view::{FigureForm, View};
@@ -74,6 +75,8 @@ pub struct Preferences {
     pub figure: FigureForm,
     /// What is side by side.
     pub compare: CompareForm,
+    /// What of a data set is in sight.
+    pub data: DataForm,
 }
 
 impl Default for Preferences {
@@ -84,9 +87,9 @@ impl Default for Preferences {
             recent_models: Vec::new(),
             recent_adapters: Vec::new(),
             history: Vec::new(),
-            question: demo::gallery()[0].prompt.clone(),
+            question: demo::first().prompt.clone(),
             choices: String::new(),
-            sample: demo::gallery()[0].id.clone(),
+            sample: demo::first().id.clone(),
             condition: Condition { decoding, ..Condition::default() },
             keep: Keep { attention: AttentionRows::LatentsAndAnswer, ..Keep::default() },
             view: View::default(),
@@ -95,6 +98,7 @@ impl Default for Preferences {
             map: LayoutForm::default(),
             figure: FigureForm::default(),
             compare: CompareForm::default(),
+            data: DataForm::default(),
         }
     }
 }

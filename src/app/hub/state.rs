@@ -8,16 +8,18 @@ use super::preferences::Preferences;
 pub use crate::app::hub::path_kind::PathKind;
 use crate::app::kit::geometry::CanvasView;
 use crate::app::parts::compare::Compare;
+use crate::app::parts::data::DataTable;
 use crate::app::parts::map_pane::MapPane;
 use crate::app::parts::runs::Runs;
 use crate::app::parts::samples::{Gallery, Verdict, verdict};
 use crate::app::parts::states::Projection;
-use crate::app::parts::tiling::Pane;
+use crate::app::parts::tiling::{Pane, Preset, Tiling};
 use crate::app::parts::training::Training;
 use crate::app::parts::undo::{Draft, TextField, Undo};
 use crate::ask::{LatentChoice, PixelBudget};
 use crate::data::picture::Picture;
 use crate::data::sample::{Sample, choices_in, choices_of_text, text_of_choices};
+use crate::engine::demo;
 use crate::engine::ids::{ModelId, Request, Run};
 use crate::engine::model_info::ModelInfo;
 use crate::engine::need::{Lengths, RunNeed};
@@ -80,6 +82,10 @@ pub struct Ui {
     pub help_open: bool,
     /// Put the cursor in the question box.
     pub focus_question: bool,
+    /// Where panes lay before a button or a key of a room changed them.
+    pub layout_before: Option<Tiling>,
+    /// The pictures alone, while a key is held.
+    pub peeks: bool,
     /// Memory of this process, refreshed now and then.
     pub used_bytes: u64,
     /// Nobody does any work any more.
@@ -130,6 +136,8 @@ pub struct State {
     pub projection: Projection,
     /// Checkpoints and conditions side by side.
     pub compare: Compare,
+    /// A data set.
+    pub data: DataTable,
     /// Panes.
     pub panes: Panes,
     /// The rest.
@@ -151,6 +159,7 @@ impl State {
             gallery: Gallery::default(),
             projection: Projection::default(),
             compare: Compare::default(),
+            data: DataTable::default(),
             panes: Panes::default(),
             ui: Ui {
                 progress: None,
@@ -159,7 +168,9 @@ impl State {
                 said: None,
                 browser_open: false,
                 help_open: false,
-                focus_question: true,
+                focus_question: false,
+                peeks: false,
+                layout_before: None,
                 used_bytes: 0,
                 engine_died: false,
                 session: None,
@@ -217,7 +228,10 @@ impl State {
     /// What a run's sample should be answered with, where it is a built-in one, and whether it was.
     pub fn verdict(&self, run: &Run) -> Option<Verdict> {
         let listed = self.runs.listed().iter().find(|own| own.id == run.id)?;
-        verdict(listed.sample.as_deref()?, run).filter(|_| !run.trace.stopped)
+        let id = listed.sample.as_deref()?;
+        let built_in = demo::gallery().iter().find(|record| record.id == id);
+        let record = built_in.or_else(|| self.data.record(id))?;
+        Some(verdict(record, run)).filter(|_| !run.trace.stopped)
     }
 
     /// The run the map pane shows.
@@ -233,6 +247,17 @@ impl State {
             self.compare.focus = form.follow(self.models.chosen(), self.compare.focus);
             self.compare.find(form, self.now.as_ref(), &self.runs);
         }
+    }
+
+    /// Shows the panes of a room, or again those that there were before.
+    pub fn toggle_panes(&mut self, preset: Preset) {
+        let layout = &mut self.kept.layout;
+        *layout = if layout.is_shown(preset.pane()) {
+            self.ui.layout_before.take().unwrap_or_default()
+        } else {
+            self.ui.layout_before = Some(layout.clone());
+            Tiling::of(preset)
+        };
     }
 
     /// Are things side by side in sight?

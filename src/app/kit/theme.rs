@@ -112,6 +112,9 @@ pub fn install(ctx: &egui::Context) {
             style.text_styles.insert(TextStyle::Button, FontId::proportional(13.5));
             style.spacing.item_spacing = egui::vec2(GAP, GAP);
             style.spacing.button_padding = egui::vec2(8.0, 4.0);
+            // Seen before the pointer finds them: they say that there is more.
+            let scroll = &mut style.spacing.scroll;
+            (scroll.dormant_handle_opacity, scroll.dormant_background_opacity) = (0.55, 0.25);
         });
     }
 }

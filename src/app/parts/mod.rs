@@ -3,6 +3,7 @@
 pub mod background;
 pub mod chain;
 pub mod compare;
+pub mod data;
 pub mod map_pane;
 pub mod maps;
 pub mod runs;

@@ -23,8 +23,8 @@ pub struct Gallery {
 
 /// A sample as it was taken.
 pub struct Taken {
-    /// Which.
-    pub index: usize,
+    /// The record.
+    pub record: Record,
     /// As it went into the window.
     pub sample: Sample,
 }
@@ -33,7 +33,7 @@ pub struct Taken {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
     /// The right answer.
-    pub target: &'static str,
+    pub target: String,
     /// Was it given?
     pub correct: bool,
 }
@@ -45,7 +45,7 @@ impl Gallery {
             let asked = &run.request.sample;
             taken.sample.images == asked.images && taken.sample.prompt == asked.prompt
         })?;
-        Some(demo::gallery()[taken.index].id.clone())
+        Some(taken.record.id.clone())
     }
 
     /// The first image of every sample, small.
@@ -65,9 +65,13 @@ impl Gallery {
 }
 
 /// The right answer to a sample, and whether a run gave it.
-pub fn verdict(sample: &str, run: &Run) -> Option<Verdict> {
-    let record = demo::gallery().iter().find(|record| record.id == sample)?;
-    Some(Verdict { target: &record.target, correct: is_correct(record, &run.trace.answer) })
+pub fn verdict(record: &Record, run: &Run) -> Verdict {
+    Verdict { target: record.target.clone(), correct: is_correct(record, &run.trace.answer) }
+}
+
+/// The place of a record among the built-in samples, where it is one.
+pub fn place_of(record: &Record) -> Option<usize> {
+    demo::gallery().iter().position(|own| own.id == record.id)
 }
 
 /// Samples by task, in the gallery's order.

@@ -23,11 +23,17 @@ pub enum Pane {
     Runs,
     /// Checkpoints and conditions side by side.
     Compare,
+    /// A data set as a table.
+    Data,
+    /// Layouts of hidden states.
+    States,
+    /// The training run.
+    Training,
 }
 
 impl Pane {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::Images,
         Self::Latents,
         Self::Question,
@@ -36,10 +42,13 @@ impl Pane {
         Self::Matrix,
         Self::Runs,
         Self::Compare,
+        Self::Data,
+        Self::States,
+        Self::Training,
     ];
 
     /// Those that came later: a tiling that an earlier version kept lacks them.
-    const LATER: [Self; 1] = [Self::Compare];
+    const LATER: [Self; 4] = [Self::Compare, Self::Data, Self::States, Self::Training];
 
     /// On its tab.
     pub fn title(self) -> &'static str {
@@ -52,6 +61,9 @@ impl Pane {
             Self::Matrix => "Matrix",
             Self::Runs => "Runs",
             Self::Compare => "Compare",
+            Self::Data => "Data",
+            Self::States => "Hidden states",
+            Self::Training => "Training",
         }
     }
 }
@@ -67,18 +79,40 @@ pub enum Preset {
     Present,
     /// Checkpoints and conditions side by side.
     Compare,
+    /// A data set beside what is asked of it.
+    Data,
+    /// Hidden states beside what they are of.
+    States,
+    /// A training run beside the sample it looks at.
+    Training,
 }
 
 impl Preset {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Ask, Self::Inspect, Self::Present, Self::Compare];
+    pub const ALL: [Self; 7] =
+        [Self::Ask, Self::Inspect, Self::Present, Self::Compare, Self::Data, Self::States, Self::Training];
+
+    /// The pane it is there for.
+    pub fn pane(self) -> Pane {
+        match self {
+            Self::Ask | Self::Present => Pane::Images,
+            Self::Inspect => Pane::Matrix,
+            Self::Compare => Pane::Compare,
+            Self::Data => Pane::Data,
+            Self::States => Pane::States,
+            Self::Training => Pane::Training,
+        }
+    }
 
     /// Panes that are there and not shown.
     fn hidden(self) -> &'static [Pane] {
         match self {
             // Cells have their images, and strips of their latents.
-            Self::Compare => &[Pane::Images, Pane::Latents],
-            _ => &[Pane::Compare],
+            Self::Compare => &[Pane::Images, Pane::Latents, Pane::Data, Pane::States, Pane::Training],
+            Self::Data => &[Pane::Compare, Pane::States, Pane::Training],
+            Self::States => &[Pane::Compare, Pane::Data, Pane::Training],
+            Self::Training => &[Pane::Compare, Pane::Data, Pane::States],
+            Self::Ask | Self::Inspect | Self::Present => &Pane::LATER,
         }
     }
 
@@ -89,6 +123,9 @@ impl Preset {
             Self::Inspect => "Inspect",
             Self::Present => "Present",
             Self::Compare => "Compare",
+            Self::Data => "Data",
+            Self::States => "States",
+            Self::Training => "Train",
         }
     }
 }
@@ -108,7 +145,7 @@ impl Tiling {
     pub fn of(preset: Preset) -> Self {
         let mut tiles = Tiles::default();
         let pane = |tiles: &mut Tiles<Pane>, pane| tiles.insert_pane(pane);
-        let [images, latents, question, answer, map, matrix, runs, compare] =
+        let [images, latents, question, answer, map, matrix, runs, compare, data, states, training] =
             Pane::ALL.map(|own| pane(&mut tiles, own));
         let root = match preset {
             Preset::Ask => {
@@ -135,6 +172,17 @@ impl Tiling {
                 let told = [(question, 0.37), (answer, 0.24), (below, 0.39)];
                 let told = split(&mut tiles, LinearDir::Vertical, &told);
                 split(&mut tiles, LinearDir::Horizontal, &[(compare, 0.77), (told, 0.23)])
+            }
+            Preset::Data | Preset::States | Preset::Training => {
+                let below = tabs(&mut tiles, &[answer, question, map, matrix, runs]);
+                let seen = [(images, 0.45), (latents, 0.2), (below, 0.35)];
+                let seen = split(&mut tiles, LinearDir::Vertical, &seen);
+                let large = match preset {
+                    Preset::Data => data,
+                    Preset::States => states,
+                    _ => training,
+                };
+                split(&mut tiles, LinearDir::Horizontal, &[(large, 0.6), (seen, 0.4)])
             }
         };
         let mut tiling = Self(Tree::new(egui::Id::unique("panes"), root, tiles));

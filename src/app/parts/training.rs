@@ -22,8 +22,6 @@ pub enum TrainStatus {
 /// The run, as far as it has been heard of, and how it is looked at.
 #[derive(Debug, Default)]
 pub struct Training {
-    /// Is its window open?
-    pub open: bool,
     /// Is it under way?
     pub under: TrainStatus,
     /// Go on with what the folder holds?
@@ -47,8 +45,8 @@ pub struct Training {
 impl Training {
     /// Forgets an earlier run: a new one starts.
     pub fn starts(&mut self) {
-        let (open, resume) = (self.open, self.resume);
-        *self = Self { open, resume, under: TrainStatus::Way, follow: true, ..Self::default() };
+        let resume = self.resume;
+        *self = Self { resume, under: TrainStatus::Way, follow: true, ..Self::default() };
     }
 
     /// Is a run under way?

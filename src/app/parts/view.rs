@@ -10,7 +10,7 @@ use crate::analysis::query::Selection;
 use crate::render::blend::OverlayStyle;
 
 /// How runs are looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct View {
     /// How maps lie over images.
@@ -27,6 +27,21 @@ pub struct View {
     pub difference: bool,
     /// What the strip of thumbnails shows.
     pub strip: Strip,
+}
+
+impl Default for View {
+    fn default() -> Self {
+        Self {
+            // The picture is seen where a map says nothing, whatever its colours are.
+            style: OverlayStyle { smooth: true, fade: true, ..OverlayStyle::default() },
+            normalisation: Normalisation::default(),
+            selection: Selection::default(),
+            scalar: Scalar::default(),
+            matrix_sorted: false,
+            difference: false,
+            strip: Strip::default(),
+        }
+    }
 }
 
 /// What the strip of thumbnails shows.

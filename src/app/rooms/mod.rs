@@ -2,6 +2,7 @@
 
 pub mod ask;
 pub mod compare;
+pub mod data;
 pub mod images;
 pub mod maps;
 pub mod models;

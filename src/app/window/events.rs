@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::analysis::query::Query;
 use crate::app::hub::controller::Controller;
 use crate::app::hub::preferences::Preferences;
+use crate::app::parts::tiling::Pane;
 use crate::app::parts::training::TrainStatus;
 use crate::engine::Polled;
 use crate::engine::ids::{ModelId, Run, RunId};
@@ -44,7 +45,7 @@ fn hear(controller: &mut Controller, heard: &Heard, news: News) {
             Purpose::Layout => {
                 crate::app::rooms::states::handle::hear(controller, News::Progressed(progress))
             }
-            Purpose::Training | Purpose::Reading => {}
+            Purpose::Training | Purpose::Reading | Purpose::Data => {}
         },
         News::AnswerGrew(answer) => {
             if let Some(asked) = &mut state.runs.asked {
@@ -55,15 +56,22 @@ fn hear(controller: &mut Controller, heard: &Heard, news: News) {
         News::ModelOpened(info) => opened(controller, *info, heard.superseded),
         News::PromptRead(run) => prompt_read(controller, run),
         News::TraceCaptured(run) => captured(controller, run),
+        News::RecordsAnswered(answers) => {
+            if let Command::AnswerRecords(order) = command {
+                crate::app::rooms::data::handle::answered(controller, order, answers);
+            }
+        }
         News::Failed(problem) => {
             over(controller, command, Some(&problem));
             // The windows of training and of maps say themselves what failed there.
             let state = &mut controller.state;
             let is_said = match command.purpose() {
-                Purpose::Training => state.training.open,
-                Purpose::Layout | Purpose::Reading => state.projection.open,
+                Purpose::Training => state.kept.layout.is_shown(Pane::Training),
+                Purpose::Layout | Purpose::Reading => state.kept.layout.is_shown(Pane::States),
                 // Where no model is in use its place says why.
                 Purpose::Model => state.models.in_use.is_none(),
+                // The table does.
+                Purpose::Data => true,
                 // The head of its column does.
                 Purpose::Answer => state.compare.problems.iter().any(|(_, own)| *own == problem),
             };
@@ -178,6 +186,11 @@ fn over(controller: &mut Controller, command: &Command, problem: Option<&str>) {
         Purpose::Training => crate::app::rooms::train::handle::over(controller, problem),
         Purpose::Layout => crate::app::rooms::states::handle::over(controller, problem),
         Purpose::Reading => crate::app::rooms::states::handle::unread(controller, problem),
+        Purpose::Data => {
+            if let Command::AnswerRecords(order) = command {
+                crate::app::rooms::data::handle::failed(controller, order, problem);
+            }
+        }
     }
 }
 
@@ -199,6 +212,7 @@ fn died(controller: &mut Controller) {
     state.models.opening = None;
     state.runs.asked = None;
     state.runs.waiting.clear();
+    state.data.asking = false;
     state.training.under = TrainStatus::Nothing;
     state.projection.under = crate::app::parts::states::LayoutStatus::Nothing;
     state.notify(

@@ -3,7 +3,7 @@
 use crate::app::hub::actions::Action;
 use crate::app::hub::controller::Controller;
 use crate::app::parts::background::Computed;
-use crate::app::rooms::{ask, compare, images, maps, runs, samples, sessions, states, train};
+use crate::app::rooms::{ask, compare, data, images, maps, runs, samples, sessions, states, train};
 use crate::app::window::{events, jobs, news};
 
 impl Controller {
@@ -19,6 +19,7 @@ impl Controller {
             Action::Layout(action) => states::handle::apply(self, action),
             Action::Run(action) => runs::handle::apply(self, action),
             Action::Compare(action) => compare::handle::apply(self, action),
+            Action::Data(action) => data::handle::apply(self, action),
             Action::File(action) => sessions::handle::apply(self, action, ctx),
         }
     }
@@ -46,6 +47,9 @@ impl Controller {
                 self.state.compare.fill(key, rows);
             }
         }
+        data::handle::go_on(self);
         self.refresh();
+        let columns = data::handle::columns(&self.state);
+        self.state.data.refresh(&self.state.kept.data, &columns);
     }
 }

@@ -79,6 +79,10 @@ pub fn take_sorted(controller: &mut Controller, sorted: Sorted) {
     if !sorted.images.is_empty() {
         controller.files.read_images(sorted.images);
     }
+    for path in sorted.data {
+        let question = controller.state.kept.question.clone();
+        controller.files.read_data(path, question);
+    }
     for path in sorted.sessions {
         controller.files.read_session(path);
     }

@@ -26,7 +26,7 @@ use crate::app::hub::preferences::Preferences;
 use crate::app::hub::state::State;
 use crate::app::kit::theme;
 use crate::app::rooms::models::browser;
-use crate::app::rooms::{samples, states, train};
+use crate::app::rooms::samples;
 use crate::ask::{DeviceChoice, DtypeChoice};
 use crate::data::picture::Picture;
 use crate::engine::Engine;
@@ -131,6 +131,8 @@ impl LivrApp {
                 .collect();
             (dropped, pasted)
         });
+        self.controller.state.ui.peeks =
+            !ctx.text_edit_focused() && ctx.input(|input| input.key_down(keyboard::PEEK));
         if !dropped.is_empty() {
             self.controller.apply(JobAction::TakePaths(dropped), ctx);
         }
@@ -242,9 +244,7 @@ fn draw(ui: &mut egui::Ui, state: &State, actions: &mut Actions) {
     Panel::bottom("status").frame(bar).show(ui, |ui| status::status_ui(ui, state, actions));
     CentralPanel::default().frame(Frame::NONE).show(ui, |ui| workspace::workspace_ui(ui, state, actions));
     path_dialog::path_dialog_ui(ui, state, actions);
-    train::panel::training_ui(ui, state, actions);
     samples::panel::gallery_ui(ui, state, actions);
-    states::panel::projection_ui(ui, state, actions);
     browser::browser_ui(ui, state, actions);
     help::help_ui(ui, state, actions);
     notices::notices_ui(ui, state, actions);

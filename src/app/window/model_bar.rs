@@ -41,7 +41,8 @@ fn window_buttons_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     }
     layout_menu_ui(ui, &state.kept.layout, actions);
     training_button_ui(ui, state, actions);
-    if ui.button("States").on_hover_text(hint(ui.ctx(), does::STATES)).clicked() {
+    let states = format!("{}: {}", hint(ui.ctx(), does::STATES), does::STATES);
+    if ui.button("States").on_hover_text(states).clicked() {
         actions.push(LayoutAction::Toggle);
     }
     let (label, next) = match state.kept.theme {
@@ -69,7 +70,8 @@ fn model_ui(ui: &mut Ui, state: &State) {
 }
 
 fn model_menu_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
-    if ui.button("Open model…").on_hover_text(hint(ui.ctx(), does::OPEN_MODEL)).clicked() {
+    let open = egui::Button::new("Open model…").shortcut_text(hint(ui.ctx(), does::OPEN_MODEL));
+    if ui.add(open).clicked() {
         actions.push(ViewAction::OpenPathDialog(PathKind::Model));
     }
     let browse = egui::Button::new("Browse models…").shortcut_text(hint(ui.ctx(), does::BROWSE));
@@ -89,7 +91,8 @@ fn model_menu_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
 }
 
 fn adapter_menu_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
-    if ui.button("Open adapter…").on_hover_text(hint(ui.ctx(), does::OPEN_ADAPTER)).clicked() {
+    let open = egui::Button::new("Open adapter…").shortcut_text(hint(ui.ctx(), does::OPEN_ADAPTER));
+    if ui.add(open).clicked() {
         actions.push(ViewAction::OpenPathDialog(PathKind::Adapter));
     }
     if ui.button("Take adapter off").clicked() {
@@ -99,8 +102,11 @@ fn adapter_menu_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
         ui.separator();
         ui.weak("Of the built-in demo");
         for adapter in DemoAdapter::ALL {
-            if ui.button(adapter.name()).clicked() {
-                actions.push(JobAction::SetAdapter(Some(Source::DemoAdapter(adapter))));
+            let source = Some(Source::DemoAdapter(adapter));
+            let is_on = state.models.chosen().is_some_and(|model| model.adapter == source);
+            if ui.selectable_label(is_on, adapter.name()).clicked() {
+                actions.push(JobAction::SetAdapter(source));
+                ui.close();
             }
         }
     }

@@ -1,6 +1,7 @@
 //! What the disk and the system's dialogs say.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::jobs;
 use crate::app::hub::controller::Controller;
@@ -9,7 +10,7 @@ use crate::app::hub::path_kind::PathKind;
 use crate::app::hub::state::PathDialog;
 use crate::app::rooms::maps::exports;
 use crate::app::rooms::models::shelf;
-use crate::app::rooms::{runs, sessions, states, train};
+use crate::app::rooms::{data, runs, sessions, states, train};
 
 /// Takes what came of reading files and of the system's dialogs.
 pub fn drain(controller: &mut Controller) {
@@ -42,6 +43,15 @@ pub fn drain(controller: &mut Controller) {
                 Ok((path, read)) => sessions::handle::take(controller, path, read),
                 Err(problem) => controller.unnamed(PathKind::OpenSession, problem),
             },
+            FileEvent::DataRead(read) => data::handle::opened(controller, *read),
+            FileEvent::SampleRead(id, read) => data::handle::sample_read(controller, &id, *read),
+            FileEvent::Thumbnails(set, record, images) => {
+                let data = &mut controller.state.data;
+                // They may be of a set that was closed since.
+                if Arc::ptr_eq(&set, &data.set.records) {
+                    data.take_thumbnails(record, images);
+                }
+            }
             FileEvent::TraceRead(run, read) => runs::handle::read_back(controller, run, *read),
             FileEvent::SessionKept(kept) => sessions::handle::kept(controller, kept),
             FileEvent::Sorted(sorted) => jobs::take_sorted(controller, sorted),
@@ -103,6 +113,11 @@ fn take_paths_as(controller: &mut Controller, kind: PathKind, paths: Vec<PathBuf
                 PathKind::OpenSession => controller.files.read_session(path),
                 PathKind::SaveSession => sessions::handle::save_as(controller, path),
                 PathKind::Figure | PathKind::Trace => exports::write(controller, kind, path),
+                PathKind::Data => {
+                    let question = controller.state.kept.question.clone();
+                    controller.files.read_data(path, question);
+                }
+                PathKind::DataTable => data::handle::save(controller, path),
                 _ => states::handle::take_path(controller, kind, path),
             }
         }

@@ -13,10 +13,11 @@ pub fn status_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
         if state.models.opening.is_some() || state.runs.asked.is_some() {
             let (text, fraction) =
                 state.ui.progress.map_or(("Waiting", 0.0), |p| (p.phase.label(), p.fraction()));
-            if ui.button("Cancel").on_hover_text(hint(ui.ctx(), does::STOP)).clicked() {
+            if ui.button("Stop (Esc)").on_hover_text(hint(ui.ctx(), does::STOP)).clicked() {
                 actions.push(JobAction::Stop);
             }
-            ui.add(ProgressBar::new(fraction).desired_width(160.0).text(text));
+            ui.add(ProgressBar::new(fraction).desired_width(100.0));
+            ui.label(text);
             if let Some(asked) = &state.runs.asked {
                 ui.label(format!("{:.1} s", asked.pace().0));
             }

@@ -11,7 +11,7 @@ use crate::app::kit::widgets::name_widget;
 use crate::app::parts::tiling::{Pane, Preset, Tiling};
 use crate::app::rooms::ask::{answer, question};
 use crate::app::rooms::maps::{canvas, latent_strip, matrix, view_options};
-use crate::app::rooms::{compare, images, runs};
+use crate::app::rooms::{compare, data, images, runs, states, train};
 
 /// Draws all panes; where they were moved, that is asked for.
 pub fn workspace_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
@@ -47,6 +47,9 @@ impl Behavior<Pane> for Panes<'_> {
             Pane::Map => scrolled(ui, |ui| view_options::view_options_ui(ui, state, actions)),
             Pane::Runs => runs::panel::runs_ui(ui, state, actions),
             Pane::Compare => compare::panel::compare_ui(ui, state, actions),
+            Pane::Data => data::panel::data_ui(ui, state, actions),
+            Pane::States => states::panel::projection_ui(ui, state, actions),
+            Pane::Training => scrolled(ui, |ui| train::panel::training_ui(ui, state, actions)),
             Pane::Matrix => scrolled(ui, |ui| matrix::matrix_ui(ui, state, actions)),
         });
         UiResponse::None

@@ -13,11 +13,11 @@ use super::args::ModelArgs;
 use super::condition_args::{ConditionArgs, StatesOnly};
 use super::output::{Terminal, print, print_json};
 use crate::app::parts::states::ColourBy;
-use crate::app::parts::states::saving::table_ending;
 use crate::atomic;
 use crate::data::matrix;
 use crate::engine::study::Share;
 use crate::error::Result;
+use crate::export::csv;
 use crate::export::layout_file::{self, PointOrigin};
 use crate::export::scatter::{self, Scatter};
 use crate::progress::Observer;
@@ -181,7 +181,7 @@ pub fn run(args: &ProjectArgs) -> anyhow::Result<()> {
         args.model.check_output(more, &inputs)?;
     }
     args.picture.as_deref().map(scatter::ending).transpose()?;
-    args.table.as_deref().map(table_ending).transpose()?;
+    args.table.as_deref().map(csv::check_ending).transpose()?;
     if let Some(threads) = args.threads {
         rayon::ThreadPoolBuilder::new().num_threads(threads as usize).build_global()?;
     }

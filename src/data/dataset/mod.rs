@@ -55,3 +55,9 @@ pub fn per_task(records: Vec<Record>, most: usize) -> Vec<Record> {
     };
     records.into_iter().filter(|record| is_taken(record)).collect()
 }
+
+/// Is it a data file, by its ending?
+pub fn is_data_file(path: &Path) -> bool {
+    let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+    ["jsonl", "json", "parquet"].iter().any(|own| ending.eq_ignore_ascii_case(own))
+}

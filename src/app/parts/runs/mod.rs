@@ -331,6 +331,16 @@ impl Runs {
         }
     }
 
+    /// Takes a run off the list for good, which nobody asked for.
+    pub fn forget(&mut self, id: RunId) {
+        self.listed.retain(|own| own.id != id);
+        self.held.remove(&id);
+        self.forgotten.extend(self.files.remove(&id));
+        if self.listed.is_empty() {
+            self.count = 0;
+        }
+    }
+
     /// Forgets deletions, the oldest first, until so many are left that can be taken back.
     pub fn forget_deleted(&mut self, left: usize) {
         let excess = self.deleted.len().saturating_sub(left);

@@ -244,8 +244,6 @@ struct SceneKey {
 /// All of it.
 #[derive(Default)]
 pub struct Projection {
-    /// Is its window open?
-    pub open: bool,
     /// What is under way.
     pub under: LayoutStatus,
     /// How far it is.
@@ -283,10 +281,9 @@ pub struct Projection {
 impl Projection {
     /// Layouts are being made: what was there of others goes.
     pub fn begins(&mut self, order: LayoutOrder) {
-        let (open, tool) = (self.open, self.tool);
+        let tool = self.tool;
         let collected = Some(order.collected.clone());
-        *self =
-            Self { open, tool, under: LayoutStatus::Maps, collected, order: Some(order), ..Self::default() };
+        *self = Self { tool, under: LayoutStatus::Maps, collected, order: Some(order), ..Self::default() };
     }
 
     /// Is work under way?

@@ -5,7 +5,8 @@ use std::path::Path;
 use super::{ColourBy, Colours};
 use crate::atomic;
 use crate::engine::project::{StatePoint, StateScalar, States};
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::export::csv;
 use crate::export::scatter::Scatter;
 
 /// A layout, or those points of one that are to be seen.
@@ -44,7 +45,7 @@ pub fn pictured(layout: LayoutInHand<'_>, colour: ColourBy, states: &States) -> 
 /// # Errors
 /// Another ending than .csv, a disk that cannot be written.
 pub fn write_table(path: &Path, states: &States, layouts: &[LayoutInHand<'_>]) -> Result<()> {
-    table_ending(path)?;
+    csv::check_ending(path)?;
     atomic::write(path, |out| {
         writeln!(out, "x,y,layer,role,index,sample,task,correct,length,attended,certainty")?;
         for layout in layouts {
@@ -53,7 +54,7 @@ pub fn write_table(path: &Path, states: &States, layouts: &[LayoutInHand<'_>]) -
                 let role = point.kept.role.in_figures();
                 let (layer, index) = (layout.layer, point.kept.index);
                 // Ids and tasks are whatever a data file says.
-                let [id, task] = [&sample.id, &sample.task].map(|text| quoted(text));
+                let [id, task] = [&sample.id, &sample.task].map(|text| csv::quoted(text));
                 let [length, attended, certainty] =
                     [StateScalar::Length, StateScalar::Attended, StateScalar::Certainty].map(|scalar| {
                         let value = sample.scalar(scalar, point.layer, point.kept.token);
@@ -68,36 +69,4 @@ pub fn write_table(path: &Path, states: &States, layouts: &[LayoutInHand<'_>]) -
         }
         Ok(())
     })
-}
-
-/// A text of a table, which spreadsheets take for a text: what begins as their formulas do has an apostrophe before it.
-fn quoted(text: &str) -> String {
-    let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
-    format!("\"{}{}\"", if is_formula { "'" } else { "" }, text.replace('"', "\"\""))
-}
-
-/// That a table can have this name.
-///
-/// # Errors
-/// Another ending than .csv.
-pub fn table_ending(path: &Path) -> Result<()> {
-    let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
-    if ending.eq_ignore_ascii_case("csv") {
-        Ok(())
-    } else {
-        Err(Error::field(path, "the table's name", "an ending of .csv", format!("{ending:?}")))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::quoted;
-
-    #[test]
-    fn no_text_is_a_formula() {
-        assert_eq!(quoted("a \"b\", c"), "\"a \"\"b\"\", c\"");
-        for start in ["=1+1", "+1", "-1", "@x", "\tx"] {
-            assert_eq!(quoted(start), format!("\"'{start}\""));
-        }
-    }
 }

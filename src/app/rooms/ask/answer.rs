@@ -15,7 +15,7 @@ pub fn answer_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     if let Some(problem) = &state.runs.problem {
         ui.label(problem);
     }
-    let asked = state.runs.asked.as_ref();
+    let asked = state.runs.asked.as_ref().filter(|asked| !asked.aside);
     if let Some(asked) = asked.filter(|asked| !asked.partial_answer.is_empty()) {
         ui.label(egui::RichText::new(&asked.partial_answer).size(16.0));
         if state.shown_run().is_some_and(|run| !run.id.is_partial()) {
@@ -53,10 +53,12 @@ pub fn answer_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
         let palette = palette(ui.visuals());
         let (colour, sign) =
             if verdict.correct { (palette.right, "right") } else { (palette.warning, "wrong") };
+        // It speaks for the answer, not for what stands in the controls by now.
+        let colour = if state.is_current(run) { colour } else { palette.weak };
         ui.colored_label(colour, format!("{sign}: the sample's answer is {}", verdict.target));
     }
-    choices_ui(ui, trace);
     tokens_ui(ui, state, trace, actions);
+    choices_ui(ui, trace);
 }
 
 fn choices_ui(ui: &mut Ui, trace: &Trace) {

@@ -153,11 +153,19 @@ fn switches_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
         (0, spare) => format!("none were trained; of {spare} untrained rows K can stand in"),
         (k, _) => format!("append the {k} latent tokens this model was trained with"),
     };
+    let (trained, _) = room;
+    if trained == 0 && settings.latents == LatentChoice::Auto {
+        // There is nothing to switch off.
+        on = false;
+    }
     if ui.checkbox(&mut on, "Latents").on_hover_text(format!("{key}: {what}")).changed() {
         actions.push(EditAction::SetLatents(if on { LatentChoice::Auto } else { LatentChoice::Off }));
     }
     let (trained, most) = room;
-    if !on || most == 0 {
+    if trained == 0 && state.models.in_use.is_some() {
+        ui.weak("this model has none");
+    }
+    if most == 0 || settings.latents == LatentChoice::Off {
         return;
     }
     let current = if let LatentChoice::Count(n) = settings.latents { n } else { trained };

@@ -2,8 +2,7 @@
 
 use egui::{Align2, FontId, Pos2, Rect, Role, Sense, Stroke, StrokeKind, Ui, pos2, vec2};
 
-use super::heads::name_of;
-use super::panel::row_name;
+use super::heads::{name_of, row_name};
 use crate::analysis::normalise::Range;
 use crate::app::hub::actions::{Actions, RunAction, ViewAction};
 use crate::app::hub::state::State;
@@ -132,7 +131,7 @@ impl Said {
         let first = first.filter(|_| column > 0).and_then(|id| state.runs.get(id));
         Self {
             answer: run.trace.answer.clone(),
-            probability: probability(run),
+            probability: run.trace.certainty(),
             correct: state.verdict(run).map(|verdict| verdict.correct),
             is_blind: state.compare.is_blind(run.id),
             is_other: first.is_some_and(|first| first.trace.answer != run.trace.answer),
@@ -161,17 +160,6 @@ impl Said {
         let other = if self.is_other { "≠ " } else { "" };
         format!("{sign}{other}{}{probability}", self.answer)
     }
-}
-
-/// How likely the answer was: its share among the choices, or the product over the tokens that say it.
-pub fn probability(run: &Run) -> Option<f32> {
-    let trace = &run.trace;
-    let of_choices = trace.choices.iter().map(|choice| choice.probability).reduce(f32::max);
-    of_choices.or_else(|| {
-        let said = trace.generated.iter().filter(|token| !token.text.starts_with("<|"));
-        let logs: Vec<f32> = said.map(|token| token.logprob).collect();
-        (!logs.is_empty()).then(|| logs.iter().sum::<f32>().exp())
-    })
 }
 
 fn foot_ui(ui: &Ui, run: &Run, said: &Said, rect: Rect) {
@@ -215,6 +203,9 @@ pub fn style_of(state: &State, shown: InSight<'_>) -> OverlayStyle {
     let mut style = state.kept.view.style;
     if shown.rows.is_difference() {
         (style.colour_map, style.fade) = (ColourMap::Difference, false);
+    }
+    if state.ui.peeks {
+        style.opacity = 0.0;
     }
     style
 }

@@ -1,11 +1,13 @@
 //! The head of a column: which model it is, what it may be instead, what went wrong with it.
 
-use egui::Ui;
+use egui::{Role, Ui};
 
 use crate::app::hub::actions::{Actions, CompareAction};
 use crate::app::hub::state::State;
 use crate::app::kit::theme::palette;
+use crate::app::kit::widgets::name_widget;
 use crate::app::parts::compare::MOST_MODELS;
+use crate::ask::{Condition, LatentChoice};
 use crate::engine::demo::DemoAdapter;
 use crate::engine::ids::{BaseId, ModelId, Source};
 
@@ -36,8 +38,12 @@ pub fn head_ui(ui: &mut Ui, state: &State, column: usize, actions: &mut Actions)
             None => format!("Column {}: {name}; click for another model", column + 1),
         };
         menu.response.on_hover_text(hover);
-        if columns.len() > 1 && ui.small_button("×").on_hover_text(format!("Take {name} away")).clicked() {
-            actions.push(CompareAction::RemoveColumn(column));
+        if columns.len() > 1 {
+            let remove = ui.small_button("×").on_hover_text(format!("Take {name} away"));
+            name_widget(ui, &remove, Role::Button, None, || format!("Take {name} away"));
+            if remove.clicked() {
+                actions.push(CompareAction::RemoveColumn(column));
+            }
         }
         if column + 1 == columns.len() && columns.len() < MOST_MODELS {
             add_ui(ui, state, model, actions);
@@ -94,4 +100,14 @@ pub fn name_of(model: &ModelId, columns: &[ModelId]) -> String {
     let own = model.adapter.as_ref().map_or_else(|| format!("{base}, no adapter"), Source::name);
     let one_base = columns.iter().all(|other| other.base.source == model.base.source);
     if one_base || model.adapter.is_none() { own } else { format!("{base} · {own}") }
+}
+
+/// "Bottleneck (Stage 1), no latents".
+pub fn row_name(condition: &Condition) -> String {
+    let latents = match condition.latents {
+        LatentChoice::Auto => String::new(),
+        LatentChoice::Off => ", no latents".to_owned(),
+        LatentChoice::Count(count) => format!(", {count} latents"),
+    };
+    format!("{}{latents}", condition.looks())
 }

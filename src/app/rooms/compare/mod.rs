@@ -2,6 +2,6 @@
 
 mod cell;
 pub mod handle;
-mod heads;
+pub mod heads;
 pub mod panel;
 mod strips;

@@ -3,7 +3,7 @@
 use egui::{Align, Layout, Rect, Sense, Ui, UiBuilder, pos2, vec2};
 
 use super::cell::cell_ui;
-use super::heads::head_ui;
+use super::heads::{head_ui, row_name};
 use super::strips::{strip_height, strips_ui};
 use crate::analysis::query::Query;
 use crate::app::hub::actions::{Actions, CompareAction, JobAction, ViewAction};
@@ -164,16 +164,6 @@ fn row_name_ui(
             }
         });
     });
-}
-
-/// "Bottleneck (Stage 1), no latents".
-pub fn row_name(condition: &Condition) -> String {
-    let latents = match condition.latents {
-        crate::ask::LatentChoice::Auto => String::new(),
-        crate::ask::LatentChoice::Off => ", no latents".to_owned(),
-        crate::ask::LatentChoice::Count(count) => format!(", {count} latents"),
-    };
-    format!("{}{latents}", condition.looks())
 }
 
 /// The one scale of all cells.

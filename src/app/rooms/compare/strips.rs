@@ -11,7 +11,7 @@ use crate::app::kit::geometry::{fit_row, sizes, visible_part};
 use crate::app::kit::theme::palette;
 use crate::app::kit::widgets::name_widget;
 use crate::app::parts::chain::InSight;
-use crate::app::parts::compare::Grid;
+use crate::app::parts::compare::{Grid, GridCell};
 use crate::app::rooms::maps::canvas::is_masked;
 use crate::render::overlay::OverlayPaint;
 use crate::render::paint::in_rect;
@@ -44,14 +44,15 @@ pub fn strips_ui(ui: &mut Ui, state: &State, grid: &Grid, width: f32, gap: f32, 
     if columns < 2 || height == 0.0 || ui.available_height() < height {
         return;
     }
-    let of_run = |row: &Vec<_>| {
-        row.iter().any(|cell: &crate::app::parts::compare::GridCell| {
-            cell.run.is_some() && cell.run == state.panes.map.run
-        })
-    };
-    let row = grid.cells.iter().position(of_run).unwrap_or(0);
+    let run = |cell: &GridCell| cell.run.and_then(|id| state.runs.get(id));
+    let has_latents =
+        |row: &&Vec<GridCell>| row.iter().filter_map(run).any(|run| run.trace.num_latents() > 0);
+    let is_shown =
+        |row: &&Vec<GridCell>| row.iter().any(|cell| cell.run.is_some() && cell.run == state.panes.map.run);
+    let rows = || grid.cells.iter().filter(has_latents);
+    let Some(row) = rows().find(is_shown).or_else(|| rows().next()) else { return };
     let (strip, _) = ui.allocate_exact_size(vec2(ui.available_width(), height), Sense::hover());
-    for (column, cell) in grid.cells[row].iter().enumerate() {
+    for (column, cell) in row.iter().enumerate() {
         let left = strip.min.x + column as f32 * (width + gap);
         let rect = Rect::from_min_size(pos2(left, strip.min.y), vec2(width, height));
         let shown = cell.run.and_then(|run| state.compare.in_sight(run, state.panes.map.query));

@@ -37,6 +37,9 @@ pub fn shown_style(state: &State) -> OverlayStyle {
     if state.panes.map.in_sight().is_some_and(|shown| !state.is_current(&shown.rows.run)) {
         style.opacity *= DIMMED;
     }
+    if state.ui.peeks {
+        style.opacity = 0.0;
+    }
     style
 }
 

@@ -158,6 +158,8 @@ fn lines(state: &State, listed: &Listed, run: &Run) -> [String; 3] {
     let answer = trace.answer.split_whitespace().collect::<Vec<_>>().join(" ");
     let verdict =
         state.verdict(run).map_or("", |verdict| if verdict.correct { " (right)" } else { " (wrong)" });
+    // Where nothing was to choose from: of what it said itself.
+    let sure = trace.certainty().map_or_else(String::new, |p| format!("{:.1} %", 100.0 * p));
     let model = trace.model_name();
     let made = format!("{model} · {}", request.condition.line(trace.num_latents()));
     let choices: Vec<String> = trace
@@ -172,6 +174,6 @@ fn lines(state: &State, listed: &Listed, run: &Run) -> [String; 3] {
     [
         format!("{}{kept}: {question}", title(listed)),
         made,
-        format!("{answer}{verdict}   {}", choices.join("   ")),
+        format!("{answer}{verdict}   {}", if choices.is_empty() { sure } else { choices.join("   ") }),
     ]
 }

@@ -1,8 +1,9 @@
 //! The built-in samples.
 
-use crate::app::hub::actions::GalleryAction;
+use crate::app::hub::actions::{DataAction, GalleryAction};
 use crate::app::hub::controller::Controller;
-use crate::app::parts::samples::Taken;
+use crate::app::parts::samples::{Taken, place_of};
+use crate::app::parts::tiling::Pane;
 use crate::engine::demo;
 use crate::engine::ids::Source;
 
@@ -23,10 +24,16 @@ pub fn apply(controller: &mut Controller, action: GalleryAction) {
             }
         }
         GalleryAction::Take(index) => take(controller, index),
+        // Where a data set is looked through its rows are walked.
+        GalleryAction::Step(step) if controller.state.kept.layout.is_shown(Pane::Data) => {
+            if let Some(next) = controller.state.data.step(step) {
+                crate::app::rooms::data::handle::apply(controller, DataAction::Take(next));
+            }
+        }
         GalleryAction::Step(step) => {
             let count = demo::gallery().len() as isize;
-            let taken = controller.state.gallery.taken.as_ref().map(|taken| taken.index as isize);
-            let next = taken.map_or(0, |taken| taken + step);
+            let taken = controller.state.gallery.taken.as_ref().and_then(|taken| place_of(&taken.record));
+            let next = taken.map_or(0, |taken| taken as isize + step);
             take(controller, next.rem_euclid(count) as usize);
         }
     }
@@ -48,7 +55,7 @@ fn put(controller: &mut Controller, index: usize) {
         Ok(sample) => {
             state.take_sample(sample.clone());
             state.kept.sample.clone_from(&record.id);
-            state.gallery.taken = Some(Taken { index, sample });
+            state.gallery.taken = Some(Taken { record: record.clone(), sample });
         }
         Err(problem) => state.notify(problem.to_string()),
     }

@@ -53,7 +53,7 @@ fn sample_ui(ui: &mut Ui, state: &State, index: usize, actions: &mut Actions) {
     let image = Image::new(texture)
         .max_size([THUMBNAIL * 2.0, THUMBNAIL].into())
         .fit_to_exact_size(texture.size_vec2() * (THUMBNAIL / texture.size_vec2().y.max(1.0)).min(1.0));
-    let taken = state.gallery.taken.as_ref().is_some_and(|taken| taken.index == index);
+    let taken = state.gallery.taken.as_ref().is_some_and(|taken| taken.record.id == record.id);
     let response = ui.add(egui::Button::image(image).selected(taken));
     name_widget(ui, &response, Role::Button, Some(taken), || format!("Sample {}", record.id));
     let response = response.on_hover_ui(|ui| {

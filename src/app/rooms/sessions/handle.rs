@@ -7,8 +7,10 @@ use crate::app::hub::actions::{FileAction, ViewAction};
 use crate::app::hub::controller::Controller;
 use crate::app::hub::path_kind::PathKind;
 use crate::app::hub::report::report;
+use crate::app::parts::runs::Listed;
 use crate::app::rooms::maps::exports;
 use crate::app::session::{ReadRuns, Saving, Session, SessionFile, SessionPlace, folder_of};
+use crate::engine::ids::RunId;
 use crate::error::Error;
 use crate::units::counted;
 
@@ -79,6 +81,12 @@ pub fn take(controller: &mut Controller, path: PathBuf, session: Session) {
     let is_own = controller.session_place.as_ref().is_some_and(|place| place.is_beside(&path));
     let state = &mut controller.state;
     state.ui.path_dialog = None;
+    // What the window asked by itself as it opened is in nobody's way.
+    if !state.runs.listed().iter().any(Listed::is_work) {
+        let own: Vec<RunId> = state.runs.listed().iter().map(|own| own.id).collect();
+        own.into_iter().for_each(|id| state.runs.forget(id));
+        state.panes.map.run = None;
+    }
     let was_empty = state.runs.listed().is_empty();
     let numbers: Vec<_> = session.runs.iter().map(|(listed, run)| (listed.number, run.id)).collect();
     let id = |number: Option<usize>| numbers.iter().find(|(own, _)| Some(*own) == number).map(|(_, id)| *id);

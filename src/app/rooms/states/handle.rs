@@ -9,6 +9,7 @@ use crate::app::hub::controller::Controller;
 use crate::app::hub::state::PathKind;
 use crate::app::parts::states::saving::{LayoutInHand, pictured, write_table};
 use crate::app::parts::states::{LayoutStatus, patch};
+use crate::app::parts::tiling::Preset;
 use crate::ask::{Condition, Decoding};
 use crate::digest;
 use crate::engine::project::{Collected, LayoutOrder, ReadingOrder, StatesOrder};
@@ -21,7 +22,7 @@ use crate::units::Role;
 pub fn apply(controller: &mut Controller, action: LayoutAction) {
     let (projection, kept) = (&mut controller.state.projection, &mut controller.state.kept.map);
     match action {
-        LayoutAction::Toggle => projection.open = !projection.open,
+        LayoutAction::Toggle => controller.state.toggle_panes(Preset::States),
         LayoutAction::Edit(form) => *kept = *form,
         LayoutAction::Browse => {
             controller.files.browse(PathKind::MapData, PathBuf::from(&kept.data).parent());

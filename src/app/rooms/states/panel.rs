@@ -14,32 +14,16 @@ use crate::units::Role;
 /// Width of what stands beside the layout.
 const BESIDE: f32 = 250.0;
 
-/// Draws the window where it is open.
+/// Draws the pane.
 pub fn projection_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
-    if !state.projection.open {
-        return;
+    let mut form = state.kept.map.clone();
+    form_ui(ui, state, &mut form, actions);
+    view_ui(ui, state, &mut form, actions);
+    if form != state.kept.map {
+        actions.push(LayoutAction::Edit(Box::new(form)));
     }
-    let mut open = true;
-    let room = ui.ctx().content_rect().size();
-    let size = [(room.x - 60.0).min(1060.0), (room.y - 90.0).min(720.0)];
-    egui::Window::new("Hidden states")
-        .open(&mut open)
-        .default_size(size)
-        .default_pos([24.0, 44.0])
-        .min_size([560.0, 360.0])
-        .show(ui.ctx(), |ui| {
-            let mut form = state.kept.map.clone();
-            form_ui(ui, state, &mut form, actions);
-            view_ui(ui, state, &mut form, actions);
-            if form != state.kept.map {
-                actions.push(LayoutAction::Edit(Box::new(form)));
-            }
-            ui.separator();
-            body_ui(ui, state, actions);
-        });
-    if !open {
-        actions.push(LayoutAction::Toggle);
-    }
+    ui.separator();
+    body_ui(ui, state, actions);
 }
 
 /// What is mapped.
@@ -383,6 +367,15 @@ fn collapse_ui(ui: &mut Ui, collapse: &Collapse) {
     ui.label(format!("Latents span {:.1} directions", collapse.rank))
         .on_hover_text("Effective rank of a sample's latents (Roy and Vetterli 2007)");
     ui.label(format!("Cosine {:.2} within a sample, {:.2} across samples", collapse.within, collapse.across));
-    ui.label(format!("With image {:.2}, with text {:.2}", collapse.with_image, collapse.with_text));
-    ui.label(format!("{:.2} times as long as image states", collapse.to_image));
+    // Without states of a kind there is nothing to compare with.
+    let with = [("image", collapse.with_image), ("text", collapse.with_text)];
+    let with = with.into_iter().filter(|(_, cosine)| cosine.is_finite());
+    let with: Vec<String> = with.map(|(name, cosine)| format!("with {name} {cosine:.2}")).collect();
+    if !with.is_empty() {
+        let text = with.join(", ");
+        ui.label(text[..1].to_uppercase() + &text[1..]);
+    }
+    if collapse.to_image.is_finite() {
+        ui.label(format!("{:.2} times as long as image states", collapse.to_image));
+    }
 }

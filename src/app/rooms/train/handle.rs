@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::app::hub::actions::TrainAction;
 use crate::app::hub::controller::Controller;
 use crate::app::hub::state::PathKind;
+use crate::app::parts::tiling::Preset;
 use crate::app::parts::training::TrainStatus;
 use crate::engine::protocol::{Command, News, Purpose};
 use crate::engine::training::TrainOrder;
@@ -12,7 +13,7 @@ use crate::engine::training::TrainOrder;
 pub fn apply(controller: &mut Controller, action: TrainAction) {
     let (training, kept) = (&mut controller.state.training, &mut controller.state.kept.training);
     match action {
-        TrainAction::Toggle => training.open = !training.open,
+        TrainAction::Toggle => controller.state.toggle_panes(Preset::Training),
         TrainAction::EditRecipe(path) => kept.recipe = path,
         TrainAction::EditFolder(path) => kept.folder = path,
         TrainAction::SetResume(resume) => training.resume = resume,

@@ -12,29 +12,15 @@ use crate::app::parts::training::{TrainStatus, Training};
 use crate::engine::ids::Source;
 use crate::train::{EXAMPLE, ResultChoice};
 
-/// Draws the window where it is open.
+/// Draws the pane.
 pub fn training_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
-    if !state.training.open {
-        return;
-    }
-    let mut open = true;
-    egui::Window::new("Training")
-        .open(&mut open)
-        .default_size([640.0, 520.0])
-        .default_pos([24.0, 60.0])
-        .min_width(420.0)
-        .show(ui.ctx(), |ui| {
-            form_ui(ui, state, actions);
-            ui.add_space(SECTION_GAP);
-            progress_ui(ui, &state.training);
-            outcome_ui(ui, state, actions);
-            if !state.training.steps.is_empty() {
-                curves_ui(ui, &state.training);
-                probes_ui(ui, state, actions);
-            }
-        });
-    if !open {
-        actions.push(TrainAction::Toggle);
+    form_ui(ui, state, actions);
+    ui.add_space(SECTION_GAP);
+    progress_ui(ui, &state.training);
+    outcome_ui(ui, state, actions);
+    if !state.training.steps.is_empty() {
+        curves_ui(ui, &state.training);
+        probes_ui(ui, state, actions);
     }
 }
 

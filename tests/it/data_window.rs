@@ -1,0 +1,130 @@
+//! A data set in the window: opened, asked of two models, filtered to where they disagree, walked.
+
+use egui_kittest::kittest::{NodeT, Queryable};
+use livr_explorer::app::hub::actions::{DataAction, GalleryAction, JobAction, ViewAction};
+use livr_explorer::app::hub::path_kind::PathKind;
+use livr_explorer::app::parts::data::{DataForm, RowFilter};
+use livr_explorer::app::parts::tiling::Pane;
+use livr_explorer::app::rooms::data::handle::columns;
+use livr_explorer::app::window::Startup;
+use livr_explorer::app::window::offscreen::Window;
+use livr_explorer::ask::{DeviceChoice, DtypeChoice};
+use livr_explorer::data::tasks::Task;
+use livr_explorer::engine::demo::{self, DemoAdapter};
+use livr_explorer::engine::ids::Source;
+
+use crate::common::drawn;
+use crate::window::{apply, click, open, settle, state, tolerant};
+
+fn window() -> Window {
+    let adapter = Some(Source::DemoAdapter(DemoAdapter::Livr));
+    let actions =
+        vec![JobAction::OpenModel { base: Source::Demo, adapter }.into(), GalleryAction::Return.into()];
+    let startup = Startup::new(DeviceChoice::Cpu, DtypeChoice::F32, actions);
+    let mut window = open([1360.0, 860.0], egui::Theme::Dark, startup);
+    settle(&mut window);
+    window
+}
+
+#[test]
+fn two_checkpoints_over_a_data_set_to_where_they_disagree() {
+    let place = drawn(&[Task::Counting, Task::ArtStyle], [8, 0, 0]);
+    let file = place.path().join("data/train.jsonl");
+    let mut window = window();
+    // Two columns, a data file dropped on the window, all asked.
+    window.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::Num4);
+    settle(&mut window);
+    click(&mut window, "+ column");
+    apply(&mut window, JobAction::TakePaths(vec![file.clone()]));
+    settle(&mut window);
+    assert!(state(&window).kept.layout.is_shown(Pane::Data));
+    window.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::Num7);
+    settle(&mut window);
+    assert_eq!(state(&window).data.rows().len(), 16);
+    click(&mut window, "Ask all");
+    let two = columns(state(&window));
+    let data = &state(&window).data;
+    assert_eq!((two.len(), data.asking, data.problem.as_ref()), (2, false, None));
+    assert!(two.iter().all(|column| data.answered(column) == 16));
+    // As the evaluation on the command line has it.
+    let accuracies = data.accuracies(&two);
+    assert_eq!(accuracies.len(), 3, "two tasks, and all");
+    let right = (0..16).filter(|row| data.answer(&two[0], *row).unwrap().prediction.correct).count();
+    let all = accuracies[2].1[0].clone().unwrap();
+    assert_eq!((all.samples, (all.accuracy * 16.0).round() as usize), (16, right));
+    window.run_steps(3);
+    window.snapshot_options("data", &tolerant());
+
+    click(&mut window, "They disagree");
+    let data = &state(&window).data;
+    let differ = |row: usize| {
+        let [a, b] = [&two[0], &two[1]].map(|column| data.answer(column, row).unwrap());
+        a.prediction.pred != b.prediction.pred
+    };
+    let expected: Vec<usize> = (0..16).filter(|row| differ(*row)).collect();
+    assert_eq!(data.rows(), expected);
+    click(&mut window, "All");
+
+    // A row is asked by a click, with its verdict; the keys walk the rows in sight.
+    let name = |window: &Window, row: usize| format!("Sample {},", state(window).data.set.records[row].id);
+    let label = name(&window, 3);
+    window.get_by_label_contains(&label).click();
+    settle(&mut window);
+    let record = state(&window).data.set.records[3].clone();
+    let run = state(&window).shown_run().unwrap().clone();
+    assert_eq!(run.request.sample.prompt, record.prompt);
+    assert_eq!(state(&window).verdict(&run).unwrap().target, record.target);
+    window.key_press(egui::Key::PageDown);
+    settle(&mut window);
+    assert_eq!(state(&window).data.selected, Some(4));
+    let prompt = &state(&window).data.set.records[4].prompt;
+    assert_eq!(&state(&window).shown_run().unwrap().request.sample.prompt, prompt);
+
+    // The table as it is in sight.
+    let form = DataForm { filter: RowFilter::Wrong, ..state(&window).kept.data.clone() };
+    apply(&mut window, DataAction::Edit(Box::new(form)));
+    settle(&mut window);
+    let wrong = state(&window).data.rows().len();
+    let table = place.path().join("table.csv");
+    apply(&mut window, ViewAction::OpenPathDialog(PathKind::DataTable));
+    apply(&mut window, ViewAction::EditPath(table.display().to_string()));
+    apply(&mut window, JobAction::TakePath);
+    settle(&mut window);
+    let text = std::fs::read_to_string(&table).unwrap();
+    assert_eq!(text.lines().count(), 1 + wrong);
+    assert!(text.starts_with("\"id\",\"task\",\"question\",\"expected\",\"LIVR: answer\""), "{text}");
+}
+
+#[test]
+fn open_images_given_a_data_file_opens_it_and_what_cannot_be_asked_is_passed_over() {
+    let place = drawn(&[Task::Counting], [3, 0, 0]);
+    let file = place.path().join("data/train.jsonl");
+    let record = livr_explorer::data::dataset::read(&file).unwrap().remove(1);
+    let livr_explorer::data::record::ImageSource::File(image) = &record.images[0] else { panic!("a file") };
+    std::fs::write(image, "no picture").unwrap();
+    let mut window = window();
+    let before = state(&window).images.len();
+    apply(&mut window, ViewAction::OpenPathDialog(PathKind::Images));
+    apply(&mut window, ViewAction::EditPath(file.display().to_string()));
+    apply(&mut window, JobAction::TakePath);
+    settle(&mut window);
+    assert_eq!(state(&window).images.len(), before, "no image was taken for it");
+    assert_eq!(state(&window).data.set.records.len(), 3);
+    apply(&mut window, DataAction::AskAll(true));
+    settle(&mut window);
+    let data = &state(&window).data;
+    assert_eq!(data.answered(&columns(state(&window))[0]), 2);
+    assert_eq!(data.problems.keys().copied().collect::<Vec<_>>(), [1]);
+    assert!(data.problems[&1].contains("000001") && !data.asking, "{:?}", data.problems);
+    // The built-in samples are such a table.
+    window.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::Num7);
+    settle(&mut window);
+    click(&mut window, "Built-in samples");
+    assert_eq!(state(&window).data.set.records.len(), demo::gallery().len());
+    let names: Vec<String> = window
+        .get_all_by_role(egui::accesskit::Role::Button)
+        .filter_map(|node| node.accesskit_node().label())
+        .filter(|name| name.starts_with("Sample "))
+        .collect();
+    assert!((5..demo::gallery().len()).contains(&names.len()), "rows in sight alone: {}", names.len());
+}
