@@ -69,71 +69,59 @@ pub struct Wanted {
 impl PathKind {
     /// How it is asked for.
     pub fn wanted(self) -> Wanted {
-        use Picks::{File, Files, Folder, NewFile};
-        let wanted =
-            |title, hint, picks| Wanted { title, hint, picks, filter: "", extensions: &[], name: "" };
-        let with = |wanted: Wanted, filter, extensions, name| Wanted { filter, extensions, name, ..wanted };
+        const DATA: (&str, &[&str]) = ("Data files", &["jsonl", "json", "parquet"]);
+        let read = |title, hint, picks, (filter, extensions): (&'static str, &'static [&'static str])| {
+            Wanted { title, hint, picks, filter, extensions, name: "" }
+        };
         match self {
-            Self::Model => wanted(
+            Self::Model => read(
                 "Open model",
                 "Folder with config.json and safetensors, or a name as Qwen/Qwen2.5-VL-3B-Instruct",
-                Folder,
+                Picks::Folder,
+                ("", &[]),
             ),
-            Self::Adapter => wanted("Open adapter", "Folder with adapter_config.json", Folder),
-            Self::Images => with(
-                wanted("Open images", "Files, folders, patterns: PNG, JPEG, WebP, BMP, GIF or TIFF", Files),
-                "Images",
-                &crate::paths::IMAGE_EXTENSIONS,
-                "",
-            ),
-            Self::Recipe => with(wanted("Choose a recipe", "TOML file", File), "Recipes", &["toml"], ""),
-            Self::RunFolder => wanted("Choose a folder for the run", "New folder, or that of a run", Folder),
-            Self::Data => with(
-                wanted("Open data", "JSONL or parquet file, or a folder of images", File),
-                "Data files",
-                &["jsonl", "json", "parquet"],
-                "",
-            ),
-            Self::DataTable => {
-                with(wanted("Save the table", "CSV file", NewFile), "Tables", &["csv"], "answers")
+            Self::Adapter => {
+                read("Open adapter", "Folder with adapter_config.json", Picks::Folder, ("", &[]))
             }
-            Self::MapData => with(
-                wanted("Choose a data file", "JSONL or parquet file", File),
-                "Data files",
-                &["jsonl", "json", "parquet"],
-                "",
+            Self::Images => read(
+                "Open images",
+                "Files, folders, patterns: PNG, JPEG, WebP, BMP, GIF or TIFF",
+                Picks::Files,
+                ("Images", &crate::paths::IMAGE_EXTENSIONS),
             ),
-            Self::LayoutPicture => with(
-                wanted("Save the layout as a picture", "PNG or SVG file", NewFile),
-                "Pictures",
-                &["png", "svg"],
-                "layout",
-            ),
-            Self::LayoutTable => {
-                with(wanted("Save the layout as a table", "CSV file", NewFile), "Tables", &["csv"], "layout")
+            Self::Recipe => read("Choose a recipe", "TOML file", Picks::File, ("Recipes", &["toml"])),
+            Self::RunFolder => {
+                read("Choose a folder for the run", "New folder, or that of a run", Picks::Folder, ("", &[]))
             }
+            Self::Data => {
+                read("Open data", "JSONL or parquet file, or a folder of images", Picks::File, DATA)
+            }
+            Self::MapData => read("Choose a data file", "JSONL or parquet file", Picks::File, DATA),
             Self::OpenSession => {
-                with(wanted("Open session", "Session file, ending in .livr", File), "Sessions", &["livr"], "")
+                let sessions: (_, &[_]) = ("Sessions", &["livr"]);
+                read("Open session", "Session file, ending in .livr", Picks::File, sessions)
             }
-            Self::SaveSession => with(
-                wanted("Save session", "Session file, ending in .livr", NewFile),
-                "Sessions",
-                &["livr"],
-                "session",
-            ),
-            Self::Figure => with(
-                wanted("Save figure", "PNG, SVG or PDF file", NewFile),
-                "Figures",
-                &["png", "svg", "pdf"],
-                "figure",
-            ),
-            Self::Trace => with(
-                wanted("Export the trace", "safetensors file", NewFile),
-                "Traces",
-                &["safetensors"],
-                "trace",
-            ),
+            _ => self.wanted_to_write(),
         }
+    }
+
+    fn wanted_to_write(self) -> Wanted {
+        let (title, hint, filter, extensions, name): (_, _, _, &[&str], _) = match self {
+            Self::DataTable => ("Save the table", "CSV file", "Tables", &["csv"], "answers"),
+            Self::LayoutPicture => {
+                ("Save the layout as a picture", "PNG or SVG file", "Pictures", &["png", "svg"], "layout")
+            }
+            Self::LayoutTable => ("Save the layout as a table", "CSV file", "Tables", &["csv"], "layout"),
+            Self::SaveSession => {
+                ("Save session", "Session file, ending in .livr", "Sessions", &["livr"], "session")
+            }
+            Self::Figure => {
+                ("Save figure", "PNG, SVG or PDF file", "Figures", &["png", "svg", "pdf"], "figure")
+            }
+            Self::Trace => ("Export the trace", "safetensors file", "Traces", &["safetensors"], "trace"),
+            other => unreachable!("{other:?} is read, not written"),
+        };
+        Wanted { title, hint, picks: Picks::NewFile, filter, extensions, name }
     }
 
     /// A path that something is written to, with the ending its format has: a name without one is the user's shorthand. A

@@ -150,7 +150,7 @@ impl Compare {
             let answers = |run: &&Arc<Run>| run.request == request && !run.trace.stopped;
             let listed = runs.listed().iter().rev().filter_map(|own| runs.get(own.id));
             let run = listed.clone().find(answers).map(|run| run.id);
-            GridCell { run, request }
+            GridCell { request, run }
         };
         let row = |condition: &Condition| form.columns.iter().map(|model| cell(condition, model)).collect();
         let cells = conditions.iter().map(row).collect();

@@ -43,7 +43,7 @@ fn hear(controller: &mut Controller, heard: &Heard, news: News) {
         News::Progressed(progress) => match command.purpose() {
             Purpose::Model | Purpose::Answer => state.ui.progress = Some(progress),
             Purpose::Layout => {
-                crate::app::rooms::states::handle::hear(controller, News::Progressed(progress))
+                crate::app::rooms::states::handle::hear(controller, News::Progressed(progress));
             }
             Purpose::Training | Purpose::Reading | Purpose::Data => {}
         },

@@ -39,14 +39,14 @@ pub trait Sink {
 
 /// Keeps in memory what is made of each answer.
 pub struct Answers<T> {
-    make: fn(&Record, Trace) -> T,
+    make: fn(&Record, &Trace) -> T,
     /// In the order of the records.
     pub all: Vec<T>,
 }
 
 impl<T> Answers<T> {
     /// None yet.
-    pub fn new(make: fn(&Record, Trace) -> T) -> Self {
+    pub fn new(make: fn(&Record, &Trace) -> T) -> Self {
         Self { make, all: Vec::new() }
     }
 }
@@ -57,7 +57,7 @@ impl<T> Sink for Answers<T> {
     }
 
     fn take(&mut self, record: &Record, trace: Trace) -> Result<()> {
-        self.all.push((self.make)(record, trace));
+        self.all.push((self.make)(record, &trace));
         Ok(())
     }
 }

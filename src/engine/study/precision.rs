@@ -75,8 +75,9 @@ impl Cells for Scores {
     const HANGS_ON_FILES: bool = false;
 
     fn begin(&mut self, _cell: &CellOf<'_>) -> Result<Option<Self::Kept>> {
-        let scores =
-            |_: &_, trace: crate::trace::Trace| trace.logits.map_or_else(Vec::new, |own| own.data().to_vec());
+        let scores = |_: &_, trace: &crate::trace::Trace| {
+            trace.logits.as_ref().map_or_else(Vec::new, |own| own.data().to_vec())
+        };
         Ok(Some(Answers::new(scores)))
     }
 

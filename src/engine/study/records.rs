@@ -33,8 +33,8 @@ pub struct AnsweredRecord {
 }
 
 impl AnsweredRecord {
-    fn of(record: &Record, trace: Trace) -> Self {
-        Self { prediction: predicted(record, &trace), certainty: trace.certainty() }
+    fn of(record: &Record, trace: &Trace) -> Self {
+        Self { prediction: predicted(record, trace), certainty: trace.certainty() }
     }
 }
 

@@ -61,7 +61,7 @@ impl Running {
             phase: Phase::Evaluating,
             sample_of: &plain,
         };
-        let mut answers = Answers::new(|record, trace| predicted(record, &trace));
+        let mut answers = Answers::new(predicted);
         self.asking(|answerer| cell.run(answerer, &mut answers, &Quiet(watch)))?;
         Ok(answers.all)
     }

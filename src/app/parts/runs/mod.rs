@@ -341,6 +341,18 @@ impl Runs {
         }
     }
 
+    /// Forgets every run where none of them is work; says if so.
+    pub fn forget_if_no_work(&mut self) -> bool {
+        let is_work = self.listed.iter().any(Listed::is_work);
+        if !is_work {
+            let own: Vec<RunId> = self.listed.iter().map(|own| own.id).collect();
+            for id in own {
+                self.forget(id);
+            }
+        }
+        !is_work
+    }
+
     /// Forgets deletions, the oldest first, until so many are left that can be taken back.
     pub fn forget_deleted(&mut self, left: usize) {
         let excess = self.deleted.len().saturating_sub(left);

@@ -60,26 +60,17 @@ pub fn cell_ui(
         hover(ui, &response, state, shown, &rects, actions);
     }
     frame_hovered(ui, state, shown, &rects, pictures);
-    match (run, &said) {
-        (Some(run), Some(said)) => {
-            foot_ui(ui, run, said, Rect::from_min_max(pos2(rect.min.x, rect.max.y - foot), rect.max));
-            let top = Rect::from_min_size(pictures.min, vec2(pictures.width(), 20.0));
-            if said.is_blind {
-                paint_note(ui, top, "blind: no way to the images is left", 11.0);
-            } else if run.trace.num_latents() == 0 && run.request.condition.latents != LatentChoice::Off {
-                paint_note(ui, top, "this model has no latents", 11.0);
-            }
+    if let (Some(run), Some(said)) = (run, &said) {
+        foot_ui(ui, run, said, Rect::from_min_max(pos2(rect.min.x, rect.max.y - foot), rect.max));
+        let top = Rect::from_min_size(pictures.min, vec2(pictures.width(), 20.0));
+        if said.is_blind {
+            paint_note(ui, top, "blind: no way to the images is left", 11.0);
+        } else if run.trace.num_latents() == 0 && run.request.condition.latents != LatentChoice::Off {
+            paint_note(ui, top, "this model has no latents", 11.0);
         }
-        _ => {
-            let at = pos2(rect.center().x, rect.max.y - LINE / 2.0);
-            painter.text(
-                at,
-                Align2::CENTER_CENTER,
-                waiting_for(state, cell),
-                FontId::proportional(12.0),
-                palette.weak,
-            );
-        }
+    } else {
+        let (at, font) = (pos2(rect.center().x, rect.max.y - LINE / 2.0), FontId::proportional(12.0));
+        painter.text(at, Align2::CENTER_CENTER, waiting_for(state, cell), font, palette.weak);
     }
     // The verdict is a colour and a sign, never a colour alone.
     let verdict = said.as_ref().and_then(|said| said.correct);

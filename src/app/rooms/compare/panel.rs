@@ -111,10 +111,10 @@ fn options_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
             if ui.button("Stop").clicked() {
                 actions.push(JobAction::Stop);
             }
-        } else if !state.compare.missing().is_empty() || !state.compare.problems.is_empty() {
-            if ui.button("Ask all").on_hover_text("Every cell that has no answer").clicked() {
-                actions.push(CompareAction::Ask);
-            }
+        } else if (!state.compare.missing().is_empty() || !state.compare.problems.is_empty())
+            && ui.button("Ask all").on_hover_text("Every cell that has no answer").clicked()
+        {
+            actions.push(CompareAction::Ask);
         }
     });
 }
@@ -204,7 +204,7 @@ fn read_out_ui(ui: &mut Ui, state: &State, grid: &Grid) {
 
 fn read_out(state: &State, grid: &Grid, hovered: Hovered) -> String {
     let query = state.panes.map.query;
-    let rows = grid.cells.iter().enumerate().filter_map(|(row, cells)| {
+    let rows = grid.cells.iter().enumerate().map(|(row, cells)| {
         let of_column = cells.iter().map(|cell| {
             let value = cell.run.and_then(|run| {
                 let shown = state.compare.in_sight(run, query)?;
@@ -222,7 +222,7 @@ fn read_out(state: &State, grid: &Grid, hovered: Hovered) -> String {
         } else {
             String::new()
         };
-        Some(format!("{name}{}", values.join(" | ")))
+        format!("{name}{}", values.join(" | "))
     });
     let rows: Vec<String> = rows.collect();
     format!(

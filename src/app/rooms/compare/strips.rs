@@ -56,22 +56,12 @@ pub fn strips_ui(ui: &mut Ui, state: &State, grid: &Grid, width: f32, gap: f32, 
         let left = strip.min.x + column as f32 * (width + gap);
         let rect = Rect::from_min_size(pos2(left, strip.min.y), vec2(width, height));
         let shown = cell.run.and_then(|run| state.compare.in_sight(run, state.panes.map.query));
-        match shown {
-            Some(shown) => {
-                let name = name_of(&cell.request.model, &state.kept.compare.columns);
-                strip_ui(ui, state, shown, (&name, column), rect, actions);
-            }
-            None => {
-                let weak = palette(ui.visuals()).weak;
-                let text = if cell.run.is_some() { "no latents, no maps" } else { "" };
-                ui.painter().text(
-                    rect.center(),
-                    Align2::CENTER_CENTER,
-                    text,
-                    FontId::proportional(11.0),
-                    weak,
-                );
-            }
+        if let Some(shown) = shown {
+            let name = name_of(&cell.request.model, &state.kept.compare.columns);
+            strip_ui(ui, state, shown, (&name, column), rect, actions);
+        } else if cell.run.is_some() {
+            let (weak, font) = (palette(ui.visuals()).weak, FontId::proportional(11.0));
+            ui.painter().text(rect.center(), Align2::CENTER_CENTER, "no latents, no maps", font, weak);
         }
     }
 }

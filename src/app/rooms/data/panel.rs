@@ -116,7 +116,9 @@ fn accuracy_ui(ui: &mut Ui, state: &State, columns: &[AskedOf], names: &[String]
         ScrollArea::both().max_height(190.0).auto_shrink([false, true]).id_salt("accuracy").show(ui, |ui| {
             egui::Grid::new("accuracies").num_columns(names.len() + 2).striped(true).show(ui, |ui| {
                 ui.weak("task");
-                names.iter().for_each(|name| drop(ui.strong(name)));
+                for name in names {
+                    ui.strong(name);
+                }
                 ui.weak("chance");
                 ui.end_row();
                 for (task, own) in &rows {
@@ -307,7 +309,7 @@ fn row_ui(
                 text(ui, place, &said(answer), colour);
             }
             None if state.data.problems.contains_key(&index) => {
-                text(ui, place, "cannot be asked", palette.warning)
+                text(ui, place, "cannot be asked", palette.warning);
             }
             None => text(ui, place, "–", palette.weak),
         }

@@ -7,10 +7,8 @@ use crate::app::hub::actions::{FileAction, ViewAction};
 use crate::app::hub::controller::Controller;
 use crate::app::hub::path_kind::PathKind;
 use crate::app::hub::report::report;
-use crate::app::parts::runs::Listed;
 use crate::app::rooms::maps::exports;
 use crate::app::session::{ReadRuns, Saving, Session, SessionFile, SessionPlace, folder_of};
-use crate::engine::ids::RunId;
 use crate::error::Error;
 use crate::units::counted;
 
@@ -82,9 +80,7 @@ pub fn take(controller: &mut Controller, path: PathBuf, session: Session) {
     let state = &mut controller.state;
     state.ui.path_dialog = None;
     // What the window asked by itself as it opened is in nobody's way.
-    if !state.runs.listed().iter().any(Listed::is_work) {
-        let own: Vec<RunId> = state.runs.listed().iter().map(|own| own.id).collect();
-        own.into_iter().for_each(|id| state.runs.forget(id));
+    if state.runs.forget_if_no_work() {
         state.panes.map.run = None;
     }
     let was_empty = state.runs.listed().is_empty();
