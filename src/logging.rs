@@ -41,6 +41,12 @@ pub fn recent() -> Vec<String> {
     LOGGER.lines.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
 }
 
+/// How many of the latest lines are of a library.
+pub fn messages_of(library: &str) -> usize {
+    let mark = format!(" ({library}");
+    recent().iter().filter(|line| line.contains(&mark)).count()
+}
+
 /// Is a message of the program itself, rather than of a library?
 fn is_own(target: &str) -> bool {
     target.split("::").next() == Some(env!("CARGO_CRATE_NAME")) || target.split("::").next() == Some("livr")

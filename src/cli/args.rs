@@ -91,7 +91,18 @@ impl ModelArgs {
 
     /// Opens the model and answers one sample by it.
     pub fn run(&self, run: &RunArgs, sample: Sample, keep: &Keep, observer: &dyn Observer) -> Result<Trace> {
-        let mut models = Models::default();
+        self.run_in(&mut Models::default(), run, sample, keep, observer)
+    }
+
+    /// The same among models that are open already: what they share is there once.
+    pub fn run_in(
+        &self,
+        models: &mut Models,
+        run: &RunArgs,
+        sample: Sample,
+        keep: &Keep,
+        observer: &dyn Observer,
+    ) -> Result<Trace> {
         let model = self.id();
         let info = models.open(&model, observer)?;
         let condition = run.condition();
@@ -107,6 +118,68 @@ impl ModelArgs {
             note(&format!("{}: {CHANGED_NOTHING}", done.statement));
         }
         Ok(trace)
+    }
+}
+
+/// Which models, and where: as many as are named are asked side by side.
+#[derive(Debug, Clone, Args)]
+pub struct ModelsArgs {
+    /// Checkpoint folder, or a repository in the Hugging Face cache as Qwen/Qwen2.5-VL-3B-Instruct; several are asked side
+    /// by side [default: the built-in demo]
+    #[arg(long, value_name = "DIR")]
+    model: Vec<OsString>,
+    /// Adapter folder or repository; none; or one of the demo's: demo:livr, demo:stage-1, demo:latents-only, demo:sft;
+    /// several are asked side by side [default: demo:livr on the built-in demo, else none]
+    #[arg(long, value_name = "DIR", value_parser = AdapterChoice::parser())]
+    adapter: Vec<AdapterChoice>,
+    /// auto, cpu or cuda:N
+    #[arg(long, default_value = "auto")]
+    device: DeviceChoice,
+    /// Element type of the weights
+    #[arg(long, default_value = "auto", value_parser = dtypes())]
+    dtype: DtypeChoice,
+}
+
+impl ModelsArgs {
+    /// Each of them, at least one: one model with every adapter, every model with one adapter, or pairs.
+    ///
+    /// # Errors
+    /// Several of both that are no pairs, and the same twice.
+    pub fn each(&self) -> Result<Vec<ModelArgs>> {
+        let (models, adapters) = (self.model.len(), self.adapter.len());
+        if models > 1 && adapters > 1 && models != adapters {
+            return Err(Error::Request(format!(
+                "--adapter: expected one, or one for each of {models} models, found {adapters}"
+            )));
+        }
+        let shared = |i: usize, count: usize| if count > 1 { i } else { 0 };
+        let one = |i: usize| ModelArgs {
+            model: self.model.get(shared(i, models)).cloned(),
+            adapter: self.adapter.get(shared(i, adapters)).cloned(),
+            device: self.device,
+            dtype: self.dtype,
+        };
+        let all: Vec<ModelArgs> = (0..models.max(adapters).max(1)).map(one).collect();
+        let ids: Vec<ModelId> = all.iter().map(ModelArgs::id).collect();
+        match (1..ids.len()).find(|i| ids[..*i].contains(&ids[*i])) {
+            Some(twice) => Err(Error::Request(format!(
+                "--adapter: expected each once, found {} twice",
+                name_among(&ids[twice], &ids)
+            ))),
+            None => Ok(all),
+        }
+    }
+}
+
+/// A model as people tell it from others beside it.
+pub fn name_among(model: &ModelId, others: &[ModelId]) -> String {
+    let base = model.base.source.name();
+    let shares_base = others.iter().all(|other| other.base.source == model.base.source);
+    match &model.adapter {
+        Some(adapter) if shares_base => adapter.name(),
+        Some(adapter) => format!("{base} {}", adapter.name()),
+        None if shares_base => "none".to_owned(),
+        None => base,
     }
 }
 

@@ -3,16 +3,18 @@
 use clap::Args;
 use serde::Serialize;
 
-use super::args::{ModelArgs, RunArgs};
+use super::args::{ModelArgs, ModelsArgs, RunArgs, name_among};
 use super::output::{Terminal, print, print_json, timings};
 use crate::ask::{Condition, Keep};
+use crate::engine::ids::ModelId;
+use crate::engine::models::Models;
 use crate::trace::{Applied, ChoiceScore, GeneratedToken, Intervened, Timings, Trace};
 
 /// Options of `livr ask`.
 #[derive(Debug, Args)]
 pub struct AskArgs {
     #[command(flatten)]
-    model: ModelArgs,
+    models: ModelsArgs,
     #[command(flatten)]
     run: RunArgs,
     /// Machine-readable output
@@ -38,30 +40,59 @@ struct Report<'a> {
     version: &'static str,
 }
 
-/// Runs it.
-pub fn run(args: &AskArgs) -> anyhow::Result<()> {
-    let sample = args.run.sample()?;
-    let terminal = Terminal::new();
-    let trace = args.model.run(&args.run, sample, &Keep::default(), &terminal)?;
-    terminal.finish();
-    if args.json {
-        print_json(&Report {
+/// The answers of several models, in the order they were named.
+#[derive(Serialize)]
+struct Comparison<'a> {
+    #[serde(rename = "comparison")]
+    answers: Vec<Report<'a>>,
+}
+
+impl<'a> Report<'a> {
+    fn of(trace: &'a Trace) -> Self {
+        Self {
             answer: &trace.answer,
             choices: &trace.choices,
             tokens: &trace.generated,
             num_prompt_tokens: trace.input_ids.len(),
             num_latents: trace.num_latents(),
             timings: trace.timings,
-            image_sizes: image_sizes(&trace),
+            image_sizes: image_sizes(trace),
             settings: &trace.condition,
             interventions: &trace.interventions,
             applied: trace.applied,
             model: &trace.model,
             adapter: &trace.adapter,
             version: env!("CARGO_PKG_VERSION"),
-        });
-        return Ok(());
+        }
     }
+}
+
+/// Runs it.
+pub fn run(args: &AskArgs) -> anyhow::Result<()> {
+    let asked = args.models.each()?;
+    let sample = args.run.sample()?;
+    let terminal = Terminal::new();
+    let mut models = Models::default();
+    let keep = Keep::default();
+    let mut traces = Vec::new();
+    for model in &asked {
+        traces.push(model.run_in(&mut models, &args.run, sample.clone(), &keep, &terminal)?);
+    }
+    terminal.finish();
+    match &traces[..] {
+        [one] if args.json => print_json(&Report::of(one)),
+        [one] => print_answer(one),
+        several if args.json => print_json(&Comparison { answers: several.iter().map(Report::of).collect() }),
+        several => {
+            let ids: Vec<ModelId> = asked.iter().map(ModelArgs::id).collect();
+            let names: Vec<String> = ids.iter().map(|id| name_among(id, &ids)).collect();
+            table(&names, several).iter().for_each(|line| print(line));
+        }
+    }
+    Ok(())
+}
+
+fn print_answer(trace: &Trace) {
     print(&trace.answer);
     for choice in &trace.choices {
         print(&format!(
@@ -74,7 +105,7 @@ pub fn run(args: &AskArgs) -> anyhow::Result<()> {
     for done in &trace.interventions {
         print(&format!("  {}: {} changed", done.statement, done.changed));
     }
-    let sizes: Vec<String> = image_sizes(&trace).iter().map(|[w, h]| format!("{w} x {h}")).collect();
+    let sizes: Vec<String> = image_sizes(trace).iter().map(|[w, h]| format!("{w} x {h}")).collect();
     let read =
         if sizes.is_empty() { String::new() } else { format!(", images read at {}", sizes.join(", ")) };
     let penalty = trace.applied.repetition_penalty;
@@ -85,7 +116,31 @@ pub fn run(args: &AskArgs) -> anyhow::Result<()> {
         trace.generated.len(),
         timings(&trace.timings)
     ));
-    Ok(())
+}
+
+/// A line for each model under one of what the columns are; an answer other than the first model's is marked.
+fn table(names: &[String], traces: &[Trace]) -> Vec<String> {
+    let choices: Vec<&str> = traces[0].choices.iter().map(|own| own.choice.as_str()).collect();
+    let head = ["", "answer"].into_iter().chain(choices).map(str::to_owned).collect();
+    let row = |(name, trace): (&String, &Trace)| {
+        let mark = if trace.answer == traces[0].answer { "" } else { " *" };
+        let shares = trace.choices.iter().map(|own| format!("{:.1} %", 100.0 * own.probability));
+        [name.clone(), format!("{}{mark}", trace.answer.replace('\n', " "))]
+            .into_iter()
+            .chain(shares)
+            .collect()
+    };
+    let rows: Vec<Vec<String>> = std::iter::once(head).chain(names.iter().zip(traces).map(row)).collect();
+    let widths: Vec<usize> = (0..rows[0].len())
+        .map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0))
+        .collect();
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    let other = traces.iter().any(|own| own.answer != traces[0].answer);
+    let legend = other.then(|| format!("* other than {}", names[0]));
+    rows.iter().map(line).chain(legend).collect()
 }
 
 /// Width and height at which each image was read.

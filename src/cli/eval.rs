@@ -6,11 +6,13 @@ use std::time::Instant;
 use clap::Args;
 use serde::Serialize;
 
-use super::args::ModelArgs;
+use super::args::{ModelArgs, ModelsArgs, name_among};
 use super::condition_args::{ConditionArgs, DataSet};
 use super::output::{Terminal, note, print, print_json};
-use crate::ask::{Condition, Keep};
+use super::study::to_folder;
+use crate::ask::{AttentionRows, Condition, Keep};
 use crate::data::dataset;
+use crate::engine::ids::ModelId;
 use crate::engine::models::Models;
 use crate::engine::study::result::{CellResult, OneCell};
 use crate::engine::study::{Accuracy, NamedCondition, NamedModel, Share, Study};
@@ -20,11 +22,11 @@ use crate::progress::Phase;
 #[derive(Debug, Args)]
 pub struct EvalArgs {
     #[command(flatten)]
-    model: ModelArgs,
+    models: ModelsArgs,
     /// Data file: LIVR's JSONL, BLINK's parquet, or a file of Mirage or LVR
     #[arg(long, value_name = "FILE")]
     data: PathBuf,
-    /// JSON file for the result
+    /// JSON file for the result; of several models the folder for it, as livr experiment writes one
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     #[command(flatten)]
@@ -53,21 +55,35 @@ struct Report<'a> {
 
 /// Runs it.
 pub fn run(args: &EvalArgs) -> anyhow::Result<()> {
-    args.model.check_output(&args.out, std::slice::from_ref(&args.data))?;
-    CellResult::check_place(&args.out)?;
+    let asked = args.models.each()?;
+    for model in &asked {
+        model.check_output(&args.out, std::slice::from_ref(&args.data))?;
+    }
+    let is_one = asked.len() == 1;
+    if is_one {
+        CellResult::check_place(&args.out)?;
+    }
     let started = Instant::now();
     let mut records = dataset::read(&args.data)?;
     records.truncate(args.limit.map_or(usize::MAX, |limit| limit as usize));
+    let attention = if is_one { AttentionRows::Nothing } else { AttentionRows::LatentsAndAnswer };
     let study = Study {
-        models: vec![NamedModel { name: "model".to_owned(), id: args.model.id() }],
+        models: if is_one {
+            vec![NamedModel { name: "model".to_owned(), id: asked[0].id() }]
+        } else {
+            named(&asked)
+        },
         conditions: vec![NamedCondition::of(args.condition.condition.clone(), &Condition::of_studies())],
         records,
         limit: None,
-        keep: Keep::default(),
+        keep: Keep { attention, ..Keep::default() },
         batch: args.batch as usize,
         share: args.shard,
         phase: Phase::Evaluating,
     };
+    if !is_one {
+        return to_folder(&study, &args.out, args.json);
+    }
     let terminal = Terminal::new();
     let mut cell = OneCell::at(&args.out, &note);
     study.run(&mut Models::default(), &mut cell, &terminal)?;
@@ -79,6 +95,21 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<()> {
         print_accuracies(result);
     }
     Ok(())
+}
+
+/// Models under names of their own, as files may be called.
+fn named(asked: &[ModelArgs]) -> Vec<NamedModel> {
+    let ids: Vec<ModelId> = asked.iter().map(ModelArgs::id).collect();
+    let mut named: Vec<NamedModel> = Vec::new();
+    for id in &ids {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_. ".contains(c);
+        let plain: String = name_among(id, &ids).chars().map(|c| if is_plain(c) { c } else { '-' }).collect();
+        let names = std::iter::once(plain.clone()).chain((2..).map(|n| format!("{plain} {n}")));
+        let is_free = |name: &String| named.iter().all(|own| own.name != *name);
+        let name = names.into_iter().find(is_free).expect("one of endlessly many");
+        named.push(NamedModel { name, id: id.clone() });
+    }
+    named
 }
 
 /// A line for each task, and one for all.

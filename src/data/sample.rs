@@ -50,6 +50,18 @@ pub fn choices_in(prompt: &str) -> Vec<String> {
     if listed.len() >= 2 { listed } else { Vec::new() }
 }
 
+/// The choice that each of so many images is, where the question says so: "(A) the second image (B) the third image".
+pub fn choices_of_images(prompt: &str, count: usize) -> Vec<Option<String>> {
+    const ORDINALS: [&str; 8] = ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth"];
+    let offered = choices_in(prompt);
+    let choice_of = |ordinal: &&str| {
+        let names = |choice: &&String| prompt.contains(&format!("({choice}) the {ordinal} image"));
+        offered.iter().find(names).cloned()
+    };
+    let named = ORDINALS.iter().map(choice_of).chain(std::iter::repeat(None));
+    named.take(count).collect()
+}
+
 /// Choices as they are typed: commas between them, and quotes around one that has a comma of its own ("" within quotes
 /// is a quote). The first quote without an end goes to the end.
 pub fn choices_of_text(text: &str) -> Vec<String> {
@@ -89,6 +101,18 @@ fn consecutive(names: &str, is_offered: impl Fn(char) -> bool) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn images_that_are_choices_are_known_by_their_letters() {
+        let prompt = "Which fits? (A) the second image (B) the third image";
+        let letters = |prompt: &str, count| -> Vec<String> {
+            choices_of_images(prompt, count).into_iter().map(Option::unwrap_or_default).collect()
+        };
+        assert_eq!(letters(prompt, 3), ["", "A", "B"]);
+        assert_eq!(letters(prompt, 2), ["", "A"]);
+        assert_eq!(letters("Which point? (A) Point A (B) Point B", 2), ["", ""]);
+        assert_eq!(letters(prompt, 0), [""; 0]);
+    }
 
     #[test]
     fn choices_are_read_off_the_question() {

@@ -1,5 +1,6 @@
 //! Paths as people give them: typed, pasted, dropped, quoted, with a tilde, as a URL, as a pattern, several at once.
 
+pub mod complete;
 pub mod text;
 
 use std::path::{Path, PathBuf};

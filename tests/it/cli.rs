@@ -123,6 +123,38 @@ fn ask_on_the_demo_needs_nothing() {
 }
 
 #[test]
+fn several_models_answer_side_by_side() {
+    let photo = display(&Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/photos/coffee.png"));
+    let sample = ["--image", &photo, "--prompt", "What is it? (A) tea (B) coffee"];
+    let asked = |more: &[&str]| livr(&[&["ask"], &sample[..], more].concat());
+    let two = ["--adapter", "demo:livr", "--adapter", "none"];
+    let report = json(&asked(&[&two[..], &["--json"]].concat()));
+    let answers = report["comparison"].as_array().unwrap();
+    assert_eq!(answers.len(), 2);
+    assert_eq!((&answers[0]["num_latents"], &answers[1]["num_latents"]), (&16.into(), &0.into()));
+    // Each as it answers alone.
+    let alone = json(&asked(&["--adapter", "none", "--json"]));
+    assert_eq!((&answers[1]["choices"], &answers[1]["tokens"]), (&alone["choices"], &alone["tokens"]));
+    let plain = text(&asked(&two).stdout);
+    let lines: Vec<&str> = plain.lines().collect();
+    assert!(lines[0].split_whitespace().eq(["answer", "A", "B"]), "{plain}");
+    assert!(lines[1].starts_with("LIVR ") && lines[2].starts_with("none "), "{plain}");
+    let differ = answers[0]["answer"] != answers[1]["answer"];
+    assert_eq!(plain.contains("* other than LIVR"), differ, "{plain}");
+    for (wrong, said) in [
+        (&["--adapter", "none", "--adapter", "none"][..], "--adapter: expected each once, found none twice"),
+        (
+            &["--model", "a", "--model", "b", "--adapter", "c", "--adapter", "d", "--adapter", "none"][..],
+            "--adapter: expected one, or one for each of 2 models, found 3",
+        ),
+    ] {
+        let output = asked(wrong);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(text(&output.stderr).contains(said), "{}", text(&output.stderr));
+    }
+}
+
+#[test]
 fn exit_status_and_sentences() {
     let root = display(&fixture("qwen3_vl"));
     let usage = livr(&["ask", "--frobnicate"]);

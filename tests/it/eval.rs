@@ -151,3 +151,30 @@ fn a_sample_that_the_model_cannot_take_is_named() {
     let named = format!("livr: sample {}: the images are", samples[1]["id"]);
     assert!(!output.status.success() && said.contains(&named), "{said}");
 }
+
+#[test]
+fn several_adapters_are_one_study() {
+    let place = Place::new();
+    let one = place.done("a", "one.json", &["--limit", "6"]).0;
+    let out = place.path("both");
+    let mut command = place.eval("a", "both", &["--limit", "6", "--json"]);
+    let output = command.arg("--adapter").arg("none").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let summaries: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let summaries = summaries.as_array().unwrap();
+    let variants: Vec<&str> = summaries.iter().map(|own| own["variant"].as_str().unwrap()).collect();
+    assert_eq!(variants, ["adapter", "none"]);
+    assert_eq!(summaries[0]["all"]["accuracy"], one["all"]["accuracy"]);
+    assert!(summaries[0]["latent_mass"].is_number() && summaries[1]["latent_mass"].is_null());
+    // Each model's predictions are those it gives alone.
+    let cells: Vec<Value> = std::fs::read_dir(out.join("cells"))
+        .unwrap()
+        .map(|entry| read(&entry.unwrap().path()))
+        .filter(|cell| cell["adapter"] == "adapter")
+        .collect();
+    assert_eq!(cells.len(), 1);
+    let answers = |of: &Value| -> Vec<Value> {
+        of["predictions"].as_array().unwrap().iter().map(|own| own["answer"].clone()).collect()
+    };
+    assert_eq!(answers(&cells[0]), answers(&one));
+}

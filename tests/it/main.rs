@@ -5,6 +5,7 @@
 #[global_allocator]
 static ALLOCATOR: livr_explorer::sandbox::Counting = livr_explorer::sandbox::Counting;
 
+mod actions_window;
 mod bad_images;
 mod bad_input;
 mod cli;

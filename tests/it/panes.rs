@@ -165,9 +165,9 @@ fn every_answer_is_listed_and_found_again() {
     window.run_steps(2);
     click(&mut window, "Compare others with it");
     let second = state(&window).shown_run().unwrap().clone();
-    let change = second.trace.choices[0].logprob - first.trace.choices[0].logprob;
+    let change = 100.0 * (second.trace.choices[0].probability - first.trace.choices[0].probability);
     window.get_by_label_contains("Compared with run 1");
-    window.get_by_label_contains(&format!("(Δ log p {change:+.2})"));
+    window.get_by_label_contains(&format!("({change:+.1} points)"));
     // Back to the first: its maps, undimmed, and the controls as they were.
     window.get_by_label_contains("run 1 (base): What stands").click();
     settle(&mut window);

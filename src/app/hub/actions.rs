@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::path_kind::PathKind;
+use super::state::ActionSearch;
 use crate::analysis::maps::Scalar;
 use crate::analysis::normalise::Normalisation;
 use crate::analysis::query::{Query, Selection};
@@ -138,6 +139,14 @@ pub enum ViewAction {
     ToggleBrowser,
     /// Show or hide the list of keys.
     ToggleHelp,
+    /// What is said at the first start was read.
+    WordsRead,
+    /// Look for an action by its name, or no more.
+    SearchActions(Option<ActionSearch>),
+    /// Give the next pane in sight the focus, or the one before.
+    StepPane(isize),
+    /// It has it, or another thing has.
+    PaneFocused(Option<Pane>),
     /// Close a notice.
     DismissNotice(usize),
     /// Put the cursor in the question box.

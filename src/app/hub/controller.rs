@@ -43,6 +43,8 @@ pub struct Controller {
     pub keeping_session: bool,
     /// When the next layer is due while they play.
     next_layer: f64,
+    /// The newest run that the session's file has, or is about to have.
+    newest_kept: Option<RunId>,
     /// Where Hugging Face's programs keep models.
     pub hub_cache: Option<HubCache>,
     /// Goes with the window, where states are not to outlive it.
@@ -84,6 +86,7 @@ impl Controller {
             keeping_session: false,
             hub_cache: None,
             next_layer: 0.0,
+            newest_kept: None,
             _states: passing,
         }
     }
@@ -113,6 +116,11 @@ impl Controller {
 
     /// Lets time pass: layers go by while they play. -> seconds until it wants to be called again.
     pub fn tick(&mut self, now: f64, ctx: &egui::Context) -> Option<f64> {
+        let waits = [self.play(now, ctx), self.keep_newest()];
+        waits.into_iter().flatten().reduce(f64::min)
+    }
+
+    fn play(&mut self, now: f64, ctx: &egui::Context) -> Option<f64> {
         const EACH: f64 = 0.4;
         if !self.state.panes.map.playing {
             self.next_layer = now + EACH;
@@ -126,6 +134,21 @@ impl Controller {
             }
         }
         Some((self.next_layer - now).max(0.02))
+    }
+
+    /// An answer goes into the session's file as soon as it is there: a window that is killed loses none.
+    fn keep_newest(&mut self) -> Option<f64> {
+        const AGAIN: f64 = 0.2;
+        let newest = self.state.runs.listed().last().map(|own| own.id).filter(|id| !id.is_partial());
+        if newest.is_none() || newest == self.newest_kept {
+            return None;
+        }
+        if self.files.is_busy() || self.keeping_session {
+            return Some(AGAIN);
+        }
+        self.newest_kept = newest;
+        self.keep_session();
+        None
     }
 
     /// True when nothing is under way any more.

@@ -21,7 +21,9 @@ use crate::engine::ids::{RunId, Source};
 use crate::engine::shelf::{HubCache, Search, Shelf};
 use crate::error::{Error, Result};
 use crate::export::trace_file;
+use crate::logging;
 use crate::paths;
+use crate::paths::complete::completions;
 use crate::progress::{Observer, Progress};
 use crate::trace::Trace;
 
@@ -38,10 +40,14 @@ pub enum DownloadEnd {
 
 /// What came of it.
 pub enum FileEvent {
+    /// So many images are about to be read.
+    ImagesToRead(usize),
     /// An image was read, or could not be.
     ImageRead {
         /// It begins a batch: one step to take back.
         first: bool,
+        /// Images of the batch that are still to be read.
+        left: usize,
         /// The image, or why not.
         read: Result<Arc<Picture>, String>,
     },
@@ -51,6 +57,8 @@ pub enum FileEvent {
     Sorted(Sorted),
     /// A folder of the kind the user said, or why there is none.
     Found(PathKind, Result<Source, String>),
+    /// How what was typed in the dialog may go on.
+    Completions(String, Vec<String>),
     /// What the user typed names nothing of the kind.
     Unnamed(PathKind, String),
     /// Something the user should know.
@@ -210,6 +218,14 @@ impl Files {
         });
     }
 
+    /// Looks for how a half-typed path may go on.
+    pub fn complete(&self, text: String) {
+        self.count(move |tell| {
+            let completions = completions(&text);
+            tell(FileEvent::Completions(text, completions));
+        });
+    }
+
     /// Finds out what lies at paths; a slow disk must not hold the window up.
     pub fn sort(&self, paths: Vec<PathBuf>) {
         self.count(move |tell| tell(FileEvent::Sorted(sorted(paths))));
@@ -295,7 +311,7 @@ impl Files {
         });
     }
 
-    /// Opens the system's dialog; without one nothing comes back, as if the user had closed it.
+    /// Opens the system's dialog; where there is none that is said.
     pub fn browse(&self, kind: PathKind, start: Option<&Path>) {
         let wanted = kind.wanted();
         let mut dialog = rfd::AsyncFileDialog::new().set_title(wanted.title);
@@ -315,7 +331,15 @@ impl Files {
             }
         };
         self.spawn(move |tell| {
-            let Some(files) = pollster::block_on(picking) else { return };
+            // It comes back as one that was closed does, but says so in the log.
+            let complaints = logging::messages_of("rfd");
+            let Some(files) = pollster::block_on(picking) else {
+                if logging::messages_of("rfd") > complaints {
+                    let none = "This system has no file chooser that can be used: type the path";
+                    tell(FileEvent::Unnamed(kind, none.to_owned()));
+                }
+                return;
+            };
             let paths: Vec<PathBuf> = files.iter().map(|file| file.path().to_owned()).collect();
             if let Some(path) = paths.first().filter(|_| kind.is_written()) {
                 // The system's dialog asked about the name without its ending.
@@ -376,9 +400,13 @@ impl Observer for Downloading<'_> {
 }
 
 /// Makes pictures, one after the other.
-fn take_in<F: FnOnce() -> Result<Picture>>(batch: impl Iterator<Item = F>, tell: &dyn Fn(FileEvent)) {
+fn take_in<F: FnOnce() -> Result<Picture>>(
+    mut batch: impl ExactSizeIterator<Item = F>,
+    tell: &dyn Fn(FileEvent),
+) {
     let mut first = true;
-    for make in batch {
+    tell(FileEvent::ImagesToRead(batch.len()));
+    while let Some(make) = batch.next() {
         // A decoder's fault must not end the batch without a word.
         let made = std::panic::catch_unwind(AssertUnwindSafe(|| {
             let picture = make()?;
@@ -391,7 +419,7 @@ fn take_in<F: FnOnce() -> Result<Picture>>(batch: impl Iterator<Item = F>, tell:
             Err(_) => Err("the image decoder failed".to_owned()),
         };
         let is_there = read.is_ok();
-        tell(FileEvent::ImageRead { first, read });
+        tell(FileEvent::ImageRead { first, left: batch.len(), read });
         first &= !is_there;
     }
 }

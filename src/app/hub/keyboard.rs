@@ -7,10 +7,10 @@ use super::actions::{
     TrainAction, ViewAction,
 };
 use super::path_kind::PathKind;
-use super::state::State;
+use super::state::{ActionSearch, State};
 use crate::analysis::query::Selection;
 use crate::app::kit::geometry::{CanvasView, MAX_ZOOM, MIN_ZOOM};
-use crate::app::parts::tiling::Preset;
+use crate::app::parts::tiling::{Pane, Preset};
 use crate::ask::{LatentChoice, MaskKind};
 use crate::units::{HeadIdx, LayerIdx};
 
@@ -66,12 +66,15 @@ pub const NEW_LINE: KeyboardShortcut = shift(Key::Enter);
 /// The system's own.
 pub const PASTE: KeyboardShortcut = ctrl(Key::V);
 
-/// Keys that others than this table obey, for the list of keys.
-pub const ELSEWHERE: [(KeyboardShortcut, &str); 4] = [
-    (ENTER, "Ask"),
-    (NEW_LINE, "New line in the question"),
-    (PASTE, "Paste images"),
-    (plain(PEEK), "The pictures without maps, while it is held"),
+/// Keys that others than this table obey, for the list of keys, and whether they change what is seen.
+pub const ELSEWHERE: [(KeyboardShortcut, &str, bool); 7] = [
+    (ENTER, "Ask", false),
+    (NEW_LINE, "New line in the question", false),
+    (PASTE, "Paste images", false),
+    (plain(PEEK), "The pictures without maps, while it is held", true),
+    (ctrl(Key::Plus), "Everything larger", true),
+    (ctrl(Key::Minus), "Everything smaller", true),
+    (ctrl(Key::Num0), "Everything at its own size", true),
 ];
 
 /// While it is held maps are not drawn.
@@ -107,9 +110,11 @@ pub mod does {
     pub const COPY_MAP: &str = "Copy the map";
     pub const COPY_COMMAND: &str = "Copy the run as a command";
     pub const COMPARE: &str = "Panes to compare checkpoints side by side";
+    pub const ACTIONS: &str = "Every action by its name";
     pub const DIFFERENCE: &str = "Differences from the first column or the base run";
     /// All of them.
-    pub const ALL: [&str; 29] = [
+    pub const ALL: [&str; 30] = [
+        ACTIONS,
         COMPARE,
         DIFFERENCE,
         SAVE_SESSION_AS,
@@ -140,6 +145,13 @@ pub mod does {
         SMOOTH,
         FIT,
     ];
+}
+
+impl Binding {
+    /// What it asks for.
+    pub fn action(&self, state: &State) -> Action {
+        (self.action)(state)
+    }
 }
 
 const fn bind(
@@ -201,6 +213,11 @@ pub const BINDINGS: &[Binding] = &[
     }),
     bind(does::DIFFERENCE, plain(Key::D), When::NotTyping, toggle_difference),
     bind(does::FOUR, ctrl(Key::M), When::Always, |_| RunAction::AskFour.into()),
+    bind(does::ACTIONS, ctrl(Key::K), When::Always, |_| {
+        ViewAction::SearchActions(Some(ActionSearch::default())).into()
+    }),
+    bind("The pane before", shift(Key::F6), When::Always, |_| ViewAction::StepPane(-1).into()),
+    bind("The next pane", plain(Key::F6), When::Always, |_| ViewAction::StepPane(1).into()),
     bind(does::KEYS, plain(Key::F1), When::Always, |_| ViewAction::ToggleHelp.into()),
     bind(does::REDO, ctrl_shift(Key::Z), When::NotTyping, |_| EditAction::Redo.into()),
     bind(does::UNDO, ctrl(Key::Z), When::NotTyping, |_| EditAction::Undo.into()),
@@ -351,7 +368,9 @@ fn step_head(state: &State, by: isize) -> Action {
 /// What the keys pressed in this frame ask for.
 pub fn actions(ctx: &egui::Context, state: &State) -> Vec<Action> {
     let typing = ctx.text_edit_focused();
-    let focused = ctx.memory(|memory| memory.focused().is_some());
+    // A pane that has the focus as a whole leaves the window its keys.
+    let of_pane = state.ui.focused_pane.map(Pane::id);
+    let focused = ctx.memory(|memory| memory.focused()).is_some_and(|id| Some(id) != of_pane);
     // A menu is closed by Escape first.
     let menu_open = egui::Popup::is_any_open(ctx);
     let mut actions = Vec::new();
@@ -375,13 +394,17 @@ pub fn actions(ctx: &egui::Context, state: &State) -> Vec<Action> {
         if state.ui.path_dialog.is_some() {
             return vec![ViewAction::ClosePathDialog.into()];
         }
+        if state.ui.action_search.is_some() {
+            return vec![ViewAction::SearchActions(None).into()];
+        }
         if state.ui.help_open {
             return vec![ViewAction::ToggleHelp.into()];
         }
         let is_idle =
             state.runs.asked.is_none() && state.models.opening.is_none() && state.ui.notices.is_empty();
         if is_idle {
-            let open: [(bool, Action); 3] = [
+            let open: [(bool, Action); 4] = [
+                (!state.kept.words_read, ViewAction::WordsRead.into()),
                 (state.ui.browser_open, ViewAction::ToggleBrowser.into()),
                 (state.gallery.open, GalleryAction::Toggle.into()),
                 (state.panes.map.pinned.is_some(), ViewAction::Pin(None).into()),

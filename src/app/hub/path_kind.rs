@@ -1,7 +1,7 @@
 //! What the window asks paths for, and how it asks.
 
 use std::ffi::OsStr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Which path the path dialog is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,6 +134,15 @@ impl PathKind {
         let is_known = endings.iter().any(|known| known.eq_ignore_ascii_case(ending));
         let is_meant = if self == Self::SaveSession { is_known } else { path.extension().is_some() };
         if is_meant || path.file_name().is_none() { path } else { path.with_added_extension(usual) }
+    }
+
+    /// What stands in the dialog at first: a file to write in the folder of the one before; nothing where something is read.
+    pub fn suggestion(self, written_in: &Path) -> String {
+        let Wanted { name, extensions, .. } = self.wanted();
+        match extensions.first().filter(|_| self.is_written()) {
+            Some(ending) => written_in.join(format!("{name}.{ending}")).display().to_string(),
+            None => String::new(),
+        }
     }
 
     /// Is something written there?

@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::path_kind::PathKind;
 use crate::app::parts::compare::CompareForm;
 use crate::app::parts::data::DataForm;
 use crate::app::parts::states::LayoutForm;
@@ -77,6 +78,14 @@ pub struct Preferences {
     pub compare: CompareForm,
     /// What of a data set is in sight.
     pub data: DataForm,
+    /// The folder that something was last opened from by its path.
+    #[serde(with = "crate::paths::text")]
+    pub read_from: PathBuf,
+    /// The folder that something was last saved in.
+    #[serde(with = "crate::paths::text")]
+    pub written_in: PathBuf,
+    /// Has somebody read what the window says at the first start?
+    pub words_read: bool,
 }
 
 impl Default for Preferences {
@@ -99,6 +108,9 @@ impl Default for Preferences {
             figure: FigureForm::default(),
             compare: CompareForm::default(),
             data: DataForm::default(),
+            read_from: PathBuf::new(),
+            written_in: PathBuf::new(),
+            words_read: true,
         }
     }
 }
@@ -107,7 +119,10 @@ impl Preferences {
     /// Reads the file; what is missing in it, or unknown to this version, is as at the first start. Without a
     /// readable file all of it is.
     pub fn read(path: &Path) -> Self {
-        let Ok(text) = std::fs::read_to_string(path) else { return Self::default() };
+        // Nothing is there: it is the first start.
+        let Ok(text) = std::fs::read_to_string(path) else {
+            return Self { words_read: false, ..Self::default() };
+        };
         match serde_json::from_str(&text) {
             Ok(mut found) => {
                 of_earlier_versions(&mut found);
@@ -169,6 +184,13 @@ impl Preferences {
         list.retain(|other| *other != path);
         list.insert(0, path);
         list.truncate(MAX_RECENT);
+    }
+
+    /// Remembers where a file of a kind lies: the next of them is looked for there.
+    pub fn remember_place(&mut self, kind: PathKind, path: &Path) {
+        let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) else { return };
+        let place = if kind.is_written() { &mut self.written_in } else { &mut self.read_from };
+        folder.clone_into(place);
     }
 
     /// Puts a question first in the history.

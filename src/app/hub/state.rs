@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use super::preferences::Preferences;
 pub use crate::app::hub::path_kind::PathKind;
-use crate::app::kit::geometry::CanvasView;
+use crate::app::kit::geometry::{CanvasView, ImageSizes, sizes};
 use crate::app::parts::compare::Compare;
 use crate::app::parts::data::DataTable;
 use crate::app::parts::map_pane::MapPane;
@@ -20,7 +20,7 @@ use crate::ask::{LatentChoice, PixelBudget};
 use crate::data::picture::Picture;
 use crate::data::sample::{Sample, choices_in, choices_of_text, text_of_choices};
 use crate::engine::demo;
-use crate::engine::ids::{ModelId, Request, Run};
+use crate::engine::ids::{ModelId, Request, Run, Source};
 use crate::engine::model_info::ModelInfo;
 use crate::engine::need::{Lengths, RunNeed};
 use crate::engine::shelf::Shelf;
@@ -70,16 +70,24 @@ impl ModelState {
 pub struct Ui {
     /// Step of the job in hand.
     pub progress: Option<Progress>,
+    /// Images on their way.
+    pub reading: Reading,
     /// What the user should read, the latest last; one sentence each.
     pub notices: Vec<String>,
     /// The dialog for a path, where open.
     pub path_dialog: Option<PathDialog>,
     /// Something that went well, for the status bar.
     pub said: Option<String>,
+    /// Runs of a window before can be taken up again, and nobody has begun anything else.
+    pub can_reopen: bool,
     /// Is the window of models open?
     pub browser_open: bool,
     /// Is the list of keys open?
     pub help_open: bool,
+    /// The list of actions, where open.
+    pub action_search: Option<ActionSearch>,
+    /// The pane that has the focus as a whole.
+    pub focused_pane: Option<Pane>,
     /// Put the cursor in the question box.
     pub focus_question: bool,
     /// Where panes lay before a button or a key of a room changed them.
@@ -107,6 +115,46 @@ pub struct PathDialog {
     pub problem: Option<String>,
     /// What was typed when the user was told that it is there already.
     pub replace: Option<String>,
+    /// How what was typed may go on.
+    pub completions: Vec<String>,
+}
+
+impl PathDialog {
+    /// One that asks for this, with something in it to begin with.
+    pub fn new(kind: PathKind, text: String) -> Self {
+        Self { kind, text, problem: None, replace: None, completions: Vec::new() }
+    }
+}
+
+/// Images that are being read.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Reading {
+    /// Of the batch.
+    pub count: usize,
+    /// Not there yet.
+    pub left: usize,
+}
+
+impl Reading {
+    /// A batch begins.
+    pub fn begin(&mut self, count: usize) {
+        *self = Self { count, left: count };
+    }
+
+    /// "Reading image 9 of 15", while there is something to read.
+    pub fn says(&self) -> Option<String> {
+        let Self { count, left } = *self;
+        (left > 0).then(|| format!("Reading image {} of {count}", count - left + 1))
+    }
+}
+
+/// What is looked for among the actions.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ActionSearch {
+    /// Words of its name.
+    pub text: String,
+    /// Which of those found, from the top.
+    pub chosen: usize,
 }
 
 /// The panes of the window.
@@ -163,11 +211,15 @@ impl State {
             panes: Panes::default(),
             ui: Ui {
                 progress: None,
+                reading: Reading::default(),
                 notices: Vec::new(),
                 path_dialog: None,
                 said: None,
+                can_reopen: false,
                 browser_open: false,
                 help_open: false,
+                action_search: None,
+                focused_pane: None,
                 focus_question: false,
                 peeks: false,
                 layout_before: None,
@@ -232,6 +284,15 @@ impl State {
         let built_in = demo::gallery().iter().find(|record| record.id == id);
         let record = built_in.or_else(|| self.data.record(id))?;
         Some(verdict(record, run)).filter(|_| !run.trace.stopped)
+    }
+
+    /// Was the built-in demo asked what is none of the samples it could know?
+    pub fn is_beyond_demo(&self, run: &Run) -> bool {
+        let is_demo = run.request.model.base.source == Source::Demo;
+        is_demo
+            && !run.trace.stopped
+            && self.training.probe_step(run.id).is_none()
+            && self.verdict(run).is_none()
     }
 
     /// The run the map pane shows.
@@ -316,6 +377,30 @@ impl State {
             self.set_images(draft.images);
         }
         (self.kept.question, self.kept.choices) = (draft.question, draft.choices);
+    }
+
+    /// Sizes of the images as they lie beside each other, in pixels: pieces of one picture on its own scale.
+    pub fn image_sizes(&self) -> ImageSizes {
+        let taken = self.gallery.taken.as_ref().filter(|own| own.sample.images == self.images);
+        let one_scale = taken.is_some_and(|own| own.record.task == "jigsaw");
+        ImageSizes { sizes: sizes(&self.images), one_scale }
+    }
+
+    /// Images that come in join those there are; those of a sample make room, and its question with them: it was about
+    /// other pictures. `first` of what comes in together can be taken back.
+    pub fn add_images(&mut self, added: &[Arc<Picture>], first: bool) {
+        if first {
+            self.keep_draft(None);
+        }
+        let taken = self.gallery.taken.as_ref().filter(|own| own.sample.images == self.images && first);
+        let of_sample = taken.map(|own| own.sample.prompt.clone()).filter(|_| !self.images.is_empty());
+        let before = if of_sample.is_some() { Vec::new() } else { std::mem::take(&mut self.images) };
+        if of_sample.is_some_and(|prompt| prompt == self.kept.question) {
+            self.kept.question.clear();
+            self.kept.choices.clear();
+            self.ui.focus_question = true;
+        }
+        self.set_images([before.as_slice(), added].concat());
     }
 
     /// Other images: the view of those before would show nothing of these.

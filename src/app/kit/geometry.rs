@@ -132,10 +132,36 @@ pub fn fit_grid(sizes: &[Vec2], area: Rect, gap: f32) -> Vec<Rect> {
     all.fold(Vec::new(), |best, other| if area_of(&other) > 1.001 * area_of(&best) { other } else { best })
 }
 
+/// Sizes of images beside each other, in pixels.
+#[derive(Debug, Clone)]
+pub struct ImageSizes {
+    /// Of each.
+    pub sizes: Vec<Vec2>,
+    /// A pixel is as large in one as in another; else each has the room there is.
+    pub one_scale: bool,
+}
+
+/// Makes images smaller until a pixel is as large in one as in another.
+fn at_one_scale(rects: Vec<Rect>, sizes: &[Vec2]) -> Vec<Rect> {
+    let scales = rects.iter().zip(sizes).map(|(rect, size)| rect.width() / size.x.max(1.0));
+    let least = scales.fold(f32::INFINITY, f32::min);
+    let shrunk =
+        rects.iter().zip(sizes).map(|(rect, size)| Rect::from_center_size(rect.center(), *size * least));
+    shrunk.collect()
+}
+
 /// The images as zoomed and panned; with one maximised the others have no place.
-pub fn place(sizes: &[Vec2], area: Rect, gap: f32, view: CanvasView, maximised: Option<usize>) -> Vec<Rect> {
+pub fn place(
+    images: &ImageSizes,
+    area: Rect,
+    gap: f32,
+    view: CanvasView,
+    maximised: Option<usize>,
+) -> Vec<Rect> {
     let center = area.center() + view.pan;
+    let sizes = &images.sizes;
     let rects = match maximised.filter(|index| *index < sizes.len()) {
+        None if images.one_scale => at_one_scale(fit_grid(sizes, area, gap), sizes),
         None => fit_grid(sizes, area, gap),
         Some(index) => {
             let alone = fit_row(&sizes[index..=index], area, gap)[0];
@@ -211,8 +237,24 @@ mod tests {
         let with_long = fit_grid(&[vec2(100.0, 100.0), vec2(5000.0, 50.0), vec2(100.0, 100.0)], area, 10.0);
         assert!(with_long[0].height() > 120.0, "{with_long:?}");
         assert!((with_long[1].width() / with_long[1].height() - 100.0).abs() < 0.1);
-        let one = place(&[vec2(100.0, 100.0); 4], area, 10.0, CanvasView::default(), Some(2));
+        let images = |sizes: &[Vec2], one_scale| ImageSizes { sizes: sizes.to_vec(), one_scale };
+        let four = images(&[vec2(100.0, 100.0); 4], false);
+        let one = place(&four, area, 10.0, CanvasView::default(), Some(2));
         assert!(one[2].height() == 400.0 && !one[0].is_positive());
+    }
+
+    #[test]
+    fn pieces_lie_beside_their_picture_at_its_scale() {
+        let area = Rect::from_min_size(pos2(0.0, 0.0), vec2(600.0, 200.0));
+        let sizes = vec![vec2(100.0, 80.0), vec2(50.0, 40.0), vec2(50.0, 40.0)];
+        let placed = |one_scale| {
+            let images = ImageSizes { sizes: sizes.clone(), one_scale };
+            place(&images, area, 10.0, CanvasView::default(), None)
+        };
+        let scales: Vec<f32> =
+            placed(true).iter().zip(&sizes).map(|(rect, size)| rect.width() / size.x).collect();
+        assert!(scales.iter().all(|scale| (scale - scales[0]).abs() < 1e-4), "{scales:?}");
+        assert!((placed(false)[1].width() / sizes[1].x - 2.0 * scales[0]).abs() < 0.1);
     }
 
     #[test]

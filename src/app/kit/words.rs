@@ -23,6 +23,12 @@ pub fn query_name(query: Query) -> String {
     }
 }
 
+/// A number with its sign; what rounds to nothing has none.
+pub fn signed(value: f32, decimals: usize) -> String {
+    let text = format!("{value:+.decimals$}");
+    if text.bytes().all(|c| matches!(c, b'+' | b'-' | b'0' | b'.')) { text[1..].to_owned() } else { text }
+}
+
 /// A list as in a sentence: "a, b and c".
 pub fn listed(items: &[&str]) -> String {
     match items {
@@ -41,6 +47,14 @@ mod tests {
         assert_eq!(listed(&[]), "");
         assert_eq!(listed(&["the mask"]), "the mask");
         assert_eq!(listed(&["the model", "the images", "the mask"]), "the model, the images and the mask");
+    }
+
+    #[test]
+    fn nothing_has_no_sign() {
+        assert_eq!(
+            [-0.04, 0.0, 0.04, -0.06, 12.0].map(|x| signed(x, 1)),
+            ["0.0", "0.0", "0.0", "-0.1", "+12.0"]
+        );
     }
 
     #[test]

@@ -50,6 +50,11 @@ impl Pane {
     /// Those that came later: a tiling that an earlier version kept lacks them.
     const LATER: [Self; 4] = [Self::Compare, Self::Data, Self::States, Self::Training];
 
+    /// Of the pane as a whole, for the focus.
+    pub fn id(self) -> egui::Id {
+        egui::Id::unique(("pane", self.title()))
+    }
+
     /// On its tab.
     pub fn title(self) -> &'static str {
         match self {
@@ -206,6 +211,11 @@ impl Tiling {
     /// Is a pane there, be it behind another?
     pub fn is_shown(&self, pane: Pane) -> bool {
         self.0.tiles.find_pane(&pane).is_some_and(|tile| self.0.is_visible(tile))
+    }
+
+    /// The panes that are there, in their order.
+    pub fn shown(&self) -> Vec<Pane> {
+        Pane::ALL.into_iter().filter(|pane| self.is_shown(*pane)).collect()
     }
 
     /// Shows or hides a pane; what is shown comes to the front.

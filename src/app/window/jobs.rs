@@ -9,6 +9,7 @@ use crate::app::hub::path_kind::PathKind;
 use crate::app::rooms::models::shelf;
 use crate::engine::ids::{BaseId, ModelId, Source};
 use crate::engine::protocol::Purpose;
+use crate::paths;
 
 pub fn apply(controller: &mut Controller, action: JobAction) {
     let state = &mut controller.state;
@@ -28,6 +29,9 @@ pub fn apply(controller: &mut Controller, action: JobAction) {
             if let Some(dialog) = &mut state.ui.path_dialog {
                 dialog.problem = None;
                 let replace = dialog.replace.as_ref() == Some(&dialog.text);
+                if let Ok(path) = paths::literal(&dialog.text) {
+                    state.kept.remember_place(dialog.kind, &path);
+                }
                 controller.files.open_named(dialog.kind, dialog.text.clone(), replace);
             }
         }
@@ -41,12 +45,14 @@ pub fn apply(controller: &mut Controller, action: JobAction) {
         JobAction::LookForModels => shelf::look_for_models(controller),
         JobAction::TakePaths(paths) => controller.files.sort(paths),
         JobAction::Browse(kind) => {
-            let recent = match kind {
-                PathKind::Model => state.kept.recent_models.first(),
-                PathKind::Adapter => state.kept.recent_adapters.first(),
-                _ => None,
+            let kept = &state.kept;
+            let folder = match kind {
+                PathKind::Model => kept.recent_models.first().and_then(|path| path.parent()),
+                PathKind::Adapter => kept.recent_adapters.first().and_then(|path| path.parent()),
+                _ if kind.is_written() => Some(kept.written_in.as_path()),
+                _ => Some(kept.read_from.as_path()),
             };
-            controller.files.browse(kind, recent.and_then(|path| path.parent()));
+            controller.files.browse(kind, folder.filter(|folder| !folder.as_os_str().is_empty()));
         }
         JobAction::Ask => controller.ask(),
         JobAction::Stop => {

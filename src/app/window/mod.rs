@@ -2,6 +2,7 @@
 
 pub mod events;
 pub mod file_menu;
+pub mod first_words;
 pub mod handle;
 pub mod help;
 pub mod jobs;
@@ -10,6 +11,7 @@ pub mod news;
 pub mod notices;
 #[cfg(feature = "offscreen")]
 pub mod offscreen;
+pub mod palette;
 pub mod path_dialog;
 pub mod status;
 pub mod workspace;
@@ -104,6 +106,7 @@ impl LivrApp {
         let mut controller = Controller::new(kept, engine, startup.device, startup.dtype, states_in, wake);
         controller.hub_cache = startup.kept_in.as_ref().and_then(|_| HubCache::of_user());
         controller.begin(startup.actions, &cc.egui_ctx);
+        controller.state.ui.can_reopen = controller.last_session().is_some();
         Self { controller, kept_in: startup.kept_in, written, title: String::new() }
     }
 
@@ -242,12 +245,14 @@ fn draw(ui: &mut egui::Ui, state: &State, actions: &mut Actions) {
         ui.add_space(2.0);
     });
     Panel::bottom("status").frame(bar).show(ui, |ui| status::status_ui(ui, state, actions));
+    notices::notices_ui(ui, state, actions);
+    first_words::first_words_ui(ui, state, actions);
     CentralPanel::default().frame(Frame::NONE).show(ui, |ui| workspace::workspace_ui(ui, state, actions));
     path_dialog::path_dialog_ui(ui, state, actions);
     samples::panel::gallery_ui(ui, state, actions);
     browser::browser_ui(ui, state, actions);
     help::help_ui(ui, state, actions);
-    notices::notices_ui(ui, state, actions);
+    palette::palette_ui(ui, state, actions);
 }
 
 /// Opens the window and stays until it is closed.

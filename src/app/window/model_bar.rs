@@ -120,7 +120,13 @@ const LEAST_ROOM: f32 = 60.0;
 
 fn info_ui(ui: &mut Ui, state: &State, info: &ModelInfo) {
     let place = info.id.base.source.path().map(|path| path.display().to_string());
-    ui.strong(&info.name).on_hover_text(place.unwrap_or_else(|| "built into the program".to_owned()));
+    let place = place.unwrap_or_else(|| "built into the program".to_owned());
+    let used = match state.ui.used_bytes {
+        0 => String::new(),
+        bytes => format!("\nThe program uses {}: models, runs, images", human_bytes(bytes)),
+    };
+    ui.strong(&info.name)
+        .on_hover_text(format!("{place}\n{} on disk{used}", human_bytes(info.weight_bytes as u64)));
     let warning = theme::palette(ui.visuals()).warning;
     let adapter = info.adapter.as_ref().map_or_else(|| "no adapter".to_owned(), Clone::clone);
     let latents = match info.trained_latents {
@@ -128,8 +134,6 @@ fn info_ui(ui: &mut Ui, state: &State, info: &ModelInfo) {
         k => format!("K = {k} latents"),
     };
     let quantised = info.quantised.then(|| format!("{}: answers differ from the reference", info.dtype));
-    let used =
-        (state.ui.used_bytes > 0).then(|| format!("program uses {}", human_bytes(state.ui.used_bytes)));
     let facts = [
         (Some(adapter), "Its adapter", None),
         (Some(latents), "Latent tokens it was trained with", None),
@@ -140,8 +144,6 @@ fn info_ui(ui: &mut Ui, state: &State, info: &ModelInfo) {
             info.device_advice.as_deref().unwrap_or(""),
             None,
         ),
-        (Some(format!("{} on disk", human_bytes(info.weight_bytes as u64))), "", None),
-        (used, "Memory of this program: models, runs, images", None),
     ];
     for (fact, hint, colour) in facts {
         let Some(fact) = fact else { continue };

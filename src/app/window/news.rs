@@ -16,17 +16,25 @@ use crate::app::rooms::{data, runs, sessions, states, train};
 pub fn drain(controller: &mut Controller) {
     while let Some(event) = controller.files.poll() {
         match event {
-            FileEvent::ImageRead { first, read: Ok(picture) } => {
-                controller.close_dialog(PathKind::Images);
-                if first {
-                    controller.state.keep_draft(None);
+            FileEvent::ImagesToRead(count) => controller.state.ui.reading.begin(count),
+            FileEvent::ImageRead { first, left, read } => {
+                controller.state.ui.reading.left = left;
+                match read {
+                    Ok(picture) => {
+                        controller.close_dialog(PathKind::Images);
+                        controller.state.add_images(&[picture], first);
+                    }
+                    Err(problem) => controller.unnamed(PathKind::Images, problem),
                 }
-                let images = [controller.state.images.as_slice(), &[picture]].concat();
-                controller.state.set_images(images);
             }
-            FileEvent::ImageRead { read: Err(problem), .. } => controller.unnamed(PathKind::Images, problem),
             FileEvent::Found(kind, Err(problem)) | FileEvent::Unnamed(kind, problem) => {
                 controller.unnamed(kind, problem);
+            }
+            FileEvent::Completions(text, completions) => {
+                if let Some(dialog) = controller.state.ui.path_dialog.as_mut().filter(|own| own.text == text)
+                {
+                    dialog.completions = completions;
+                }
             }
             FileEvent::Noted(note) => controller.state.notify(note),
             FileEvent::Downloading(share) => {
@@ -96,13 +104,17 @@ fn exists(controller: &mut Controller, kind: PathKind, text: String, path: &Path
             (dialog.problem, dialog.replace) = (problem, Some(text));
         }
         dialog => {
-            *dialog = Some(PathDialog { kind, text: text.clone(), problem, replace: Some(text) });
+            let replace = Some(text.clone());
+            *dialog = Some(PathDialog { problem, replace, ..PathDialog::new(kind, text) });
         }
     }
 }
 
 /// Takes paths for what the user said they are.
 fn take_paths_as(controller: &mut Controller, kind: PathKind, paths: Vec<PathBuf>) {
+    if let Some(first) = paths.first() {
+        controller.state.kept.remember_place(kind, first);
+    }
     match kind {
         PathKind::Images => controller.files.read_images(paths),
         PathKind::Model | PathKind::Adapter => controller.files.find(kind, paths),

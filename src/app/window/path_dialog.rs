@@ -1,12 +1,14 @@
 //! A path by hand, or by the system's dialog where there is one.
 
-use egui::{Id, Key, Modal, TextEdit, Ui};
+use egui::text::{CCursor, CCursorRange};
+use egui::{Id, Key, Modal, Modifiers, TextEdit, Ui};
 
 use crate::app::hub::actions::{Actions, JobAction, ViewAction};
 use crate::app::hub::path_kind::{PathKind, Wanted};
 use crate::app::hub::state::State;
 use crate::app::kit::theme::palette;
 use crate::app::rooms::maps::figure_form::figure_form_ui;
+use crate::paths::complete::in_common;
 
 /// Draws the dialog where it is open.
 pub fn path_dialog_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
@@ -16,15 +18,22 @@ pub fn path_dialog_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
         ui.set_width(460.0);
         let heading = ui.heading(title);
         let mut text = dialog.text.clone();
-        let edit = ui.add(TextEdit::singleline(&mut text).hint_text(hint).desired_width(f32::INFINITY));
-        let edit = edit.labelled_by(heading.id);
-        if edit.changed() {
+        let id = ui.make_persistent_id("path");
+        let is_completed = complete(ui, id, &dialog.completions, &mut text);
+        let goes_on = more_of(&dialog.completions, &text).is_some();
+        let edit = TextEdit::singleline(&mut text).id(id).hint_text(hint).desired_width(f32::INFINITY);
+        // Tab moves on where there is nothing to complete.
+        let edit = ui.add(edit.lock_focus(goes_on)).labelled_by(heading.id);
+        if edit.changed() || is_completed {
             actions.push(ViewAction::EditPath(text.clone()));
         }
         let enter = edit.lost_focus() && ui.input(|i| i.key_pressed(Key::Enter));
         if !enter && ui.memory(|memory| memory.focused().is_none()) {
             edit.request_focus();
+            // What is suggested goes with the first letter typed.
+            select(ui, id, 0, text.chars().count());
         }
+        completions_ui(ui, &dialog.completions, actions);
         if let Some(problem) = &dialog.problem {
             ui.colored_label(palette(ui.visuals()).warning, problem);
         }
@@ -53,5 +62,43 @@ pub fn path_dialog_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     });
     if modal.should_close() {
         actions.push(ViewAction::ClosePathDialog);
+    }
+}
+
+/// Tab goes on with what all completions have in common, where that is more than is typed.
+fn complete(ui: &Ui, id: Id, completions: &[String], text: &mut String) -> bool {
+    let Some(more) = more_of(completions, text) else { return false };
+    let tabbed = ui.memory(|memory| memory.has_focus(id))
+        && ui.input_mut(|input| input.consume_key(Modifiers::NONE, Key::Tab));
+    if tabbed {
+        more.clone_into(text);
+        let end = text.chars().count();
+        select(ui, id, end, end);
+    }
+    tabbed
+}
+
+/// What all completions have in common, where it is more than is typed.
+fn more_of<'a>(completions: &'a [String], text: &str) -> Option<&'a str> {
+    Some(in_common(completions)).filter(|more| more.len() > text.len() && more.starts_with(text))
+}
+
+fn select(ui: &Ui, id: Id, from: usize, to: usize) {
+    let mut edit = egui::TextEdit::load_state(ui.ctx(), id).unwrap_or_default();
+    edit.cursor.set_char_range(Some(CCursorRange::two(CCursor::new(from), CCursor::new(to))));
+    edit.store(ui.ctx(), id);
+}
+
+/// The first of them; a click takes one.
+fn completions_ui(ui: &mut Ui, completions: &[String], actions: &mut Actions) {
+    const SHOWN: usize = 6;
+    for path in completions.iter().take(SHOWN) {
+        if ui.add(egui::Button::new(path).small().frame(false).truncate()).clicked() {
+            actions.push(ViewAction::EditPath(path.clone()));
+        }
+    }
+    let rest = completions.len().saturating_sub(SHOWN);
+    if rest > 0 {
+        ui.weak(format!("and {rest} more: Tab goes on as far as they agree"));
     }
 }

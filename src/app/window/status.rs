@@ -2,9 +2,10 @@
 
 use egui::{ProgressBar, Ui};
 
-use crate::app::hub::actions::{Actions, JobAction};
+use crate::app::hub::actions::{Actions, FileAction, JobAction};
 use crate::app::hub::keyboard::{does, hint};
 use crate::app::hub::state::State;
+use crate::app::parts::runs::Listed;
 use crate::app::rooms::maps::scale::read_out;
 
 /// Draws the bar.
@@ -21,6 +22,10 @@ pub fn status_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
             if let Some(asked) = &state.runs.asked {
                 ui.label(format!("{:.1} s", asked.pace().0));
             }
+        }
+        if let Some(reading) = state.ui.reading.says() {
+            ui.spinner();
+            ui.label(reading);
         }
         if let Some(text) = read_out(state) {
             ui.label(text);
@@ -51,6 +56,17 @@ pub fn status_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
         } else {
             let key = hint(ui.ctx(), does::KEYS);
             ui.weak(format!("Hover a patch for its value; {key} lists the keys"));
+        }
+        let is_untouched = !state.runs.listed().iter().any(Listed::is_work);
+        if state.ui.can_reopen && is_untouched && state.ui.said.is_none() {
+            ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+                let key = hint(ui.ctx(), does::REOPEN);
+                let reopen = ui.link(format!("Reopen the runs from before ({key})"));
+                if reopen.on_hover_text("The session that the window held when it was last closed").clicked()
+                {
+                    actions.push(FileAction::Reopen);
+                }
+            });
         }
         if let Some(said) = &state.ui.said {
             ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {

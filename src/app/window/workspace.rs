@@ -1,12 +1,12 @@
 //! The panes in their tiles.
 
 use egui::containers::menu::{MenuButton, MenuConfig};
-use egui::{Frame, Margin, PopupCloseBehavior, Role, ScrollArea, Sense, Ui, WidgetText};
+use egui::{Frame, Margin, PopupCloseBehavior, Role, ScrollArea, Sense, Stroke, StrokeKind, Ui, WidgetText};
 use egui_tiles::{Behavior, SimplificationOptions, Tabs, TileId, Tiles, UiResponse};
 
 use crate::app::hub::actions::{Actions, ViewAction};
 use crate::app::hub::state::State;
-use crate::app::kit::theme::GAP;
+use crate::app::kit::theme::{GAP, palette};
 use crate::app::kit::widgets::name_widget;
 use crate::app::parts::tiling::{Pane, Preset, Tiling};
 use crate::app::rooms::ask::{answer, question};
@@ -34,8 +34,17 @@ impl Behavior<Pane> for Panes<'_> {
 
     fn pane_ui(&mut self, ui: &mut Ui, _tile: TileId, pane: &mut Pane) -> UiResponse {
         let (state, actions) = (self.state, &mut *self.actions);
-        let ground = ui.interact(ui.max_rect(), ui.scope_id().with("ground"), Sense::hover());
+        let ground = ui.interact(ui.max_rect(), pane.id(), Sense::hover());
         name_widget(ui, &ground, Role::Pane, None, || format!("{} pane", pane.title()));
+        let has_focus = ground.has_focus();
+        if has_focus {
+            // Tab goes on into the pane.
+            ui.memory_mut(|memory| memory.interested_in_focus(pane.id(), ui.layer_id()));
+            let stroke = Stroke::new(2.0, palette(ui.visuals()).accent);
+            ui.painter().rect_stroke(ui.max_rect().shrink(1.0), 2.0, stroke, StrokeKind::Inside);
+        } else if state.ui.focused_pane == Some(*pane) {
+            actions.push(ViewAction::PaneFocused(None));
+        }
         Frame::NONE.inner_margin(Margin::same(GAP as i8)).show(ui, |ui| match pane {
             Pane::Images => {
                 images::panel::image_bar_ui(ui, state, actions);

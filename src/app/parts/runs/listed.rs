@@ -80,6 +80,11 @@ impl Listed {
         Self { id, number, name, pinned: false, sample: None, automatic: false, rest }
     }
 
+    /// By its name, else by its number.
+    pub fn title(&self) -> String {
+        if self.name.is_empty() { format!("run {}", self.number) } else { self.name.clone() }
+    }
+
     /// Did somebody ask for it, name it or keep it?
     pub fn is_work(&self) -> bool {
         !self.automatic || self.pinned || !self.name.is_empty()

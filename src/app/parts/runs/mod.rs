@@ -387,7 +387,7 @@ impl Runs {
         }
     }
 
-    /// How the log-probability of each choice of a run differs from that of the same choice in the base run; nothing
+    /// How the probability of each choice of a run differs from that of the same choice in the base run, -1 to 1; nothing
     /// where there is no base, or it was asked something else or not offered that choice.
     pub fn differences(&self, run: &Run) -> Vec<Option<f32>> {
         let is_alike = |base: &&Arc<Run>| {
@@ -397,8 +397,8 @@ impl Runs {
         let base = self.base().filter(is_alike);
         let of = |choice: &str| {
             let own = base?.trace.choices.iter().find(|own| own.choice == choice)?;
-            Some(own.logprob)
+            Some(own.probability)
         };
-        run.trace.choices.iter().map(|own| Some(own.logprob - of(&own.choice)?)).collect()
+        run.trace.choices.iter().map(|own| Some(own.probability - of(&own.choice)?)).collect()
     }
 }

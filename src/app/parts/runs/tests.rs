@@ -8,14 +8,14 @@ fn run_id(number: u64) -> RunId {
     RunId::Answer(JobId(number))
 }
 
-fn run(id: u64, logprob: f32) -> Arc<Run> {
+fn run(id: u64, probability: f32) -> Arc<Run> {
     let base = BaseId { source: Source::Demo, device: DeviceChoice::Cpu, dtype: DtypeChoice::F32 };
     let request = Request {
         model: ModelId { base, adapter: None },
         sample: crate::data::sample::Sample::default(),
         condition: crate::ask::Condition::default(),
     };
-    let choice = ChoiceScore { choice: "A".to_owned(), logprob, probability: 1.0 };
+    let choice = ChoiceScore { choice: "A".to_owned(), logprob: probability.ln(), probability };
     let trace = Trace {
         choices: vec![choice],
         latent_attentions: Some(Array::zeros(&[1, 1, 1, 256])),
@@ -32,7 +32,7 @@ fn has_maps(runs: &Runs, id: u64) -> bool {
 fn filled(count: u64) -> Runs {
     let mut runs = Runs::default();
     for id in 0..count {
-        runs.insert(run(id, -1.0 - id as f32), |_| false);
+        runs.insert(run(id, 0.75 - 0.25 * id as f32), |_| false);
         runs.list(run_id(id));
     }
     runs
@@ -44,7 +44,7 @@ fn the_oldest_goes_where_it_is_neither_pinned_nor_the_base() {
     runs.pin(run_id(0), true);
     runs.set_base(Some(run_id(1)));
     for id in 2..MOST as u64 + 2 {
-        runs.insert(run(id, 0.0), |_| false);
+        runs.insert(run(id, 0.5), |_| false);
         runs.list(run_id(id));
     }
     let ids: Vec<RunId> = runs.listed().iter().take(3).map(|own| own.id).collect();
@@ -59,7 +59,7 @@ fn where_a_session_is_kept_the_list_is_shortened_to_what_its_file_has() {
     let folder = PathBuf::from("/s.livr.arrays");
     runs.set_kept_in(Some(folder.clone()));
     for id in [MOST as u64, MOST as u64 + 1] {
-        runs.insert(run(id, 0.0), |_| false);
+        runs.insert(run(id, 0.5), |_| false);
         runs.list(run_id(id));
     }
     assert_eq!((runs.listed().len(), runs.dropped()), (MOST + 2, 0), "the file has none yet");
@@ -71,9 +71,9 @@ fn where_a_session_is_kept_the_list_is_shortened_to_what_its_file_has() {
     runs.files_moved(&folder, Path::new("/before"));
     assert_eq!(runs.evicted()[1].file, Path::new("/before/run-2"));
     let listed = Listed::new(run_id(1000), 2);
-    runs.bring_back(vec![(listed, run(1000, 0.0))], BTreeMap::new());
+    runs.bring_back(vec![(listed, run(1000, 0.5))], BTreeMap::new());
     assert_eq!((runs.listed()[0].number, runs.evicted().len()), (2, 1), "at the head of the list");
-    runs.bring_back(vec![(Listed::new(run_id(1001), 2), run(1001, 0.0))], BTreeMap::new());
+    runs.bring_back(vec![(Listed::new(run_id(1001), 2), run(1001, 0.5))], BTreeMap::new());
     assert_eq!((runs.listed().len(), runs.get(run_id(1001)).is_none()), (MOST + 1, true), "once");
     let written = runs.evicted().to_vec();
     runs.evicted_written(&written, Path::new("/copy"));
@@ -95,8 +95,8 @@ fn files_of_deleted_runs_are_wanted_until_they_cannot_come_back() {
 #[test]
 fn deleted_runs_and_looks_at_training_count_as_memory() {
     let mut runs = filled(3);
-    let each = run(0, 0.0).trace.captured_bytes();
-    runs.insert(run(7, 0.0), |_| true);
+    let each = run(0, 0.5).trace.captured_bytes();
+    runs.insert(run(7, 0.5), |_| true);
     runs.most_bytes = 2 * each;
     runs.delete(run_id(1));
     assert_eq!([0, 2, 7].map(|id| has_maps(&runs, id)), [true, true, false], "looks go before runs");
@@ -108,7 +108,7 @@ fn deleted_runs_and_looks_at_training_count_as_memory() {
 fn older_runs_lose_their_maps_and_keep_their_answers() {
     let mut runs = filled(4);
     runs.pin(run_id(0), true);
-    let each = run(0, 0.0).trace.captured_bytes();
+    let each = run(0, 0.5).trace.captured_bytes();
     assert_eq!(each, 1024);
     let mut left = |most_bytes: usize| {
         runs.most_bytes = most_bytes;
@@ -132,7 +132,7 @@ fn lost_maps_are_read_back_where_a_session_keeps_them() {
     assert_eq!(runs.begin_reading(run_id(1)), None, "its maps are there");
     assert_eq!(runs.begin_reading(run_id(0)), Some(PathBuf::from("/new/0")));
     assert!(runs.begin_reading(run_id(0)).is_none() && runs.is_reading(run_id(0)), "once");
-    let trace = run(0, -1.0).trace.clone();
+    let trace = run(0, 0.25).trace.clone();
     runs.end_reading(run_id(0), Some(Trace::clone(&trace)), Some(run_id(2)));
     assert_eq!([0, 1, 2].map(|id| has_maps(&runs, id)), [true, false, true]);
     assert!(!runs.is_reading(run_id(0)));
@@ -162,7 +162,7 @@ fn choices_are_compared_with_the_same_of_the_base() {
     let second = runs.get(run_id(1)).unwrap().clone();
     assert_eq!(runs.differences(&second), [None]);
     runs.set_base(Some(run_id(0)));
-    assert_eq!(runs.differences(&second), [Some(-1.0)]);
+    assert_eq!(runs.differences(&second), [Some(-0.25)]);
     let first = runs.get(run_id(0)).unwrap();
     assert_eq!(runs.differences(first), [None], "nothing differs from itself");
 }

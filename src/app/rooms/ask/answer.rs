@@ -57,9 +57,15 @@ pub fn answer_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
         let colour = if state.is_current(run) { colour } else { palette.weak };
         ui.colored_label(colour, format!("{sign}: the sample's answer is {}", verdict.target));
     }
+    if state.is_beyond_demo(run) {
+        ui.weak(BEYOND_DEMO);
+    }
     tokens_ui(ui, state, trace, actions);
     choices_ui(ui, trace);
 }
+
+const BEYOND_DEMO: &str = "The built-in demo knows drawn scenes and the nine kinds of question of its samples: of anything else \
+                           what it says is a guess.";
 
 fn choices_ui(ui: &mut Ui, trace: &Trace) {
     if trace.choices.is_empty() {

@@ -6,7 +6,7 @@ use super::heads::{name_of, row_name};
 use crate::analysis::normalise::Range;
 use crate::app::hub::actions::{Actions, RunAction, ViewAction};
 use crate::app::hub::state::State;
-use crate::app::kit::geometry::{Hovered, patch_from_point, place, rect_from_patch, sizes, visible_part};
+use crate::app::kit::geometry::{Hovered, patch_from_point, place, rect_from_patch, visible_part};
 use crate::app::kit::theme::palette;
 use crate::app::kit::widgets::name_widget;
 use crate::app::parts::chain::InSight;
@@ -51,8 +51,7 @@ pub fn cell_ui(
     let foot = LINE + if has_bars { BARS } else { 0.0 };
     let pictures = Rect::from_min_max(rect.min, pos2(rect.max.x, rect.max.y - foot)).shrink(2.0);
     fill(&painter, rect, palette.canvas);
-    let rects =
-        place(&sizes(&state.images), pictures, 6.0, state.panes.map.canvas, state.panes.map.maximised);
+    let rects = place(&state.image_sizes(), pictures, 6.0, state.panes.map.canvas, state.panes.map.maximised);
     let shown = run.and_then(|run| state.compare.in_sight(run.id, state.panes.map.query));
     paint_images(ui, state, shown, (row, column), &rects, pictures);
     navigate(ui, &response, pictures, state, actions);

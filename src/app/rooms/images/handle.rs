@@ -13,7 +13,7 @@ pub fn apply(controller: &mut Controller, action: ImagesAction) {
             return controller.files.take_pictures(pictures);
         }
         ImagesAction::Paste => return controller.files.paste(),
-        ImagesAction::Add(pictures) => images.extend(pictures),
+        ImagesAction::Add(pictures) => return controller.state.add_images(&pictures, true),
         ImagesAction::Remove(index) => {
             if index < images.len() {
                 images.remove(index);

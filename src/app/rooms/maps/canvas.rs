@@ -5,18 +5,20 @@ use egui::{Id, Pos2, Rect, Role, Sense, Stroke, StrokeKind, Ui, pos2, vec2};
 use super::colour_bar::{self, paint_note};
 use super::patch_card::patch_card_ui;
 use crate::analysis::maps::sees_images;
+use crate::analysis::query::Query;
 use crate::app::hub::actions::{Actions, ImagesAction, ViewAction};
 use crate::app::hub::keyboard::{does, hint};
 use crate::app::hub::state::State;
 use crate::app::kit::geometry::{
-    CanvasView, Hovered, Region, patch_from_point, place, rect_from_patch, sizes, visible_part, zoom_about,
+    CanvasView, Hovered, Region, patch_from_point, place, rect_from_patch, visible_part, zoom_about,
 };
 use crate::app::kit::theme::{self, GAP};
 use crate::app::kit::widgets::name_widget;
-use crate::app::kit::words::query_name;
+use crate::app::kit::words::{query_name, visible};
 use crate::app::parts::chain::InSight;
 use crate::app::rooms::images::panel::short;
 use crate::app::rooms::maps::scale::shown_style;
+use crate::data::sample::choices_of_images;
 use crate::render::fill::fill;
 use crate::render::overlay::OverlayPaint;
 use crate::render::paint::in_rect;
@@ -45,7 +47,7 @@ pub fn canvas_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
         return;
     }
     let pane = &state.panes.map;
-    let rects = place(&sizes(&state.images), area.shrink(GAP), IMAGE_GAP, pane.canvas, pane.maximised);
+    let rects = place(&state.image_sizes(), area.shrink(GAP), IMAGE_GAP, pane.canvas, pane.maximised);
     let in_sight = pane.in_sight();
     let masked = in_sight.is_some_and(|shown| is_masked(state, shown));
     paint_images(ui, state, in_sight.filter(|_| !masked), &rects, area);
@@ -63,9 +65,11 @@ pub fn canvas_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     }
     let Some(shown) = in_sight else { return };
     if masked {
-        let who = query_name(shown.rows.queries[shown.query]);
-        let note = Rect::from_min_size(area.min, vec2(area.width(), 30.0));
-        paint_note(ui, note, &format!("Masked: {who} cannot see the images"), 13.0);
+        // Of an answer to something else it would say what is not so.
+        if state.is_current(&shown.rows.run) {
+            let note = Rect::from_min_max(pos2(area.min.x, area.max.y - 30.0), area.max);
+            paint_note(ui, note, &format!("Masked: {} cannot see the images", who_looks(shown)), 13.0);
+        }
     } else {
         colour_bar::paint(ui, state, shown, area);
     }
@@ -83,6 +87,16 @@ pub fn is_masked(state: &State, shown: InSight<'_>) -> bool {
     !is_indirect
         && !shown.rows.is_difference()
         && !sees_images(&shown.rows.run.trace, shown.rows.queries[shown.query])
+}
+
+/// The query in sight as the user reads it; of an answer's token what it says.
+fn who_looks(shown: InSight<'_>) -> String {
+    let query = shown.rows.queries[shown.query];
+    let said = match query {
+        Query::Answer(i) => shown.rows.run.trace.generated.get(i).map(|token| visible(&token.text)),
+        Query::Latent(_) => None,
+    };
+    said.map_or_else(|| query_name(query), |said| format!("{} \"{said}\"", query_name(query)))
 }
 
 fn paint_images(ui: &Ui, state: &State, in_sight: Option<InSight<'_>>, rects: &[Rect], area: Rect) {
@@ -108,11 +122,16 @@ fn paint_images(ui: &Ui, state: &State, in_sight: Option<InSight<'_>>, rects: &[
 fn names_ui(ui: &Ui, state: &State, rects: &[Rect], area: Rect, actions: &mut Actions) {
     let palette = theme::palette(ui.visuals());
     let alone = state.panes.map.maximised;
+    let choices = choices_of_images(&state.kept.question, state.images.len());
     for (i, (image, rect)) in state.images.iter().zip(rects).enumerate() {
         if !rect.intersect(area).is_positive() {
             continue;
         }
-        let text = format!("{}. {}", i + 1, short(&image.name));
+        let name = match &choices[i] {
+            Some(choice) => format!("({choice}) {}", image.name),
+            None => image.name.clone(),
+        };
+        let text = format!("{}. {}", i + 1, short(&name));
         let font = egui::FontId::proportional(11.5);
         let mut job = egui::text::LayoutJob::simple_singleline(text, font, palette.text);
         job.wrap = egui::text::TextWrapping::truncate_at_width(rect.intersect(area).width() - 16.0);
@@ -122,7 +141,7 @@ fn names_ui(ui: &Ui, state: &State, rects: &[Rect], area: Rect, actions: &mut Ac
         let response = ui.interact(ground, Id::unique(("name of image", i)), Sense::click_and_drag());
         name_widget(ui, &response, Role::Button, Some(alone == Some(i)), || {
             let does = if alone == Some(i) { "show all images" } else { "show alone" };
-            format!("Image {}, {}: {does}", i + 1, image.name)
+            format!("Image {}, {name}: {does}", i + 1)
         });
         let fill = if response.hovered() || response.has_focus() {
             ui.visuals().widgets.hovered.weak_bg_fill

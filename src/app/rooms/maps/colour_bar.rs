@@ -1,11 +1,11 @@
 //! The scale of the maps in sight: from which to which attention, in times uniform.
 
-use egui::{Align2, Color32, FontId, Rect, Ui, pos2, vec2};
+use egui::{Align2, Color32, FontId, Id, Rect, Sense, Ui, pos2, vec2};
 
 use crate::app::hub::state::State;
 use crate::app::kit::theme::palette;
 use crate::app::parts::chain::InSight;
-use crate::app::rooms::maps::scale::{STEPS, colours, ends, image_of_pointer};
+use crate::app::rooms::maps::scale::{STEPS, colours, ends, image_of_pointer, what_uniform_is};
 
 /// Paints the scale into a corner of the canvas.
 pub fn paint(ui: &Ui, state: &State, shown: InSight<'_>, area: Rect) {
@@ -45,6 +45,8 @@ pub fn paint(ui: &Ui, state: &State, shown: InSight<'_>, area: Rect) {
         (pos2(left.x, middle(low.size().y)), pos2(bar.max.x + 6.0, middle(high.size().y)));
     painter.galley(low_at, low, palette.text);
     painter.galley(high_at, high, palette.text);
+    let hint = ui.interact(ground, Id::unique("colour bar"), Sense::hover());
+    hint.on_hover_text(what_uniform_is(shown));
 }
 
 /// Says something in the middle of a picture, on a ground that makes it readable.

@@ -77,7 +77,7 @@ pub fn figure_of(state: &State, form: &FigureForm) -> Result<impl FnOnce() -> Fi
     let trace = &run.trace;
     let model = trace.model_name();
     let subtitle = format!(
-        "{model} · {} · {} · answer: {}",
+        "{model} · {} · {} · answer: {} · %: attention on the images",
         state.kept.view.selection.describe(layers, heads),
         trace.condition.looks(),
         trace.answer

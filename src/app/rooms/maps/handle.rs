@@ -53,6 +53,19 @@ pub fn apply(controller: &mut Controller, action: ViewAction, ctx: &egui::Contex
         ViewAction::SortMatrix(sorted) => view.matrix_sorted = sorted,
         ViewAction::ToggleBrowser => shelf::toggle_browser(controller),
         ViewAction::ToggleHelp => ui.help_open = !ui.help_open,
+        ViewAction::StepPane(step) => {
+            let panes = state.kept.layout.shown();
+            let place = ui.focused_pane.and_then(|own| panes.iter().position(|pane| *pane == own));
+            let next = place.map_or(if step > 0 { 0 } else { -1 }, |place| place as isize + step);
+            if let Some(pane) = panes.get(next.rem_euclid(panes.len().max(1) as isize) as usize) {
+                ui.focused_pane = Some(*pane);
+                state.kept.layout.show(*pane, true);
+                ctx.memory_mut(|memory| memory.request_focus(pane.id()));
+            }
+        }
+        ViewAction::PaneFocused(pane) => ui.focused_pane = pane,
+        ViewAction::WordsRead => state.kept.words_read = true,
+        ViewAction::SearchActions(search) => ui.action_search = search,
         ViewAction::DismissNotice(index) => {
             if index < ui.notices.len() {
                 ui.notices.remove(index);
@@ -61,11 +74,14 @@ pub fn apply(controller: &mut Controller, action: ViewAction, ctx: &egui::Contex
         ViewAction::FocusQuestion => ui.focus_question = true,
         ViewAction::QuestionFocused => ui.focus_question = false,
         ViewAction::OpenPathDialog(kind) => {
-            ui.path_dialog = Some(PathDialog { kind, text: String::new(), problem: None, replace: None });
+            let text = kind.suggestion(&state.kept.written_in);
+            ui.path_dialog = Some(PathDialog::new(kind, text));
         }
         ViewAction::EditPath(text) => {
             if let Some(dialog) = &mut ui.path_dialog {
-                dialog.text = text;
+                dialog.completions.clear();
+                dialog.text.clone_from(&text);
+                controller.files.complete(text);
             }
         }
         ViewAction::ClosePathDialog => ui.path_dialog = None,

@@ -11,7 +11,7 @@ use crate::app::hub::state::State;
 use crate::app::kit::geometry::{fit_row, sizes, visible_part};
 use crate::app::kit::theme;
 use crate::app::kit::widgets::name_widget;
-use crate::app::kit::words::{query_name, visible};
+use crate::app::kit::words::{query_name, signed, visible};
 use crate::app::parts::chain::InSight;
 use crate::app::parts::view::Strip;
 use crate::app::rooms::maps::scale::shown_style;
@@ -229,7 +229,7 @@ impl Strips<'_> {
     fn numbers(&self, index: usize, roomy: bool) -> String {
         let mass = 100.0 * self.mass(index);
         match (self.shown.rows.is_difference(), roomy) {
-            (true, _) => format!("{mass:+.1} %"),
+            (true, _) => format!("{} %", signed(mass, 1)),
             (false, false) => format!("{mass:.0} %"),
             (false, true) => format!("{mass:.1} % · H {:.2}", self.entropy(index)),
         }
@@ -241,7 +241,10 @@ impl Strips<'_> {
         let name = name[..1].to_uppercase() + &name[1..];
         let mass = 100.0 * self.mass(index);
         if self.shown.rows.is_difference() {
-            return format!("{name}, {mass:+.1} % of its attention on the images against the base run");
+            return format!(
+                "{name}, {} % of its attention on the images against the base run",
+                signed(mass, 1)
+            );
         }
         if is_masked(self.state, InSight { query: index, ..self.shown }) {
             return format!("{name}, masked: cannot see the image");

@@ -76,8 +76,8 @@ impl<'a> Grid<'a> {
     }
 }
 
-/// Room for the numbers of layers and heads.
-const NUMBERS: egui::Vec2 = vec2(24.0, 15.0);
+/// Room for the numbers of layers and heads, and for what they are.
+const NUMBERS: egui::Vec2 = vec2(36.0, 28.0);
 /// Between cells and means.
 const MEANS_GAP: f32 = 4.0;
 /// Room for the line below.
@@ -168,4 +168,9 @@ fn paint_numbers(ui: &Ui, grid: &Grid<'_>, rect: Rect, cell: egui::Vec2) {
         let x = rect.min.x + cell.x * (col as f32 + 0.5);
         write(egui::pos2(x, rect.min.y - 2.0), egui::Align2::CENTER_BOTTOM, *head);
     }
+    let name = |at: egui::Pos2, align: egui::Align2, text: &str| {
+        ui.painter().text(at, align, text, font.clone(), colour);
+    };
+    name(rect.min - vec2(4.0, 2.0), egui::Align2::RIGHT_BOTTOM, "layer");
+    name(egui::pos2(rect.min.x + 2.0, rect.min.y - 15.0), egui::Align2::LEFT_BOTTOM, "head");
 }

@@ -4,6 +4,7 @@ use crate::analysis::normalise::Range;
 use crate::app::hub::state::State;
 use crate::app::kit::geometry::{Hovered, Region};
 use crate::app::kit::theme::DIMMED;
+use crate::app::kit::words::signed;
 use crate::app::parts::chain::InSight;
 use crate::render::blend::{ColourMap, OverlayStyle};
 
@@ -13,13 +14,23 @@ pub const STEPS: usize = 64;
 /// What stands at the ends of the scale of an image under a query's map.
 pub fn ends(shown: InSight<'_>, query: usize, range: Range, image: usize) -> Option<(String, String)> {
     let [low, high] = [range.low, range.high].map(|value| shown.times_uniform(query, value));
-    let signed =
-        |value: f32| if shown.rows.is_difference() { format!("{value:+.2}") } else { format!("{value:.2}") };
-    let low = if low == 0.0 { "0".to_owned() } else { signed(low) };
+    let written =
+        |value: f32| if shown.rows.is_difference() { signed(value, 2) } else { format!("{value:.2}") };
+    let low = if low == 0.0 { "0".to_owned() } else { written(low) };
     // What is above takes the last colour too.
     let most = shown.maps.maps[query][image].values.iter().copied().fold(0.0, f32::max);
     let beyond = if most > range.high { "≥ " } else { "" };
-    Some((low, format!("{beyond}{} x uniform", signed(high))))
+    Some((low, format!("{beyond}{} x uniform", written(high))))
+}
+
+/// What attention is counted in.
+pub fn what_uniform_is(shown: InSight<'_>) -> String {
+    let visible = shown.rows.visible[shown.query];
+    format!(
+        "Uniform is 1 / {visible} = {:.3} %: what each of the {visible} tokens it may look at would have, were all alike to \
+         it. \"2 x uniform\" is twice that; \"≥\": some patches are above, and have the last colour.",
+        100.0 / visible.max(1) as f32
+    )
 }
 
 /// The colours in between.

@@ -7,7 +7,7 @@ use crate::app::hub::actions::{Actions, EditAction, ViewAction};
 use crate::app::hub::keyboard::{does, hint};
 use crate::app::hub::state::State;
 use crate::app::kit::widgets::name_widget;
-use crate::app::rooms::maps::scale::image_of_pointer;
+use crate::app::rooms::maps::scale::{ends, image_of_pointer, what_uniform_is};
 use crate::ask::AttentionRows;
 use crate::render::blend::ColourMap;
 use crate::units::{HeadIdx, LayerIdx};
@@ -184,12 +184,11 @@ fn difference_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     }
 }
 
-/// The ends of the colours, in attention.
+/// The ends of the colours, as under the images.
 fn scale_ui(ui: &mut Ui, state: &State) {
     let Some(shown) = state.panes.map.in_sight() else { return };
     let image = image_of_pointer(state, shown);
     let Some(range) = shown.ranges[shown.query].get(image) else { return };
-    let visible = shown.rows.visible[shown.query];
-    ui.weak(format!("Colours from {:.5} to {:.5} of its attention", range.low, range.high))
-        .on_hover_text(format!("Uniform is 1 / {visible}: it may look at {visible} tokens"));
+    let Some((low, high)) = ends(shown, shown.query, *range, image) else { return };
+    ui.weak(format!("Colours from {low} to {high}")).on_hover_text(what_uniform_is(shown));
 }

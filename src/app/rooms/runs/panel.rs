@@ -11,6 +11,7 @@ use crate::app::hub::keyboard::{does, hint};
 use crate::app::hub::state::State;
 use crate::app::kit::theme::{GAP, palette};
 use crate::app::kit::widgets::name_widget;
+use crate::app::kit::words::signed;
 use crate::app::parts::runs::{Listed, Runs};
 use crate::engine::ids::Run;
 use crate::units::counted;
@@ -43,12 +44,17 @@ pub fn runs_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
         if undo.on_disabled_hover_text("No run was deleted").clicked() {
             actions.push(RunAction::UndoDelete);
         }
-        if let Some(base) = base_of(runs) {
-            ui.label(format!("Compared with {}", title(base)));
-            if ui.button("Compare with none").clicked() {
+    });
+    // Where there is none too: a row that comes and goes moves what is about to be clicked.
+    ui.horizontal(|ui| match base_of(runs) {
+        Some(base) => {
+            ui.label(format!("Compared with {}", base.title()));
+            if ui.small_button("Compare with none").clicked() {
                 actions.push(RunAction::SetBase(None));
             }
         }
+        None if runs.listed().is_empty() => {}
+        None => drop(ui.weak("Compared with none: a run's menu (…) makes it the base")),
     });
     if runs.listed().is_empty() {
         ui.weak("Every answer is listed here, the latest first. Ask something");
@@ -68,10 +74,6 @@ pub fn runs_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
 fn base_of(runs: &Runs) -> Option<&Listed> {
     let base = runs.base()?.id;
     runs.listed().iter().find(|own| own.id == base)
-}
-
-fn title(listed: &Listed) -> String {
-    if listed.name.is_empty() { format!("run {}", listed.number) } else { listed.name.clone() }
 }
 
 fn run_ui(ui: &mut Ui, state: &State, listed: &Listed, run: &Run, actions: &mut Actions) {
@@ -101,7 +103,7 @@ fn run_ui(ui: &mut Ui, state: &State, listed: &Listed, run: &Run, actions: &mut 
         let menu = ui.push_id(listed.id, |ui| {
             MenuButton::new("…").config(config).ui(ui, |ui| menu_ui(ui, state, listed, actions)).0
         });
-        name_widget(ui, &menu.inner, Role::Button, None, || format!("Menu of {}", title(listed)));
+        name_widget(ui, &menu.inner, Role::Button, None, || format!("Menu of {}", listed.title()));
     });
 }
 
@@ -168,11 +170,11 @@ fn lines(state: &State, listed: &Listed, run: &Run) -> [String; 3] {
         .zip(state.runs.differences(run))
         .map(|(choice, difference)| {
             let share = format!("{} {:.1} %", choice.choice, 100.0 * choice.probability);
-            difference.map_or(share.clone(), |by| format!("{share} (Δ log p {by:+.2})"))
+            difference.map_or(share.clone(), |by| format!("{share} ({} points)", signed(100.0 * by, 1)))
         })
         .collect();
     [
-        format!("{}{kept}: {question}", title(listed)),
+        format!("{}{kept}: {question}", listed.title()),
         made,
         format!("{answer}{verdict}   {}", if choices.is_empty() { sure } else { choices.join("   ") }),
     ]

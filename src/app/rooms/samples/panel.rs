@@ -5,7 +5,7 @@ use egui::{Image, Role, ScrollArea, Ui, Window};
 use crate::app::hub::actions::{Actions, GalleryAction};
 use crate::app::hub::keyboard::{does, hint};
 use crate::app::hub::state::State;
-use crate::app::kit::theme::BELOW_THE_BAR;
+use crate::app::kit::theme::{BELOW_THE_BAR, palette};
 use crate::app::kit::widgets::name_widget;
 use crate::app::parts::samples::by_task;
 use crate::engine::demo;
@@ -53,9 +53,23 @@ fn sample_ui(ui: &mut Ui, state: &State, index: usize, actions: &mut Actions) {
     let image = Image::new(texture)
         .max_size([THUMBNAIL * 2.0, THUMBNAIL].into())
         .fit_to_exact_size(texture.size_vec2() * (THUMBNAIL / texture.size_vec2().y.max(1.0)).min(1.0));
+    let answered = answered(state, &record.id);
     let taken = state.gallery.taken.as_ref().is_some_and(|taken| taken.record.id == record.id);
     let response = ui.add(egui::Button::image(image).selected(taken));
-    name_widget(ui, &response, Role::Button, Some(taken), || format!("Sample {}", record.id));
+    let (sign, said) = match answered {
+        Some(true) => ("✔", ", answered right"),
+        Some(false) => ("✘", ", answered wrong"),
+        None => ("", ""),
+    };
+    name_widget(ui, &response, Role::Button, Some(taken), || format!("Sample {}{said}", record.id));
+    if let Some(right) = answered {
+        let palette = palette(ui.visuals());
+        let colour = if right { palette.right } else { palette.warning };
+        let place = egui::Rect::from_min_size(response.rect.min, egui::vec2(18.0, 18.0));
+        ui.painter().rect_filled(place, 3.0, palette.canvas);
+        let font = egui::FontId::proportional(13.0);
+        ui.painter().text(place.center(), egui::Align2::CENTER_CENTER, sign, font, colour);
+    }
     let response = response.on_hover_ui(|ui| {
         ui.set_max_width(340.0);
         ui.label(&record.prompt);
@@ -64,4 +78,12 @@ fn sample_ui(ui: &mut Ui, state: &State, index: usize, actions: &mut Actions) {
     if response.clicked() {
         actions.push(GalleryAction::Take(index));
     }
+}
+
+/// Did the model in use answer a sample rightly, when it was asked last?
+fn answered(state: &State, sample: &str) -> Option<bool> {
+    let chosen = state.models.chosen()?;
+    let listed = state.runs.listed().iter().rev().filter(|own| own.sample.as_deref() == Some(sample));
+    let run = listed.filter_map(|own| state.runs.get(own.id)).find(|run| run.request.model == *chosen)?;
+    state.verdict(run).map(|verdict| verdict.correct)
 }
