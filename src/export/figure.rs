@@ -3,16 +3,14 @@
 use std::fmt::Display;
 use std::io::Cursor;
 use std::path::Path;
-use std::sync::Arc;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use image::{ImageFormat, RgbImage};
 use plotters::coord::Shift;
 use plotters::prelude::*;
-use svg2pdf::usvg;
 
-use super::font;
+use super::{font, pdf};
 use crate::atomic;
 use crate::error::{Error, Result};
 
@@ -79,7 +77,7 @@ pub fn write(figure: &Figure, path: &Path) -> Result<()> {
         FigureFormat::Svg => svg_of(figure, &places).map_err(|e| failed(&e))?.into_bytes(),
         FigureFormat::Pdf => {
             let svg = svg_of(figure, &places).map_err(|e| failed(&e))?;
-            pdf_of(&svg).map_err(|e| failed(&e))?
+            pdf::of_svg(&svg).map_err(|e| failed(&e))?
         }
     };
     atomic::write(path, |out| out.write_all(&bytes))
@@ -183,17 +181,6 @@ fn svg_of(figure: &Figure, places: &Places) -> std::result::Result<String, Strin
         text.push_str(&picture);
     }
     Ok(text + "</svg>\n")
-}
-
-fn pdf_of(svg: &str) -> std::result::Result<Vec<u8>, String> {
-    let mut fonts = usvg::fontdb::Database::new();
-    fonts.load_font_data(epaint_default_fonts::UBUNTU_LIGHT.to_vec());
-    let family = fonts.faces().next().and_then(|face| face.families.first()).map(|(name, _)| name.clone());
-    fonts.set_sans_serif_family(family.ok_or("figures have no font")?);
-    let options = usvg::Options { fontdb: Arc::new(fonts), ..usvg::Options::default() };
-    let tree = usvg::Tree::from_str(svg, &options).map_err(|e| e.to_string())?;
-    svg2pdf::to_pdf(&tree, svg2pdf::ConversionOptions::default(), svg2pdf::PageOptions::default())
-        .map_err(|e| e.to_string())
 }
 
 fn draw<B: DrawingBackend>(

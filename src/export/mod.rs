@@ -5,5 +5,6 @@ pub mod csv;
 pub mod figure;
 mod font;
 pub mod layout_file;
+mod pdf;
 pub mod scatter;
 pub mod trace_file;

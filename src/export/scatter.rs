@@ -1,4 +1,4 @@
-//! A layout of points as a picture: SVG or PNG, by the ending of its file.
+//! A layout of points as a picture: SVG, PDF or PNG, by the ending of its file.
 
 use std::io::Cursor;
 use std::path::Path;
@@ -7,7 +7,7 @@ use image::{ImageFormat, RgbImage};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
-use super::font;
+use super::{font, pdf};
 use crate::atomic;
 use crate::error::{Error, Result};
 
@@ -28,16 +28,24 @@ const SIDE: u32 = 1200;
 /// Writes the picture.
 ///
 /// # Errors
-/// Another ending than .svg or .png, a disk that cannot be written.
+/// Another ending than .svg, .pdf or .png, a disk that cannot be written.
 pub fn write(scatter: &Scatter, path: &Path) -> Result<()> {
     let failed = |e: &dyn std::fmt::Display| Error::format(path, "cannot draw the layout", e);
+    let svg = || {
+        let mut text = String::new();
+        let area = SVGBackend::with_string(&mut text, (SIDE, SIDE)).into_drawing_area();
+        draw(scatter, &area).map_err(|e| failed(&e))?;
+        drop(area);
+        Ok(text)
+    };
     match ending(path)? {
         ScatterFormat::Svg => {
-            let mut text = String::new();
-            let area = SVGBackend::with_string(&mut text, (SIDE, SIDE)).into_drawing_area();
-            draw(scatter, &area).map_err(|e| failed(&e))?;
-            drop(area);
+            let text = svg()?;
             atomic::write(path, |out| out.write_all(text.as_bytes()))
+        }
+        ScatterFormat::Pdf => {
+            let bytes = pdf::of_svg(&svg()?).map_err(|e| failed(&e))?;
+            atomic::write(path, |out| out.write_all(&bytes))
         }
         ScatterFormat::Png => {
             let mut pixels = vec![0u8; (SIDE * SIDE * 3) as usize];
@@ -57,6 +65,8 @@ pub fn write(scatter: &Scatter, path: &Path) -> Result<()> {
 pub enum ScatterFormat {
     /// Scalable.
     Svg,
+    /// Scalable, for a paper.
+    Pdf,
     /// Pixels.
     Png,
 }
@@ -69,9 +79,11 @@ pub fn ending(path: &Path) -> Result<ScatterFormat> {
     let ending = path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
     match ending.as_str() {
         "svg" => Ok(ScatterFormat::Svg),
+        "pdf" => Ok(ScatterFormat::Pdf),
         "png" => Ok(ScatterFormat::Png),
         _ => {
-            Err(Error::field(path, "the picture's name", "an ending of .svg or .png", format!("{ending:?}")))
+            let expected = "an ending of .svg, .pdf or .png";
+            Err(Error::field(path, "the picture's name", expected, format!("{ending:?}")))
         }
     }
 }

@@ -78,6 +78,11 @@ pub fn images(paths: Vec<PathBuf>) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
+/// The last part of a path, as text.
+pub fn file_name(path: &Path) -> String {
+    path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+}
+
 /// Is a text what Git LFS leaves in the place of a file that was not fetched?
 pub fn is_lfs_pointer(bytes: &[u8]) -> bool {
     bytes.starts_with(b"version https://git-lfs.github.com/spec/")

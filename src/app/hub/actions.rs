@@ -363,6 +363,8 @@ pub enum LayoutAction {
     Draw(Vec<[f32; 2]>),
     /// Choose these.
     Select(Vec<u32>),
+    /// Show the samples of what is chosen as rows of data.
+    ToData,
     /// Put a point's sample in the window and ask it, with its latent or patch shown.
     Open(u32),
 }

@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use super::files::{FileEvent, Files, caught};
 use crate::app::parts::data::DataSet;
+use crate::app::parts::states::{PictureOf, pictured};
 use crate::data::dataset;
 use crate::data::record::{ImageSource, Record};
+use crate::engine::project::Collected;
 use crate::error::Result;
 use crate::paths;
 
@@ -38,6 +40,15 @@ impl Files {
         });
     }
 
+    /// Makes the picture of a point of a layout.
+    pub fn picture(&self, of: PictureOf, collected: Arc<Collected>) {
+        self.count(move |tell| {
+            // One that cannot be made is said when the sample is asked.
+            let picture = pictured(&collected, of).unwrap_or_default();
+            tell(FileEvent::Pictured(of, picture));
+        });
+    }
+
     /// Reads small pictures of records' images, one after the other.
     pub fn read_thumbnails(&self, set: Arc<Vec<Record>>, wanted: Vec<usize>) {
         self.count(move |tell| {
@@ -52,7 +63,7 @@ impl Files {
 }
 
 fn data_set(path: &Path, question: &str) -> Result<DataSet> {
-    let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    let name = paths::file_name(path);
     let records = if path.is_dir() {
         let of = |image: PathBuf| Record {
             id: image.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned()),

@@ -11,6 +11,7 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use super::path_kind::{PathKind, Picks};
 use crate::app::parts::data::DataSet;
 use crate::app::parts::runs::Evicted;
+use crate::app::parts::states::PictureOf;
 use crate::app::session::{ReadRuns, SESSION, Session};
 use crate::data::dataset::is_data_file;
 use crate::data::picture::{Picture, on_white};
@@ -85,6 +86,8 @@ pub enum FileEvent {
     SampleRead(String, Box<Result<Sample, String>>),
     /// Small pictures of a record's images, by its number in these records.
     Thumbnails(Arc<Vec<Record>>, usize, Vec<egui::ColorImage>),
+    /// The picture of a point of a layout.
+    Pictured(PictureOf, egui::ColorImage),
     /// All there was of a run, or why it cannot be read.
     TraceRead(RunId, Box<Result<Trace, String>>),
 }

@@ -108,9 +108,13 @@ impl PathKind {
     fn wanted_to_write(self) -> Wanted {
         let (title, hint, filter, extensions, name): (_, _, _, &[&str], _) = match self {
             Self::DataTable => ("Save the table", "CSV file", "Tables", &["csv"], "answers"),
-            Self::LayoutPicture => {
-                ("Save the layout as a picture", "PNG or SVG file", "Pictures", &["png", "svg"], "layout")
-            }
+            Self::LayoutPicture => (
+                "Save the layout as a picture",
+                "PNG, SVG or PDF file",
+                "Pictures",
+                &["png", "svg", "pdf"],
+                "layout",
+            ),
             Self::LayoutTable => ("Save the layout as a table", "CSV file", "Tables", &["csv"], "layout"),
             Self::SaveSession => {
                 ("Save session", "Session file, ending in .livr", "Sessions", &["livr"], "session")

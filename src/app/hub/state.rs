@@ -282,7 +282,8 @@ impl State {
         let listed = self.runs.listed().iter().find(|own| own.id == run.id)?;
         let id = listed.sample.as_deref()?;
         let built_in = demo::gallery().iter().find(|record| record.id == id);
-        let record = built_in.or_else(|| self.data.record(id))?;
+        let taken = || self.gallery.taken.as_ref().map(|own| &own.record).filter(|own| own.id == id);
+        let record = built_in.or_else(|| self.data.record(id)).or_else(taken)?;
         Some(verdict(record, run)).filter(|_| !run.trace.stopped)
     }
 

@@ -31,12 +31,14 @@ pub enum RowFilter {
     Unparsed,
     /// Some model has not answered yet.
     Open,
+    /// Chosen elsewhere: by a lasso in a layout.
+    Chosen,
 }
 
 impl RowFilter {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::All, Self::Disagree, Self::Wrong, Self::Right, Self::Unparsed, Self::Open];
+    pub const ALL: [Self; 7] =
+        [Self::All, Self::Disagree, Self::Wrong, Self::Right, Self::Unparsed, Self::Open, Self::Chosen];
 
     /// As controls call it.
     pub fn label(self) -> &'static str {
@@ -47,6 +49,7 @@ impl RowFilter {
             Self::Right => "Right",
             Self::Unparsed => "No choice named",
             Self::Open => "Not answered",
+            Self::Chosen => "Chosen in a layout",
         }
     }
 }
@@ -150,6 +153,8 @@ pub struct DataTable {
     pub alone: BTreeSet<usize>,
     /// Records that could not be asked, one after the other.
     pub failed_in_a_row: usize,
+    /// Those that were chosen elsewhere.
+    chosen: BTreeSet<usize>,
     /// By who was asked, [records].
     answers: Vec<(AskedOf, Vec<Option<AnsweredRecord>>)>,
     rows: Vec<usize>,
@@ -184,6 +189,7 @@ impl DataTable {
             problem: None,
             alone: BTreeSet::new(),
             failed_in_a_row: 0,
+            chosen: BTreeSet::new(),
             answers: Vec::new(),
             rows: Vec::new(),
             rows_of: None,
@@ -211,6 +217,12 @@ impl DataTable {
                 self.answers[place].1[record] = Some(own);
             }
         }
+        self.version += 1;
+    }
+
+    /// Chooses records by their ids.
+    pub fn choose(&mut self, ids: &BTreeSet<String>) {
+        self.chosen = ids.iter().filter_map(|id| self.set.place(id)).collect();
         self.version += 1;
     }
 
@@ -273,6 +285,7 @@ impl DataTable {
                     !record.choices.is_empty() && said.iter().any(|own| !record.choices.contains(&own.pred))
                 }
                 RowFilter::Open => answers.iter().any(Option::is_none),
+                RowFilter::Chosen => self.chosen.contains(index),
             };
             let found = |text: &str| text.to_lowercase().contains(&search);
             let is_found = search.is_empty()

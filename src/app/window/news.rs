@@ -60,6 +60,7 @@ pub fn drain(controller: &mut Controller) {
                     data.take_thumbnails(record, images);
                 }
             }
+            FileEvent::Pictured(of, picture) => states::handle::pictured(controller, of, picture),
             FileEvent::TraceRead(run, read) => runs::handle::read_back(controller, run, *read),
             FileEvent::SessionKept(kept) => sessions::handle::kept(controller, kept),
             FileEvent::Sorted(sorted) => jobs::take_sorted(controller, sorted),

@@ -4,13 +4,14 @@ mod colours;
 pub mod saving;
 mod thumbnail;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::colours::{Colours, tasks};
-pub use self::thumbnail::{Thumbnail, patch};
+pub use self::thumbnail::{PictureOf, Thumbnail, patch, pictured, token_of};
 use crate::engine::project::{Collected, DataChoice, Layout, LayoutOrder, Reading, StatePoint, StateScalar};
 use crate::progress::Progress;
 use crate::projection::pick::Picker;
@@ -270,6 +271,8 @@ pub struct Projection {
     pub reading: Option<Result<Arc<Reading>, String>>,
     /// The point under the pointer.
     pub hovered: Option<u32>,
+    /// The point whose sample was asked last.
+    pub opened: Option<u32>,
     /// The line or the box being drawn.
     pub line: Vec<[f32; 2]>,
     /// Of the patch that is pointed at.
@@ -311,6 +314,26 @@ impl Projection {
     pub fn sample_of(&self, point: u32) -> Option<(usize, StatePoint)> {
         let point = *self.scene.as_ref()?.points.get(point as usize)?;
         Some((point.sample as usize, point))
+    }
+
+    /// The points of a token of a sample, by its record's id.
+    pub fn points_of(&self, id: &str, role: Role, index: u32) -> Vec<u32> {
+        let (Some(scene), Some(collected)) = (&self.scene, &self.collected) else { return Vec::new() };
+        let Some(sample) = collected.states.samples().iter().position(|own| own.id == id) else {
+            return Vec::new();
+        };
+        let is_meant = |point: &StatePoint| {
+            point.sample as usize == sample && point.kept.role == role && point.kept.index == index
+        };
+        let found = scene.points.iter().enumerate().filter(|(_, point)| is_meant(point));
+        found.map(|(i, _)| i as u32).collect()
+    }
+
+    /// Records, by their numbers, of the points that are chosen.
+    pub fn chosen_records(&self) -> Vec<usize> {
+        let Some(scene) = &self.scene else { return Vec::new() };
+        let points = self.selected.1.iter().filter_map(|point| scene.points.get(*point as usize));
+        points.map(|point| point.sample as usize).collect::<BTreeSet<usize>>().into_iter().collect()
     }
 
     /// Brings what is drawn up to date.

@@ -1,5 +1,6 @@
 //! Layouts of hidden states: what is wished of them, and what the engine says.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -7,17 +8,21 @@ use crate::analysis::query::Query;
 use crate::app::hub::actions::LayoutAction;
 use crate::app::hub::controller::Controller;
 use crate::app::hub::state::PathKind;
+use crate::app::kit::geometry::Region;
+use crate::app::parts::data::{DataForm, DataSet, DataTable, RowFilter};
+use crate::app::parts::samples::Taken;
 use crate::app::parts::states::saving::{LayoutInHand, pictured, write_table};
-use crate::app::parts::states::{LayoutStatus, patch};
-use crate::app::parts::tiling::Preset;
+use crate::app::parts::states::{LayoutStatus, PictureOf, patch};
+use crate::app::parts::tiling::{Pane, Preset};
 use crate::ask::{Condition, Decoding};
 use crate::digest;
-use crate::engine::project::{Collected, LayoutOrder, ReadingOrder, StatesOrder};
+use crate::engine::project::{Collected, DataChoice, LayoutOrder, ReadingOrder, StatesOrder};
 use crate::engine::protocol::{Command, News, Purpose};
 use crate::export::scatter;
+use crate::paths;
 use crate::projection::tsne::DescentSchedule;
 use crate::projection::{LayoutEngine, Options};
-use crate::units::Role;
+use crate::units::{LayerIdx, Role};
 
 pub fn apply(controller: &mut Controller, action: LayoutAction) {
     let (projection, kept) = (&mut controller.state.projection, &mut controller.state.kept.map);
@@ -30,15 +35,17 @@ pub fn apply(controller: &mut Controller, action: LayoutAction) {
         LayoutAction::Start => start(controller),
         LayoutAction::Stop => controller.jobs.cancel(Purpose::Layout),
         LayoutAction::StepLayer(step) => {
-            let last = projection.layouts.len().saturating_sub(1) as isize;
-            projection.shown = (projection.shown as isize + step).clamp(0, last) as usize;
+            let next = projection.shown.saturating_add_signed(step);
+            show_layer(controller, next);
         }
-        LayoutAction::ShowLayer(place) => {
-            projection.shown = place.min(projection.layouts.len().saturating_sub(1));
-        }
+        LayoutAction::ShowLayer(place) => show_layer(controller, place),
         LayoutAction::SetTool(tool) => projection.tool = tool,
         LayoutAction::SetView(view) => projection.view = view,
-        LayoutAction::Hover(point) => projection.hovered = point,
+        LayoutAction::Hover(point) => {
+            projection.hovered = point;
+            want_picture(controller);
+        }
+        LayoutAction::ToData => to_data(controller),
         LayoutAction::Draw(line) => projection.line = line,
         LayoutAction::Select(points) => {
             projection.line.clear();
@@ -47,6 +54,58 @@ pub fn apply(controller: &mut Controller, action: LayoutAction) {
         }
         LayoutAction::Open(point) => open(controller, point),
     }
+}
+
+/// Shows another layer's layout; maps are then of the layer that made those states.
+fn show_layer(controller: &mut Controller, place: usize) {
+    let state = &mut controller.state;
+    let projection = &mut state.projection;
+    projection.shown = place.min(projection.layouts.len().saturating_sub(1));
+    let Some(layer) = projection.layouts.get(projection.shown).map(|own| own.layer) else { return };
+    // The embedding is no layer's; behind the last norm stands what the last layer made.
+    state.kept.view.selection.layer = layer.checked_sub(1).map(LayerIdx);
+}
+
+/// Has the picture of the point under the pointer made, one at a time.
+fn want_picture(controller: &mut Controller) {
+    let projection = &mut controller.state.projection;
+    let point = projection.hovered.and_then(|point| projection.sample_of(point));
+    let (Some((_, point)), Some(collected)) = (point, projection.collected.clone()) else { return };
+    let of = PictureOf::from(point);
+    if projection.thumbnail.wanted.is_none() && !projection.thumbnail.has(of) {
+        projection.thumbnail.wanted = Some(of);
+        controller.files.picture(of, collected);
+    }
+}
+
+/// A picture is made; the pointer may be elsewhere by now.
+pub fn pictured(controller: &mut Controller, of: PictureOf, picture: egui::ColorImage) {
+    controller.state.projection.thumbnail.take(of, picture);
+    want_picture(controller);
+}
+
+/// The samples of what is chosen become the rows in sight of the data pane.
+fn to_data(controller: &mut Controller) {
+    let state = &mut controller.state;
+    let Some(collected) = state.projection.collected.clone() else { return };
+    let of_records = |numbers: Vec<usize>| -> BTreeSet<String> {
+        numbers.into_iter().filter_map(|i| Some(collected.records.get(i)?.id.clone())).collect()
+    };
+    let chosen = of_records(state.projection.chosen_records());
+    if !chosen.iter().all(|id| state.data.set.place(id).is_some()) {
+        let (name, path) = match &collected.order.data {
+            DataChoice::Gallery => (String::new(), None),
+            DataChoice::File(path) => (paths::file_name(path), Some(path.clone())),
+        };
+        let set = match path {
+            None => DataSet::gallery(),
+            path => DataSet::new(name, path, collected.records.clone()),
+        };
+        state.data = DataTable::of(set);
+    }
+    state.data.choose(&chosen);
+    state.kept.data = DataForm { filter: RowFilter::Chosen, ..DataForm::default() };
+    state.kept.layout.show(Pane::Data, true);
 }
 
 /// A path that was typed, or that the system's dialog gave.
@@ -116,22 +175,27 @@ fn make_layouts(controller: &mut Controller, collected: &Arc<Collected>) {
 }
 
 /// Puts a point's sample in the window, and asks it; its latent or its patch is what is shown.
-fn open(controller: &mut Controller, point: u32) {
+fn open(controller: &mut Controller, place: u32) {
     let state = &mut controller.state;
     let (Some((number, point)), Some(collected)) =
-        (state.projection.sample_of(point), state.projection.collected.clone())
+        (state.projection.sample_of(place), state.projection.collected.clone())
     else {
         return;
     };
     let Some(record) = collected.records.get(number) else { return };
     match record.sample() {
         Ok(sample) => {
-            state.take_sample(sample);
+            state.take_sample(sample.clone());
+            state.gallery.taken = Some(Taken { record: record.clone(), sample });
+            state.projection.opened = Some(place);
             controller.ask();
             let pane = &mut controller.state.panes.map;
             match point.kept.role {
                 Role::Latent => pane.query = Query::Latent(point.kept.index as usize),
-                Role::Image => pane.hovered = patch(&collected.states.samples()[number], point.kept.index),
+                Role::Image => {
+                    let patch = patch(&collected.states.samples()[number], point.kept.index);
+                    pane.pinned = patch.map(|patch| Region::between(patch, patch));
+                }
                 Role::Prompt | Role::Answer => {}
             }
         }

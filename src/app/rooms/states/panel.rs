@@ -6,7 +6,8 @@ use super::scatter::scatter_ui;
 use crate::app::hub::actions::{Actions, LayoutAction, ViewAction};
 use crate::app::hub::state::{PathKind, State};
 use crate::app::kit::theme::{GAP, SECTION_GAP, palette};
-use crate::app::parts::states::{Answered, ColourBy, LayoutForm, Projection, ROLES, Tool, patch, tasks};
+use crate::app::kit::widgets::name_widget;
+use crate::app::parts::states::{Answered, ColourBy, LayoutForm, Projection, ROLES, Tool, tasks};
 use crate::engine::project::{self, Reading, SPOKEN, StatePoint};
 use crate::projection::geometry::Collapse;
 use crate::units::Role;
@@ -228,11 +229,17 @@ fn point_ui(ui: &mut Ui, state: &State, point: u32) {
     ui.label(format!("of {}", sample.id));
     let verdict = if sample.correct { "right" } else { "wrong" };
     ui.label(format!("Answered {} ({verdict}; {} expected)", sample.answer, sample.target));
-    if point.kept.role == Role::Image
-        && let Some(patch) = patch(sample, point.kept.index)
-        && let Some(texture) = projection.thumbnail.of(ui.ctx(), collected, number, patch)
-    {
-        ui.add(egui::Image::new(&texture).fit_to_exact_size(vec2(BESIDE - 40.0, BESIDE - 40.0)));
+    if let Some(texture) = projection.thumbnail.texture(ui.ctx(), point.into()) {
+        let size = texture.size_vec2();
+        let scale = ((BESIDE - 20.0) / size.x).min((BESIDE - 40.0) / size.y);
+        let picture = ui.add(egui::Image::new(&texture).fit_to_exact_size(size * scale));
+        name_widget(ui, &picture, egui::Role::Image, None, || format!("Images of {}", sample.id));
+        let framed = match point.kept.role {
+            Role::Latent => "framed: what it looks at most",
+            Role::Image => "framed: this token",
+            Role::Prompt | Role::Answer => "mean over latents and heads",
+        };
+        ui.weak(format!("Where the latents look in this layer; {framed}"));
     }
     if let Some(record) = collected.records.get(number) {
         ui.weak(&record.prompt);
@@ -268,6 +275,10 @@ fn chosen_ui(ui: &mut Ui, projection: &Projection, actions: &mut Actions) {
     samples.dedup();
     let right = samples.iter().filter(|sample| collected.states.samples()[**sample as usize].correct).count();
     ui.label(format!("Of {} samples, {right} answered right", samples.len()));
+    let rows = ui.button("Show them in Data").on_hover_text("The samples of these points, as rows");
+    if rows.clicked() {
+        actions.push(LayoutAction::ToData);
+    }
     for task in tasks(&collected.states) {
         let is_own = |point: &&&StatePoint| collected.states.samples()[point.sample as usize].task == task;
         let count = chosen.iter().filter(is_own).count();
@@ -304,7 +315,7 @@ fn reading_ui(ui: &mut Ui, reading: &Reading) {
     ));
     egui::Grid::new("words").num_columns(2).spacing([GAP, 2.0]).show(ui, |ui| {
         for at in &reading.words {
-            ui.label(layer_name(at.layer));
+            ui.weak(if at.layer == 0 { "embedding".to_owned() } else { format!("after layer {}", at.layer) });
             let words: Vec<String> = at
                 .words
                 .iter()
@@ -346,7 +357,13 @@ fn layout_ui(ui: &mut Ui, layout: &project::Layout) {
     ui.add_space(GAP);
     for own in &measures.best {
         let best = &own.best;
-        ui.label(format!("The {} can be read off latent {}: {:.0} %", own.of.name(), own.latent, 100.0 * best.right))
+        ui.label(format!(
+            "The {} can be read off latent {}: {:.0} % ({:.0} % with labels shuffled)",
+            own.of.name(),
+            own.latent,
+            100.0 * best.right,
+            100.0 * best.shuffled
+        ))
             .on_hover_text(format!(
                 "By linear probes of samples they were not fitted on, the best of {}; with labels shuffled the best has \
                  {:.0} %, in one of twenty {:.0} % or more (p = {:.2}); {:.0} % by the commonest",

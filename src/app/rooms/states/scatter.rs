@@ -1,15 +1,18 @@
 //! The points of a layout: zoom and pan, what is under the pointer, boxes and lines drawn around some.
 
-use egui::{Color32, Pos2, Rect, Response, Role, Sense, Shape, Stroke, Ui, Vec2, pos2, vec2};
+use egui::{Color32, Pos2, Rect, Response, Sense, Shape, Stroke, Ui, Vec2, pos2, vec2};
 
+use crate::analysis::query::Query;
 use crate::app::hub::actions::{Actions, LayoutAction};
 use crate::app::hub::state::State;
+use crate::app::kit::geometry::Hovered;
 use crate::app::kit::theme::palette;
 use crate::app::kit::widgets::name_widget;
-use crate::app::parts::states::{LayoutScene, LayoutView, Projection, Tool};
+use crate::app::parts::states::{LayoutScene, LayoutView, Projection, Tool, token_of};
 use crate::projection::pick::around;
 use crate::render::paint::in_rect;
 use crate::render::points::PointsPaint;
+use crate::units::Role;
 
 /// How far the pointer may be off a point, in points of the screen.
 const REACH: f32 = 8.0;
@@ -83,9 +86,10 @@ pub fn scatter_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
         size: [rect.width() * pixels, rect.height() * pixels],
     };
     ui.painter().add(in_rect(rect, paint));
-    name_widget(ui, &response, Role::Canvas, None, || {
+    name_widget(ui, &response, egui::Role::Canvas, None, || {
         format!("Layout of {} points, {} chosen", scene.places.len(), projection.selected.1.len())
     });
+    ring_ui(ui, state, scene, place, radius);
     drawn_over_ui(ui, projection, scene, place, radius);
     navigate(ui, &response, place, whole, actions);
     draw_line(ui, &response, projection, scene, place, actions);
@@ -102,6 +106,36 @@ fn empty_ui(ui: &Ui, rect: Rect, projection: &Projection) {
     let colour = ui.visuals().weak_text_color();
     let galley = ui.painter().layout(said.to_owned(), font, colour, rect.width() - 40.0);
     ui.painter().galley(rect.center() - galley.size() / 2.0, galley, colour);
+}
+
+/// Rings what is chosen in the other panes: the latent or the patch of the sample that is asked, and the point it was
+/// opened by.
+fn ring_ui(ui: &Ui, state: &State, scene: &LayoutScene, place: Place, radius: f32) {
+    let projection = &state.projection;
+    let Some(taken) = &state.gallery.taken else { return };
+    let of_query = match state.panes.map.query {
+        Query::Latent(latent) => projection.points_of(&taken.record.id, Role::Latent, latent as u32),
+        Query::Answer(_) => Vec::new(),
+    };
+    let patch = state.panes.map.hovered.or(state.panes.map.pinned.map(|own| Hovered {
+        image: own.image,
+        row: own.rows.0,
+        col: own.cols.0,
+    }));
+    let of_patch = patch.and_then(|patch| {
+        let samples = projection.collected.as_ref()?.states.samples();
+        let sampled = samples.iter().find(|own| own.id == taken.record.id)?;
+        Some(projection.points_of(&taken.record.id, Role::Image, token_of(sampled, patch)?))
+    });
+    let painter = ui.painter().with_clip_rect(place.rect);
+    let palette = palette(ui.visuals());
+    for point in of_query.into_iter().chain(of_patch.into_iter().flatten()).chain(projection.opened) {
+        if let Some(at) = scene.places.get(point as usize) {
+            let at = place.on_screen(*at);
+            painter.circle_stroke(at, radius + 6.0, Stroke::new(3.0, palette.canvas));
+            painter.circle_stroke(at, radius + 6.0, Stroke::new(1.8, palette.accent));
+        }
+    }
 }
 
 /// The point under the pointer, and the line that is being drawn.
