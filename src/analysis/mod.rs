@@ -1,5 +1,6 @@
 //! What the captured rows say: maps over the image, summaries per layer and head.
 
+pub mod likeness;
 pub mod maps;
 pub mod mass;
 pub mod normalise;

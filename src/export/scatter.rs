@@ -146,12 +146,14 @@ mod tests {
         let reddish = image.pixels().filter(|p| p.0[0] > 200 && p.0[1] < 100 && p.0[2] < 100).count();
         let dark = image.pixels().filter(|p| p.0.iter().all(|v| *v < 100)).count();
         assert!(reddish > 50 && dark > 20, "{reddish} {dark}");
+        write(&three(), &dir.path().join("layout.pdf")).unwrap();
+        assert!(std::fs::read(dir.path().join("layout.pdf")).unwrap().starts_with(b"%PDF-"));
     }
 
     #[test]
     fn another_ending_is_refused() {
         let said = write(&three(), Path::new("layout.jpeg")).unwrap_err().to_string();
-        assert!(said.contains("expected an ending of .svg or .png"), "{said}");
+        assert!(said.contains("expected an ending of .svg, .pdf or .png"), "{said}");
         let nothing = Scatter { points: Vec::new(), ..three() };
         let dir = tempfile::tempdir().unwrap();
         write(&nothing, &dir.path().join("none.svg")).unwrap();

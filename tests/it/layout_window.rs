@@ -206,7 +206,7 @@ fn a_layout_is_narrowed_down_saved_and_drawn() {
     let picture = save(&mut window, "Save picture…", "map.svg");
     assert!(std::fs::read_to_string(picture).unwrap().contains("3 points"));
     save(&mut window, "Save picture…", "map.gif");
-    window.get_by_label_contains("expected an ending of .svg or .png");
+    window.get_by_label_contains("expected an ending of .svg, .pdf or .png");
     assert!(state(&window).ui.path_dialog.is_some(), "what was typed stays to be mended");
     apply(&mut window, ViewAction::ClosePathDialog);
 

@@ -277,6 +277,6 @@ fn wrong_states_are_said_in_a_sentence() {
     assert!(place.problem(&["--states", text(&strange)]).contains("neither .npy nor safetensors"));
     assert!(place.problem(&["--states", text(&place.path("none.npy"))]).contains("none.npy"));
     let jpeg = place.problem(&["--states", text(&ten), "--picture", text(&place.path("map.jpeg"))]);
-    assert!(jpeg.contains("expected an ending of .svg or .png"), "{jpeg}");
+    assert!(jpeg.contains("expected an ending of .svg, .pdf or .png"), "{jpeg}");
     assert!(!place.path("never.safetensors").exists());
 }

@@ -2,8 +2,10 @@
 
 use super::controller::Controller;
 use crate::app::parts::runs::Asked;
+use crate::ask::{HiddenLayers, HiddenRows};
 use crate::engine::ids::{ModelId, Request};
 use crate::engine::protocol::{Command, Purpose};
+use crate::units::Role;
 
 impl Controller {
     /// Opens a model; the one in use stays until that has worked. An answer in sight is asked for anew, behind it.
@@ -75,7 +77,9 @@ impl Controller {
         let runs = &mut self.state.runs;
         runs.problem = None;
         runs.asked = Some(Asked::new(request.clone(), aside));
-        let keep = self.state.kept.keep.clone();
+        let mut keep = self.state.kept.keep.clone();
+        // What latents are compared by, at any layer: little beside their attention rows.
+        keep.hidden.get_or_insert(HiddenRows { layers: HiddenLayers::All, roles: vec![Role::Latent] });
         self.send(Command::CaptureTrace { request: Box::new(request), keep });
     }
 

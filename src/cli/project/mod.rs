@@ -95,7 +95,7 @@ pub struct ProjectArgs {
     /// Only the first so many samples
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
-    /// A picture too: .svg or .png; of several layers the last
+    /// A picture too: .svg, .pdf or .png; of several layers the last
     #[arg(long, value_name = "FILE")]
     picture: Option<PathBuf>,
     /// What its points are coloured by

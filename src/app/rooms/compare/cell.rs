@@ -9,6 +9,7 @@ use crate::app::hub::state::State;
 use crate::app::kit::geometry::{Hovered, patch_from_point, place, rect_from_patch, visible_part};
 use crate::app::kit::theme::palette;
 use crate::app::kit::widgets::name_widget;
+use crate::app::kit::words::query_name;
 use crate::app::parts::chain::InSight;
 use crate::app::parts::compare::GridCell;
 use crate::app::rooms::maps::canvas::{is_masked, navigate};
@@ -66,6 +67,11 @@ pub fn cell_ui(
             paint_note(ui, top, "blind: no way to the images is left", 11.0);
         } else if run.trace.num_latents() == 0 && run.request.condition.latents != LatentChoice::Off {
             paint_note(ui, top, "this model has no latents", 11.0);
+        }
+        let own = shown.map(|shown| shown.rows.queries[shown.query]);
+        if let Some(own) = own.filter(|own| *own != state.panes.map.query && !said.is_blind) {
+            let bottom = Rect::from_min_max(pos2(pictures.min.x, pictures.max.y - 20.0), pictures.max);
+            paint_note(ui, bottom, &format!("shown: {}", query_name(own)), 11.0);
         }
     } else {
         let (at, font) = (pos2(rect.center().x, rect.max.y - LINE / 2.0), FontId::proportional(12.0));
@@ -237,7 +243,7 @@ fn paint_images(
         };
         ui.painter().add(in_rect(visible, paint));
     }
-    if masked {
+    if masked && !shown.is_some_and(|shown| state.compare.is_blind(shown.rows.run.id)) {
         let place = Rect::from_center_size(area.center(), vec2(area.width(), 20.0));
         paint_note(ui, place, "masked: cannot see the images", 11.0);
     }

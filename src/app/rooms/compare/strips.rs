@@ -4,6 +4,7 @@ use egui::{Align2, FontId, Rect, Role, Sense, Stroke, StrokeKind, Ui, pos2, vec2
 
 use super::cell::{range_of, style_of};
 use super::heads::name_of;
+use crate::analysis::likeness::latent_cosines;
 use crate::analysis::query::Query;
 use crate::app::hub::actions::{Actions, ViewAction};
 use crate::app::hub::state::State;
@@ -15,6 +16,7 @@ use crate::app::parts::compare::{Grid, GridCell};
 use crate::app::rooms::maps::canvas::is_masked;
 use crate::render::overlay::OverlayPaint;
 use crate::render::paint::in_rect;
+use crate::units::LayerIdx;
 
 /// Slots of their pictures are apart from those of other panes.
 const SLOTS: u64 = 1 << 41;
@@ -58,7 +60,11 @@ pub fn strips_ui(ui: &mut Ui, state: &State, grid: &Grid, width: f32, gap: f32, 
         let shown = cell.run.and_then(|run| state.compare.in_sight(run, state.panes.map.query));
         if let Some(shown) = shown {
             let name = name_of(&cell.request.model, &state.kept.compare.columns);
-            strip_ui(ui, state, shown, (&name, column), rect, actions);
+            let first = row[0].run.filter(|_| column > 0).and_then(|id| state.runs.get(id));
+            let after = state.kept.view.selection.layer;
+            let cosines = first.and_then(|first| latent_cosines(&first.trace, &shown.rows.run.trace, after));
+            let strip = Strip { shown, name: &name, column, cosines: cosines.unwrap_or_default() };
+            strip_ui(ui, state, &strip, rect, actions);
         } else if cell.run.is_some() {
             let (weak, font) = (palette(ui.visuals()).weak, FontId::proportional(11.0));
             ui.painter().text(rect.center(), Align2::CENTER_CENTER, "no latents, no maps", font, weak);
@@ -66,14 +72,44 @@ pub fn strips_ui(ui: &mut Ui, state: &State, grid: &Grid, width: f32, gap: f32, 
     }
 }
 
-fn strip_ui(
-    ui: &mut Ui,
-    state: &State,
-    shown: InSight<'_>,
-    (name, column): (&str, usize),
-    rect: Rect,
-    actions: &mut Actions,
-) {
+/// The latents of a column.
+struct Strip<'a> {
+    shown: InSight<'a>,
+    /// What the column is called.
+    name: &'a str,
+    /// Its number.
+    column: usize,
+    /// Of each latent with the same of the first column; none where that is not known.
+    cosines: Vec<f32>,
+}
+
+impl Strip<'_> {
+    /// Below the picture of a latent, as far as there is room.
+    fn below(&self, latent: usize, room: f32) -> String {
+        const FOR_COSINE: f32 = 44.0;
+        match self.cosines.get(latent).filter(|_| room >= FOR_COSINE) {
+            Some(cosine) => format!("{latent} · {cosine:.2}"),
+            None => latent.to_string(),
+        }
+    }
+
+    fn in_words(&self, latent: usize, after: Option<LayerIdx>) -> String {
+        let name = self.name;
+        match self.cosines.get(latent) {
+            Some(cosine) => {
+                let after =
+                    after.map_or_else(|| "the last layer".to_owned(), |layer| format!("layer {}", layer.0));
+                format!(
+                    "{name}, latent {latent}: cosine {cosine:.3} with that of the first column after {after}"
+                )
+            }
+            None => format!("{name}, latent {latent}"),
+        }
+    }
+}
+
+fn strip_ui(ui: &mut Ui, state: &State, strip: &Strip<'_>, rect: Rect, actions: &mut Actions) {
+    let Strip { shown, name, column, .. } = *strip;
     let palette = palette(ui.visuals());
     let queries = &shown.rows.queries;
     let latents: Vec<usize> =
@@ -122,7 +158,8 @@ fn strip_ui(
         }
         let colour = if is_chosen { palette.accent } else { palette.weak };
         let at = pos2(place.center().x, place.max.y);
-        ui.painter().text(at, Align2::CENTER_BOTTOM, i.to_string(), FontId::proportional(10.0), colour);
+        let below = strip.below(i, place.width());
+        ui.painter().text(at, Align2::CENTER_BOTTOM, below, FontId::proportional(10.0), colour);
         if is_chosen || response.has_focus() {
             let stroke = Stroke::new(1.5, palette.accent);
             ui.painter().rect_stroke(pictures, 1.0, stroke, StrokeKind::Inside);
@@ -130,6 +167,6 @@ fn strip_ui(
         if response.clicked() {
             actions.push(ViewAction::SelectQuery(query));
         }
-        response.on_hover_text(format!("{name}, latent {i}"));
+        response.on_hover_text(strip.in_words(i, state.kept.view.selection.layer));
     }
 }
