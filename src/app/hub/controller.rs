@@ -31,6 +31,8 @@ pub struct Controller {
     pub dtype: DtypeChoice,
     /// Where hidden states are kept, a folder for each order.
     pub states_in: PathBuf,
+    /// Where answers to data sets are kept; nowhere in a window that remembers nothing.
+    pub answers_in: Option<PathBuf>,
     /// Where the session is kept that has no name.
     pub session_place: Option<SessionPlace>,
     /// Of the named session that is kept up to date: no other window writes to it.
@@ -62,6 +64,7 @@ impl Controller {
         wake: impl Fn() + Send + Sync + Clone + 'static,
     ) -> Self {
         let session_place = states_in.as_deref().and_then(Path::parent).and_then(SessionPlace::take);
+        let answers_in = states_in.as_deref().and_then(Path::parent).map(|dir| dir.join("answers"));
         // Without a place of the window's own they go with it.
         let passing = if states_in.is_none() { tempfile::TempDir::new().ok() } else { None };
         let states_in = states_in
@@ -79,6 +82,7 @@ impl Controller {
             device,
             dtype,
             states_in,
+            answers_in,
             session_place,
             session_hold: None,
             saving_session: None,

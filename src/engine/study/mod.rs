@@ -6,6 +6,7 @@ pub mod cells;
 mod design;
 pub mod file;
 pub mod journal;
+mod known;
 mod plan;
 pub mod precision;
 mod provenance;

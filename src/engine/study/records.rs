@@ -1,9 +1,15 @@
 //! Some records asked of one model, whose answers go back at once: how the window goes through a data set, a few at a time, so
 //! that a question of its user's own never waits long.
 
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
 use super::super::models::Models;
+use super::super::session::OpenModel;
 use super::accuracy::{Prediction, predicted};
 use super::cell::{Answers, CellOrder};
+use super::known::KnownAnswers;
 use crate::ask::{Condition, Keep};
 use crate::data::record::Record;
 use crate::engine::ids::ModelId;
@@ -21,10 +27,12 @@ pub struct RecordsOrder {
     pub condition: Condition,
     /// What; they go through the model together.
     pub records: Vec<Record>,
+    /// Where answers are kept, and looked for first; nowhere without it.
+    pub known_in: Option<PathBuf>,
 }
 
 /// What a model said to a record, and how sure it was.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AnsweredRecord {
     /// What it said.
     pub prediction: Prediction,
@@ -39,18 +47,38 @@ impl AnsweredRecord {
 }
 
 impl RecordsOrder {
-    /// Asks them.
+    /// Asks those that no answer is known of.
     ///
     /// # Errors
     /// A model that cannot be opened, an image that cannot be read, a condition that cannot be asked, a stop.
     pub fn answer(&self, models: &mut Models, observer: &dyn Observer) -> Result<Vec<AnsweredRecord>> {
         models.open(&self.model, observer)?;
         let session = models.session(&self.model).expect("opened above");
+        let known =
+            self.known_in.as_ref().map(|dir| KnownAnswers::open(dir, session, &self.condition, observer));
+        let Some(mut known) = known.transpose()? else { return self.asked(session, &self.records, observer) };
+        let keys: Vec<String> = self.records.iter().map(KnownAnswers::key).collect::<Result<_>>()?;
+        let open = self.records.iter().zip(&keys).filter(|(_, key)| known.get(key).is_none());
+        let (records, open): (Vec<Record>, Vec<String>) =
+            open.map(|(record, key)| (record.clone(), key.clone())).unzip();
+        if !records.is_empty() {
+            let answers = self.asked(session, &records, observer)?;
+            known.add(open.into_iter().zip(answers))?;
+        }
+        Ok(keys.iter().filter_map(|key| known.get(key).cloned()).collect())
+    }
+
+    fn asked(
+        &self,
+        session: &mut OpenModel,
+        records: &[Record],
+        observer: &dyn Observer,
+    ) -> Result<Vec<AnsweredRecord>> {
         let order = CellOrder {
-            records: &self.records,
+            records,
             condition: &self.condition,
             keep: &Keep::default(),
-            batch: self.records.len(),
+            batch: records.len(),
             phase: Phase::Evaluating,
             sample_of: &Record::sample,
         };

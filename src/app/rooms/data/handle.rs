@@ -108,7 +108,8 @@ pub fn go_on(controller: &mut Controller) {
         return controller.state.say(said);
     };
     let records = records.into_iter().map(|record| data.set.records[record].clone()).collect();
-    let order = RecordsOrder { model: column.model, condition: column.condition, records };
+    let known_in = controller.answers_in.clone();
+    let order = RecordsOrder { model: column.model, condition: column.condition, records, known_in };
     controller.send(Command::AnswerRecords(Box::new(order)));
 }
 
