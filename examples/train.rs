@@ -33,6 +33,6 @@ fn main() -> Result<()> {
     let text = format!("variant = 'prompt-tuning'\n{stages}\n[data]\ntrain = ['{}']\n", data.display());
     std::fs::write(&recipe, text).map_err(|e| Error::io("write", &recipe, e))?;
     let device = DeviceChoice::Cpu;
-    train(&TrainOrder { recipe: Some(recipe), out, resume: false, device }, &Curve)
+    train(&TrainOrder { recipe: Some(recipe), prepare: None, out, resume: false, device }, &Curve)
         .map(|trained| println!("{}", trained.folder.display()))
 }

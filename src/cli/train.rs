@@ -107,7 +107,13 @@ impl Log {
 
 /// Runs it.
 pub fn run(args: TrainArgs) -> anyhow::Result<()> {
-    let order = TrainOrder { recipe: args.recipe, out: args.out, resume: args.resume, device: args.device };
+    let order = TrainOrder {
+        recipe: args.recipe,
+        prepare: None,
+        out: args.out,
+        resume: args.resume,
+        device: args.device,
+    };
     let log = Log { terminal: Terminal::new(), last: std::cell::Cell::new(None) };
     let trained = train(&order, &log)?;
     log.terminal.finish();

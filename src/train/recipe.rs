@@ -31,6 +31,36 @@ pub enum Variant {
 }
 
 impl Variant {
+    /// All of them, the paper's own first.
+    pub const ALL: [Self; 6] =
+        [Self::Livr, Self::LatentsOnly, Self::Sft, Self::MaskOnly, Self::ImageTwice, Self::PromptTuning];
+
+    /// As controls call it.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Sft => "Direct SFT",
+            Self::LatentsOnly => "Latents only",
+            Self::MaskOnly => "Mask only",
+            Self::Livr => "LIVR, two stages",
+            Self::ImageTwice => "Image twice",
+            Self::PromptTuning => "Latent rows alone",
+        }
+    }
+
+    /// What it does.
+    pub fn explanation(self) -> &'static str {
+        match self {
+            Self::Sft => "Supervised fine-tuning: no latents, no mask",
+            Self::LatentsOnly => "Latents, no mask",
+            Self::MaskOnly => {
+                "No latents; in the first stage the answer does not see the images, the prompt does"
+            }
+            Self::Livr => "Latents; in the first stage the answer sees the images only through them",
+            Self::ImageTwice => "Supervised fine-tuning with every image given twice",
+            Self::PromptTuning => "Only the latents' rows are trained",
+        }
+    }
+
     /// Does it have latents?
     pub fn has_latents(self) -> bool {
         matches!(self, Self::LatentsOnly | Self::Livr | Self::PromptTuning)
@@ -119,6 +149,33 @@ pub struct Recipe {
     pub stages: Vec<Stage>,
 }
 
+impl Recipe {
+    /// A way to train on these data files, with all else as the paper has it.
+    pub fn new(variant: Variant, train: Vec<PathBuf>, validation: Vec<PathBuf>) -> Self {
+        let data = Data { train, validation, ..Data::default() };
+        Self {
+            model: None,
+            adapter: None,
+            dtype: DtypeChoice::default(),
+            store: DtypeChoice::default(),
+            random_weights: None,
+            informed_weights: false,
+            variant,
+            updates: None,
+            seed: seed(),
+            keep: None,
+            save_every: save_every(),
+            probe_every: probe_every(),
+            data,
+            latents: LatentOptions::default(),
+            lora: Lora::default(),
+            grounding: GroundingOptions::default(),
+            optimizer: Optimizer::default(),
+            stages: Vec::new(),
+        }
+    }
+}
+
 fn seed() -> u64 {
     42
 }
@@ -132,7 +189,7 @@ fn probe_every() -> usize {
 }
 
 /// What is learned from.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Data {
     /// Data files.

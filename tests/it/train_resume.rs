@@ -51,6 +51,7 @@ fn a_run_stopped_while_it_validates_comes_to_the_same_bits() {
         let order = TrainOrder {
             recipe: Some(recipe.clone()),
             out: out.clone(),
+            prepare: None,
             resume: false,
             device: DeviceChoice::Cpu,
         };

@@ -88,6 +88,7 @@ fn a_run_is_shown_as_it_goes() {
     let expected = TrainOrder {
         recipe: Some("recipe.toml".into()),
         out: "run".into(),
+        prepare: None,
         resume: false,
         device: DeviceChoice::Cpu,
     };

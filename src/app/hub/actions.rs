@@ -13,6 +13,7 @@ use crate::app::parts::compare::CompareRows;
 use crate::app::parts::data::DataForm;
 use crate::app::parts::states::{LayoutForm, LayoutView, Tool};
 use crate::app::parts::tiling::{Pane, Preset, Tiling};
+use crate::app::parts::training::RecipeForm;
 use crate::app::parts::view::{FigureForm, Strip};
 use crate::app::session::SessionFile;
 use crate::ask::{Edit, LatentChoice, MaskKind, PixelBudget, Published};
@@ -303,6 +304,8 @@ pub enum ImagesAction {
 pub enum TrainAction {
     /// Open or close its window.
     Toggle,
+    /// Fill in the recipe.
+    EditForm(Box<RecipeForm>),
     /// Edit the path of the recipe.
     EditRecipe(String),
     /// Edit the path of the run's folder.
@@ -315,8 +318,10 @@ pub enum TrainAction {
     Start,
     /// Save the state and stop.
     Stop,
-    /// Show a look at the probe sample in the maps.
+    /// Show a look at the probe sample.
     ShowProbe(usize),
+    /// Show that look in the other panes.
+    ProbeToPanes,
     /// Show each new look as it comes.
     Follow(bool),
     /// Put the probe sample's images and question in the window.

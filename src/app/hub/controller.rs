@@ -8,6 +8,7 @@ use super::keyboard;
 use super::preferences::Preferences;
 use super::state::State;
 use crate::app::parts::background::Background;
+use crate::app::parts::tiling::Pane;
 use crate::app::session::{Saving, Session, SessionPlace, folder_of};
 use crate::ask::{DeviceChoice, DtypeChoice};
 use crate::atomic::Hold;
@@ -115,6 +116,9 @@ impl Controller {
         if state.is_comparing() {
             state.compare.refresh(&state.runs, &state.kept.view, &self.background);
         }
+        if state.kept.layout.is_shown(Pane::Training) {
+            state.training.refresh(&state.runs, &state.kept.view, &self.background);
+        }
         state.projection.refresh(&state.kept.map, state.kept.theme != egui::ThemePreference::Light);
     }
 
@@ -158,7 +162,10 @@ impl Controller {
     /// True when nothing is under way any more.
     pub fn is_settled(&self) -> bool {
         let state = &self.state;
-        let is_waiting = state.panes.map.is_waiting() || state.compare.is_waiting() || state.data.asking;
+        let is_waiting = state.panes.map.is_waiting()
+            || state.compare.is_waiting()
+            || state.data.asking
+            || state.training.maps.is_waiting();
         !self.jobs.is_busy() && !is_waiting && !self.files.is_busy()
     }
 

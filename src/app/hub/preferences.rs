@@ -11,6 +11,7 @@ use crate::app::parts::compare::CompareForm;
 use crate::app::parts::data::DataForm;
 use crate::app::parts::states::LayoutForm;
 use crate::app::parts::tiling::Tiling;
+use crate::app::parts::training::RecipeForm;
 use crate::app::parts::view::{FigureForm, View};
 use crate::ask::keep::of_earlier_versions;
 use crate::ask::{
@@ -30,9 +31,11 @@ pub const MAX_STEPS: usize = 20_000;
 const MAX_HISTORY: usize = 50;
 
 /// What training was last asked for.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct TrainForm {
+    /// What is filled in instead of a recipe's file.
+    pub form: RecipeForm,
     /// The recipe's path as it was typed.
     pub recipe: String,
     /// The run's folder as it was typed.

@@ -45,7 +45,10 @@ fn hear(controller: &mut Controller, heard: &Heard, news: News) {
             Purpose::Layout => {
                 crate::app::rooms::states::handle::hear(controller, News::Progressed(progress));
             }
-            Purpose::Training | Purpose::Reading | Purpose::Data => {}
+            Purpose::Training => {
+                crate::app::rooms::train::handle::hear(controller, News::Progressed(progress));
+            }
+            Purpose::Reading | Purpose::Data => {}
         },
         News::AnswerGrew(answer) => {
             if let Some(asked) = &mut state.runs.asked {

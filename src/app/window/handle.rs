@@ -44,7 +44,10 @@ impl Controller {
             if let Some(made) = self.state.panes.map.fill(made)
                 && let Computed::Rows(key, rows) = made
             {
-                self.state.compare.fill(key, rows);
+                let rows = self.state.compare.fill(key, rows);
+                if let Some(rows) = rows.filter(|_| self.state.training.maps.waits_for(&key)) {
+                    self.state.training.maps.fill(key, rows);
+                }
             }
         }
         data::handle::go_on(self);

@@ -30,7 +30,7 @@ impl Counts {
 }
 
 /// What is to be made.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct TasksOrder {
     /// Of which tasks.
     pub tasks: Vec<Task>,

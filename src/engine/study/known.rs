@@ -116,7 +116,7 @@ mod tests {
     use crate::engine::demo;
     use crate::engine::ids::ModelId;
     use crate::engine::models::Models;
-    use crate::progress::Silent;
+    use crate::progress::Unobserved;
 
     fn lines(folder: &Path) -> Vec<usize> {
         let count = |path: PathBuf| {
@@ -139,17 +139,17 @@ mod tests {
             known_in: Some(dir.path().to_owned()),
         };
         let usual = Condition::of_studies();
-        let two = order(2, &usual).answer(&mut models, &Silent).expect("answers");
+        let two = order(2, &usual).answer(&mut models, &Unobserved).expect("answers");
         assert_eq!(lines(dir.path()), [2]);
-        let three = order(3, &usual).answer(&mut models, &Silent).expect("answers");
+        let three = order(3, &usual).answer(&mut models, &Unobserved).expect("answers");
         assert_eq!((&three[..2], lines(dir.path())), (&two[..], vec![3]), "one was asked");
         // Another condition is another question; another text of a record another record.
         let masked = Condition { mask: MaskKind::Bottleneck, ..usual.clone() };
-        order(1, &masked).answer(&mut models, &Silent).expect("answers");
+        order(1, &masked).answer(&mut models, &Unobserved).expect("answers");
         assert_eq!(lines(dir.path()), [1, 3]);
         let mut other = order(1, &usual);
         other.records[0].target = "nothing".to_owned();
-        let answered = other.answer(&mut models, &Silent).expect("answers");
+        let answered = other.answer(&mut models, &Unobserved).expect("answers");
         assert!(!answered[0].prediction.correct);
         assert_eq!(lines(dir.path()), [1, 4]);
         // Known answers are taken as they were given: what is on disk is what is said.
@@ -159,7 +159,7 @@ mod tests {
         let said = serde_json::to_string(&two[0].prediction.answer).expect("text");
         let torn = text.replacen(&format!("\"answer\":{said}"), "\"answer\":\"as on disk\"", 1);
         std::fs::write(&path, torn + "{\"record\":\"cut sh").expect("written");
-        let again = order(3, &usual).answer(&mut models, &Silent).expect("answers");
+        let again = order(3, &usual).answer(&mut models, &Unobserved).expect("answers");
         assert_eq!(again[0].prediction.answer, "as on disk");
         assert_eq!(again[1..], three[1..]);
     }

@@ -4,6 +4,7 @@
 mod answers;
 mod folder;
 mod open;
+mod prepare;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,12 +25,15 @@ use crate::trace::Trace;
 use crate::train::{Recipe, ResultChoice, Step, TrainState, Trainer, Updates};
 
 pub use self::folder::read_metrics;
+pub use self::prepare::Preparation;
 
 /// What is to be trained, and where it goes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainOrder {
     /// The recipe's file; that of the folder where a run is resumed without one.
     pub recipe: Option<PathBuf>,
+    /// What is made first, and the recipe instead of a file's.
+    pub prepare: Option<Box<Preparation>>,
     /// The run's folder.
     pub out: PathBuf,
     /// Go on where it was stopped?
@@ -135,6 +139,9 @@ pub struct TrainedRun {
 pub fn train(order: &TrainOrder, watch: &dyn TrainWatch) -> Result<TrainedRun> {
     let started = Instant::now();
     let mut folder = RunFolder::open(&order.out, order.resume)?;
+    if let Some(prepare) = &order.prepare {
+        prepare.make(watch)?;
+    }
     let recipe = recipe_of(order)?;
     let opened = OpenedRun::open(&recipe, order.device, watch)?;
     let mut run = Running::begin(opened, &mut folder, order.resume, watch)?;
@@ -157,7 +164,8 @@ pub fn train(order: &TrainOrder, watch: &dyn TrainWatch) -> Result<TrainedRun> {
 }
 
 fn recipe_of(order: &TrainOrder) -> Result<Recipe> {
-    match &order.recipe {
+    let file = order.prepare.as_ref().map(|own| &own.file).or(order.recipe.as_ref());
+    match file {
         Some(path) => Recipe::read(path),
         None if order.resume => Recipe::read(&order.out.join(folder::RECIPE)),
         None => Err(Error::Request("a recipe: expected a TOML file (--recipe), found nothing".to_owned())),

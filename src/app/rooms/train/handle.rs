@@ -7,6 +7,7 @@ use crate::app::hub::controller::Controller;
 use crate::app::hub::state::PathKind;
 use crate::app::parts::tiling::Preset;
 use crate::app::parts::training::TrainStatus;
+use crate::engine::ids::Source;
 use crate::engine::protocol::{Command, News, Purpose};
 use crate::engine::training::TrainOrder;
 
@@ -14,6 +15,7 @@ pub fn apply(controller: &mut Controller, action: TrainAction) {
     let (training, kept) = (&mut controller.state.training, &mut controller.state.kept.training);
     match action {
         TrainAction::Toggle => controller.state.toggle_panes(Preset::Training),
+        TrainAction::EditForm(form) => kept.form = *form,
         TrainAction::EditRecipe(path) => kept.recipe = path,
         TrainAction::EditFolder(path) => kept.folder = path,
         TrainAction::SetResume(resume) => training.resume = resume,
@@ -30,9 +32,10 @@ pub fn apply(controller: &mut Controller, action: TrainAction) {
         }
         TrainAction::ShowProbe(place) => {
             training.follow = place + 1 == training.probes.len();
-            if let Some((_, run)) = training.probes.get(place) {
-                controller.state.panes.map.run = Some(*run);
-            }
+            training.look = place;
+        }
+        TrainAction::ProbeToPanes => {
+            controller.state.panes.map.run = training.shown_look().or(controller.state.panes.map.run);
         }
         TrainAction::TakeProbe => {
             let Some((_, run)) = training.probes.last() else { return };
@@ -43,8 +46,8 @@ pub fn apply(controller: &mut Controller, action: TrainAction) {
         }
         TrainAction::Follow(follow) => {
             training.follow = follow;
-            if let Some((_, run)) = training.probes.last().filter(|_| follow) {
-                controller.state.panes.map.run = Some(*run);
+            if follow {
+                training.look = training.probes.len().saturating_sub(1);
             }
         }
     }
@@ -60,6 +63,7 @@ pub fn take_paths(controller: &mut Controller, kind: PathKind, paths: &[PathBuf]
 }
 
 fn start(controller: &mut Controller) {
+    let base = controller.state.models.chosen().map(|model| model.base.source.clone());
     let (training, kept) = (&mut controller.state.training, &controller.state.kept.training);
     if training.is_running() || controller.state.ui.engine_died {
         return;
@@ -70,8 +74,10 @@ fn start(controller: &mut Controller) {
     let resume = training.resume;
     training.starts();
     // What a run is resumed with is in its folder.
-    let recipe = recipe.filter(|_| !resume);
-    let order = TrainOrder { recipe, out, resume, device: controller.device };
+    let recipe = recipe.filter(|_| !resume && kept.form.by_file);
+    let prepare = (!resume && !kept.form.by_file)
+        .then(|| Box::new(kept.form.preparation(&base.unwrap_or(Source::Demo), &out)));
+    let order = TrainOrder { recipe, prepare, out, resume, device: controller.device };
     controller.send(Command::Train(Box::new(order)));
 }
 
@@ -80,7 +86,9 @@ pub fn hear(controller: &mut Controller, news: News) {
     let state = &mut controller.state;
     let training = &mut state.training;
     match news {
+        News::Progressed(progress) => training.progress = Some(progress),
         News::TrainingBegun(begun) => {
+            training.progress = None;
             training.steps.clone_from(&begun.before.steps);
             training.validations.clone_from(&begun.before.validations);
             training.begun = Some(*begun);
@@ -89,9 +97,6 @@ pub fn hear(controller: &mut Controller, news: News) {
         News::TrainingValidated(validation) => training.validations.push(*validation),
         News::TrainingProbed { step, run } => {
             training.keep_probe(step, run.id);
-            if training.follow {
-                state.panes.map.run = Some(run.id);
-            }
             let shown = state.panes.map.run;
             let probes: Vec<_> = training.probes.iter().map(|(_, run)| *run).collect();
             state.runs.insert(run, |id| probes.contains(&id) || shown == Some(id));
