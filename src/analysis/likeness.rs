@@ -63,7 +63,7 @@ mod tests {
         }
         assert_eq!(latent_cosines(&a, &b, Some(LayerIdx(5))), None, "no such layer");
         assert_eq!(latent_cosines(&a, &Trace::default(), None), None);
-        assert_eq!(latent_cosines(&a, &trace(&[2], &[&[1.0, 0.0, 0.0]; 3]), None), None, "another width");
-        assert_eq!(latent_cosines(&a, &trace(&[2], &[&[1.0, 0.0]; 2]), None), None, "fewer");
+        assert_eq!(latent_cosines(&a, &trace(&[2], &[&[1.0, 0.0, 0.0][..]; 3]), None), None, "another width");
+        assert_eq!(latent_cosines(&a, &trace(&[2], &[&[1.0, 0.0][..]; 2]), None), None, "fewer");
     }
 }

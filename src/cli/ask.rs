@@ -86,7 +86,9 @@ pub fn run(args: &AskArgs) -> anyhow::Result<()> {
         several => {
             let ids: Vec<ModelId> = asked.iter().map(ModelArgs::id).collect();
             let names: Vec<String> = ids.iter().map(|id| name_among(id, &ids)).collect();
-            table(&names, several).iter().for_each(|line| print(line));
+            for line in table(&names, several) {
+                print(&line);
+            }
         }
     }
     Ok(())

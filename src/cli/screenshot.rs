@@ -12,7 +12,9 @@ use super::output::print;
 use super::window_args::WindowArgs;
 use crate::analysis::normalise::Normalisation;
 use crate::analysis::query::{Aggregation, Query, Selection};
-use crate::app::hub::actions::{Action, CompareAction, EditAction, FileAction, JobAction, ViewAction};
+use crate::app::hub::actions::{
+    Action, CompareAction, EditAction, FileAction, JobAction, ViewAction, WindowAction,
+};
 use crate::app::hub::state::State;
 use crate::app::parts::compare::CompareRows;
 use crate::app::parts::tiling::Preset;
@@ -185,15 +187,15 @@ impl ScreenshotArgs {
             EditAction::SetEdits(self.condition.condition.edits.clone()).into(),
             EditAction::KeepEveryRow(self.aggregation == Aggregation::Rollout).into(),
             EditAction::SetMaxNewTokens(self.condition.condition.decoding.max_new_tokens).into(),
-            ViewAction::SetTheme(theme.into()).into(),
+            WindowAction::SetTheme(theme.into()).into(),
             ViewAction::Select(selection).into(),
             ViewAction::SetStyle(style).into(),
             ViewAction::SetNormalisation(normalisation).into(),
             ViewAction::SelectQuery(query).into(),
         ];
-        actions.extend(self.keys.then(|| ViewAction::ToggleHelp.into()));
+        actions.extend(self.keys.then(|| WindowAction::ToggleHelp.into()));
         if self.panes != Preset::Ask {
-            actions.push(ViewAction::UsePreset(self.panes).into());
+            actions.push(WindowAction::UsePreset(self.panes).into());
         }
         actions
     }

@@ -31,7 +31,7 @@ const SIDE: u32 = 1200;
 /// Another ending than .svg, .pdf or .png, a disk that cannot be written.
 pub fn write(scatter: &Scatter, path: &Path) -> Result<()> {
     let failed = |e: &dyn std::fmt::Display| Error::format(path, "cannot draw the layout", e);
-    let svg = || {
+    let svg = || -> Result<String> {
         let mut text = String::new();
         let area = SVGBackend::with_string(&mut text, (SIDE, SIDE)).into_drawing_area();
         draw(scatter, &area).map_err(|e| failed(&e))?;

@@ -1,7 +1,7 @@
 //! A data set in the window: opened, asked of two models, filtered to where they disagree, walked.
 
 use egui_kittest::kittest::{NodeT, Queryable};
-use livr_explorer::app::hub::actions::{DataAction, GalleryAction, JobAction, ViewAction};
+use livr_explorer::app::hub::actions::{DataAction, GalleryAction, JobAction, WindowAction};
 use livr_explorer::app::hub::path_kind::PathKind;
 use livr_explorer::app::parts::data::{DataForm, RowFilter};
 use livr_explorer::app::parts::tiling::Pane;
@@ -86,8 +86,8 @@ fn two_checkpoints_over_a_data_set_to_where_they_disagree() {
     settle(&mut window);
     let wrong = state(&window).data.rows().len();
     let table = place.path().join("table.csv");
-    apply(&mut window, ViewAction::OpenPathDialog(PathKind::DataTable));
-    apply(&mut window, ViewAction::EditPath(table.display().to_string()));
+    apply(&mut window, WindowAction::OpenPathDialog(PathKind::DataTable));
+    apply(&mut window, WindowAction::EditPath(table.display().to_string()));
     apply(&mut window, JobAction::TakePath);
     settle(&mut window);
     let text = std::fs::read_to_string(&table).unwrap();
@@ -104,8 +104,8 @@ fn open_images_given_a_data_file_opens_it_and_what_cannot_be_asked_is_passed_ove
     std::fs::write(image, "no picture").unwrap();
     let mut window = window();
     let before = state(&window).images.len();
-    apply(&mut window, ViewAction::OpenPathDialog(PathKind::Images));
-    apply(&mut window, ViewAction::EditPath(file.display().to_string()));
+    apply(&mut window, WindowAction::OpenPathDialog(PathKind::Images));
+    apply(&mut window, WindowAction::EditPath(file.display().to_string()));
     apply(&mut window, JobAction::TakePath);
     settle(&mut window);
     assert_eq!(state(&window).images.len(), before, "no image was taken for it");

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use livr_explorer::app::hub::actions::{Action, FileAction, JobAction, RunAction, ViewAction};
+use livr_explorer::app::hub::actions::{Action, FileAction, JobAction, RunAction, WindowAction};
 use livr_explorer::app::hub::path_kind::PathKind;
 use livr_explorer::app::parts::tiling::Pane;
 use livr_explorer::app::session::{Session, folder_of};
@@ -30,8 +30,8 @@ fn ask(window: &mut Window, times: usize) {
 }
 
 fn give(window: &mut Window, kind: PathKind, path: &Path) {
-    apply(window, ViewAction::OpenPathDialog(kind));
-    apply(window, ViewAction::EditPath(path.display().to_string()));
+    apply(window, WindowAction::OpenPathDialog(kind));
+    apply(window, WindowAction::EditPath(path.display().to_string()));
     apply(window, JobAction::TakePath);
     settle(window);
 }
@@ -75,7 +75,7 @@ fn a_name_without_its_ending_replaces_nothing_unasked() {
         give(&mut second, kind, &dir.path().join(name).with_extension(""));
         assert_eq!(std::fs::read_to_string(dir.path().join(name)).unwrap(), "mine");
         assert!(state(&second).ui.path_dialog.as_ref().unwrap().replace.is_some(), "{name}");
-        apply(&mut second, ViewAction::ClosePathDialog);
+        apply(&mut second, WindowAction::ClosePathDialog);
     }
 }
 
@@ -190,7 +190,7 @@ fn what_the_list_has_no_room_for_stays_in_the_session() {
     assert_eq!((num_runs(&a), read.runs.len(), read.evicted.len()), (301, 200, 101));
     // They can be had back.
     let mut again = window(vec![FileAction::OpenSession(a.clone()).into()], None);
-    apply(&mut again, ViewAction::ShowPane(Pane::Runs, true));
+    apply(&mut again, WindowAction::ShowPane(Pane::Runs, true));
     settle(&mut again);
     click(&mut again, "Show older runs (101)");
     settle(&mut again);

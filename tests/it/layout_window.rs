@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use egui_kittest::kittest::Queryable;
 use livr_explorer::analysis::query::Query;
-use livr_explorer::app::hub::actions::{LayoutAction, ViewAction};
+use livr_explorer::app::hub::actions::{LayoutAction, WindowAction};
 use livr_explorer::app::parts::states::{ColourBy, LayoutForm, LayoutStatus, Tool};
 use livr_explorer::app::rooms::states::scatter::fit;
 use livr_explorer::app::window::Startup;
@@ -191,7 +191,7 @@ fn a_layout_is_narrowed_down_saved_and_drawn() {
     let save = |window: &mut Window, button: &str, name: &str| {
         let path = data.path().join(name);
         click(window, button);
-        apply(window, ViewAction::EditPath(path.display().to_string()));
+        apply(window, WindowAction::EditPath(path.display().to_string()));
         window.run_steps(2);
         click(window, "Save");
         assert!(settle(window, Duration::from_mins(1)));
@@ -208,10 +208,10 @@ fn a_layout_is_narrowed_down_saved_and_drawn() {
     save(&mut window, "Save picture…", "map.gif");
     window.get_by_label_contains("expected an ending of .svg, .pdf or .png");
     assert!(state(&window).ui.path_dialog.is_some(), "what was typed stays to be mended");
-    apply(&mut window, ViewAction::ClosePathDialog);
+    apply(&mut window, WindowAction::ClosePathDialog);
 
     while !state(&window).ui.notices.is_empty() {
-        apply(&mut window, ViewAction::DismissNotice(0));
+        apply(&mut window, WindowAction::DismissNotice(0));
         window.run_steps(1);
     }
     edit(&mut window, |form| {

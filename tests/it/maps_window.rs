@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use egui_kittest::kittest::{NodeT, Queryable};
 use livr_explorer::analysis::query::{Aggregation, Query, Selection};
-use livr_explorer::app::hub::actions::{EditAction, ImagesAction, JobAction, RunAction, ViewAction};
+use livr_explorer::app::hub::actions::{
+    EditAction, ImagesAction, JobAction, RunAction, ViewAction, WindowAction,
+};
 use livr_explorer::app::hub::path_kind::PathKind;
 use livr_explorer::app::parts::view::Strip;
 use livr_explorer::app::window::Startup;
@@ -218,8 +220,8 @@ fn paths_are_taken_as_people_give_them() {
     let mut window = asked();
     let count = |window: &Window| state(window).images.len();
     let mut give = |text: String| {
-        apply(&mut window, ViewAction::OpenPathDialog(PathKind::Images));
-        apply(&mut window, ViewAction::EditPath(text));
+        apply(&mut window, WindowAction::OpenPathDialog(PathKind::Images));
+        apply(&mut window, WindowAction::EditPath(text));
         apply(&mut window, JobAction::TakePath);
         settle(&mut window);
         let dialog = state(&window).ui.path_dialog.as_ref();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use egui::Rect;
 use egui_kittest::kittest::{NodeT, Queryable};
-use livr_explorer::app::hub::actions::{JobAction, RunAction, ViewAction};
+use livr_explorer::app::hub::actions::{JobAction, RunAction, WindowAction};
 use livr_explorer::app::parts::tiling::{Pane, Preset, Tiling};
 use livr_explorer::app::window::Startup;
 use livr_explorer::app::window::offscreen::Window;
@@ -76,8 +76,8 @@ fn controls_of_the_map_and_the_whole_matrix_are_in_sight_at_any_size() {
             "Remove sinks",
         ];
         for preset in [Preset::Ask, Preset::Inspect, Preset::Present] {
-            apply(&mut window, ViewAction::UsePreset(preset));
-            apply(&mut window, ViewAction::ShowPane(Pane::Map, true));
+            apply(&mut window, WindowAction::UsePreset(preset));
+            apply(&mut window, WindowAction::ShowPane(Pane::Map, true));
             window.run_steps(3);
             let pane = pane_of(&window, Pane::Map);
             for control in controls {
@@ -91,7 +91,7 @@ fn controls_of_the_map_and_the_whole_matrix_are_in_sight_at_any_size() {
                 let fits = if is_small { pane.right() >= rect.right() } else { pane.contains_rect(rect) };
                 assert!(fits, "{control} at {rect:?} of {pane:?}, {preset:?}, {size:?}");
             }
-            apply(&mut window, ViewAction::ShowPane(Pane::Matrix, true));
+            apply(&mut window, WindowAction::ShowPane(Pane::Matrix, true));
             window.run_steps(3);
             let matrix = place(&window, "of 36 layers and 32 heads");
             let pane = pane_of(&window, Pane::Matrix);
@@ -150,7 +150,7 @@ fn every_answer_is_listed_and_found_again() {
         Startup::new(DeviceChoice::Cpu, DtypeChoice::F32, first_actions()),
     );
     settle(&mut window);
-    apply(&mut window, ViewAction::UsePreset(Preset::Inspect));
+    apply(&mut window, WindowAction::UsePreset(Preset::Inspect));
     window.run_steps(2);
     window.get_by_label_contains("Every answer is listed here");
     click(&mut window, "Ask");
@@ -199,7 +199,7 @@ fn mask_and_latents_are_asked_two_by_two() {
         Startup::new(DeviceChoice::Cpu, DtypeChoice::F32, first_actions()),
     );
     settle(&mut window);
-    apply(&mut window, ViewAction::UsePreset(Preset::Inspect));
+    apply(&mut window, WindowAction::UsePreset(Preset::Inspect));
     window.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::M);
     window.run_steps(1);
     settle(&mut window);

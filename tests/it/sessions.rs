@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use clap::Parser;
-use livr_explorer::app::hub::actions::{EditAction, FileAction, JobAction, RunAction, ViewAction};
+use livr_explorer::app::hub::actions::{EditAction, FileAction, JobAction, RunAction, WindowAction};
 use livr_explorer::app::hub::command_line::command_of;
 use livr_explorer::app::hub::path_kind::PathKind;
 use livr_explorer::app::parts::runs::Runs;
@@ -34,8 +34,8 @@ fn window(actions: Vec<livr_explorer::app::hub::actions::Action>) -> Window {
 
 /// Types a path into the dialog for a kind, and takes it.
 fn give(window: &mut Window, kind: PathKind, path: &Path) {
-    apply(window, ViewAction::OpenPathDialog(kind));
-    apply(window, ViewAction::EditPath(path.display().to_string()));
+    apply(window, WindowAction::OpenPathDialog(kind));
+    apply(window, WindowAction::EditPath(path.display().to_string()));
     apply(window, JobAction::TakePath);
     settle(window);
 }
@@ -51,7 +51,7 @@ fn worked_in() -> Window {
     apply(&mut window, RunAction::Pin(second, true));
     apply(&mut window, RunAction::SetBase(Some(second)));
     apply(&mut window, EditAction::SetMask(MaskKind::Standard));
-    apply(&mut window, ViewAction::UsePreset(Preset::Inspect));
+    apply(&mut window, WindowAction::UsePreset(Preset::Inspect));
     settle(&mut window);
     assert_eq!(state(&window).runs.listed().len(), 3);
     window
@@ -253,11 +253,11 @@ fn figures_and_traces_are_saved() {
     let dialog = state(&window).ui.path_dialog.clone().expect("what was typed stays");
     let problem = dialog.problem.unwrap();
     assert!(problem.contains("latents below 16, found 0-99"), "{problem}");
-    apply(&mut window, ViewAction::ClosePathDialog);
+    apply(&mut window, WindowAction::ClosePathDialog);
     give(&mut window, PathKind::SaveSession, Path::new("/nowhere/at/all/s.livr"));
     assert!(state(&window).ui.path_dialog.as_ref().unwrap().problem.is_some());
     assert_eq!(state(&window).ui.session, None, "what is not saved is not kept");
-    apply(&mut window, ViewAction::ClosePathDialog);
+    apply(&mut window, WindowAction::ClosePathDialog);
     let trace = dir.path().join("t [1].safetensors");
     give(&mut window, PathKind::Trace, &trace);
     // What is there is replaced only when that is asked for twice.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use egui_kittest::kittest::{NodeT, Queryable};
 use livr_explorer::analysis::query::Query;
-use livr_explorer::app::hub::actions::{Action, EditAction, JobAction, ViewAction};
+use livr_explorer::app::hub::actions::{Action, EditAction, JobAction, ViewAction, WindowAction};
 use livr_explorer::app::hub::state::PathKind;
 use livr_explorer::app::window::Startup;
 use livr_explorer::app::window::offscreen::Window;
@@ -184,8 +184,8 @@ fn an_adapter_chosen_during_a_load_waits_for_the_base() {
         ("/nowhere/at/all", "the folder is missing (/nowhere/at/all)"),
         ("Cargo.toml", "expected a folder, found a file"),
     ] {
-        apply(&mut window, ViewAction::OpenPathDialog(PathKind::Model));
-        apply(&mut window, ViewAction::EditPath(path.to_owned()));
+        apply(&mut window, WindowAction::OpenPathDialog(PathKind::Model));
+        apply(&mut window, WindowAction::EditPath(path.to_owned()));
         apply(&mut window, JobAction::TakePath);
         assert!((0..10_000).any(|_frame| shows(&mut window, problem)));
     }
@@ -255,7 +255,7 @@ fn a_dead_engine_is_said_once_and_the_window_lives() {
     assert!(window.get_by_label("Ask").accesskit_node().is_disabled());
     let sent = script.orders().len();
     apply(&mut window, JobAction::Ask);
-    apply(&mut window, ViewAction::ToggleHelp);
+    apply(&mut window, WindowAction::ToggleHelp);
     apply(&mut window, JobAction::OpenModel { base: tiny().0, adapter: None });
     assert!(shows(&mut window, "Keys") && shows(&mut window, "first"));
     assert!(state(&window).runs.asked.is_none() && state(&window).models.opening.is_none());

@@ -28,6 +28,8 @@ pub enum Action {
     Edit(EditAction),
     /// Changes what is seen.
     View(ViewAction),
+    /// Changes the window itself.
+    Window(WindowAction),
     /// Has work done.
     Job(JobAction),
     /// Changes the images.
@@ -87,7 +89,7 @@ pub enum PinEnd {
 }
 
 /// What is seen.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum ViewAction {
     /// Whose attention to show.
     SelectQuery(Query),
@@ -126,6 +128,13 @@ pub enum ViewAction {
     SetDifference(bool),
     /// What the strip of thumbnails shows.
     SetStrip(Strip),
+    /// Layers and heads of the matrix by their means, or by their numbers.
+    SortMatrix(bool),
+}
+
+/// The window itself: its panes, its dialogs, what it says.
+#[derive(Debug, Clone, PartialEq)]
+pub enum WindowAction {
     /// Light, dark, or as the system.
     SetTheme(egui::ThemePreference),
     /// Panes were moved or sized.
@@ -134,8 +143,6 @@ pub enum ViewAction {
     UsePreset(Preset),
     /// Show or hide a pane.
     ShowPane(Pane, bool),
-    /// Layers and heads of the matrix by their means, or by their numbers.
-    SortMatrix(bool),
     /// Open or close the window of models.
     ToggleBrowser,
     /// Show or hide the list of keys.
@@ -388,6 +395,7 @@ macro_rules! kinds {
 kinds! {
     Edit(EditAction),
     View(ViewAction),
+    Window(WindowAction),
     Job(JobAction),
     Images(ImagesAction),
     Train(TrainAction),

@@ -4,7 +4,7 @@ use egui::{Key, KeyboardShortcut, ModifierNames, Modifiers};
 
 use super::actions::{
     Action, CompareAction, EditAction, FileAction, GalleryAction, JobAction, LayoutAction, PinEnd, RunAction,
-    TrainAction, ViewAction,
+    TrainAction, ViewAction, WindowAction,
 };
 use super::path_kind::PathKind;
 use super::state::{ActionSearch, State};
@@ -171,54 +171,56 @@ pub const BINDINGS: &[Binding] = &[
     bind(does::COPY_COMMAND, shift(Key::C), When::NotTyping, |_| FileAction::CopyCommand.into()),
     bind(does::REOPEN, ctrl_shift(Key::R), When::Always, |_| FileAction::Reopen.into()),
     bind(does::SAVE_SESSION_AS, ctrl_shift(Key::S), When::Always, |_| {
-        ViewAction::OpenPathDialog(PathKind::SaveSession).into()
+        WindowAction::OpenPathDialog(PathKind::SaveSession).into()
     }),
     bind(does::OPEN_SESSION, ctrl(Key::L), When::Always, |_| {
-        ViewAction::OpenPathDialog(PathKind::OpenSession).into()
+        WindowAction::OpenPathDialog(PathKind::OpenSession).into()
     }),
     bind(does::SAVE_SESSION, ctrl(Key::S), When::Always, |_| FileAction::SaveSession.into()),
     bind(does::SAVE_FIGURE, ctrl(Key::E), When::Always, |_| {
-        ViewAction::OpenPathDialog(PathKind::Figure).into()
+        WindowAction::OpenPathDialog(PathKind::Figure).into()
     }),
     bind(does::COPY_MAP, plain(Key::C), When::NotTyping, |_| FileAction::CopyMap.into()),
     bind(does::OPEN_ADAPTER, ctrl_shift(Key::O), When::Always, |_| {
-        ViewAction::OpenPathDialog(PathKind::Adapter).into()
+        WindowAction::OpenPathDialog(PathKind::Adapter).into()
     }),
     bind(does::OPEN_MODEL, ctrl(Key::O), When::Always, |_| {
-        ViewAction::OpenPathDialog(PathKind::Model).into()
+        WindowAction::OpenPathDialog(PathKind::Model).into()
     }),
-    bind(does::BROWSE, ctrl(Key::B), When::Always, |_| ViewAction::ToggleBrowser.into()),
+    bind(does::BROWSE, ctrl(Key::B), When::Always, |_| WindowAction::ToggleBrowser.into()),
     bind(does::OPEN_IMAGES, ctrl(Key::I), When::Always, |_| {
-        ViewAction::OpenPathDialog(PathKind::Images).into()
+        WindowAction::OpenPathDialog(PathKind::Images).into()
     }),
     bind(does::TRAIN, ctrl(Key::T), When::Always, |_| TrainAction::Toggle.into()),
     bind(does::STATES, ctrl(Key::P), When::Always, |_| LayoutAction::Toggle.into()),
     bind(does::SAMPLES, ctrl(Key::G), When::Always, |_| GalleryAction::Toggle.into()),
     bind(does::NEXT_SAMPLE, plain(Key::PageDown), When::Always, |_| GalleryAction::Step(1).into()),
     bind(does::PREVIOUS_SAMPLE, plain(Key::PageUp), When::Always, |_| GalleryAction::Step(-1).into()),
-    bind("Panes to ask", ctrl(Key::Num1), When::Always, |_| ViewAction::UsePreset(Preset::Ask).into()),
+    bind("Panes to ask", ctrl(Key::Num1), When::Always, |_| WindowAction::UsePreset(Preset::Ask).into()),
     bind("Panes to inspect", ctrl(Key::Num2), When::Always, |_| {
-        ViewAction::UsePreset(Preset::Inspect).into()
+        WindowAction::UsePreset(Preset::Inspect).into()
     }),
     bind("Panes to present", ctrl(Key::Num3), When::Always, |_| {
-        ViewAction::UsePreset(Preset::Present).into()
+        WindowAction::UsePreset(Preset::Present).into()
     }),
-    bind(does::COMPARE, ctrl(Key::Num4), When::Always, |_| ViewAction::UsePreset(Preset::Compare).into()),
+    bind(does::COMPARE, ctrl(Key::Num4), When::Always, |_| WindowAction::UsePreset(Preset::Compare).into()),
     bind("Panes of hidden states", ctrl(Key::Num6), When::Always, |_| {
-        ViewAction::UsePreset(Preset::States).into()
+        WindowAction::UsePreset(Preset::States).into()
     }),
-    bind("Panes to train", ctrl(Key::Num8), When::Always, |_| ViewAction::UsePreset(Preset::Training).into()),
+    bind("Panes to train", ctrl(Key::Num8), When::Always, |_| {
+        WindowAction::UsePreset(Preset::Training).into()
+    }),
     bind("Panes to look through a data set", ctrl(Key::Num7), When::Always, |_| {
-        ViewAction::UsePreset(Preset::Data).into()
+        WindowAction::UsePreset(Preset::Data).into()
     }),
     bind(does::DIFFERENCE, plain(Key::D), When::NotTyping, toggle_difference),
     bind(does::FOUR, ctrl(Key::M), When::Always, |_| RunAction::AskFour.into()),
     bind(does::ACTIONS, ctrl(Key::K), When::Always, |_| {
-        ViewAction::SearchActions(Some(ActionSearch::default())).into()
+        WindowAction::SearchActions(Some(ActionSearch::default())).into()
     }),
-    bind("The pane before", shift(Key::F6), When::Always, |_| ViewAction::StepPane(-1).into()),
-    bind("The next pane", plain(Key::F6), When::Always, |_| ViewAction::StepPane(1).into()),
-    bind(does::KEYS, plain(Key::F1), When::Always, |_| ViewAction::ToggleHelp.into()),
+    bind("The pane before", shift(Key::F6), When::Always, |_| WindowAction::StepPane(-1).into()),
+    bind("The next pane", plain(Key::F6), When::Always, |_| WindowAction::StepPane(1).into()),
+    bind(does::KEYS, plain(Key::F1), When::Always, |_| WindowAction::ToggleHelp.into()),
     bind(does::REDO, ctrl_shift(Key::Z), When::NotTyping, |_| EditAction::Redo.into()),
     bind(does::UNDO, ctrl(Key::Z), When::NotTyping, |_| EditAction::Undo.into()),
     bind("Stretch the region right", alt_shift(Key::ArrowRight), When::Always, |_| stretch(0, 1)),
@@ -238,7 +240,7 @@ pub const BINDINGS: &[Binding] = &[
     bind("Move the view left", shift(Key::ArrowLeft), When::NotTyping, |s| pan(s, 1.0, 0.0)),
     bind("Move the view down", shift(Key::ArrowDown), When::NotTyping, |s| pan(s, 0.0, -1.0)),
     bind("Move the view up", shift(Key::ArrowUp), When::NotTyping, |s| pan(s, 0.0, 1.0)),
-    bind("Write the question", plain(Key::Slash), When::NotTyping, |_| ViewAction::FocusQuestion.into()),
+    bind("Write the question", plain(Key::Slash), When::NotTyping, |_| WindowAction::FocusQuestion.into()),
     bind("Next latent or answer token", plain(Key::ArrowRight), When::NothingFocused, |_| {
         ViewAction::StepQuery(1).into()
     }),
@@ -370,7 +372,7 @@ pub fn actions(ctx: &egui::Context, state: &State) -> Vec<Action> {
     let typing = ctx.text_edit_focused();
     // A pane that has the focus as a whole leaves the window its keys.
     let of_pane = state.ui.focused_pane.map(Pane::id);
-    let focused = ctx.memory(|memory| memory.focused()).is_some_and(|id| Some(id) != of_pane);
+    let focused = ctx.memory(egui::Memory::focused).is_some_and(|id| Some(id) != of_pane);
     // A menu is closed by Escape first.
     let menu_open = egui::Popup::is_any_open(ctx);
     let mut actions = Vec::new();
@@ -392,20 +394,20 @@ pub fn actions(ctx: &egui::Context, state: &State) -> Vec<Action> {
     // While a dialog is open, Esc closes it and nothing else.
     if actions.contains(&JobAction::Stop.into()) {
         if state.ui.path_dialog.is_some() {
-            return vec![ViewAction::ClosePathDialog.into()];
+            return vec![WindowAction::ClosePathDialog.into()];
         }
         if state.ui.action_search.is_some() {
-            return vec![ViewAction::SearchActions(None).into()];
+            return vec![WindowAction::SearchActions(None).into()];
         }
         if state.ui.help_open {
-            return vec![ViewAction::ToggleHelp.into()];
+            return vec![WindowAction::ToggleHelp.into()];
         }
         let is_idle =
             state.runs.asked.is_none() && state.models.opening.is_none() && state.ui.notices.is_empty();
         if is_idle {
             let open: [(bool, Action); 4] = [
-                (!state.kept.words_read, ViewAction::WordsRead.into()),
-                (state.ui.browser_open, ViewAction::ToggleBrowser.into()),
+                (!state.kept.words_read, WindowAction::WordsRead.into()),
+                (state.ui.browser_open, WindowAction::ToggleBrowser.into()),
                 (state.gallery.open, GalleryAction::Toggle.into()),
                 (state.panes.map.pinned.is_some(), ViewAction::Pin(None).into()),
             ];

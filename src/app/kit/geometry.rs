@@ -142,7 +142,7 @@ pub struct ImageSizes {
 }
 
 /// Makes images smaller until a pixel is as large in one as in another.
-fn at_one_scale(rects: Vec<Rect>, sizes: &[Vec2]) -> Vec<Rect> {
+fn at_one_scale(rects: &[Rect], sizes: &[Vec2]) -> Vec<Rect> {
     let scales = rects.iter().zip(sizes).map(|(rect, size)| rect.width() / size.x.max(1.0));
     let least = scales.fold(f32::INFINITY, f32::min);
     let shrunk =
@@ -161,7 +161,7 @@ pub fn place(
     let center = area.center() + view.pan;
     let sizes = &images.sizes;
     let rects = match maximised.filter(|index| *index < sizes.len()) {
-        None if images.one_scale => at_one_scale(fit_grid(sizes, area, gap), sizes),
+        None if images.one_scale => at_one_scale(&fit_grid(sizes, area, gap), sizes),
         None => fit_grid(sizes, area, gap),
         Some(index) => {
             let alone = fit_row(&sizes[index..=index], area, gap)[0];

@@ -78,6 +78,18 @@ impl RecipeForm {
     /// Side of images made for the built-in demo, which cannot read letters in them; and for other models.
     const SIDES: [u32; 2] = [168, 336];
 
+    fn tasks_order(&self, is_demo: bool) -> TasksOrder {
+        TasksOrder {
+            tasks: self.task.parse().map_or_else(|_| Task::ALL.to_vec(), |task| vec![task]),
+            counts: Counts::shared_out(self.samples),
+            seed: self.seed,
+            side: Self::SIDES[usize::from(!is_demo)],
+            ink: if is_demo { Ink::ByLetter } else { Ink::Red },
+            grounding: false,
+            images: None,
+        }
+    }
+
     /// What is to be made before a run of this base goes into a folder. Data and recipe lie beside it, under its name.
     pub fn preparation(&self, base: &Source, out: &Path) -> Preparation {
         let beside = |ending: &str| {
@@ -85,26 +97,15 @@ impl RecipeForm {
             name.push(ending);
             PathBuf::from(name)
         };
-        let is_demo = *base == Source::Demo;
         let typed =
             |text: &String| Some(PathBuf::from(text.trim())).filter(|path| !path.as_os_str().is_empty());
         let folder = beside("-data");
-        let (train, validation, data) = match typed(&self.data[0]) {
-            Some(train) => (train, typed(&self.data[1]), None),
-            None => {
-                let tasks = self.task.parse().map_or_else(|_| Task::ALL.to_vec(), |task| vec![task]);
-                let order = TasksOrder {
-                    tasks,
-                    counts: Counts::shared_out(self.samples),
-                    seed: self.seed,
-                    side: Self::SIDES[usize::from(!is_demo)],
-                    ink: if is_demo { Ink::ByLetter } else { Ink::Red },
-                    grounding: false,
-                    images: None,
-                };
-                let validation = (order.counts.0[1] > 0).then(|| folder.join("validation.jsonl"));
-                (folder.join("train.jsonl"), validation, Some((order, folder)))
-            }
+        let (train, validation, data) = if let Some(train) = typed(&self.data[0]) {
+            (train, typed(&self.data[1]), None)
+        } else {
+            let order = self.tasks_order(*base == Source::Demo);
+            let validation = (order.counts.0[1] > 0).then(|| folder.join("validation.jsonl"));
+            (folder.join("train.jsonl"), validation, Some((order, folder)))
         };
         let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
         let validation = validation.into_iter().map(absolute).collect();

@@ -2,7 +2,7 @@
 
 use egui::Ui;
 
-use crate::app::hub::actions::{Action, Actions, FileAction, ViewAction};
+use crate::app::hub::actions::{Action, Actions, FileAction, WindowAction};
 use crate::app::hub::keyboard::{does, hint};
 use crate::app::hub::path_kind::PathKind;
 use crate::app::hub::state::State;
@@ -18,7 +18,7 @@ pub fn file_menu_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
                 ui.close();
             }
         };
-        let dialog = |kind| ViewAction::OpenPathDialog(kind).into();
+        let dialog = |kind| WindowAction::OpenPathDialog(kind).into();
         entry(ui, "Open session…", does::OPEN_SESSION, None, dialog(PathKind::OpenSession));
         entry(ui, "Reopen the last session", does::REOPEN, None, FileAction::Reopen.into());
         let no_runs = state.runs.listed().is_empty().then_some("There are no runs to save yet");

@@ -2,7 +2,7 @@
 
 use egui::{Frame, Margin, Panel, Ui};
 
-use crate::app::hub::actions::{Actions, ViewAction};
+use crate::app::hub::actions::{Actions, WindowAction};
 use crate::app::hub::state::State;
 use crate::app::kit::theme;
 
@@ -51,7 +51,7 @@ pub fn first_words_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     Panel::bottom("first words").frame(frame).show(ui, |ui| {
         words_ui(ui);
         if ui.button("Understood (Esc)").on_hover_text("F1 says it again").clicked() {
-            actions.push(ViewAction::WordsRead);
+            actions.push(WindowAction::WordsRead);
         }
     });
 }

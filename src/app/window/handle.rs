@@ -4,14 +4,15 @@ use crate::app::hub::actions::Action;
 use crate::app::hub::controller::Controller;
 use crate::app::parts::background::Computed;
 use crate::app::rooms::{ask, compare, data, images, maps, runs, samples, sessions, states, train};
-use crate::app::window::{events, jobs, news};
+use crate::app::window::{chrome, events, jobs, news};
 
 impl Controller {
     /// Applies a wish.
     pub fn apply(&mut self, action: impl Into<Action>, ctx: &egui::Context) {
         match action.into() {
             Action::Edit(action) => ask::handle::apply(self, action),
-            Action::View(action) => maps::handle::apply(self, action, ctx),
+            Action::View(action) => maps::handle::apply(self, action),
+            Action::Window(action) => chrome::apply(self, action, ctx),
             Action::Job(action) => jobs::apply(self, action),
             Action::Images(action) => images::handle::apply(self, action),
             Action::Train(action) => train::handle::apply(self, action),

@@ -3,7 +3,7 @@
 use egui::{Grid, Id, Modal, ScrollArea, Ui};
 
 use super::first_words::words_ui;
-use crate::app::hub::actions::{Action, Actions, FileAction, GalleryAction, ViewAction};
+use crate::app::hub::actions::{Action, Actions, FileAction, GalleryAction, WindowAction};
 use crate::app::hub::keyboard::{BINDINGS, ELSEWHERE, keys};
 use crate::app::hub::state::State;
 use crate::logging;
@@ -33,12 +33,12 @@ pub fn help_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
                 actions.push(FileAction::CopyReport);
             }
             if ui.button("Close").clicked() {
-                actions.push(ViewAction::ToggleHelp);
+                actions.push(WindowAction::ToggleHelp);
             }
         });
     });
-    if modal.should_close() && !actions.contains(&ViewAction::ToggleHelp.into()) {
-        actions.push(ViewAction::ToggleHelp);
+    if modal.should_close() && !actions.contains(&WindowAction::ToggleHelp.into()) {
+        actions.push(WindowAction::ToggleHelp);
     }
 }
 
@@ -61,18 +61,12 @@ impl Group {
 
     fn of(action: &Action) -> Self {
         match action {
-            Action::File(_) | Action::View(ViewAction::OpenPathDialog(_)) => Self::Files,
-            Action::View(
-                ViewAction::UsePreset(_)
-                | ViewAction::StepPane(_)
-                | ViewAction::ToggleBrowser
-                | ViewAction::ToggleHelp
-                | ViewAction::SearchActions(_),
-            )
+            Action::File(_) | Action::Window(WindowAction::OpenPathDialog(_)) => Self::Files,
+            Action::Window(WindowAction::FocusQuestion) => Self::Asking,
+            Action::Window(_)
             | Action::Train(_)
             | Action::Layout(_)
             | Action::Gallery(GalleryAction::Toggle) => Self::Panes,
-            Action::View(ViewAction::FocusQuestion) => Self::Asking,
             Action::View(_) | Action::Compare(_) => Self::Looking,
             _ => Self::Asking,
         }

@@ -1,5 +1,6 @@
 //! The window as eframe runs it, and the way it starts.
 
+pub mod chrome;
 pub mod events;
 pub mod file_menu;
 pub mod first_words;

@@ -6,7 +6,7 @@ use egui::{Align, Layout, TextWrapMode, Ui};
 
 use super::file_menu::file_menu_ui;
 use super::workspace::layout_menu_ui;
-use crate::app::hub::actions::{Actions, JobAction, LayoutAction, ViewAction};
+use crate::app::hub::actions::{Actions, JobAction, LayoutAction, WindowAction};
 use crate::app::hub::keyboard::{does, hint};
 use crate::app::hub::path_kind::PathKind;
 use crate::app::hub::state::State;
@@ -37,7 +37,7 @@ pub fn model_bar_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
 
 fn window_buttons_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     if ui.button("Keys").on_hover_text(hint(ui.ctx(), does::KEYS)).clicked() {
-        actions.push(ViewAction::ToggleHelp);
+        actions.push(WindowAction::ToggleHelp);
     }
     layout_menu_ui(ui, &state.kept.layout, actions);
     training_button_ui(ui, state, actions);
@@ -50,7 +50,7 @@ fn window_buttons_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
         _ => ("Dark theme", egui::ThemePreference::Dark),
     };
     if ui.button(label).clicked() {
-        actions.push(ViewAction::SetTheme(next));
+        actions.push(WindowAction::SetTheme(next));
     }
 }
 
@@ -72,11 +72,11 @@ fn model_ui(ui: &mut Ui, state: &State) {
 fn model_menu_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     let open = egui::Button::new("Open model…").shortcut_text(hint(ui.ctx(), does::OPEN_MODEL));
     if ui.add(open).clicked() {
-        actions.push(ViewAction::OpenPathDialog(PathKind::Model));
+        actions.push(WindowAction::OpenPathDialog(PathKind::Model));
     }
     let browse = egui::Button::new("Browse models…").shortcut_text(hint(ui.ctx(), does::BROWSE));
     if ui.add(browse).clicked() {
-        actions.push(ViewAction::ToggleBrowser);
+        actions.push(WindowAction::ToggleBrowser);
         ui.close();
     }
     if ui.button("Built-in demo").clicked() {
@@ -93,7 +93,7 @@ fn model_menu_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
 fn adapter_menu_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     let open = egui::Button::new("Open adapter…").shortcut_text(hint(ui.ctx(), does::OPEN_ADAPTER));
     if ui.add(open).clicked() {
-        actions.push(ViewAction::OpenPathDialog(PathKind::Adapter));
+        actions.push(WindowAction::OpenPathDialog(PathKind::Adapter));
     }
     if ui.button("Take adapter off").clicked() {
         actions.push(JobAction::SetAdapter(None));

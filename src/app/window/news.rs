@@ -11,6 +11,7 @@ use crate::app::hub::state::PathDialog;
 use crate::app::rooms::maps::exports;
 use crate::app::rooms::models::shelf;
 use crate::app::rooms::{data, runs, sessions, states, train};
+use crate::data::picture::Picture;
 
 /// Takes what came of reading files and of the system's dialogs.
 pub fn drain(controller: &mut Controller) {
@@ -19,13 +20,7 @@ pub fn drain(controller: &mut Controller) {
             FileEvent::ImagesToRead(count) => controller.state.ui.reading.begin(count),
             FileEvent::ImageRead { first, left, read } => {
                 controller.state.ui.reading.left = left;
-                match read {
-                    Ok(picture) => {
-                        controller.close_dialog(PathKind::Images);
-                        controller.state.add_images(&[picture], first);
-                    }
-                    Err(problem) => controller.unnamed(PathKind::Images, problem),
-                }
+                image_read(controller, first, read);
             }
             FileEvent::Found(kind, Err(problem)) | FileEvent::Unnamed(kind, problem) => {
                 controller.unnamed(kind, problem);
@@ -60,7 +55,7 @@ pub fn drain(controller: &mut Controller) {
                     data.take_thumbnails(record, images);
                 }
             }
-            FileEvent::Pictured(of, picture) => states::handle::pictured(controller, of, picture),
+            FileEvent::Pictured(of, picture) => states::handle::picture_made(controller, of, picture),
             FileEvent::TraceRead(run, read) => runs::handle::read_back(controller, run, *read),
             FileEvent::SessionKept(kept) => sessions::handle::kept(controller, kept),
             FileEvent::Sorted(sorted) => jobs::take_sorted(controller, sorted),
@@ -76,6 +71,17 @@ pub fn drain(controller: &mut Controller) {
                 take_paths_as(controller, kind, paths);
             }
         }
+    }
+}
+
+/// An image joins the others, or why not is said.
+fn image_read(controller: &mut Controller, first: bool, read: Result<Arc<Picture>, String>) {
+    match read {
+        Ok(picture) => {
+            controller.close_dialog(PathKind::Images);
+            controller.state.add_images(&[picture], first);
+        }
+        Err(problem) => controller.unnamed(PathKind::Images, problem),
     }
 }
 

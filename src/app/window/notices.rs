@@ -2,7 +2,7 @@
 
 use egui::{Frame, Margin, Panel, Ui};
 
-use crate::app::hub::actions::{Actions, ViewAction};
+use crate::app::hub::actions::{Actions, WindowAction};
 use crate::app::hub::state::State;
 use crate::app::kit::theme;
 
@@ -20,7 +20,7 @@ pub fn notices_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
             frame.show(ui, |ui| {
                 ui.with_layout(egui::Layout::right_to_left(egui::Align::TOP), |ui| {
                     if ui.button("Dismiss").clicked() {
-                        actions.push(ViewAction::DismissNotice(i));
+                        actions.push(WindowAction::DismissNotice(i));
                     }
                     if ui.button("Copy").clicked() {
                         ui.ctx().copy_text(notice.clone());

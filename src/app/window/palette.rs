@@ -2,7 +2,7 @@
 
 use egui::{Id, Key, KeyboardShortcut, Modal, Modifiers, Role, ScrollArea, TextEdit, Ui};
 
-use crate::app::hub::actions::{Action, Actions, GalleryAction, JobAction, RunAction, ViewAction};
+use crate::app::hub::actions::{Action, Actions, GalleryAction, JobAction, RunAction, WindowAction};
 use crate::app::hub::keyboard::{BINDINGS, does, keys};
 use crate::app::hub::state::{ActionSearch, State};
 use crate::app::kit::widgets::name_widget;
@@ -48,7 +48,7 @@ pub fn palette_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
         name_widget(ui, &field, Role::TextInput, None, || "What to do".to_owned());
         field.request_focus();
         if field.changed() {
-            actions.push(ViewAction::SearchActions(Some(ActionSearch { text, chosen: 0 })));
+            actions.push(WindowAction::SearchActions(Some(ActionSearch { text, chosen: 0 })));
         }
         let height = (screen.y - 200.0).clamp(80.0, 420.0);
         ScrollArea::vertical().max_height(height).auto_shrink([false, true]).show(ui, |ui| {
@@ -66,15 +66,15 @@ pub fn palette_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
         take(actions, entry);
     } else if step != 0 && !found.is_empty() {
         let chosen = (chosen as isize + step).rem_euclid(found.len() as isize) as usize;
-        actions.push(ViewAction::SearchActions(Some(ActionSearch { chosen, ..search.clone() })));
+        actions.push(WindowAction::SearchActions(Some(ActionSearch { chosen, ..search.clone() })));
     } else if modal.should_close() {
-        actions.push(ViewAction::SearchActions(None));
+        actions.push(WindowAction::SearchActions(None));
     }
 }
 
 /// Closes the list first: what is taken may open something else.
 fn take(actions: &mut Actions, entry: &Entry) {
-    actions.push(ViewAction::SearchActions(None));
+    actions.push(WindowAction::SearchActions(None));
     actions.push(entry.action.clone());
 }
 
@@ -117,7 +117,7 @@ fn entries(state: &State) -> Vec<Entry> {
     entries.extend(Pane::ALL.into_iter().map(|pane| {
         let is_shown = state.kept.layout.is_shown(pane);
         let verb = if is_shown { "Hide" } else { "Show" };
-        Entry::new(format!("{verb} {}", pane.title().to_lowercase()), ViewAction::ShowPane(pane, !is_shown))
+        Entry::new(format!("{verb} {}", pane.title().to_lowercase()), WindowAction::ShowPane(pane, !is_shown))
     }));
     let runs = state.runs.listed().iter().rev();
     entries.extend(runs.map(|own| Entry::new(format!("Show {}", own.title()), RunAction::Show(own.id))));

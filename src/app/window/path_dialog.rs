@@ -3,7 +3,7 @@
 use egui::text::{CCursor, CCursorRange};
 use egui::{Id, Key, Modal, Modifiers, TextEdit, Ui};
 
-use crate::app::hub::actions::{Actions, JobAction, ViewAction};
+use crate::app::hub::actions::{Actions, JobAction, WindowAction};
 use crate::app::hub::path_kind::{PathKind, Wanted};
 use crate::app::hub::state::State;
 use crate::app::kit::theme::palette;
@@ -25,7 +25,7 @@ pub fn path_dialog_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
         // Tab moves on where there is nothing to complete.
         let edit = ui.add(edit.lock_focus(goes_on)).labelled_by(heading.id);
         if edit.changed() || is_completed {
-            actions.push(ViewAction::EditPath(text.clone()));
+            actions.push(WindowAction::EditPath(text.clone()));
         }
         let enter = edit.lost_focus() && ui.input(|i| i.key_pressed(Key::Enter));
         if !enter && ui.memory(|memory| memory.focused().is_none()) {
@@ -56,12 +56,12 @@ pub fn path_dialog_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
                 actions.push(JobAction::Browse(dialog.kind));
             }
             if ui.button("Close").clicked() {
-                actions.push(ViewAction::ClosePathDialog);
+                actions.push(WindowAction::ClosePathDialog);
             }
         });
     });
     if modal.should_close() {
-        actions.push(ViewAction::ClosePathDialog);
+        actions.push(WindowAction::ClosePathDialog);
     }
 }
 
@@ -94,7 +94,7 @@ fn completions_ui(ui: &mut Ui, completions: &[String], actions: &mut Actions) {
     const SHOWN: usize = 6;
     for path in completions.iter().take(SHOWN) {
         if ui.add(egui::Button::new(path).small().frame(false).truncate()).clicked() {
-            actions.push(ViewAction::EditPath(path.clone()));
+            actions.push(WindowAction::EditPath(path.clone()));
         }
     }
     let rest = completions.len().saturating_sub(SHOWN);

@@ -7,6 +7,7 @@ use crate::app::hub::keyboard::{does, hint};
 use crate::app::hub::state::State;
 use crate::app::parts::runs::Listed;
 use crate::app::rooms::maps::scale::read_out;
+use crate::engine::ids::Run;
 
 /// Draws the bar.
 pub fn status_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
@@ -30,29 +31,7 @@ pub fn status_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
         if let Some(text) = read_out(state) {
             ui.label(text);
         } else if let Some(run) = state.shown_run() {
-            let (trace, t) = (&run.trace, run.trace.timings);
-            if !state.is_current(run) {
-                ui.weak("The answer in sight:");
-            }
-            ui.label(format!("{} tokens, {} latents", trace.input_ids.len(), trace.num_latents()));
-            ui.separator();
-            let first = t.input_secs + t.vision_secs + t.prompt_secs;
-            let text = format!("{first:.2} s to the first token, {:.2} s in all", t.total_secs());
-            ui.label(text).on_hover_text(format!(
-                "input {:.3} s\nvision {:.3} s\nprompt {:.3} s\nanswer {:.3} s\nchoices {:.3} s",
-                t.input_secs, t.vision_secs, t.prompt_secs, t.answer_secs, t.choices_secs
-            ));
-            ui.separator();
-            ui.label(format!("Mask: {}", trace.condition.looks()));
-            let temperature = trace.condition.decoding.temperature;
-            if temperature > 0.0 {
-                ui.separator();
-                ui.label(format!("Sampled at temperature {temperature}"));
-            }
-            if let Some(penalty) = trace.applied.repetition_penalty {
-                ui.separator();
-                ui.label(format!("Repetition penalty {penalty}"));
-            }
+            run_ui(ui, state, run);
         } else {
             let key = hint(ui.ctx(), does::KEYS);
             ui.weak(format!("Hover a patch for its value; {key} lists the keys"));
@@ -74,4 +53,31 @@ pub fn status_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
             });
         }
     });
+}
+
+/// What the answer in sight took.
+fn run_ui(ui: &mut Ui, state: &State, run: &Run) {
+    let (trace, t) = (&run.trace, run.trace.timings);
+    if !state.is_current(run) {
+        ui.weak("The answer in sight:");
+    }
+    ui.label(format!("{} tokens, {} latents", trace.input_ids.len(), trace.num_latents()));
+    ui.separator();
+    let first = t.input_secs + t.vision_secs + t.prompt_secs;
+    let text = format!("{first:.2} s to the first token, {:.2} s in all", t.total_secs());
+    ui.label(text).on_hover_text(format!(
+        "input {:.3} s\nvision {:.3} s\nprompt {:.3} s\nanswer {:.3} s\nchoices {:.3} s",
+        t.input_secs, t.vision_secs, t.prompt_secs, t.answer_secs, t.choices_secs
+    ));
+    ui.separator();
+    ui.label(format!("Mask: {}", trace.condition.looks()));
+    let temperature = trace.condition.decoding.temperature;
+    if temperature > 0.0 {
+        ui.separator();
+        ui.label(format!("Sampled at temperature {temperature}"));
+    }
+    if let Some(penalty) = trace.applied.repetition_penalty {
+        ui.separator();
+        ui.label(format!("Repetition penalty {penalty}"));
+    }
 }

@@ -4,7 +4,7 @@ use egui::containers::menu::{MenuButton, MenuConfig};
 use egui::{Frame, Margin, PopupCloseBehavior, Role, ScrollArea, Sense, Stroke, StrokeKind, Ui, WidgetText};
 use egui_tiles::{Behavior, SimplificationOptions, Tabs, TileId, Tiles, UiResponse};
 
-use crate::app::hub::actions::{Actions, ViewAction};
+use crate::app::hub::actions::{Actions, WindowAction};
 use crate::app::hub::state::State;
 use crate::app::kit::theme::{GAP, palette};
 use crate::app::kit::widgets::name_widget;
@@ -18,7 +18,7 @@ pub fn workspace_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     let mut layout = state.kept.layout.clone();
     layout.0.ui(&mut Panes { state, actions }, ui);
     if layout != state.kept.layout {
-        actions.push(ViewAction::SetLayout(Box::new(layout)));
+        actions.push(WindowAction::SetLayout(Box::new(layout)));
     }
 }
 
@@ -43,7 +43,7 @@ impl Behavior<Pane> for Panes<'_> {
             let stroke = Stroke::new(2.0, palette(ui.visuals()).accent);
             ui.painter().rect_stroke(ui.max_rect().shrink(1.0), 2.0, stroke, StrokeKind::Inside);
         } else if state.ui.focused_pane == Some(*pane) {
-            actions.push(ViewAction::PaneFocused(None));
+            actions.push(WindowAction::PaneFocused(None));
         }
         Frame::NONE.inner_margin(Margin::same(GAP as i8)).show(ui, |ui| match pane {
             Pane::Images => {
@@ -106,7 +106,7 @@ pub fn layout_menu_ui(ui: &mut Ui, layout: &Tiling, actions: &mut Actions) {
 fn entries_ui(ui: &mut Ui, layout: &Tiling, actions: &mut Actions) {
     for preset in Preset::ALL {
         if ui.button(preset.label()).clicked() {
-            actions.push(ViewAction::UsePreset(preset));
+            actions.push(WindowAction::UsePreset(preset));
             ui.close();
         }
     }
@@ -114,7 +114,7 @@ fn entries_ui(ui: &mut Ui, layout: &Tiling, actions: &mut Actions) {
     for pane in Pane::ALL {
         let mut shown = layout.is_shown(pane);
         if ui.checkbox(&mut shown, format!("Show {}", pane.title().to_lowercase())).changed() {
-            actions.push(ViewAction::ShowPane(pane, shown));
+            actions.push(WindowAction::ShowPane(pane, shown));
         }
     }
 }

@@ -7,7 +7,7 @@ use clap::{Args, value_parser};
 use serde::Serialize;
 
 use super::super::output::{print, print_json};
-use crate::app::hub::actions::{EditAction, GalleryAction, JobAction, ViewAction};
+use crate::app::hub::actions::{EditAction, GalleryAction, JobAction, ViewAction, WindowAction};
 use crate::app::parts::tiling::{Pane, Preset};
 use crate::app::window::Startup;
 use crate::app::window::offscreen::{Drawing, Offscreen, Window, settle};
@@ -107,8 +107,8 @@ fn measure(args: &WindowBenchArgs) -> anyhow::Result<Measured> {
     for _ in 1..args.runs {
         repeat(&mut window);
     }
-    apply(&mut window, ViewAction::UsePreset(Preset::Inspect));
-    apply(&mut window, ViewAction::ShowPane(Pane::Runs, true));
+    apply(&mut window, WindowAction::UsePreset(Preset::Inspect));
+    apply(&mut window, WindowAction::ShowPane(Pane::Runs, true));
     window.run_steps(3);
     let over = egui::pos2(SIZE[0] - 120.0, SIZE[1] - 120.0);
     window.event(egui::Event::PointerMoved(over));

@@ -2,7 +2,7 @@
 
 use egui::{ComboBox, Key, Modifiers, Role, TextEdit, Ui};
 
-use crate::app::hub::actions::{Actions, EditAction, JobAction, ViewAction};
+use crate::app::hub::actions::{Actions, EditAction, JobAction, WindowAction};
 use crate::app::hub::keyboard::{ENTER, does, hint, keys};
 use crate::app::hub::preferences::MAX_NEW_TOKENS;
 use crate::app::hub::state::State;
@@ -75,7 +75,7 @@ fn question_box_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     }
     if state.ui.focus_question {
         response.request_focus();
-        actions.push(ViewAction::QuestionFocused);
+        actions.push(WindowAction::QuestionFocused);
     }
     if enter {
         // The keys are the window's again: arrows go through the latents, / comes back here.

@@ -6,7 +6,7 @@ use egui::{
 };
 
 use super::handle::columns;
-use crate::app::hub::actions::{Actions, DataAction, ViewAction};
+use crate::app::hub::actions::{Actions, DataAction, WindowAction};
 use crate::app::hub::path_kind::PathKind;
 use crate::app::hub::state::State;
 use crate::app::kit::theme::palette;
@@ -42,7 +42,7 @@ fn bar_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     let data = &state.data;
     ui.horizontal_wrapped(|ui| {
         if ui.button("Open data…").on_hover_text("JSONL, parquet, or a folder of images").clicked() {
-            actions.push(ViewAction::OpenPathDialog(PathKind::Data));
+            actions.push(WindowAction::OpenPathDialog(PathKind::Data));
         }
         if data.set.path.is_some() && ui.button("Built-in samples").clicked() {
             actions.push(DataAction::OpenGallery);
@@ -54,7 +54,7 @@ fn bar_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
             actions.push(DataAction::AskAll(!data.asking));
         }
         if ui.button("Save table…").on_hover_text("What is in sight, as CSV").clicked() {
-            actions.push(ViewAction::OpenPathDialog(PathKind::DataTable));
+            actions.push(WindowAction::OpenPathDialog(PathKind::DataTable));
         }
         let shown = data.rows().len();
         let total = data.set.records.len();

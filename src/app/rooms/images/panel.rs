@@ -3,7 +3,9 @@
 use egui::containers::menu::{MenuButton, MenuConfig};
 use egui::{PopupCloseBehavior, Ui};
 
-use crate::app::hub::actions::{Action, Actions, EditAction, GalleryAction, ImagesAction, ViewAction};
+use crate::app::hub::actions::{
+    Action, Actions, EditAction, GalleryAction, ImagesAction, ViewAction, WindowAction,
+};
 use crate::app::hub::keyboard::{PASTE, does, hint, keys};
 use crate::app::hub::path_kind::PathKind;
 use crate::app::hub::state::State;
@@ -20,7 +22,7 @@ pub fn image_bar_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
             .on_hover_text(format!("{}, or drop files", hint(ui.ctx(), does::OPEN_IMAGES)))
             .clicked()
         {
-            actions.push(ViewAction::OpenPathDialog(PathKind::Images));
+            actions.push(WindowAction::OpenPathDialog(PathKind::Images));
         }
         if ui.button("Paste image").on_hover_text(keys(ui.ctx(), &PASTE)).clicked() {
             actions.push(ImagesAction::Paste);

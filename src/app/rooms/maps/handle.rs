@@ -2,15 +2,12 @@
 
 use crate::app::hub::actions::{PinEnd, ViewAction};
 use crate::app::hub::controller::Controller;
-use crate::app::hub::state::PathDialog;
 use crate::app::kit::geometry::{CanvasView, Hovered, Region};
-use crate::app::parts::tiling::Tiling;
 use crate::app::parts::view::Strip;
-use crate::app::rooms::models::shelf;
 
-pub fn apply(controller: &mut Controller, action: ViewAction, ctx: &egui::Context) {
+pub fn apply(controller: &mut Controller, action: ViewAction) {
     let state = &mut controller.state;
-    let (pane, view, ui) = (&mut state.panes.map, &mut state.kept.view, &mut state.ui);
+    let (pane, view) = (&mut state.panes.map, &mut state.kept.view);
     match action {
         ViewAction::SelectQuery(query) => pane.query = query,
         ViewAction::StepQuery(step) => {
@@ -37,54 +34,7 @@ pub fn apply(controller: &mut Controller, action: ViewAction, ctx: &egui::Contex
         }
         ViewAction::SetDifference(difference) => view.difference = difference,
         ViewAction::SetStrip(strip) => view.strip = strip,
-        ViewAction::SetTheme(theme) => {
-            state.kept.theme = theme;
-            ctx.set_theme(theme);
-        }
-        ViewAction::SetLayout(layout) => state.kept.layout = *layout,
-        ViewAction::UsePreset(preset) => {
-            state.kept.layout = Tiling::of(preset);
-            controller.ask_missing();
-        }
-        ViewAction::ShowPane(pane, shown) => {
-            state.kept.layout.show(pane, shown);
-            controller.ask_missing();
-        }
         ViewAction::SortMatrix(sorted) => view.matrix_sorted = sorted,
-        ViewAction::ToggleBrowser => shelf::toggle_browser(controller),
-        ViewAction::ToggleHelp => ui.help_open = !ui.help_open,
-        ViewAction::StepPane(step) => {
-            let panes = state.kept.layout.shown();
-            let place = ui.focused_pane.and_then(|own| panes.iter().position(|pane| *pane == own));
-            let next = place.map_or(if step > 0 { 0 } else { -1 }, |place| place as isize + step);
-            if let Some(pane) = panes.get(next.rem_euclid(panes.len().max(1) as isize) as usize) {
-                ui.focused_pane = Some(*pane);
-                state.kept.layout.show(*pane, true);
-                ctx.memory_mut(|memory| memory.request_focus(pane.id()));
-            }
-        }
-        ViewAction::PaneFocused(pane) => ui.focused_pane = pane,
-        ViewAction::WordsRead => state.kept.words_read = true,
-        ViewAction::SearchActions(search) => ui.action_search = search,
-        ViewAction::DismissNotice(index) => {
-            if index < ui.notices.len() {
-                ui.notices.remove(index);
-            }
-        }
-        ViewAction::FocusQuestion => ui.focus_question = true,
-        ViewAction::QuestionFocused => ui.focus_question = false,
-        ViewAction::OpenPathDialog(kind) => {
-            let text = kind.suggestion(&state.kept.written_in);
-            ui.path_dialog = Some(PathDialog::new(kind, text));
-        }
-        ViewAction::EditPath(text) => {
-            if let Some(dialog) = &mut ui.path_dialog {
-                dialog.completions.clear();
-                dialog.text.clone_from(&text);
-                controller.files.complete(text);
-            }
-        }
-        ViewAction::ClosePathDialog => ui.path_dialog = None,
     }
 }
 

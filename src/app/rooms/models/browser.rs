@@ -2,7 +2,7 @@
 
 use egui::{ProgressBar, ScrollArea, TextEdit, Ui, Window};
 
-use crate::app::hub::actions::{Actions, JobAction, ViewAction};
+use crate::app::hub::actions::{Actions, JobAction, WindowAction};
 use crate::app::hub::path_kind::PathKind;
 use crate::app::hub::state::State;
 use crate::app::kit::theme::{BELOW_THE_BAR, palette};
@@ -26,7 +26,7 @@ pub fn browser_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
             ui.horizontal_wrapped(|ui| {
                 ui.label("Built in, used before, and in the Hugging Face cache.");
                 if ui.button("Open another…").clicked() {
-                    actions.push(ViewAction::OpenPathDialog(PathKind::Model));
+                    actions.push(WindowAction::OpenPathDialog(PathKind::Model));
                 }
                 if ui.button("Look again").clicked() {
                     actions.push(JobAction::LookForModels);
@@ -46,7 +46,7 @@ pub fn browser_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
             }
         });
     if !open {
-        actions.push(ViewAction::ToggleBrowser);
+        actions.push(WindowAction::ToggleBrowser);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::app::hub::actions::{FileAction, ViewAction};
+use crate::app::hub::actions::{FileAction, WindowAction};
 use crate::app::hub::controller::Controller;
 use crate::app::hub::path_kind::PathKind;
 use crate::app::hub::report::report;
@@ -16,7 +16,7 @@ pub fn apply(controller: &mut Controller, action: FileAction, ctx: &egui::Contex
     match action {
         FileAction::SaveSession => match controller.state.ui.session.clone() {
             Some(path) => save_as(controller, path),
-            None => controller.apply(ViewAction::OpenPathDialog(PathKind::SaveSession), ctx),
+            None => controller.apply(WindowAction::OpenPathDialog(PathKind::SaveSession), ctx),
         },
         FileAction::OpenSession(path) => controller.files.read_session(path),
         FileAction::TakeSession(read) => {

@@ -79,7 +79,7 @@ fn want_picture(controller: &mut Controller) {
 }
 
 /// A picture is made; the pointer may be elsewhere by now.
-pub fn pictured(controller: &mut Controller, of: PictureOf, picture: egui::ColorImage) {
+pub fn picture_made(controller: &mut Controller, of: PictureOf, picture: egui::ColorImage) {
     controller.state.projection.thumbnail.take(of, picture);
     want_picture(controller);
 }

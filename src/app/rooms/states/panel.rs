@@ -3,7 +3,7 @@
 use egui::{Align, ComboBox, DragValue, Layout, ProgressBar, ScrollArea, Slider, TextEdit, Ui, vec2};
 
 use super::scatter::scatter_ui;
-use crate::app::hub::actions::{Actions, LayoutAction, ViewAction};
+use crate::app::hub::actions::{Actions, LayoutAction, WindowAction};
 use crate::app::hub::state::{PathKind, State};
 use crate::app::kit::theme::{GAP, SECTION_GAP, palette};
 use crate::app::kit::widgets::name_widget;
@@ -145,7 +145,7 @@ fn tools_ui(ui: &mut Ui, projection: &Projection, actions: &mut Actions) {
     for (name, kind) in [("Save picture…", PathKind::LayoutPicture), ("Save table…", PathKind::LayoutTable)]
     {
         if ui.button(name).on_hover_text("The points that are shown").clicked() {
-            actions.push(ViewAction::OpenPathDialog(kind));
+            actions.push(WindowAction::OpenPathDialog(kind));
         }
     }
 }
