@@ -6,6 +6,7 @@ pub mod draw;
 pub mod grounding;
 pub mod matrix;
 pub mod picture;
+pub mod published;
 pub mod record;
 pub mod sample;
 pub mod score;

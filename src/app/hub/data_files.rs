@@ -9,6 +9,7 @@ use crate::app::parts::states::{PictureOf, pictured};
 use crate::data::dataset;
 use crate::data::record::{ImageSource, Record};
 use crate::engine::project::Collected;
+use crate::engine::study::{is_result, read_answers};
 use crate::error::Result;
 use crate::paths;
 
@@ -16,9 +17,13 @@ use crate::paths;
 const THUMBNAIL: u32 = 72;
 
 impl Files {
-    /// Reads a data file; of a folder each image becomes a sample with this question.
+    /// Reads a data file, or the result of a study; of a folder each image becomes a sample with this question.
     pub fn read_data(&self, path: PathBuf, question: String) {
         self.count(move |tell| {
+            if is_result(&path) {
+                let read = caught("read", &path, || read_answers(&path));
+                return tell(FileEvent::AnswersRead(Box::new(read)));
+            }
             let read = caught("read", &path, || data_set(&path, &question));
             tell(FileEvent::DataRead(Box::new(read)));
         });

@@ -20,6 +20,7 @@ use crate::data::sample::Sample;
 use crate::engine::hub;
 use crate::engine::ids::{RunId, Source};
 use crate::engine::shelf::{HubCache, Search, Shelf};
+use crate::engine::study::{ReadAnswers, is_result};
 use crate::error::{Error, Result};
 use crate::export::trace_file;
 use crate::logging;
@@ -82,6 +83,8 @@ pub enum FileEvent {
     SessionKept(Result<PathBuf, String>),
     /// A data set, or why it cannot be read.
     DataRead(Box<Result<DataSet, String>>),
+    /// The answers of a study, or why they cannot be read.
+    AnswersRead(Box<Result<Vec<ReadAnswers>, String>>),
     /// The sample of a record, by its id, or why it cannot be read.
     SampleRead(String, Box<Result<Sample, String>>),
     /// Small pictures of a record's images, by its number in these records.
@@ -450,6 +453,8 @@ fn sorted(paths: Vec<PathBuf>) -> Sorted {
             } else {
                 &mut sorted.images
             }
+        } else if is_result(&path) {
+            &mut sorted.data
         } else if path.join("config.json").is_file() {
             &mut sorted.models
         } else if !path.join("adapter_config.json").is_file() && paths::images(vec![path.clone()]).is_ok() {

@@ -12,7 +12,7 @@ use crate::ask::Condition;
 use crate::data::record::Record;
 use crate::engine::demo;
 use crate::engine::ids::ModelId;
-use crate::engine::study::{Accuracy, AnsweredRecord, Prediction};
+use crate::engine::study::{Accuracy, AnsweredRecord, Prediction, ReadAnswers};
 
 /// What rows are in sight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -23,6 +23,8 @@ pub enum RowFilter {
     All,
     /// Some model answered otherwise than another.
     Disagree,
+    /// Some model answers otherwise under another condition.
+    Flips,
     /// Some model was wrong.
     Wrong,
     /// All models that answered were right.
@@ -37,14 +39,39 @@ pub enum RowFilter {
 
 impl RowFilter {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::All, Self::Disagree, Self::Wrong, Self::Right, Self::Unparsed, Self::Open, Self::Chosen];
+    pub const ALL: [Self; 8] = [
+        Self::All,
+        Self::Disagree,
+        Self::Flips,
+        Self::Wrong,
+        Self::Right,
+        Self::Unparsed,
+        Self::Open,
+        Self::Chosen,
+    ];
+
+    /// What it shows, in a sentence.
+    pub fn explanation(self) -> &'static str {
+        match self {
+            Self::All => "Every sample",
+            Self::Disagree => "One column answers otherwise than another",
+            Self::Flips => {
+                "A model answers otherwise under another condition, as behind the mask: ask under both"
+            }
+            Self::Wrong => "A column is wrong",
+            Self::Right => "All columns that answered are right",
+            Self::Unparsed => "An answer names none of the choices",
+            Self::Open => "A column has no answer yet",
+            Self::Chosen => "Chosen by a lasso in a layout of hidden states",
+        }
+    }
 
     /// As controls call it.
     pub fn label(self) -> &'static str {
         match self {
             Self::All => "All",
             Self::Disagree => "They disagree",
+            Self::Flips => "Flips",
             Self::Wrong => "Wrong",
             Self::Right => "Right",
             Self::Unparsed => "No choice named",
@@ -85,6 +112,8 @@ pub struct DataForm {
     pub order: RowOrder,
     /// The other way round.
     pub reversed: bool,
+    /// The row of the paper's table that stands beside the accuracies; none where it is empty.
+    pub paper: String,
 }
 
 /// Records with a name.
@@ -127,6 +156,31 @@ pub struct AskedOf {
     pub condition: Condition,
 }
 
+/// Whose answers a column has.
+#[derive(Debug, Clone, PartialEq)]
+pub enum DataColumn {
+    /// A model's under a condition, asked here.
+    Asked(Box<AskedOf>),
+    /// Those of a study that were read, by their name.
+    Read(String),
+}
+
+impl From<AskedOf> for DataColumn {
+    fn from(asked: AskedOf) -> Self {
+        Self::Asked(Box::new(asked))
+    }
+}
+
+impl DataColumn {
+    /// Who is asked, where it is somebody.
+    pub fn asked(&self) -> Option<&AskedOf> {
+        match self {
+            Self::Asked(asked) => Some(asked),
+            Self::Read(_) => None,
+        }
+    }
+}
+
 /// Thumbnails of a record, where it was asked for them.
 enum Thumbnail {
     Wanted,
@@ -155,8 +209,8 @@ pub struct DataTable {
     pub failed_in_a_row: usize,
     /// Those that were chosen elsewhere.
     chosen: BTreeSet<usize>,
-    /// By who was asked, [records].
-    answers: Vec<(AskedOf, Vec<Option<AnsweredRecord>>)>,
+    /// By whose they are, [records].
+    answers: Vec<(DataColumn, Vec<Option<AnsweredRecord>>)>,
     rows: Vec<usize>,
     rows_of: Option<RowsOf>,
     /// Raised with each answer.
@@ -168,7 +222,7 @@ pub struct DataTable {
 #[derive(PartialEq)]
 struct RowsOf {
     form: DataForm,
-    columns: Vec<AskedOf>,
+    columns: Vec<DataColumn>,
     version: u64,
 }
 
@@ -199,13 +253,13 @@ impl DataTable {
     }
 
     /// What a model answered to a record.
-    pub fn answer(&self, column: &AskedOf, record: usize) -> Option<&AnsweredRecord> {
+    pub fn answer(&self, column: &DataColumn, record: usize) -> Option<&AnsweredRecord> {
         let (_, all) = self.answers.iter().find(|(own, _)| own == column)?;
         all.get(record)?.as_ref()
     }
 
     /// Takes answers to records of this set, by their ids.
-    pub fn take(&mut self, column: &AskedOf, answered: Vec<AnsweredRecord>) {
+    pub fn take(&mut self, column: &DataColumn, answered: Vec<AnsweredRecord>) {
         let count = self.set.records.len();
         let place = self.answers.iter().position(|(own, _)| own == column).unwrap_or_else(|| {
             self.answers.push((column.clone(), vec![None; count]));
@@ -220,6 +274,57 @@ impl DataTable {
         self.version += 1;
     }
 
+    /// Takes the answers of a study that was read; those of one of this name make room.
+    pub fn take_read(&mut self, read: ReadAnswers) {
+        let column = DataColumn::Read(read.name);
+        self.answers.retain(|(own, _)| *own != column);
+        let answered = |prediction: Prediction| {
+            let certainty = certainty_of(&prediction);
+            AnsweredRecord { prediction, certainty }
+        };
+        self.take(&column, read.predictions.into_iter().map(answered).collect());
+    }
+
+    /// Columns of answers that were read.
+    pub fn read_columns(&self) -> Vec<DataColumn> {
+        let all = self.answers.iter().map(|(own, _)| own);
+        all.filter(|own| matches!(own, DataColumn::Read(_))).cloned().collect()
+    }
+
+    /// Takes over what was read before another data set was opened, as far as it is of these records.
+    pub fn take_over(&mut self, before: &mut Self) {
+        for (column, all) in before.answers.drain(..).filter(|(own, _)| matches!(own, DataColumn::Read(_))) {
+            let own: Vec<AnsweredRecord> = all.into_iter().flatten().collect();
+            if own.iter().any(|answer| self.set.place(&answer.prediction.id).is_some()) {
+                self.take(&column, own);
+            }
+        }
+    }
+
+    /// Conditions under which a model of these columns was asked, besides theirs.
+    pub fn other_conditions(&self, columns: &[DataColumn]) -> Vec<Condition> {
+        let mut found: Vec<Condition> = Vec::new();
+        for asked in self.answers.iter().filter_map(|(own, _)| own.asked()) {
+            let has_model = columns.iter().filter_map(DataColumn::asked).any(|own| own.model == asked.model);
+            let is_theirs =
+                columns.iter().filter_map(DataColumn::asked).any(|own| own.condition == asked.condition);
+            if has_model && !is_theirs && !found.contains(&asked.condition) {
+                found.push(asked.condition.clone());
+            }
+        }
+        found
+    }
+
+    /// Does a model answer a record otherwise under another condition?
+    fn flips(&self, column: &DataColumn, record: usize) -> bool {
+        let Some(asked) = column.asked() else { return false };
+        let of_model =
+            self.answers.iter().filter(|(own, _)| own.asked().is_some_and(|own| own.model == asked.model));
+        let mut said = of_model.filter_map(|(_, all)| Some(&all.get(record)?.as_ref()?.prediction.pred));
+        let first = said.next();
+        said.any(|other| Some(other) != first)
+    }
+
     /// Chooses records by their ids.
     pub fn choose(&mut self, ids: &BTreeSet<String>) {
         self.chosen = ids.iter().filter_map(|id| self.set.place(id)).collect();
@@ -227,7 +332,7 @@ impl DataTable {
     }
 
     /// How many records a model has answered.
-    pub fn answered(&self, column: &AskedOf) -> usize {
+    pub fn answered(&self, column: &DataColumn) -> usize {
         let own = self.answers.iter().find(|(own, _)| own == column);
         own.map_or(0, |(_, all)| all.iter().flatten().count())
     }
@@ -240,8 +345,9 @@ impl DataTable {
         // Together they fill from the top: what they disagree on is seen early.
         for chunk in order.chunks(most.max(1)) {
             for column in columns {
+                let own = DataColumn::from(column.clone());
                 let is_open = |record: &usize| {
-                    self.answer(column, *record).is_none() && !self.problems.contains_key(record)
+                    self.answer(&own, *record).is_none() && !self.problems.contains_key(record)
                 };
                 let open: Vec<usize> = chunk.iter().copied().filter(is_open).collect();
                 if let Some(alone) = open.iter().find(|record| self.alone.contains(record)) {
@@ -256,7 +362,7 @@ impl DataTable {
     }
 
     /// Brings the rows in sight up to date.
-    pub fn refresh(&mut self, form: &DataForm, columns: &[AskedOf]) {
+    pub fn refresh(&mut self, form: &DataForm, columns: &[DataColumn]) {
         let of = RowsOf { form: form.clone(), columns: columns.to_vec(), version: self.version };
         if self.rows_of.as_ref() != Some(&of) {
             self.rows = self.sorted(form, columns);
@@ -269,7 +375,7 @@ impl DataTable {
         &self.rows
     }
 
-    fn sorted(&self, form: &DataForm, columns: &[AskedOf]) -> Vec<usize> {
+    fn sorted(&self, form: &DataForm, columns: &[DataColumn]) -> Vec<usize> {
         let search = form.search.to_lowercase();
         let is_wanted = |index: &usize| {
             let record = &self.set.records[*index];
@@ -279,6 +385,7 @@ impl DataTable {
             let passes = match form.filter {
                 RowFilter::All => true,
                 RowFilter::Disagree => said.windows(2).any(|pair| pair[0].pred != pair[1].pred),
+                RowFilter::Flips => columns.iter().any(|column| self.flips(column, *index)),
                 RowFilter::Wrong => said.iter().any(|own| !own.correct),
                 RowFilter::Right => !said.is_empty() && said.iter().all(|own| own.correct),
                 RowFilter::Unparsed => {
@@ -325,9 +432,9 @@ impl DataTable {
     }
 
     /// How many each model answered rightly: of each task, and of all under an empty name.
-    pub fn accuracies(&self, columns: &[AskedOf]) -> Vec<(String, Vec<Option<Accuracy>>)> {
+    pub fn accuracies(&self, columns: &[DataColumn]) -> Vec<(String, Vec<Option<Accuracy>>)> {
         let of = |task: Option<&str>| -> Vec<Option<Accuracy>> {
-            let one = |column: &AskedOf| {
+            let one = |column: &DataColumn| {
                 let (_, all) = self.answers.iter().find(|(own, _)| own == column)?;
                 let own: Vec<&Prediction> = all
                     .iter()
@@ -391,12 +498,19 @@ impl DataTable {
     }
 }
 
+/// How likely what was said was among the choices; nothing where none were scored.
+fn certainty_of(prediction: &Prediction) -> Option<f32> {
+    let logs = &prediction.choice_logprobs;
+    let most = logs.iter().copied().reduce(f32::max).filter(|most| most.is_finite())?;
+    Some(1.0 / logs.iter().map(|own| (own - most).exp()).sum::<f32>())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::ask::{DeviceChoice, DtypeChoice};
 
-    fn column(adapter: Option<crate::engine::ids::Source>) -> AskedOf {
+    fn asked(adapter: Option<crate::engine::ids::Source>) -> AskedOf {
         let demo = ModelId::demo(DeviceChoice::Cpu, DtypeChoice::F32);
         AskedOf { model: demo.with_adapter(adapter), condition: Condition::default() }
     }
@@ -420,19 +534,16 @@ mod tests {
     #[test]
     fn rows_are_filtered_sorted_and_walked() {
         let mut data = DataTable::default();
-        let columns = [column(None), column(Some(crate::engine::ids::Source::Demo))];
+        let asked = [asked(None), asked(Some(crate::engine::ids::Source::Demo))];
+        let columns = asked.clone().map(DataColumn::from);
         let form = |filter| DataForm { filter, ..DataForm::default() };
         data.refresh(&form(RowFilter::All), &columns);
         assert_eq!(data.rows().len(), data.set.records.len());
-        assert_eq!(data.next(&columns, 4), Some((columns[0].clone(), vec![0, 1, 2, 3])));
+        assert_eq!(data.next(&asked, 4), Some((asked[0].clone(), vec![0, 1, 2, 3])));
         let targets: Vec<String> = data.set.records.iter().map(|own| own.target.clone()).collect();
         let first: Vec<_> = (0..4).map(|i| answered(&data, i, &targets[i], 0.9 - 0.1 * i as f32)).collect();
         data.take(&columns[0], first);
-        assert_eq!(
-            data.next(&columns, 4),
-            Some((columns[1].clone(), vec![0, 1, 2, 3])),
-            "both fill together"
-        );
+        assert_eq!(data.next(&asked, 4), Some((asked[1].clone(), vec![0, 1, 2, 3])), "both fill together");
         let other = vec![answered(&data, 0, &targets[0], 0.5), answered(&data, 2, "nothing", 0.5)];
         data.take(&columns[1], other);
         for (filter, rows) in
@@ -452,5 +563,32 @@ mod tests {
         assert_eq!(whole[1].as_ref().map(|own| own.accuracy), Some(0.5));
         data.refresh(&DataForm { search: targets[2].clone() + "☃", ..DataForm::default() }, &columns);
         assert!(data.rows().is_empty() && data.step(1).is_none());
+    }
+
+    #[test]
+    fn answers_that_were_read_have_a_column_and_what_flips_is_found() {
+        let mut data = DataTable::default();
+        let usual = asked(None);
+        let masked = AskedOf {
+            condition: usual.condition.clone().masked(crate::ask::MaskKind::Bottleneck),
+            ..usual.clone()
+        };
+        let targets: Vec<String> = data.set.records.iter().map(|own| own.target.clone()).collect();
+        data.take(&usual.clone().into(), (0..3).map(|i| answered(&data, i, &targets[i], 0.5)).collect());
+        let behind = vec![answered(&data, 0, &targets[0], 0.5), answered(&data, 1, "nothing", 0.5)];
+        data.take(&masked.clone().into(), behind);
+        let columns = [DataColumn::from(usual)];
+        data.refresh(&DataForm { filter: RowFilter::Flips, ..DataForm::default() }, &columns);
+        assert_eq!(data.rows(), [1]);
+        assert_eq!(data.other_conditions(&columns), [masked.condition]);
+        let mut read = answered(&data, 2, "nothing", 0.5).prediction;
+        read.choice_logprobs = vec![-1.0, -1.0, f32::NEG_INFINITY];
+        data.take_read(ReadAnswers { name: "elsewhere".to_owned(), predictions: vec![read] });
+        let [column] = &data.read_columns()[..] else { panic!("one was read") };
+        assert_eq!(data.answer(column, 2).and_then(|own| own.certainty), Some(0.5));
+        // Its own data opened, it stays.
+        let mut same = DataTable::default();
+        same.take_over(&mut data);
+        assert_eq!((same.read_columns().len(), data.read_columns().len()), (1, 0));
     }
 }

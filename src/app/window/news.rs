@@ -47,6 +47,7 @@ pub fn drain(controller: &mut Controller) {
                 Err(problem) => controller.unnamed(PathKind::OpenSession, problem),
             },
             FileEvent::DataRead(read) => data::handle::opened(controller, *read),
+            FileEvent::AnswersRead(read) => data::handle::answers_read(controller, *read),
             FileEvent::SampleRead(id, read) => data::handle::sample_read(controller, &id, *read),
             FileEvent::Thumbnails(set, record, images) => {
                 let data = &mut controller.state.data;

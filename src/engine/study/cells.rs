@@ -84,7 +84,8 @@ fn of_share(share: Option<Share>) -> String {
     share.map_or_else(String::new, |share| format!(".{}", share.as_file_name()))
 }
 
-fn cells_of(out: &Path) -> PathBuf {
+/// Where a study's folder has its cells.
+pub(super) fn cells_of(out: &Path) -> PathBuf {
     out.join("cells")
 }
 

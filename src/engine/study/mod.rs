@@ -1,6 +1,7 @@
 //! Many samples asked, under many conditions, of many models: what is kept on the way, and what it hangs on.
 
 mod accuracy;
+mod answers_file;
 mod cell;
 pub mod cells;
 mod design;
@@ -17,6 +18,7 @@ pub mod run;
 mod share;
 
 pub use self::accuracy::{Accuracy, Prediction, predicted};
+pub use self::answers_file::{ReadAnswers, is_result, read_answers};
 pub use self::cell::{Answers, CellOrder, Sink};
 pub use self::design::{NamedCondition, NamedModel, Study};
 pub use self::plan::{LeftOut, PlannedCell, StudyPlan};

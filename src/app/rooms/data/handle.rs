@@ -7,13 +7,16 @@ use crate::app::hub::controller::Controller;
 use crate::app::hub::path_kind::PathKind;
 use crate::app::hub::state::State;
 use crate::app::parts::compare::CompareForm;
-use crate::app::parts::data::{AskedOf, DataSet, DataTable};
+use crate::app::parts::data::{AskedOf, DataColumn, DataForm, DataSet, DataTable};
 use crate::app::parts::samples::Taken;
 use crate::app::parts::tiling::Pane;
 use crate::app::rooms::compare::heads::name_of;
+use crate::ask::Condition;
+use crate::data::record::Record;
 use crate::data::sample::Sample;
+use crate::engine::ids::ModelId;
 use crate::engine::protocol::{Command, Purpose};
-use crate::engine::study::{AnsweredRecord, RecordsOrder};
+use crate::engine::study::{AnsweredRecord, Prediction, ReadAnswers, RecordsOrder};
 use crate::export::csv;
 
 /// Records that go through a model in one go: so long an answer of one's own waits at most.
@@ -42,14 +45,68 @@ pub fn apply(controller: &mut Controller, action: DataAction) {
     }
 }
 
-/// Who is asked in the table: the models side by side, else the one in use.
-pub fn columns(state: &State) -> Vec<AskedOf> {
+/// The models side by side, else the one in use.
+fn models(state: &State) -> Vec<ModelId> {
     let CompareForm { columns, .. } = &state.kept.compare;
     let chosen = state.models.chosen().cloned();
     let is_there = chosen.as_ref().is_some_and(|own| columns.contains(own));
-    let models = if is_there { columns.clone() } else { chosen.into_iter().collect() };
+    if is_there { columns.clone() } else { chosen.into_iter().collect() }
+}
+
+/// The columns of the table: those models, asked as the controls say, and what was read.
+pub fn columns(state: &State) -> Vec<DataColumn> {
     let condition = &state.kept.condition;
-    models.into_iter().map(|model| AskedOf { model, condition: condition.clone() }).collect()
+    let asked = models(state).into_iter().map(|model| AskedOf { model, condition: condition.clone() });
+    asked.map(DataColumn::from).chain(state.data.read_columns()).collect()
+}
+
+/// Everybody who is to be asked: those models under each of the comparison's rows, as the controls say first.
+pub fn asked(state: &State) -> Vec<AskedOf> {
+    let now = &state.kept.condition;
+    let rows = state.kept.compare.conditions(now).into_iter().filter(|own| own != now);
+    let conditions = std::iter::once(now.clone()).chain(rows);
+    let models = models(state);
+    let under = |condition: Condition| {
+        let own = models.clone().into_iter();
+        own.map(move |model| AskedOf { model, condition: condition.clone() }).collect::<Vec<_>>()
+    };
+    conditions.flat_map(under).collect()
+}
+
+/// What a column is called.
+pub fn column_name(state: &State, column: &DataColumn) -> String {
+    match column {
+        DataColumn::Asked(asked) => name_of(&asked.model, &state.kept.compare.columns),
+        DataColumn::Read(name) => name.clone(),
+    }
+}
+
+/// Answers of a study were read, or why they cannot be: they join the table of their data, else one of their own.
+pub fn answers_read(controller: &mut Controller, read: Result<Vec<ReadAnswers>, String>) {
+    let state = &mut controller.state;
+    let read = match read {
+        Ok(read) => read,
+        Err(problem) => return state.notify(problem),
+    };
+    let is_here =
+        |answers: &ReadAnswers| answers.predictions.iter().any(|own| state.data.set.place(&own.id).is_some());
+    if !read.iter().any(is_here) {
+        let Some(first) = read.first() else { return };
+        let record = |own: &Prediction| Record {
+            id: own.id.clone(),
+            task: own.task.clone(),
+            target: own.target.clone(),
+            ..Record::default()
+        };
+        let records = first.predictions.iter().map(record).collect();
+        state.data = DataTable::of(DataSet::new(format!("samples of {}", first.name), None, records));
+        state.say("Open the data file too, to see and ask its samples");
+    }
+    for answers in read {
+        state.data.take_read(answers);
+    }
+    state.kept.data = DataForm::default();
+    state.kept.layout.show(Pane::Data, true);
 }
 
 /// A data set was read, or why it cannot be.
@@ -58,7 +115,9 @@ pub fn opened(controller: &mut Controller, read: Result<DataSet, String>) {
     match read {
         Ok(set) => {
             state.say(format!("{} samples of {}", set.records.len(), set.name));
-            state.data = DataTable::of(set);
+            let mut table = DataTable::of(set);
+            table.take_over(&mut state.data);
+            state.data = table;
             state.kept.data.task.clear();
             state.kept.layout.show(Pane::Data, true);
         }
@@ -98,9 +157,9 @@ pub fn go_on(controller: &mut Controller) {
     if !controller.state.data.asking || busy || controller.state.ui.engine_died {
         return;
     }
-    let columns = columns(&controller.state);
+    let asked = asked(&controller.state);
     let data = &mut controller.state.data;
-    let Some((column, records)) = data.next(&columns, AT_ONCE) else {
+    let Some((column, records)) = data.next(&asked, AT_ONCE) else {
         data.asking = false;
         let left_out = data.problems.len();
         let done = format!("{} samples answered", data.set.records.len() - left_out);
@@ -117,7 +176,7 @@ pub fn go_on(controller: &mut Controller) {
 pub fn answered(controller: &mut Controller, order: &RecordsOrder, answers: Vec<AnsweredRecord>) {
     let column = AskedOf { model: order.model.clone(), condition: order.condition.clone() };
     controller.state.data.failed_in_a_row = 0;
-    controller.state.data.take(&column, answers);
+    controller.state.data.take(&column.into(), answers);
 }
 
 /// Some records came to nothing: each is tried alone, and the one that is at fault is passed over. Where one after the other is
@@ -152,7 +211,7 @@ pub fn save(controller: &mut Controller, path: PathBuf) {
     let mut names =
         vec!["id", "task", "question", "expected"].into_iter().map(str::to_owned).collect::<Vec<_>>();
     for own in &columns {
-        let model = name_of(&own.model, &state.kept.compare.columns);
+        let model = column_name(state, own);
         names.extend(["answer", "right", "probability"].map(|what| format!("{model}: {what}")));
     }
     let row = |row: &usize| {

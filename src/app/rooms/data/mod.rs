@@ -1,4 +1,5 @@
 //! A data set as a table, asked in the background.
 
+mod accuracy;
 pub mod handle;
 pub mod panel;

@@ -5,16 +5,16 @@ use egui::{
     pos2, vec2,
 };
 
-use super::handle::columns;
+use super::accuracy::{Columns, accuracy_ui};
+use super::handle::{asked, column_name, columns};
 use crate::app::hub::actions::{Actions, DataAction, WindowAction};
 use crate::app::hub::path_kind::PathKind;
 use crate::app::hub::state::State;
 use crate::app::kit::theme::palette;
 use crate::app::kit::widgets::name_widget;
-use crate::app::parts::data::{AskedOf, DataForm, RowFilter, RowOrder};
-use crate::app::rooms::compare::heads::name_of;
+use crate::app::parts::data::{DataColumn, DataForm, RowFilter, RowOrder};
 use crate::data::record::Record;
-use crate::engine::study::{Accuracy, AnsweredRecord};
+use crate::engine::study::AnsweredRecord;
 
 const ROW: f32 = 44.0;
 const HEAD: f32 = 22.0;
@@ -23,13 +23,12 @@ const FONT: f32 = 12.5;
 /// Draws the pane.
 pub fn data_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     let columns = columns(state);
-    let names: Vec<String> =
-        columns.iter().map(|own| name_of(&own.model, &state.kept.compare.columns)).collect();
+    let names: Vec<String> = columns.iter().map(|own| column_name(state, own)).collect();
     bar_ui(ui, state, actions);
     let mut form = state.kept.data.clone();
     filters_ui(ui, state, &mut form);
-    progress_ui(ui, state, &columns, actions);
-    accuracy_ui(ui, state, &columns, &names, &mut form);
+    progress_ui(ui, state, actions);
+    accuracy_ui(ui, state, &Columns { columns: &columns, names: &names }, &mut form);
     let places = Places::of(ui.available_width(), columns.len());
     head_ui(ui, &places, &names, &mut form);
     table_ui(ui, state, &columns, &names, &places, actions);
@@ -41,7 +40,7 @@ pub fn data_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
 fn bar_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     let data = &state.data;
     ui.horizontal_wrapped(|ui| {
-        if ui.button("Open data…").on_hover_text("JSONL, parquet, or a folder of images").clicked() {
+        if ui.button("Open data…").on_hover_text("JSONL, parquet, a folder of images, or the result of a study").clicked() {
             actions.push(WindowAction::OpenPathDialog(PathKind::Data));
         }
         if data.set.path.is_some() && ui.button("Built-in samples").clicked() {
@@ -49,7 +48,7 @@ fn bar_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
         }
         let ready = state.models.chosen().is_some();
         let label = if data.asking { "Stop asking" } else { "Ask all" };
-        let hint = "Asks every model of the comparison, as the controls say, in the background: a question of your own goes first";
+        let hint = "Asks every model of the comparison, as the controls and the comparison's rows say, in the background: a question of your own goes first";
         if ui.add_enabled(ready, egui::Button::new(label)).on_hover_text(hint).clicked() {
             actions.push(DataAction::AskAll(!data.asking));
         }
@@ -67,7 +66,7 @@ fn bar_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
 fn filters_ui(ui: &mut Ui, state: &State, form: &mut DataForm) {
     ui.horizontal_wrapped(|ui| {
         for filter in RowFilter::ALL {
-            ui.selectable_value(&mut form.filter, filter, filter.label());
+            ui.selectable_value(&mut form.filter, filter, filter.label()).on_hover_text(filter.explanation());
         }
         let tasks = state.data.tasks();
         if tasks.len() > 1 {
@@ -86,7 +85,8 @@ fn filters_ui(ui: &mut Ui, state: &State, form: &mut DataForm) {
     });
 }
 
-fn progress_ui(ui: &mut Ui, state: &State, columns: &[AskedOf], actions: &mut Actions) {
+fn progress_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
+    let columns: Vec<DataColumn> = asked(state).into_iter().map(DataColumn::from).collect();
     let data = &state.data;
     if let Some(problem) = &data.problem {
         ui.colored_label(palette(ui.visuals()).warning, problem);
@@ -104,56 +104,6 @@ fn progress_ui(ui: &mut Ui, state: &State, columns: &[AskedOf], actions: &mut Ac
     {
         actions.push(DataAction::AskAll(true));
     }
-}
-
-/// Tasks by models, filling as answers come; a number opens its samples.
-fn accuracy_ui(ui: &mut Ui, state: &State, columns: &[AskedOf], names: &[String], form: &mut DataForm) {
-    let rows = state.data.accuracies(columns);
-    if rows.last().is_none_or(|(_, all)| all.iter().all(Option::is_none)) {
-        return;
-    }
-    egui::CollapsingHeader::new("Accuracy").default_open(true).show(ui, |ui| {
-        ScrollArea::both().max_height(190.0).auto_shrink([false, true]).id_salt("accuracy").show(ui, |ui| {
-            egui::Grid::new("accuracies").num_columns(names.len() + 2).striped(true).show(ui, |ui| {
-                ui.weak("task");
-                for name in names {
-                    ui.strong(name);
-                }
-                ui.weak("chance");
-                ui.end_row();
-                for (task, own) in &rows {
-                    let name = if task.is_empty() { "all".to_owned() } else { task.replace('_', " ") };
-                    ui.label(&name);
-                    for (accuracy, model) in own.iter().zip(names) {
-                        let Some(accuracy) = accuracy else {
-                            ui.weak("–");
-                            continue;
-                        };
-                        let link = ui.add(egui::Label::new(percent(accuracy)).sense(Sense::click()));
-                        name_widget(ui, &link, Role::Button, None, || {
-                            format!("{name}, {model}: {}", percent(accuracy))
-                        });
-                        let [low, high] = accuracy.interval.map(|x| 100.0 * x);
-                        let hover = format!(
-                            "{low:.1} to {high:.1} (95 %, Wilson) of {} samples; click for its samples",
-                            accuracy.samples
-                        );
-                        if link.on_hover_text(hover).clicked() {
-                            (form.task, form.filter) = (task.clone(), RowFilter::All);
-                        }
-                    }
-                    let chance = own.iter().flatten().find_map(|own| own.chance);
-                    ui.weak(chance.map_or_else(String::new, |chance| format!("{:.1}", 100.0 * chance)));
-                    ui.end_row();
-                }
-            });
-        });
-    });
-}
-
-fn percent(accuracy: &Accuracy) -> String {
-    let [low, high] = accuracy.interval.map(|x| 100.0 * x);
-    format!("{:.1} % [{low:.0}, {high:.0}]  n {}", 100.0 * accuracy.accuracy, accuracy.samples)
 }
 
 /// Where the columns of the table lie, from its left edge.
@@ -232,7 +182,7 @@ fn head_ui(ui: &mut Ui, places: &Places, names: &[String], form: &mut DataForm) 
 fn table_ui(
     ui: &mut Ui,
     state: &State,
-    columns: &[AskedOf],
+    columns: &[DataColumn],
     names: &[String],
     places: &Places,
     actions: &mut Actions,
@@ -264,7 +214,7 @@ fn table_ui(
 fn row_ui(
     ui: &mut Ui,
     state: &State,
-    (columns, names): (&[AskedOf], &[String]),
+    (columns, names): (&[DataColumn], &[String]),
     places: &Places,
     index: usize,
     actions: &mut Actions,
