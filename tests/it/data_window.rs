@@ -5,7 +5,7 @@ use livr_explorer::app::hub::actions::{DataAction, GalleryAction, JobAction, Win
 use livr_explorer::app::hub::path_kind::PathKind;
 use livr_explorer::app::parts::data::{DataForm, RowFilter};
 use livr_explorer::app::parts::tiling::Pane;
-use livr_explorer::app::rooms::data::handle::columns;
+use livr_explorer::app::rooms::data::handle::{column_name, columns};
 use livr_explorer::app::window::Startup;
 use livr_explorer::app::window::offscreen::Window;
 use livr_explorer::ask::{DeviceChoice, DtypeChoice};
@@ -127,4 +127,55 @@ fn open_images_given_a_data_file_opens_it_and_what_cannot_be_asked_is_passed_ove
         .filter(|name| name.starts_with("Sample "))
         .collect();
     assert!((5..demo::gallery().len()).contains(&names.len()), "rows in sight alone: {}", names.len());
+}
+
+#[test]
+fn the_result_of_a_study_is_a_column_beside_what_is_asked_here() {
+    let place = drawn(&[Task::Counting], [3, 0, 0]);
+    let file = place.path().join("data/train.jsonl");
+    let result = place.path().join("without.json");
+    let mut eval = std::process::Command::new(env!("CARGO_BIN_EXE_livr"));
+    eval.arg("eval").arg("--data").arg(&file).arg("--out").arg(&result).args(["--adapter", "none"]);
+    assert!(eval.output().unwrap().status.success());
+    let study = place.path().join("study");
+    let mut both = std::process::Command::new(env!("CARGO_BIN_EXE_livr"));
+    both.arg("experiment")
+        .arg("--data")
+        .arg(&file)
+        .arg("--out")
+        .arg(&study)
+        .args(["--adapters", "own=demo:livr"]);
+    assert!(both.output().unwrap().status.success());
+
+    let mut window = window();
+    apply(&mut window, JobAction::TakePaths(vec![result]));
+    settle(&mut window);
+    // Alone it is a table of what its samples are called, and what was said.
+    let data = &state(&window).data;
+    assert_eq!((data.set.records.len(), data.read_columns().len()), (3, 1));
+    let column = data.read_columns().remove(0);
+    let said = data.answer(&column, 0).unwrap().prediction.pred.clone();
+    assert!(data.set.records[0].prompt.is_empty());
+    // With its data the samples are there too.
+    apply(&mut window, JobAction::TakePaths(vec![file]));
+    settle(&mut window);
+    let data = &state(&window).data;
+    assert!(!data.set.records[0].prompt.is_empty());
+    assert_eq!(data.answer(&column, 0).unwrap().prediction.pred, said);
+    // A folder has a column a cell: the battery's, each under its condition.
+    apply(&mut window, JobAction::TakePaths(vec![study]));
+    settle(&mut window);
+    let names: Vec<String> =
+        columns(state(&window)).iter().map(|own| column_name(state(&window), own)).collect();
+    assert!(names.contains(&"without".to_owned()), "{names:?}");
+    assert!(names.iter().filter(|name| name.starts_with("own, ")).count() >= 4, "{names:?}");
+    // Behind the mask without latents nothing is seen: the window says so of what it asks itself.
+    apply(&mut window, DataAction::AskAll(true));
+    settle(&mut window);
+    window.key_press(egui::Key::M);
+    settle(&mut window);
+    apply(&mut window, DataAction::AskAll(true));
+    settle(&mut window);
+    let own = columns(state(&window)).remove(0);
+    assert_eq!(state(&window).data.other_conditions(&[own]).len(), 1, "asked with the mask and without");
 }
