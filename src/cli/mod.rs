@@ -9,6 +9,7 @@ mod condition_args;
 pub mod download;
 pub mod eval;
 pub mod experiment;
+mod figure;
 pub mod output;
 pub mod project;
 #[cfg(feature = "offscreen")]
@@ -48,6 +49,8 @@ pub enum CliCommand {
     Check(check::CheckArgs),
     /// Bring a checkpoint or an adapter from the Hugging Face Hub into its cache.
     Download(download::DownloadArgs),
+    /// Make a figure of a sample's images under maps, of one model or of several.
+    Figure(Box<figure::FigureArgs>),
     /// Make a picture of the window, with or without a display.
     #[cfg(feature = "offscreen")]
     Screenshot(Box<screenshot::ScreenshotArgs>),
@@ -93,6 +96,7 @@ impl CliCommand {
             Self::Trace(args) => trace::run(args),
             Self::Check(args) => check::run(&args),
             Self::Download(args) => download::run(&args),
+            Self::Figure(args) => figure::run(&args),
             #[cfg(feature = "offscreen")]
             Self::Screenshot(args) => screenshot::screenshot(&args),
             Self::Open(args) => window::open_session(&args),

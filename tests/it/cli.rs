@@ -155,6 +155,41 @@ fn several_models_answer_side_by_side() {
 }
 
 #[test]
+fn a_figure_needs_no_window_and_has_the_maps_of_several_models() {
+    let dir = tempfile::tempdir().unwrap();
+    let photo = display(&Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/photos/coffee.png"));
+    let figure = |out: &str, more: &[&str]| {
+        let out = display(&dir.path().join(out));
+        let sample =
+            ["figure", "--image", &photo, "--prompt", "What is it? (A) tea (B) coffee", "--out", &out];
+        livr(&[&sample[..], more].concat())
+    };
+    let both = ["--adapter", "demo:livr", "--adapter", "demo:latents-only", "--maps", "0-2"];
+    let svg = figure("both.svg", &both);
+    assert!(svg.status.success(), "{}", text(&svg.stderr));
+    let drawn = std::fs::read_to_string(dir.path().join("both.svg")).unwrap();
+    assert_eq!(drawn.matches("<image").count(), 7, "the image alone, and three maps of each");
+    for label in ["LIVR: latent 2, ", "latents only: latent 0, "] {
+        assert!(drawn.contains(label), "{label}");
+    }
+    let pdf = figure("answer.pdf", &["--maps", "answer", "--no-plain", "--layer", "2"]);
+    assert!(pdf.status.success(), "{}", text(&pdf.stderr));
+    assert!(std::fs::read(dir.path().join("answer.pdf")).unwrap().starts_with(b"%PDF-"));
+    for (out, more, said) in [
+        ("a.gif", &[][..], "an ending of"),
+        ("a.svg", &["--maps", "99"][..], "--maps: expected all, shown, answer or latents below 16, found 99"),
+        ("a.svg", &["--layer", "99"][..], "--layer: expected a number below"),
+    ] {
+        let output = figure(out, more);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(text(&output.stderr).contains(said), "{}", text(&output.stderr));
+    }
+    let blind = display(&dir.path().join("blind.svg"));
+    let output = livr(&["figure", "--prompt", "What is it?", "--out", &blind]);
+    assert!(text(&output.stderr).contains("expected --image, found none"), "{}", text(&output.stderr));
+}
+
+#[test]
 fn exit_status_and_sentences() {
     let root = display(&fixture("qwen3_vl"));
     let usage = livr(&["ask", "--frobnicate"]);

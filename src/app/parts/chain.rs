@@ -46,6 +46,11 @@ impl Chain {
             let read = move || Computed::Rows(key, QueryRows::new(run, minus.as_deref(), key));
             background.spawn(read, Computed::Rows(key, none));
         });
+        self.map(view);
+    }
+
+    /// The stages after the rows.
+    fn map(&mut self, view: &View) {
         let (Some(rows), Some(key)) = (self.rows.get(), self.rows.key()) else { return };
         // Sinks are what all queries have in common; in one query's layers, or a difference, nothing is.
         let remove_sinks =
@@ -56,6 +61,15 @@ impl Chain {
             let key = RangesKey { maps: key, normalisation: view.normalisation };
             self.ranges.make(key, |key| all_ranges(rows, maps, key.normalisation));
         }
+    }
+
+    /// Every stage at once, of a run under a view.
+    pub fn of(run: &Arc<Run>, view: &View) -> Self {
+        let mut chain = Self::default();
+        let key = RowsKey { run: run.id, selection: view.selection, minus: None, layers_of: None };
+        chain.rows.make(key, |key| QueryRows::new(run.clone(), None, *key));
+        chain.map(view);
+        chain
     }
 
     /// What can be drawn; `query` finds the place of the one that is meant.

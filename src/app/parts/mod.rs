@@ -4,6 +4,7 @@ pub mod background;
 pub mod chain;
 pub mod compare;
 pub mod data;
+pub mod figure;
 pub mod map_pane;
 pub mod maps;
 pub mod runs;

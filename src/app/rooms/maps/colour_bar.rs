@@ -5,7 +5,8 @@ use egui::{Align2, Color32, FontId, Id, Rect, Sense, Ui, pos2, vec2};
 use crate::app::hub::state::State;
 use crate::app::kit::theme::palette;
 use crate::app::parts::chain::InSight;
-use crate::app::rooms::maps::scale::{STEPS, colours, ends, image_of_pointer, what_uniform_is};
+use crate::app::parts::figure::{STEPS, ends};
+use crate::app::rooms::maps::scale::{colours, image_of_pointer, what_uniform_is};
 
 /// Paints the scale into a corner of the canvas.
 pub fn paint(ui: &Ui, state: &State, shown: InSight<'_>, area: Rect) {

@@ -1,27 +1,11 @@
 //! The scale of the maps in sight: their colours, from which to which attention, and what it is under the pointer.
 
-use crate::analysis::normalise::Range;
 use crate::app::hub::state::State;
 use crate::app::kit::geometry::{Hovered, Region};
 use crate::app::kit::theme::DIMMED;
-use crate::app::kit::words::signed;
 use crate::app::parts::chain::InSight;
+use crate::app::parts::figure;
 use crate::render::blend::{ColourMap, OverlayStyle};
-
-/// Colours that stand for all of a scale.
-pub const STEPS: usize = 64;
-
-/// What stands at the ends of the scale of an image under a query's map.
-pub fn ends(shown: InSight<'_>, query: usize, range: Range, image: usize) -> Option<(String, String)> {
-    let [low, high] = [range.low, range.high].map(|value| shown.times_uniform(query, value));
-    let written =
-        |value: f32| if shown.rows.is_difference() { signed(value, 2) } else { format!("{value:.2}") };
-    let low = if low == 0.0 { "0".to_owned() } else { written(low) };
-    // What is above takes the last colour too.
-    let most = shown.maps.maps[query][image].values.iter().copied().fold(0.0, f32::max);
-    let beyond = if most > range.high { "≥ " } else { "" };
-    Some((low, format!("{beyond}{} x uniform", written(high))))
-}
 
 /// What attention is counted in.
 pub fn what_uniform_is(shown: InSight<'_>) -> String {
@@ -35,8 +19,7 @@ pub fn what_uniform_is(shown: InSight<'_>) -> String {
 
 /// The colours in between.
 pub fn colours(state: &State) -> Vec<[u8; 3]> {
-    let map = shown_style(state).colour_map;
-    (0..STEPS).map(|i| map.at(i as f32 / (STEPS - 1) as f32)).collect()
+    figure::colours(shown_style(state).colour_map)
 }
 
 /// How maps lie over images now: those of another request than the controls describe are dimmed.
