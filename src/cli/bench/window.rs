@@ -7,11 +7,15 @@ use clap::{Args, value_parser};
 use serde::Serialize;
 
 use super::super::output::{print, print_json};
-use crate::app::hub::actions::{EditAction, GalleryAction, JobAction, ViewAction, WindowAction};
+use crate::app::hub::actions::{
+    CompareAction, EditAction, GalleryAction, JobAction, ViewAction, WindowAction,
+};
 use crate::app::parts::tiling::{Pane, Preset};
 use crate::app::window::Startup;
 use crate::app::window::offscreen::{Drawing, Offscreen, Window, settle};
 use crate::ask::{DeviceChoice, DtypeChoice};
+use crate::engine::demo::DemoAdapter;
+use crate::engine::ids::{ModelId, Source};
 use crate::memory;
 
 /// Options of `livr bench window`.
@@ -80,8 +84,8 @@ pub fn run(args: &WindowBenchArgs) -> anyhow::Result<()> {
 fn measure(args: &WindowBenchArgs) -> anyhow::Result<Measured> {
     let actions = vec![
         JobAction::OpenModel {
-            base: crate::engine::ids::Source::Demo,
-            adapter: crate::engine::ids::ModelId::demo(DeviceChoice::Cpu, DtypeChoice::Auto).adapter,
+            base: Source::Demo,
+            adapter: ModelId::demo(DeviceChoice::Cpu, DtypeChoice::Auto).adapter,
         }
         .into(),
         GalleryAction::Return.into(),
@@ -104,6 +108,14 @@ fn measure(args: &WindowBenchArgs) -> anyhow::Result<Measured> {
     frames.push(timed(&mut window, "another latent each frame", args.frames, |window, _| {
         apply(window, ViewAction::StepQuery(1));
     })?);
+    frames.push(compared(&mut window, "pointer over a column", canvas, args.frames)?);
+    for adapter in [DemoAdapter::Stage1, DemoAdapter::LatentsOnly, DemoAdapter::Sft] {
+        let model = ModelId::demo(DeviceChoice::Cpu, DtypeChoice::Auto)
+            .with_adapter(Some(Source::DemoAdapter(adapter)));
+        apply(&mut window, CompareAction::AddColumn(model));
+    }
+    frames.push(compared(&mut window, "pointer over four columns", canvas, args.frames)?);
+    apply(&mut window, WindowAction::UsePreset(Preset::Ask));
     for _ in 1..args.runs {
         repeat(&mut window);
     }
@@ -123,6 +135,16 @@ fn measure(args: &WindowBenchArgs) -> anyhow::Result<Measured> {
         });
     })?);
     Ok(Measured { device, maps, frames, idle_percent, idle_frames })
+}
+
+/// The pointer over checkpoints side by side: a patch is framed in each of them.
+fn compared(window: &mut Window, what: &'static str, area: egui::Rect, count: u32) -> anyhow::Result<Frames> {
+    apply(window, WindowAction::UsePreset(Preset::Compare));
+    anyhow::ensure!(settle(window, PATIENCE), "the columns did not answer in {} s", PATIENCE.as_secs());
+    timed(window, what, count, |window, i| {
+        let across = egui::vec2((i * 37 % 100) as f32 / 100.0, (i * 61 % 100) as f32 / 100.0);
+        window.event(egui::Event::PointerMoved(area.min + area.size() * across));
+    })
 }
 
 fn apply(window: &mut Window, action: impl Into<crate::app::hub::actions::Action>) {
