@@ -83,6 +83,8 @@ pub struct LivrApp {
     kept_in: Option<PathBuf>,
     written: Preferences,
     title: String,
+    /// No size was kept: the screen says how large it is.
+    to_be_sized: bool,
 }
 
 impl LivrApp {
@@ -108,7 +110,8 @@ impl LivrApp {
         controller.hub_cache = startup.kept_in.as_ref().and_then(|_| HubCache::of_user());
         controller.begin(startup.actions, &cc.egui_ctx);
         controller.state.ui.can_reopen = controller.last_session().is_some();
-        Self { controller, kept_in: startup.kept_in, written, title: String::new() }
+        let to_be_sized = cc.storage.is_some_and(|storage| storage.get_string("window").is_none());
+        Self { controller, kept_in: startup.kept_in, written, title: String::new(), to_be_sized }
     }
 
     /// True when nothing is under way any more.
@@ -155,6 +158,18 @@ impl LivrApp {
         }
     }
 
+    /// At the first start: most of a large screen, all of a small one that a title bar leaves.
+    fn size_window(&mut self, ctx: &egui::Context) {
+        let Some(screen) = ctx.input(|input| input.viewport().monitor_size).filter(|_| self.to_be_sized)
+        else {
+            return;
+        };
+        self.to_be_sized = false;
+        let share = egui::vec2(0.9 * screen.x, 0.88 * screen.y);
+        let size = share.clamp(egui::vec2(LEAST[0], LEAST[1]), egui::vec2(2200.0, 1400.0));
+        ctx.send_viewport_cmd(egui::ViewportCommand::InnerSize(size));
+    }
+
     /// The window is called by model and adapter, and by its session.
     fn set_title(&mut self, ctx: &egui::Context) {
         let title = title(&self.controller.state);
@@ -175,6 +190,9 @@ impl LivrApp {
 }
 
 const NAME: &str = "LIVR Explorer";
+
+/// Smaller the window does not get.
+const LEAST: [f32; 2] = [820.0, 520.0];
 
 fn title(state: &State) -> String {
     let session = state.ui.session.as_deref().and_then(Path::file_stem);
@@ -200,6 +218,7 @@ impl eframe::App for LivrApp {
     fn logic(&mut self, ctx: &egui::Context, _frame: &mut eframe::Frame) {
         // Here rather than in ui: it also runs while the window is hidden.
         self.controller.drain();
+        self.size_window(ctx);
         self.take_input(ctx);
         let now = ctx.input(|input| input.time);
         let waits =
@@ -266,7 +285,7 @@ pub fn open(startup: Startup) -> Result<(), eframe::Error> {
             .with_title(NAME)
             .with_app_id(APP_ID)
             .with_inner_size([1360.0, 860.0])
-            .with_min_inner_size([820.0, 520.0])
+            .with_min_inner_size(LEAST)
             .with_drag_and_drop(true),
         renderer: eframe::Renderer::Wgpu,
         ..eframe::NativeOptions::default()
