@@ -4,8 +4,9 @@ use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use egui::{ColorImage, Context, TextureHandle, TextureOptions};
+use image::{Rgb, RgbImage};
 
-use crate::data::record::Record;
+use crate::data::record::{ImageSource, Record};
 use crate::data::sample::Sample;
 use crate::data::score::is_correct;
 use crate::engine::demo;
@@ -48,20 +49,38 @@ impl Gallery {
         Some(taken.record.id.clone())
     }
 
-    /// The first image of every sample, small.
+    /// The images of every sample, small and side by side.
     pub fn thumbnails(&self, ctx: &Context) -> &[TextureHandle] {
         self.thumbnails.get_or_init(|| {
             let one = |record: &Record| {
-                let picture = record.images.first().and_then(|image| image.read().ok());
-                let image = picture.map_or_else(ColorImage::default, |picture| {
-                    let (width, height) = picture.size();
-                    ColorImage::from_rgb([width as usize, height as usize], picture.pixels.as_raw())
-                });
+                let image = side_by_side(record);
                 ctx.load_texture(format!("sample {}", record.id), image, TextureOptions::LINEAR)
             };
             demo::gallery().iter().map(one).collect()
         })
     }
+}
+
+/// Height of small pictures, in pixels.
+const SMALL: u32 = 72;
+
+fn side_by_side(record: &Record) -> ColorImage {
+    const GAP: u32 = 3;
+    let small = |source: &ImageSource| {
+        let picture = source.read().ok()?;
+        let (width, height) = picture.size();
+        let wide = (u64::from(width) * u64::from(SMALL) / u64::from(height.max(1))).clamp(1, 512) as u32;
+        Some(image::imageops::thumbnail(&picture.pixels, wide, SMALL))
+    };
+    let all: Vec<RgbImage> = record.images.iter().filter_map(small).collect();
+    let wide = all.iter().map(|own| own.width() + GAP).sum::<u32>().saturating_sub(GAP);
+    let mut sheet = RgbImage::from_pixel(wide, SMALL, Rgb([128; 3]));
+    let mut left = 0;
+    for own in &all {
+        image::imageops::replace(&mut sheet, own, i64::from(left), 0);
+        left += own.width() + GAP;
+    }
+    ColorImage::from_rgb([wide as usize, SMALL as usize], sheet.as_raw())
 }
 
 /// The right answer to a sample, and whether a run gave it.

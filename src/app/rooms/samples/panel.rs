@@ -51,7 +51,7 @@ fn sample_ui(ui: &mut Ui, state: &State, index: usize, actions: &mut Actions) {
     let record = &demo::gallery()[index];
     let texture = &state.gallery.thumbnails(ui.ctx())[index];
     let image = Image::new(texture)
-        .max_size([THUMBNAIL * 2.0, THUMBNAIL].into())
+        .max_size([THUMBNAIL * 4.0, THUMBNAIL].into())
         .fit_to_exact_size(texture.size_vec2() * (THUMBNAIL / texture.size_vec2().y.max(1.0)).min(1.0));
     let answered = answered(state, &record.id);
     let taken = state.gallery.taken.as_ref().is_some_and(|taken| taken.record.id == record.id);
