@@ -1,7 +1,7 @@
 //! What the paper reports: Table 1 of its second version (arXiv 2512.21218v2), accuracy by task.
 
 /// A row of the table.
-pub struct Published {
+pub struct PublishedRow {
     /// The model and how it was trained.
     pub name: &'static str,
     /// Percent, in the order of [`TASKS`].
@@ -23,12 +23,12 @@ pub const TASKS: [(&str, u32); 9] = [
     ("visual_similarity", 135),
 ];
 
-const fn row(name: &'static str, percent: [f64; 9], mean: f64) -> Published {
-    Published { name, percent, mean }
+const fn row(name: &'static str, percent: [f64; 9], mean: f64) -> PublishedRow {
+    PublishedRow { name, percent, mean }
 }
 
 /// Its rows.
-pub const TABLE: [Published; 9] = [
+pub const TABLE: [PublishedRow; 9] = [
     row("Qwen2.5-VL-3B", [46.78, 49.33, 56.56, 29.86, 55.56, 32.37, 26.71, 45.52, 50.37], 43.67),
     row("Qwen2.5-VL-3B, SFT", [60.04, 53.33, 75.41, 88.00, 83.76, 41.01, 18.49, 44.78, 89.63], 61.61),
     row("Qwen2.5-VL-3B, LIVR", [63.64, 65.33, 79.51, 90.43, 87.18, 46.76, 31.51, 51.49, 94.82], 67.85),
@@ -40,7 +40,7 @@ pub const TABLE: [Published; 9] = [
     row("LLaVA-OV-1.5-4B, LIVR", [63.64, 70.67, 72.95, 88.71, 80.34, 51.08, 50.69, 53.73, 91.85], 69.30),
 ];
 
-impl Published {
+impl PublishedRow {
     /// That of a task with the number of samples; of all of them where the name is empty.
     pub fn of(&self, task: &str) -> Option<(f64, u32)> {
         if task.is_empty() {

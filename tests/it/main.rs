@@ -41,6 +41,7 @@ mod project;
 mod reported;
 mod rows;
 mod sessions;
+mod several_models;
 mod source_tree;
 mod study;
 mod study_files;

@@ -9,10 +9,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::path_kind::{PathKind, Picks};
+use super::sorting::{Sorted, sorted};
 use crate::app::parts::data::DataSet;
 use crate::app::parts::runs::Evicted;
 use crate::app::parts::states::PictureOf;
-use crate::app::session::{ReadRuns, SESSION, Session};
+use crate::app::session::{ReadRuns, Session};
 use crate::data::dataset::is_data_file;
 use crate::data::picture::{Picture, on_white};
 use crate::data::record::Record;
@@ -20,7 +21,7 @@ use crate::data::sample::Sample;
 use crate::engine::hub;
 use crate::engine::ids::{RunId, Source};
 use crate::engine::shelf::{HubCache, Search, Shelf};
-use crate::engine::study::{ReadAnswers, is_result};
+use crate::engine::study::ReadAnswers;
 use crate::error::{Error, Result};
 use crate::export::trace_file;
 use crate::logging;
@@ -93,21 +94,6 @@ pub enum FileEvent {
     Pictured(PictureOf, egui::ColorImage),
     /// All there was of a run, or why it cannot be read.
     TraceRead(RunId, Box<Result<Trace, String>>),
-}
-
-/// Paths by what lies there.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Sorted {
-    /// Folders with a `config.json`.
-    pub models: Vec<PathBuf>,
-    /// Session files.
-    pub sessions: Vec<PathBuf>,
-    /// Data files.
-    pub data: Vec<PathBuf>,
-    /// Other folders, but for those of images.
-    pub adapters: Vec<PathBuf>,
-    /// Everything else.
-    pub images: Vec<PathBuf>,
 }
 
 /// Runs file work on short-lived threads and gathers its results.
@@ -440,29 +426,4 @@ fn pasted(text: &str) -> FileEvent {
             "The text on the clipboard names no file: copy an image, files or a path".to_owned(),
         ),
     }
-}
-
-fn sorted(paths: Vec<PathBuf>) -> Sorted {
-    let mut sorted = Sorted::default();
-    for path in paths {
-        let kind = if !path.is_dir() {
-            if path.extension().is_some_and(|own| own == SESSION) {
-                &mut sorted.sessions
-            } else if is_data_file(&path) {
-                &mut sorted.data
-            } else {
-                &mut sorted.images
-            }
-        } else if is_result(&path) {
-            &mut sorted.data
-        } else if path.join("config.json").is_file() {
-            &mut sorted.models
-        } else if !path.join("adapter_config.json").is_file() && paths::images(vec![path.clone()]).is_ok() {
-            &mut sorted.images
-        } else {
-            &mut sorted.adapters
-        };
-        kind.push(path);
-    }
-    sorted
 }

@@ -12,4 +12,5 @@ pub mod keyboard;
 pub mod path_kind;
 pub mod preferences;
 pub mod report;
+pub mod sorting;
 pub mod state;

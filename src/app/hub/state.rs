@@ -71,7 +71,7 @@ pub struct Ui {
     /// Step of the job in hand.
     pub progress: Option<Progress>,
     /// Images on their way.
-    pub reading: Reading,
+    pub reading: ImagesToRead,
     /// What the user should read, the latest last; one sentence each.
     pub notices: Vec<String>,
     /// The dialog for a path, where open.
@@ -128,14 +128,14 @@ impl PathDialog {
 
 /// Images that are being read.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Reading {
+pub struct ImagesToRead {
     /// Of the batch.
     pub count: usize,
     /// Not there yet.
     pub left: usize,
 }
 
-impl Reading {
+impl ImagesToRead {
     /// A batch begins.
     pub fn begin(&mut self, count: usize) {
         *self = Self { count, left: count };
@@ -211,7 +211,7 @@ impl State {
             panes: Panes::default(),
             ui: Ui {
                 progress: None,
-                reading: Reading::default(),
+                reading: ImagesToRead::default(),
                 notices: Vec::new(),
                 path_dialog: None,
                 said: None,

@@ -4,8 +4,8 @@ use std::sync::atomic::Ordering;
 
 use crate::app::hub::actions::JobAction;
 use crate::app::hub::controller::Controller;
-use crate::app::hub::files::Sorted;
 use crate::app::hub::path_kind::PathKind;
+use crate::app::hub::sorting::Sorted;
 use crate::app::rooms::models::shelf;
 use crate::engine::ids::{BaseId, ModelId, Source};
 use crate::engine::protocol::Purpose;

@@ -53,7 +53,7 @@ pub fn drain(controller: &mut Controller) {
                 let data = &mut controller.state.data;
                 // They may be of a set that was closed since.
                 if Arc::ptr_eq(&set, &data.set.records) {
-                    data.take_thumbnails(record, images);
+                    data.thumbnails.take(record, images);
                 }
             }
             FileEvent::Pictured(of, picture) => states::handle::picture_made(controller, of, picture),

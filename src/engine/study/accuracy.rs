@@ -97,3 +97,19 @@ pub fn predicted(record: &Record, trace: &Trace) -> Prediction {
         latent_mass: latent_mass(trace),
     }
 }
+
+/// What a model said to a record, and how sure it was.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AnsweredRecord {
+    /// What it said.
+    pub prediction: Prediction,
+    /// As [`Trace::certainty`].
+    pub certainty: Option<f32>,
+}
+
+impl AnsweredRecord {
+    /// Of its run.
+    pub fn of(record: &Record, trace: &Trace) -> Self {
+        Self { prediction: predicted(record, trace), certainty: trace.certainty() }
+    }
+}

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::super::session::OpenModel;
+use super::accuracy::AnsweredRecord;
 use super::provenance::Provenance;
-use super::records::AnsweredRecord;
 use crate::ask::Condition;
 use crate::data::record::Record;
 use crate::digest;

@@ -17,11 +17,11 @@ pub mod result;
 pub mod run;
 mod share;
 
-pub use self::accuracy::{Accuracy, Prediction, predicted};
+pub use self::accuracy::{Accuracy, AnsweredRecord, Prediction, predicted};
 pub use self::answers_file::{ReadAnswers, is_result, read_answers};
 pub use self::cell::{Answers, CellOrder, Sink};
 pub use self::design::{NamedCondition, NamedModel, Study};
 pub use self::plan::{LeftOut, PlannedCell, StudyPlan};
 pub use self::provenance::{Provenance, digest_of_records};
-pub use self::records::{AnsweredRecord, RecordsOrder};
+pub use self::records::RecordsOrder;
 pub use self::share::Share;

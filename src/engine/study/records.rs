@@ -3,11 +3,9 @@
 
 use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
-
 use super::super::models::Models;
 use super::super::session::OpenModel;
-use super::accuracy::{Prediction, predicted};
+use super::accuracy::AnsweredRecord;
 use super::cell::{Answers, CellOrder};
 use super::known::KnownAnswers;
 use crate::ask::{Condition, Keep};
@@ -16,7 +14,6 @@ use crate::engine::ids::ModelId;
 use crate::error::Result;
 use crate::memory;
 use crate::progress::{Observer, Phase};
-use crate::trace::Trace;
 
 /// What is asked of whom.
 #[derive(Debug, Clone)]
@@ -29,21 +26,6 @@ pub struct RecordsOrder {
     pub records: Vec<Record>,
     /// Where answers are kept, and looked for first; nowhere without it.
     pub known_in: Option<PathBuf>,
-}
-
-/// What a model said to a record, and how sure it was.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct AnsweredRecord {
-    /// What it said.
-    pub prediction: Prediction,
-    /// As [`Trace::certainty`].
-    pub certainty: Option<f32>,
-}
-
-impl AnsweredRecord {
-    fn of(record: &Record, trace: &Trace) -> Self {
-        Self { prediction: predicted(record, trace), certainty: trace.certainty() }
-    }
 }
 
 impl RecordsOrder {

@@ -7,7 +7,7 @@ use crate::app::kit::widgets::name_widget;
 use crate::app::parts::data::{AskedOf, DataColumn, DataForm, RowFilter};
 use crate::app::rooms::compare::heads::row_name;
 use crate::ask::Condition;
-use crate::data::published::{Published, TABLE};
+use crate::data::published::{PublishedRow, TABLE};
 use crate::engine::study::Accuracy;
 
 /// Columns with what they are called.
@@ -93,7 +93,7 @@ fn row_ui(
     names: &[String],
     (task, condition): (&str, Option<&str>),
     own: &[Option<Accuracy>],
-    paper: Option<&Published>,
+    paper: Option<&PublishedRow>,
     form: &mut DataForm,
 ) {
     let name = if task.is_empty() { "all".to_owned() } else { task.replace('_', " ") };

@@ -205,7 +205,7 @@ fn table_ui(
             }
         },
     );
-    let wanted = state.data.want_thumbnails(seen.into_iter());
+    let wanted = state.data.thumbnails.want(seen.into_iter());
     if !wanted.is_empty() {
         actions.push(DataAction::Want(wanted));
     }
@@ -292,7 +292,7 @@ fn described(record: &Record, answers: &[Option<&AnsweredRecord>], names: &[Stri
 
 fn pictures_ui(ui: &mut Ui, state: &State, index: usize, area: Rect) {
     let mut left = area.min.x;
-    for texture in state.data.thumbnails(ui.ctx(), index) {
+    for texture in state.data.thumbnails.of(ui.ctx(), index) {
         let size = texture.size_vec2();
         let width = size.x * area.height() / size.y.max(1.0);
         if left + width > area.max.x + 1.0 {

@@ -1,195 +1,19 @@
 //! A data set in the window: its records, what each model of the comparison answered, which rows are in sight.
 
-use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::PathBuf;
-use std::sync::Arc;
+mod form;
+mod set;
+#[cfg(test)]
+mod tests;
+mod thumbnails;
 
-use egui::{ColorImage, Context, TextureHandle, TextureOptions};
-use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
 
+pub use self::form::{DataForm, RowFilter, RowOrder};
+pub use self::set::{AskedOf, DataColumn, DataSet};
+pub use self::thumbnails::Thumbnails;
 use crate::ask::Condition;
 use crate::data::record::Record;
-use crate::engine::demo;
-use crate::engine::ids::ModelId;
 use crate::engine::study::{Accuracy, AnsweredRecord, Prediction, ReadAnswers};
-
-/// What rows are in sight.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum RowFilter {
-    /// All.
-    #[default]
-    All,
-    /// Some model answered otherwise than another.
-    Disagree,
-    /// Some model answers otherwise under another condition.
-    Flips,
-    /// Some model was wrong.
-    Wrong,
-    /// All models that answered were right.
-    Right,
-    /// Some answer names none of the choices.
-    Unparsed,
-    /// Some model has not answered yet.
-    Open,
-    /// Chosen elsewhere: by a lasso in a layout.
-    Chosen,
-}
-
-impl RowFilter {
-    /// All of them.
-    pub const ALL: [Self; 8] = [
-        Self::All,
-        Self::Disagree,
-        Self::Flips,
-        Self::Wrong,
-        Self::Right,
-        Self::Unparsed,
-        Self::Open,
-        Self::Chosen,
-    ];
-
-    /// What it shows, in a sentence.
-    pub fn explanation(self) -> &'static str {
-        match self {
-            Self::All => "Every sample",
-            Self::Disagree => "One column answers otherwise than another",
-            Self::Flips => {
-                "A model answers otherwise under another condition, as behind the mask: ask under both"
-            }
-            Self::Wrong => "A column is wrong",
-            Self::Right => "All columns that answered are right",
-            Self::Unparsed => "An answer names none of the choices",
-            Self::Open => "A column has no answer yet",
-            Self::Chosen => "Chosen by a lasso in a layout of hidden states",
-        }
-    }
-
-    /// As controls call it.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::All => "All",
-            Self::Disagree => "They disagree",
-            Self::Flips => "Flips",
-            Self::Wrong => "Wrong",
-            Self::Right => "Right",
-            Self::Unparsed => "No choice named",
-            Self::Open => "Not answered",
-            Self::Chosen => "Chosen in a layout",
-        }
-    }
-}
-
-/// What rows are ordered by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum RowOrder {
-    /// As in the file.
-    #[default]
-    File,
-    /// By task.
-    Task,
-    /// By question.
-    Question,
-    /// By what is expected.
-    Expected,
-    /// By how sure the model of a column was, the least sure first.
-    Certainty(usize),
-}
-
-/// What is kept of it between starts.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct DataForm {
-    /// What rows are in sight.
-    pub filter: RowFilter,
-    /// Of this task; of all where it is empty.
-    pub task: String,
-    /// With these letters in id, question, expectation or an answer.
-    pub search: String,
-    /// What they are ordered by.
-    pub order: RowOrder,
-    /// The other way round.
-    pub reversed: bool,
-    /// The row of the paper's table that stands beside the accuracies; none where it is empty.
-    pub paper: String,
-}
-
-/// Records with a name.
-#[derive(Debug, Clone)]
-pub struct DataSet {
-    /// As the pane calls it.
-    pub name: String,
-    /// The file, where it is one.
-    pub path: Option<PathBuf>,
-    /// In the order of the file.
-    pub records: Arc<Vec<Record>>,
-    /// By their ids.
-    places: Arc<HashMap<String, usize>>,
-}
-
-impl DataSet {
-    /// Records under a name.
-    pub fn new(name: String, path: Option<PathBuf>, records: Vec<Record>) -> Self {
-        let places = records.iter().enumerate().map(|(place, record)| (record.id.clone(), place)).collect();
-        Self { name, path, records: Arc::new(records), places: Arc::new(places) }
-    }
-
-    /// The built-in samples.
-    pub fn gallery() -> Self {
-        Self::new("built-in samples".to_owned(), None, demo::gallery().to_vec())
-    }
-
-    /// The place of a record.
-    pub fn place(&self, id: &str) -> Option<usize> {
-        self.places.get(id).copied()
-    }
-}
-
-/// Who was asked, and how.
-#[derive(Debug, Clone, PartialEq)]
-pub struct AskedOf {
-    /// Who.
-    pub model: ModelId,
-    /// How.
-    pub condition: Condition,
-}
-
-/// Whose answers a column has.
-#[derive(Debug, Clone, PartialEq)]
-pub enum DataColumn {
-    /// A model's under a condition, asked here.
-    Asked(Box<AskedOf>),
-    /// Those of a study that were read, by their name.
-    Read(String),
-}
-
-impl From<AskedOf> for DataColumn {
-    fn from(asked: AskedOf) -> Self {
-        Self::Asked(Box::new(asked))
-    }
-}
-
-impl DataColumn {
-    /// Who is asked, where it is somebody.
-    pub fn asked(&self) -> Option<&AskedOf> {
-        match self {
-            Self::Asked(asked) => Some(asked),
-            Self::Read(_) => None,
-        }
-    }
-}
-
-/// Thumbnails of a record, where it was asked for them.
-enum Thumbnail {
-    Wanted,
-    Read(Vec<ColorImage>),
-    Shown(Vec<TextureHandle>),
-}
-
-/// Thumbnails that are kept.
-const MOST_THUMBNAILS: usize = 600;
 
 /// What the window knows of data.
 pub struct DataTable {
@@ -215,7 +39,8 @@ pub struct DataTable {
     rows_of: Option<RowsOf>,
     /// Raised with each answer.
     version: u64,
-    thumbnails: RefCell<BTreeMap<usize, Thumbnail>>,
+    /// Small pictures of the records.
+    pub thumbnails: Thumbnails,
 }
 
 /// What the rows in sight depend on.
@@ -248,7 +73,7 @@ impl DataTable {
             rows: Vec::new(),
             rows_of: None,
             version: 0,
-            thumbnails: RefCell::default(),
+            thumbnails: Thumbnails::default(),
         }
     }
 
@@ -465,37 +290,6 @@ impl DataTable {
     pub fn record(&self, id: &str) -> Option<&Record> {
         self.set.place(id).map(|place| &self.set.records[place])
     }
-
-    /// Of these records, those whose thumbnails nobody has asked for yet; from now on somebody has.
-    pub fn want_thumbnails(&self, records: impl Iterator<Item = usize>) -> Vec<usize> {
-        let mut held = self.thumbnails.borrow_mut();
-        let wanted: Vec<usize> = records.filter(|record| !held.contains_key(record)).collect();
-        if held.len() > MOST_THUMBNAILS {
-            // Those that are farthest from what is looked at now.
-            let near = wanted.first().copied().unwrap_or(0);
-            held.retain(|record, _| record.abs_diff(near) < MOST_THUMBNAILS / 2);
-        }
-        held.extend(wanted.iter().map(|record| (*record, Thumbnail::Wanted)));
-        wanted
-    }
-
-    /// Takes small pictures of a record's images.
-    pub fn take_thumbnails(&self, record: usize, images: Vec<ColorImage>) {
-        self.thumbnails.borrow_mut().insert(record, Thumbnail::Read(images));
-    }
-
-    /// Small pictures of a record's images; none where they are not there yet.
-    pub fn thumbnails(&self, ctx: &Context, record: usize) -> Vec<TextureHandle> {
-        let mut held = self.thumbnails.borrow_mut();
-        let Some(own) = held.get_mut(&record) else { return Vec::new() };
-        if let Thumbnail::Read(images) = own {
-            let made = std::mem::take(images)
-                .into_iter()
-                .map(|image| ctx.load_texture(format!("record {record}"), image, TextureOptions::LINEAR));
-            *own = Thumbnail::Shown(made.collect());
-        }
-        if let Thumbnail::Shown(textures) = own { textures.clone() } else { Vec::new() }
-    }
 }
 
 /// How likely what was said was among the choices; nothing where none were scored.
@@ -503,92 +297,4 @@ fn certainty_of(prediction: &Prediction) -> Option<f32> {
     let logs = &prediction.choice_logprobs;
     let most = logs.iter().copied().reduce(f32::max).filter(|most| most.is_finite())?;
     Some(1.0 / logs.iter().map(|own| (own - most).exp()).sum::<f32>())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ask::{DeviceChoice, DtypeChoice};
-
-    fn asked(adapter: Option<crate::engine::ids::Source>) -> AskedOf {
-        let demo = ModelId::demo(DeviceChoice::Cpu, DtypeChoice::F32);
-        AskedOf { model: demo.with_adapter(adapter), condition: Condition::default() }
-    }
-
-    fn answered(data: &DataTable, record: usize, pred: &str, certainty: f32) -> AnsweredRecord {
-        let record = &data.set.records[record];
-        let prediction = Prediction {
-            id: record.id.clone(),
-            task: record.task.clone(),
-            target: record.target.clone(),
-            pred: pred.to_owned(),
-            answer: pred.to_owned(),
-            correct: pred == record.target,
-            choice_logprobs: Vec::new(),
-            chance: None,
-            latent_mass: None,
-        };
-        AnsweredRecord { prediction, certainty: Some(certainty) }
-    }
-
-    #[test]
-    fn rows_are_filtered_sorted_and_walked() {
-        let mut data = DataTable::default();
-        let asked = [asked(None), asked(Some(crate::engine::ids::Source::Demo))];
-        let columns = asked.clone().map(DataColumn::from);
-        let form = |filter| DataForm { filter, ..DataForm::default() };
-        data.refresh(&form(RowFilter::All), &columns);
-        assert_eq!(data.rows().len(), data.set.records.len());
-        assert_eq!(data.next(&asked, 4), Some((asked[0].clone(), vec![0, 1, 2, 3])));
-        let targets: Vec<String> = data.set.records.iter().map(|own| own.target.clone()).collect();
-        let first: Vec<_> = (0..4).map(|i| answered(&data, i, &targets[i], 0.9 - 0.1 * i as f32)).collect();
-        data.take(&columns[0], first);
-        assert_eq!(data.next(&asked, 4), Some((asked[1].clone(), vec![0, 1, 2, 3])), "both fill together");
-        let other = vec![answered(&data, 0, &targets[0], 0.5), answered(&data, 2, "nothing", 0.5)];
-        data.take(&columns[1], other);
-        for (filter, rows) in
-            [(RowFilter::Disagree, vec![2]), (RowFilter::Wrong, vec![2]), (RowFilter::Right, vec![0, 1, 3])]
-        {
-            data.refresh(&form(filter), &columns);
-            assert_eq!(data.rows(), rows, "{filter:?}");
-        }
-        let sure = DataForm { order: RowOrder::Certainty(0), ..form(RowFilter::Right) };
-        data.refresh(&sure, &columns);
-        assert_eq!(data.rows(), [3, 1, 0]);
-        data.selected = Some(1);
-        assert_eq!((data.step(1), data.step(-1), data.step(2)), (Some(0), Some(3), Some(3)));
-        let all = data.accuracies(&columns);
-        let (_, whole) = all.last().unwrap();
-        assert_eq!(whole[0].as_ref().map(|own| own.samples), Some(4));
-        assert_eq!(whole[1].as_ref().map(|own| own.accuracy), Some(0.5));
-        data.refresh(&DataForm { search: targets[2].clone() + "☃", ..DataForm::default() }, &columns);
-        assert!(data.rows().is_empty() && data.step(1).is_none());
-    }
-
-    #[test]
-    fn answers_that_were_read_have_a_column_and_what_flips_is_found() {
-        let mut data = DataTable::default();
-        let usual = asked(None);
-        let masked = AskedOf {
-            condition: usual.condition.clone().masked(crate::ask::MaskKind::Bottleneck),
-            ..usual.clone()
-        };
-        let targets: Vec<String> = data.set.records.iter().map(|own| own.target.clone()).collect();
-        data.take(&usual.clone().into(), (0..3).map(|i| answered(&data, i, &targets[i], 0.5)).collect());
-        let behind = vec![answered(&data, 0, &targets[0], 0.5), answered(&data, 1, "nothing", 0.5)];
-        data.take(&masked.clone().into(), behind);
-        let columns = [DataColumn::from(usual)];
-        data.refresh(&DataForm { filter: RowFilter::Flips, ..DataForm::default() }, &columns);
-        assert_eq!(data.rows(), [1]);
-        assert_eq!(data.other_conditions(&columns), [masked.condition]);
-        let mut read = answered(&data, 2, "nothing", 0.5).prediction;
-        read.choice_logprobs = vec![-1.0, -1.0, f32::NEG_INFINITY];
-        data.take_read(ReadAnswers { name: "elsewhere".to_owned(), predictions: vec![read] });
-        let [column] = &data.read_columns()[..] else { panic!("one was read") };
-        assert_eq!(data.answer(column, 2).and_then(|own| own.certainty), Some(0.5));
-        // Its own data opened, it stays.
-        let mut same = DataTable::default();
-        same.take_over(&mut data);
-        assert_eq!((same.read_columns().len(), data.read_columns().len()), (1, 0));
-    }
 }
