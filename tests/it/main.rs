@@ -39,6 +39,7 @@ mod pictures;
 mod products;
 mod project;
 mod reported;
+mod rooms_window;
 mod rows;
 mod sessions;
 mod several_models;
