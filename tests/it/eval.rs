@@ -163,14 +163,14 @@ fn several_adapters_are_one_study() {
     let summaries: Value = serde_json::from_slice(&output.stdout).unwrap();
     let summaries = summaries.as_array().unwrap();
     let variants: Vec<&str> = summaries.iter().map(|own| own["variant"].as_str().unwrap()).collect();
-    assert_eq!(variants, ["adapter", "none"]);
+    assert_eq!(variants, ["a-adapter", "none"], "told apart from others of its name by where it lies");
     assert_eq!(summaries[0]["all"]["accuracy"], one["all"]["accuracy"]);
     assert!(summaries[0]["latent_mass"].is_number() && summaries[1]["latent_mass"].is_null());
     // Each model's predictions are those it gives alone.
     let cells: Vec<Value> = std::fs::read_dir(out.join("cells"))
         .unwrap()
         .map(|entry| read(&entry.unwrap().path()))
-        .filter(|cell| cell["adapter"] == "adapter")
+        .filter(|cell| cell["adapter"] == "a-adapter")
         .collect();
     assert_eq!(cells.len(), 1);
     let answers = |of: &Value| -> Vec<Value> {

@@ -189,7 +189,7 @@ fn what_the_window_held_comes_back_after_a_restart() {
     let mut fifth = reopened(Vec::new());
     apply(&mut fifth, FileAction::OpenSession(dir.path().join("session.livr")));
     settle(&mut fifth);
-    assert_eq!(state(&fifth).runs.listed().len(), 2, "as the third kept it");
+    assert_eq!(state(&fifth).runs.listed().len(), 3, "as the third kept it, with what joined it");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use egui_kittest::kittest::Queryable;
 use livr_explorer::app::hub::actions::{JobAction, TrainAction};
+use livr_explorer::app::parts::training::RecipeForm;
 use livr_explorer::app::window::Startup;
 use livr_explorer::app::window::offscreen::{Window, settle};
 use livr_explorer::ask::{DeviceChoice, DtypeChoice};
@@ -38,8 +39,14 @@ fn click(window: &mut Window, label: &str) {
     window.run_steps(3);
 }
 
+/// The recipe is a file.
+fn by_file() -> TrainAction {
+    TrainAction::EditForm(Box::new(RecipeForm { by_file: true, ..RecipeForm::default() }))
+}
+
 fn started(window: &mut Window, script: &Script) -> Order {
     click(window, "Train");
+    apply(window, by_file());
     apply(window, TrainAction::EditRecipe("recipe.toml".to_owned()));
     apply(window, TrainAction::EditFolder("run".to_owned()));
     window.run_steps(2);
@@ -192,6 +199,7 @@ fn a_whole_run_beside_questions() {
     let startup = Startup::new(DeviceChoice::Cpu, DtypeChoice::F32, first_actions());
     let mut window = open([1000.0, 700.0], egui::Theme::Dark, startup);
     apply(&mut window, TrainAction::Toggle);
+    apply(&mut window, by_file());
     apply(&mut window, TrainAction::EditRecipe(recipe.display().to_string()));
     apply(&mut window, TrainAction::EditFolder(dir.path().join("run").display().to_string()));
     apply(&mut window, TrainAction::Start);
@@ -211,12 +219,59 @@ fn a_whole_run_beside_questions() {
 
     apply(&mut window, TrainAction::ShowProbe(1));
     assert!(settle(&mut window, Duration::from_secs(20)));
-    assert_eq!(state(&window).shown_run().unwrap().id, looks[1]);
+    assert_eq!(state(&window).training.shown_look(), Some(looks[1]));
     assert!(!state(&window).training.follow);
+    // What the other panes show stays what it was, until they are told.
+    assert!(!looks.contains(&state(&window).shown_run().unwrap().id));
+    click(&mut window, "Show in the other panes");
+    assert_eq!(state(&window).shown_run().unwrap().id, looks[1]);
     let question = state(&window).kept.question.clone();
     click(&mut window, "Take the sample");
     assert_eq!(state(&window).kept.question, runs[0].request.sample.prompt);
     assert!(Arc::ptr_eq(&state(&window).images[0], &runs[0].request.sample.images[0]));
     apply(&mut window, livr_explorer::app::hub::actions::EditAction::Undo);
     assert_eq!(state(&window).kept.question, question);
+}
+
+#[test]
+fn a_form_makes_its_data_and_a_recipe_that_can_be_run_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let startup = Startup::new(DeviceChoice::Cpu, DtypeChoice::F32, first_actions());
+    let mut window = open([1000.0, 700.0], egui::Theme::Dark, startup);
+    assert!(settle(&mut window, Duration::from_secs(20)));
+    apply(&mut window, TrainAction::Toggle);
+    let form = RecipeForm {
+        task: "counting".to_owned(),
+        samples: 10,
+        epochs: [1, 1],
+        latents: 4,
+        rank: 2,
+        ..RecipeForm::default()
+    };
+    apply(&mut window, TrainAction::EditForm(Box::new(form)));
+    window.run_steps(3);
+    window.get_by_label("Passes behind the mask");
+    let out = dir.path().join("run");
+    apply(&mut window, TrainAction::EditFolder(out.display().to_string()));
+    window.run_steps(3);
+    click(&mut window, "Start training");
+    assert!(settle(&mut window, Duration::from_mins(2)));
+    let training = &state(&window).training;
+    assert_eq!((training.problem.as_ref(), training.steps.len()), (None, 2));
+    assert!(out.join("adapter_config.json").is_file());
+    let recipe = Recipe::read(&dir.path().join("run.toml")).unwrap();
+    assert_eq!((recipe.stages.len(), recipe.latents.count, recipe.lora.rank), (2, 4, 2));
+    assert!(dir.path().join("run-data/train.jsonl").is_file());
+    // Another recipe does not take its place.
+    let other = RecipeForm { rank: 3, ..state(&window).kept.training.form.clone() };
+    apply(&mut window, TrainAction::EditForm(Box::new(other)));
+    std::fs::remove_dir_all(&out).unwrap();
+    apply(&mut window, TrainAction::SetResume(false));
+    apply(&mut window, TrainAction::Start);
+    assert!(settle(&mut window, Duration::from_secs(30)));
+    let problem = state(&window).training.problem.clone().unwrap();
+    assert!(
+        problem.contains("run.toml") && problem.contains("expected nothing, or this very recipe"),
+        "{problem}"
+    );
 }

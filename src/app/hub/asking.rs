@@ -43,6 +43,8 @@ impl Controller {
             state.notify("Open a model first");
             return;
         };
+        // Who asks has begun.
+        state.kept.words_read = true;
         let question = state.kept.question.clone();
         state.kept.remember_question(&question);
         state.runs.waiting.clear();

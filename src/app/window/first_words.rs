@@ -1,6 +1,6 @@
 //! What somebody who opens the program for the first time wants to know, in four lines; the help has them too.
 
-use egui::{Frame, Margin, Panel, Ui};
+use egui::{Align, Frame, Layout, Margin, Panel, Ui};
 
 use crate::app::hub::actions::{Actions, WindowAction};
 use crate::app::hub::state::State;
@@ -31,6 +31,7 @@ const PAPER: (&str, &str) = ("The paper, arXiv 2512.21218", "https://arxiv.org/a
 
 /// The lines, with where more is said.
 pub fn words_ui(ui: &mut Ui) {
+    ui.spacing_mut().item_spacing.y = 1.0;
     for (word, meaning) in WORDS {
         ui.horizontal_wrapped(|ui| {
             ui.spacing_mut().item_spacing.x = 4.0;
@@ -49,9 +50,11 @@ pub fn first_words_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     let fill = theme::palette(ui.visuals()).trough;
     let frame = Frame::new().fill(fill).inner_margin(Margin::symmetric(12, 6));
     Panel::bottom("first words").frame(frame).show(ui, |ui| {
-        words_ui(ui);
-        if ui.button("Understood (Esc)").on_hover_text("F1 says it again").clicked() {
-            actions.push(WindowAction::WordsRead);
-        }
+        ui.with_layout(Layout::right_to_left(Align::TOP), |ui| {
+            if ui.button("Understood (Esc)").on_hover_text("F1 says it again").clicked() {
+                actions.push(WindowAction::WordsRead);
+            }
+            ui.with_layout(Layout::top_down(Align::LEFT), words_ui);
+        });
     });
 }

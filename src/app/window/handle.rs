@@ -27,9 +27,11 @@ impl Controller {
 
     /// Applies what the window begins with: there is nothing before it to go back to.
     pub fn begin(&mut self, actions: Vec<Action>, ctx: &egui::Context) {
+        let words_read = self.state.kept.words_read;
         for action in actions {
             self.apply(action, ctx);
         }
+        self.state.kept.words_read = words_read;
         if let Some(asked) = &mut self.state.runs.asked {
             asked.automatic = true;
         }

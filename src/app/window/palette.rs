@@ -5,6 +5,7 @@ use egui::{Id, Key, KeyboardShortcut, Modal, Modifiers, Role, ScrollArea, TextEd
 use crate::app::hub::actions::{Action, Actions, GalleryAction, JobAction, RunAction, WindowAction};
 use crate::app::hub::keyboard::{BINDINGS, does, keys};
 use crate::app::hub::state::{ActionSearch, State};
+use crate::app::kit::theme::palette;
 use crate::app::kit::widgets::name_widget;
 use crate::app::parts::tiling::Pane;
 use crate::engine::demo::{self, DemoAdapter};
@@ -79,12 +80,15 @@ fn take(actions: &mut Actions, entry: &Entry) {
 }
 
 fn entry_ui(ui: &mut Ui, entry: &Entry, is_chosen: bool, scroll: bool) -> bool {
-    let shortcut = entry.shortcut.map(|own| keys(ui.ctx(), &own)).unwrap_or_default();
-    let button = egui::Button::selectable(is_chosen, &entry.name)
-        .shortcut_text(shortcut)
-        .truncate()
-        .min_size([ui.available_width(), 0.0].into());
-    let response = ui.add(button);
+    let palette = palette(ui.visuals());
+    let colour = if is_chosen { palette.on_accent } else { palette.text };
+    let name = egui::RichText::new(&entry.name).color(colour);
+    let mut button = egui::Button::selectable(is_chosen, name).truncate();
+    if let Some(shortcut) = entry.shortcut {
+        button = button.shortcut_text(egui::RichText::new(keys(ui.ctx(), &shortcut)).color(colour));
+    }
+    let response = ui.add(button.min_size([ui.available_width(), 0.0].into()));
+    name_widget(ui, &response, Role::Button, Some(is_chosen), || entry.name.clone());
     if is_chosen && scroll {
         response.scroll_to_me(None);
     }
