@@ -31,9 +31,9 @@ impl Usual for OneSample {
 
 /// Samples of a data set are asked.
 #[derive(Debug, Clone)]
-pub struct DataSet;
+pub struct ManySamples;
 
-impl Usual for DataSet {
+impl Usual for ManySamples {
     fn condition() -> Condition {
         Condition::of_studies()
     }

@@ -6,16 +6,17 @@ use std::time::Instant;
 use clap::Args;
 use serde::Serialize;
 
+use super::accuracies::print_accuracies;
 use super::args::{ModelArgs, ModelsArgs, name_among};
-use super::condition_args::{ConditionArgs, DataSet};
-use super::output::{Terminal, note, print, print_json};
+use super::condition_args::{ConditionArgs, ManySamples};
+use super::output::{Terminal, note, print_json};
 use super::study::to_folder;
 use crate::ask::{AttentionRows, Condition, Keep};
 use crate::data::dataset;
 use crate::engine::ids::ModelId;
 use crate::engine::models::Models;
 use crate::engine::study::result::{CellResult, OneCell};
-use crate::engine::study::{Accuracy, NamedCondition, NamedModel, Share, Study};
+use crate::engine::study::{NamedCondition, NamedModel, Share, Study};
 use crate::progress::Phase;
 
 /// Options of `livr eval`.
@@ -30,7 +31,7 @@ pub struct EvalArgs {
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     #[command(flatten)]
-    condition: ConditionArgs<DataSet>,
+    condition: ConditionArgs<ManySamples>,
     /// Samples that go through the model together
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=256))]
     batch: u32,
@@ -110,18 +111,4 @@ fn named(asked: &[ModelArgs]) -> Vec<NamedModel> {
         named.push(NamedModel { name, id: id.clone() });
     }
     named
-}
-
-/// A line for each task, and one for all.
-pub fn print_accuracies(result: &CellResult) {
-    for (task, own) in result.tasks.iter().chain(std::iter::once((&"all".to_owned(), &result.all))) {
-        print(&line(task, own));
-    }
-}
-
-fn line(task: &str, own: &Accuracy) -> String {
-    let chance = own.chance.map_or_else(String::new, |c| format!(", chance {:.1}", 100.0 * c));
-    let [low, high] = own.interval.map(|x| 100.0 * x);
-    let name = if task.is_empty() { "no task" } else { task };
-    format!("{name}: {:.1} % of {} [{low:.1}, {high:.1}]{chance}", 100.0 * own.accuracy, own.samples)
 }

@@ -16,7 +16,7 @@ use crate::ask::{AttentionRows, Keep};
 use crate::engine::ids::{JobId, ModelId, Request, Run, RunId};
 use crate::engine::models::Models;
 use crate::export::figure;
-use crate::render::blend::ColourMap;
+use crate::render::blend::{ColourMap, OverlayStyle};
 use crate::trace::Trace;
 use crate::units::{HeadIdx, LayerIdx};
 
@@ -90,9 +90,9 @@ pub fn run(args: &FigureArgs) -> anyhow::Result<()> {
         runs.push(Arc::new(Run { id, request, trace: Arc::new(trace) }));
     }
     terminal.finish();
-    let mut view = View::default();
-    view.selection = args.selection();
-    view.style.colour_map = args.colour_map;
+    let usual = View::default();
+    let style = OverlayStyle { colour_map: args.colour_map, ..usual.style };
+    let view = View { selection: args.selection(), style, ..usual };
     let chains: Vec<Chain> = runs.iter().map(|run| Chain::of(run, &view)).collect();
     let ids: Vec<ModelId> = asked.iter().map(ModelArgs::id).collect();
     let mut of_figure = Vec::new();

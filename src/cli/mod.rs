@@ -1,6 +1,7 @@
 //! The command line: each subcommand in its own file, all on the engine the window uses.
 
-pub mod args;
+pub mod accuracies;
+mod args;
 pub mod ask;
 pub mod bench;
 pub mod check;

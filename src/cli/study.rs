@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::eval::print_accuracies;
+use super::accuracies::print_accuracies;
 use super::output::{Terminal, note, print, print_json};
 use crate::atomic;
 use crate::engine::ids::Source;

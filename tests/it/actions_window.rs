@@ -10,7 +10,7 @@ use livr_explorer::ask::{DeviceChoice, DtypeChoice, MaskKind};
 use livr_explorer::engine::demo::DemoAdapter;
 use livr_explorer::engine::ids::Source;
 
-use crate::window::{apply, first_actions, open, settle, state, tolerant};
+use crate::window::{apply, first_actions, open, picture, settle, state, tolerant};
 
 fn window() -> Window {
     let startup = Startup::new(DeviceChoice::Cpu, DtypeChoice::F32, first_actions());
@@ -84,4 +84,17 @@ fn whatever_has_a_key_is_there_and_adapters_are() {
     press(&mut window, egui::Key::Enter);
     let chosen = state(&window).models.chosen().unwrap();
     assert_eq!(chosen.adapter, Some(Source::DemoAdapter(DemoAdapter::LatentsOnly)));
+}
+
+#[test]
+fn the_list_of_keys() {
+    let startup = Startup::new(DeviceChoice::Cpu, DtypeChoice::F32, first_actions());
+    let mut window = open([900.0, 620.0], egui::Theme::Dark, startup);
+    settle(&mut window);
+    window.key_press(egui::Key::F1);
+    window.run_steps(3);
+    picture(&mut window, "keys");
+    window.key_press(egui::Key::Escape);
+    window.run_steps(3);
+    assert!(!state(&window).ui.help_open);
 }

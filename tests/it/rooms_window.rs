@@ -110,8 +110,8 @@ fn f6_walks_the_panes_and_tab_goes_on_from_there() {
     let mut window = demo([1360.0, 860.0], egui::Theme::Dark);
     let focused = |window: &Window| -> Option<String> {
         let panes = window.query_all_by_role(Role::Pane);
-        let own = panes.filter(|node| node.accesskit_node().is_focused());
-        own.filter_map(|node| node.accesskit_node().label()).next()
+        let mut own = panes.filter(|node| node.accesskit_node().is_focused());
+        own.find_map(|node| node.accesskit_node().label())
     };
     let mut walked = Vec::new();
     for _ in 0..3 {
@@ -132,7 +132,7 @@ fn f6_walks_the_panes_and_tab_goes_on_from_there() {
     window.run_steps(2);
     assert_eq!(focused(&window), None);
     let rect = window.get_by_label("Latents pane").rect();
-    let inside = window.ctx.memory(|memory| memory.focused()).and_then(|id| window.ctx.read_response(id));
+    let inside = window.ctx.memory(egui::Memory::focused).and_then(|id| window.ctx.read_response(id));
     assert!(inside.is_some_and(|own| rect.intersects(own.rect)), "the focus is in the pane");
     // A pane behind others comes to the front.
     for _ in 0..4 {

@@ -381,6 +381,11 @@ fn what_the_user_set_is_kept_between_starts() {
     let kept_in: PathBuf = dir.path().join("kept.json");
     let remembering = |actions| Startup { kept_in: Some(kept_in.clone()), ..startup(actions) };
     let mut first = window_of([900.0, 620.0], egui::Theme::Dark, remembering(first_actions()));
+    // What is said at a first start is gone with a key.
+    assert!(first.query_by_label("Understood (Esc)").is_some());
+    first.key_press(egui::Key::Escape);
+    first.run_steps(3);
+    assert!(first.query_by_label("Understood (Esc)").is_none());
     choose(&mut first, "Mask", "Bottleneck (Stage 1)");
     click(&mut first, "Smooth");
     click(&mut first, "Ask");
@@ -391,17 +396,6 @@ fn what_the_user_set_is_kept_between_starts() {
     assert_eq!(state(&second).kept, kept);
     assert_eq!((kept.condition.mask, kept.view.style.smooth), (MaskKind::Bottleneck, false));
     assert_eq!((kept.condition.decoding.max_new_tokens, kept.history.len()), (3, 1));
-}
-
-#[test]
-fn the_list_of_keys() {
-    let mut window = window_of([900.0, 620.0], egui::Theme::Dark, startup(first_actions()));
-    window.key_press(egui::Key::F1);
-    window.run_steps(3);
-    picture(&mut window, "keys");
-    window.key_press(egui::Key::Escape);
-    window.run_steps(3);
-    assert!(!state(&window).ui.help_open);
 }
 
 #[test]
