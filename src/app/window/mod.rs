@@ -288,6 +288,8 @@ pub fn open(startup: Startup) -> Result<(), eframe::Error> {
             .with_min_inner_size(LEAST)
             .with_drag_and_drop(true),
         renderer: eframe::Renderer::Wgpu,
+        // Nothing here is a gradient of egui's; on a software driver it costs every pixel.
+        dithering: false,
         ..eframe::NativeOptions::default()
     };
     eframe::run_native(APP_ID, options, Box::new(|cc| Ok(Box::new(LivrApp::new(cc, startup)))))
