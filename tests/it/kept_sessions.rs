@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use egui_kittest::kittest::Queryable;
 use livr_explorer::app::hub::actions::{Action, FileAction, JobAction, RunAction, WindowAction};
 use livr_explorer::app::hub::path_kind::PathKind;
 use livr_explorer::app::parts::tiling::Pane;
@@ -232,4 +233,30 @@ fn names_that_are_no_text_are_kept_like_others() {
     settle(&mut second);
     assert_eq!(state(&second).runs.listed().len(), 1);
     assert_eq!(state(&second).images.last().unwrap().path.as_ref(), Some(&odd));
+}
+
+#[test]
+fn a_window_that_is_killed_loses_no_answer_and_the_next_start_offers_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let kept = dir.path().join("kept.json");
+    let mut first = window(first_actions(), Some(&kept));
+    ask(&mut first, 2);
+    for _ in 0..20 {
+        first.step();
+        settle(&mut first);
+    }
+    // It says nothing any more, as a process that is gone does.
+    std::mem::forget(first);
+    let session = dir.path().join("session.livr");
+    assert_eq!(num_runs(&session), 2, "in its file though nobody closed the window");
+    let after = tempfile::tempdir().unwrap();
+    std::fs::copy(&session, after.path().join("session.livr")).unwrap();
+    crate::study::copy(&folder_of(&session), &folder_of(&after.path().join("session.livr")));
+    let mut second = window(Vec::new(), Some(&after.path().join("kept.json")));
+    apply(&mut second, WindowAction::WordsRead);
+    second.run_steps(3);
+    second.get_by_label_contains("Reopen the runs from before").click();
+    settle(&mut second);
+    assert_eq!(state(&second).runs.listed().len(), 2);
+    assert!(second.query_by_label_contains("Reopen the runs from before").is_none());
 }

@@ -33,7 +33,6 @@ pub fn path_dialog_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
             // What is suggested goes with the first letter typed.
             select(ui, id, 0, text.chars().count());
         }
-        completions_ui(ui, &dialog.completions, actions);
         if let Some(problem) = &dialog.problem {
             ui.colored_label(palette(ui.visuals()).warning, problem);
         }
@@ -59,6 +58,8 @@ pub fn path_dialog_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
                 actions.push(WindowAction::ClosePathDialog);
             }
         });
+        // Last, so that what comes and goes with each letter moves nothing.
+        completions_ui(ui, &dialog.completions, actions);
     });
     if modal.should_close() {
         actions.push(WindowAction::ClosePathDialog);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::app::hub::actions::DataAction;
 use crate::app::hub::controller::Controller;
 use crate::app::hub::path_kind::PathKind;
-use crate::app::hub::state::State;
+use crate::app::hub::state::{PathDialog, State};
 use crate::app::parts::compare::CompareForm;
 use crate::app::parts::data::{AskedOf, DataColumn, DataForm, DataSet, DataTable};
 use crate::app::parts::samples::Taken;
@@ -114,6 +114,9 @@ pub fn opened(controller: &mut Controller, read: Result<DataSet, String>) {
     let state = &mut controller.state;
     match read {
         Ok(set) => {
+            // A data file may be named where images were asked for.
+            let asks = |own: &PathDialog| matches!(own.kind, PathKind::Images | PathKind::Data);
+            state.ui.path_dialog.take_if(|own| asks(own));
             state.say(format!("{} samples of {}", set.records.len(), set.name));
             let mut table = DataTable::of(set);
             table.take_over(&mut state.data);
