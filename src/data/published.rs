@@ -62,7 +62,7 @@ mod tests {
                 let right = (percent * f64::from(*count) / 100.0).round();
                 let exact = 100.0 * right / f64::from(*count);
                 assert!(
-                    (exact - percent).abs() < 0.0051,
+                    (exact - percent).abs() < 0.006,
                     "{}, {task}: {percent} is not {right} of {count}",
                     row.name
                 );

@@ -91,12 +91,8 @@ fn everything_that_can_be_reached_has_a_name() {
                 let own = node.accesskit_node();
                 let says = |text: Option<String>| text.is_some_and(|text| !text.trim().is_empty());
                 if !says(own.label()) && !says(own.value()) {
-                    nameless.push(format!(
-                        "{} in {} at {:?}",
-                        format_args!("{role:?}"),
-                        name(preset),
-                        node.rect()
-                    ));
+                    let place = own.raw_bounds().map(|own| (own.x0, own.y0));
+                    nameless.push(format!("{role:?} in {} at {place:?}", name(preset)));
                 }
             }
         }

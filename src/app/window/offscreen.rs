@@ -72,7 +72,12 @@ pub struct Drawing {
 impl Drawing {
     /// On the device that pictures are made on, and with the options that windows have.
     pub fn new() -> Option<Self> {
-        let make = || create_render_state(default_wgpu_setup(), RendererOptions { dithering: false, ..RendererOptions::default() });
+        let make = || {
+            create_render_state(
+                default_wgpu_setup(),
+                RendererOptions { dithering: false, ..RendererOptions::default() },
+            )
+        };
         Some(Self { render: std::panic::catch_unwind(make).ok()?, target: None })
     }
 

@@ -51,8 +51,9 @@ pub fn palette_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
         if field.changed() {
             actions.push(WindowAction::SearchActions(Some(ActionSearch { text, chosen: 0 })));
         }
+        // Of one size, whatever is found: what is about to be clicked stays where it is.
         let height = (screen.y - 200.0).clamp(80.0, 420.0);
-        ScrollArea::vertical().max_height(height).auto_shrink([false, true]).show(ui, |ui| {
+        ScrollArea::vertical().max_height(height).auto_shrink([false, false]).show(ui, |ui| {
             if found.is_empty() {
                 ui.weak("Nothing is called so");
             }

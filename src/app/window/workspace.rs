@@ -34,15 +34,16 @@ impl Behavior<Pane> for Panes<'_> {
 
     fn pane_ui(&mut self, ui: &mut Ui, _tile: TileId, pane: &mut Pane) -> UiResponse {
         let (state, actions) = (self.state, &mut *self.actions);
-        let ground = ui.interact(ui.max_rect(), pane.id(), Sense::hover());
+        // As a whole it can only have the focus when it was walked to: Tab goes through what is in it.
+        let was_walked_to = state.ui.focused_pane == Some(*pane);
+        let sense = if was_walked_to { Sense::focusable_noninteractive() } else { Sense::hover() };
+        let ground = ui.interact(ui.max_rect(), pane.id(), sense);
         name_widget(ui, &ground, Role::Pane, None, || format!("{} pane", pane.title()));
         let has_focus = ground.has_focus();
         if has_focus {
-            // Tab goes on into the pane.
-            ui.memory_mut(|memory| memory.interested_in_focus(pane.id(), ui.layer_id()));
             let stroke = Stroke::new(2.0, palette(ui.visuals()).accent);
             ui.painter().rect_stroke(ui.max_rect().shrink(1.0), 2.0, stroke, StrokeKind::Inside);
-        } else if state.ui.focused_pane == Some(*pane) {
+        } else if was_walked_to {
             actions.push(WindowAction::PaneFocused(None));
         }
         Frame::NONE.inner_margin(Margin::same(GAP as i8)).show(ui, |ui| match pane {

@@ -60,8 +60,14 @@ pub fn answer_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     if state.is_beyond_demo(run) {
         ui.weak(BEYOND_DEMO);
     }
-    tokens_ui(ui, state, trace, actions);
-    choices_ui(ui, trace);
+    // What was to be chosen from is seen without scrolling; tokens follow.
+    if is_low(ui) {
+        choices_ui(ui, trace);
+        tokens_ui(ui, state, trace, actions);
+    } else {
+        tokens_ui(ui, state, trace, actions);
+        choices_ui(ui, trace);
+    }
 }
 
 const BEYOND_DEMO: &str = "The built-in demo knows drawn scenes and the nine kinds of question of its samples: of anything else \
@@ -71,24 +77,56 @@ fn choices_ui(ui: &mut Ui, trace: &Trace) {
     if trace.choices.is_empty() {
         return;
     }
+    if is_low(ui) && trace.choices.len() > 2 {
+        return few_lines_ui(ui, trace);
+    }
     // Beside what stands in the other columns.
     let bar = (ui.available_width() - 175.0).clamp(30.0, 170.0);
     egui::Grid::new("choices").num_columns(4).show(ui, |ui| {
         for choice in &trace.choices {
             ui.strong(&choice.choice);
             bar_ui(ui, choice.probability, bar);
-            ui.label(format!("{:.1} %", 100.0 * choice.probability))
-                .on_hover_text("Its share among the choices offered");
-            ui.weak(format!("log p {:.2}", choice.logprob))
-                .on_hover_text("Natural log of its own probability among all the model could say");
+            ui.label(format!("{:.1} %", 100.0 * choice.probability)).on_hover_text(SHARE);
+            ui.weak(format!("log p {:.2}", choice.logprob)).on_hover_text(LOG);
             ui.end_row();
         }
     });
 }
 
+const SHARE: &str = "Its share among the choices offered";
+const LOG: &str = "Natural log of its own probability among all the model could say";
+
+/// Two choices in a line.
+fn few_lines_ui(ui: &mut Ui, trace: &Trace) {
+    let bar = ((ui.available_width() - 150.0) / 2.0).clamp(16.0, 90.0);
+    egui::Grid::new("few choices").num_columns(6).spacing([6.0, 3.0]).show(ui, |ui| {
+        for pair in trace.choices.chunks(2) {
+            for choice in pair {
+                ui.strong(&choice.choice);
+                bar_ui(ui, choice.probability, bar);
+                let share = ui.label(format!("{:.1} %", 100.0 * choice.probability));
+                share.on_hover_text(format!("{SHARE}; log p {:.2}", choice.logprob));
+            }
+            ui.end_row();
+        }
+    });
+}
+
+/// Is the pane so low that what does not matter most has to scroll?
+fn is_low(ui: &Ui) -> bool {
+    const LOW: f32 = 150.0;
+    ui.clip_rect().height() < LOW
+}
+
 fn tokens_ui(ui: &mut Ui, state: &State, trace: &Trace, actions: &mut Actions) {
-    ui.weak("Tokens: click one for where the model looked to say it");
+    let hint = "Tokens: click one for where the model looked to say it";
+    if !is_low(ui) {
+        ui.weak(hint);
+    }
     ui.horizontal_wrapped(|ui| {
+        if is_low(ui) {
+            ui.weak("Tokens").on_hover_text(hint);
+        }
         for (i, token) in trace.generated.iter().enumerate() {
             let chosen = state.panes.map.query == Query::Answer(i);
             let label = format!("{}  {:.0} %", visible(&token.text), 100.0 * token.logprob.exp());

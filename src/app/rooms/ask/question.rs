@@ -15,15 +15,14 @@ use crate::units::human_bytes;
 
 /// Draws the section.
 pub fn question_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
-    question_box_ui(ui, state, actions);
+    // On a small screen the switches stay in sight: the question scrolls.
+    let is_low = ui.clip_rect().height() < LOW;
+    question_box_ui(ui, state, if is_low { 48.0 } else { 120.0 }, actions);
     ui.horizontal_wrapped(|ui| {
         ask_button_ui(ui, state, actions);
         history_ui(ui, state, actions);
-        let mut tokens = state.kept.condition.decoding.max_new_tokens;
-        let label = ui.label("Longest answer");
-        let drag = egui::DragValue::new(&mut tokens).range(1..=MAX_NEW_TOKENS).suffix(" tokens");
-        if ui.add(drag).labelled_by(label.id).changed() {
-            actions.push(EditAction::SetMaxNewTokens(tokens));
+        if !is_low {
+            longest_ui(ui, state, actions);
         }
     });
     let ready = state.models.chosen().is_some();
@@ -34,11 +33,26 @@ pub fn question_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
         choices_ui(ui, state, actions);
         pixels_ui(ui, state, actions);
         penalty_ui(ui, state, actions);
+        if is_low {
+            ui.horizontal(|ui| longest_ui(ui, state, actions));
+        }
         need_ui(ui, state);
     });
     if !ready {
         settings.response.on_hover_text(NO_MODEL);
         ui.weak(NO_MODEL);
+    }
+}
+
+/// A pane lower than this has no room for the whole question.
+const LOW: f32 = 230.0;
+
+fn longest_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
+    let mut tokens = state.kept.condition.decoding.max_new_tokens;
+    let label = ui.label("Longest answer");
+    let drag = egui::DragValue::new(&mut tokens).range(1..=MAX_NEW_TOKENS).suffix(" tokens");
+    if ui.add(drag).labelled_by(label.id).changed() {
+        actions.push(EditAction::SetMaxNewTokens(tokens));
     }
 }
 
@@ -57,16 +71,19 @@ fn need_ui(ui: &mut Ui, state: &State) {
     ui.weak(text).on_hover_text(parts);
 }
 
-fn question_box_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
+fn question_box_ui(ui: &mut Ui, state: &State, height: f32, actions: &mut Actions) {
     let mut question = state.kept.question.clone();
     let id = ui.make_persistent_id("question");
     // Enter asks; Shift+Enter is a new line.
     let enter = ui.memory(|memory| memory.has_focus(id))
         && ui.input_mut(|i| i.consume_key(Modifiers::NONE, Key::Enter));
-    let edit = TextEdit::multiline(&mut question).id(id).desired_rows(3).desired_width(f32::INFINITY);
+    let edit = TextEdit::multiline(&mut question)
+        .id(id)
+        .desired_rows(if height < 60.0 { 2 } else { 3 })
+        .desired_width(f32::INFINITY);
     let response = egui::ScrollArea::vertical()
         .id_salt("question scroll")
-        .max_height(120.0)
+        .max_height(height)
         .show(ui, |ui| ui.add(edit.hint_text("What should the model look for?")))
         .inner;
     ui.ctx().accesskit_node_builder(response.id, |node| node.set_label("Question to ask"));
