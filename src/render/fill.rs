@@ -73,6 +73,10 @@ impl FillRenderer {
 impl Paint for Fill {
     type Renderer = FillRenderer;
 
+    fn stamp(&self) -> u64 {
+        u64::from(u32::from_le_bytes(self.colour.to_array()))
+    }
+
     fn prepare(&self, renderer: &mut FillRenderer, device: &wgpu::Device, queue: &wgpu::Queue) {
         renderer.prepare(device, queue, self.colour);
     }

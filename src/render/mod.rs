@@ -6,6 +6,7 @@ pub mod frames;
 pub mod overlay;
 pub mod paint;
 pub mod points;
+pub mod still;
 mod viewport;
 
 #[cfg(test)]
@@ -31,6 +32,6 @@ mod tests {
             }
             seen += 1;
         }
-        assert_eq!(seen, 4);
+        assert_eq!(seen, 5);
     }
 }

@@ -1,6 +1,7 @@
 //! The overlay on the GPU: image and maps are uploaded once, a frame only writes a few numbers.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -368,6 +369,14 @@ fn upload_colours(device: &wgpu::Device, queue: &wgpu::Queue, colour_map: Colour
 
 impl Paint for OverlayPaint {
     type Renderer = OverlayRenderer;
+
+    fn stamp(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        let map = self.map.as_ref().map(|(stack, ..)| stack.id);
+        (self.image.id(), map, self.style.colour_map, self.slot).hash(&mut hasher);
+        bytemuck::bytes_of(&self.uniforms()).hash(&mut hasher);
+        hasher.finish()
+    }
 
     fn prepare(&self, renderer: &mut OverlayRenderer, device: &wgpu::Device, queue: &wgpu::Queue) {
         renderer.prepare(device, queue, self);

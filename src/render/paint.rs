@@ -1,11 +1,36 @@
 //! What egui is handed to have something of ours drawn.
 
+use std::cell::Cell;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use eframe::egui_wgpu::{Callback, CallbackResources, CallbackTrait, ScreenDescriptor};
+
+thread_local! {
+    /// What was drawn by renderers of ours up to here.
+    static STAMP: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Something of ours was drawn, which this stands for: two drawings of one stamp are alike.
+pub fn stamped(stamp: u64) {
+    STAMP.with(|all| {
+        let mut hasher = DefaultHasher::new();
+        (all.get(), stamp).hash(&mut hasher);
+        all.set(hasher.finish());
+    });
+}
+
+/// What was drawn up to here, and from here on this.
+pub fn replace_stamp(stamp: u64) -> u64 {
+    STAMP.replace(stamp)
+}
 
 /// Something that a renderer draws which is kept among egui's resources.
 pub trait Paint: Send + Sync + 'static {
     /// The renderer.
     type Renderer: Send + Sync + 'static;
+
+    /// What it will draw, as a number: what has the same looks the same.
+    fn stamp(&self) -> u64;
 
     /// Puts on the GPU what is not there yet.
     fn prepare(&self, renderer: &mut Self::Renderer, device: &wgpu::Device, queue: &wgpu::Queue);
@@ -19,6 +44,7 @@ pub trait Paint: Send + Sync + 'static {
 
 /// A drawing in a rectangle, as egui takes it.
 pub fn in_rect(rect: egui::Rect, paint: impl Paint) -> egui::PaintCallback {
+    stamped(paint.stamp());
     Callback::new_paint_callback(rect, AsCallback(paint))
 }
 

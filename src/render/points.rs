@@ -1,6 +1,7 @@
 //! Draws the points of a map: up to a million discs in one call.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -185,6 +186,13 @@ impl PointsRenderer {
 
 impl Paint for PointsPaint {
     type Renderer = PointsRenderer;
+
+    fn stamp(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        let numbers = [self.scale, self.radius, self.opacity, self.size[0], self.size[1]];
+        (self.points.id, self.centre.map(f32::to_bits), numbers.map(f32::to_bits)).hash(&mut hasher);
+        hasher.finish()
+    }
 
     fn prepare(&self, renderer: &mut PointsRenderer, device: &wgpu::Device, queue: &wgpu::Queue) {
         renderer.prepare(device, queue, self);

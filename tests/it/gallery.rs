@@ -54,7 +54,9 @@ fn samples_are_taken_by_click_and_by_key_and_taken_back() {
 
     click(&mut window, "Samples");
     let other = &demo::gallery()[13];
-    click(&mut window, &format!("Sample {}", other.id));
+    // It may have to be scrolled to.
+    window.get_by_label(&format!("Sample {}", other.id)).click_accesskit();
+    settle(&mut window);
     assert_eq!(state(&window).kept.question, other.prompt);
     assert_eq!(state(&window).images.len(), other.images.len());
     let run = state(&window).shown_run().unwrap().clone();

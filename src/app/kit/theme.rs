@@ -115,6 +115,10 @@ pub fn install(ctx: &egui::Context) {
             // Seen before the pointer finds them: they say that there is more.
             let scroll = &mut style.spacing.scroll;
             (scroll.dormant_handle_opacity, scroll.dormant_background_opacity) = (0.55, 0.25);
+            // They have a place of their own: nothing lies below them.
+            scroll.floating_allocated_width = 7.0;
+            // As high as buttons: labels beside them stand in their middle.
+            style.spacing.interact_size.y = 23.0;
         });
     }
 }

@@ -79,7 +79,13 @@ fn keys_ui(ui: &mut Ui, state: &State, columns: usize) {
         (if is_view { Group::Looking } else { Group::Asking }, shortcut, does)
     });
     let table = BINDINGS.iter().map(|own| (Group::of(&own.action(state)), own.shortcut, own.does));
-    let all: Vec<_> = elsewhere.chain(table).collect();
+    let mut all: Vec<_> = elsewhere.collect();
+    // A key that several things obey is told once.
+    for own in table {
+        if !all.contains(&own) {
+            all.push(own);
+        }
+    }
     ui.columns(columns, |columns| {
         let count = columns.len();
         for (i, (group, title)) in Group::ALL.into_iter().enumerate() {

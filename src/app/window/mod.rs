@@ -38,6 +38,7 @@ use crate::engine::shelf::HubCache;
 use crate::render::fill::{FillRenderer, fill};
 use crate::render::overlay::OverlayRenderer;
 use crate::render::points::PointsRenderer;
+use crate::render::still::{Stills, still_rows};
 
 /// Seconds between two looks at the clock while a question is being answered.
 const CLOCK: f64 = 0.2;
@@ -83,6 +84,8 @@ pub struct LivrApp {
     kept_in: Option<PathBuf>,
     written: Preferences,
     title: String,
+    /// Parts that stand still; none without a graphics device.
+    stills: Option<Stills>,
     /// No size was kept: the screen says how large it is.
     to_be_sized: bool,
 }
@@ -99,6 +102,7 @@ impl LivrApp {
             resources.insert(renderer);
             resources.insert(points);
         }
+        let stills = cc.wgpu_render_state.as_ref().map(|render| Stills::install(&cc.egui_ctx, render));
         let kept = startup.kept_in.as_deref().map(Preferences::read).unwrap_or_default();
         cc.egui_ctx.set_theme(kept.theme);
         let ctx = cc.egui_ctx.clone();
@@ -111,7 +115,7 @@ impl LivrApp {
         controller.begin(startup.actions, &cc.egui_ctx);
         controller.state.ui.can_reopen = controller.last_session().is_some();
         let to_be_sized = cc.storage.is_some_and(|storage| storage.get_string("window").is_none());
-        Self { controller, kept_in: startup.kept_in, written, title: String::new(), to_be_sized }
+        Self { controller, kept_in: startup.kept_in, written, title: String::new(), stills, to_be_sized }
     }
 
     /// True when nothing is under way any more.
@@ -234,6 +238,9 @@ impl eframe::App for LivrApp {
             actions.push(action);
         }
         draw(ui, &self.controller.state, &mut actions);
+        if let Some(stills) = &self.stills {
+            stills.finish(ui.ctx());
+        }
         for action in actions {
             self.controller.apply(action, ui.ctx());
             ui.ctx().request_repaint();
@@ -261,7 +268,7 @@ fn draw(ui: &mut egui::Ui, state: &State, actions: &mut Actions) {
     let bar = Frame::NONE.inner_margin(Margin::symmetric(8, 2));
     Panel::top("model bar").frame(bar).show(ui, |ui| {
         ui.add_space(2.0);
-        model_bar::model_bar_ui(ui, state, actions);
+        still_rows(ui, "model bar", |ui| model_bar::model_bar_ui(ui, state, actions));
         ui.add_space(2.0);
     });
     Panel::bottom("status").frame(bar).show(ui, |ui| status::status_ui(ui, state, actions));

@@ -12,6 +12,7 @@ use crate::app::parts::tiling::{Pane, Preset, Tiling};
 use crate::app::rooms::ask::{answer, question};
 use crate::app::rooms::maps::{canvas, latent_strip, matrix, view_options};
 use crate::app::rooms::{compare, data, images, runs, states, train};
+use crate::render::still::{still, still_rows};
 
 /// Draws all panes; where they were moved, that is asked for.
 pub fn workspace_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
@@ -39,29 +40,19 @@ impl Behavior<Pane> for Panes<'_> {
         let sense = if was_walked_to { Sense::focusable_noninteractive() } else { Sense::hover() };
         let ground = ui.interact(ui.max_rect(), pane.id(), sense);
         name_widget(ui, &ground, Role::Pane, None, || format!("{} pane", pane.title()));
-        let has_focus = ground.has_focus();
-        if has_focus {
+        let place = ui.max_rect();
+        // What follows the pointer has still parts of its own.
+        if matches!(pane, Pane::Images | Pane::Compare | Pane::States) {
+            content_ui(ui, *pane, state, actions);
+        } else {
+            still(ui, pane.title(), place, |ui| content_ui(ui, *pane, state, actions));
+        }
+        if ground.has_focus() {
             let stroke = Stroke::new(2.0, palette(ui.visuals()).accent);
-            ui.painter().rect_stroke(ui.max_rect().shrink(1.0), 2.0, stroke, StrokeKind::Inside);
+            ui.painter().rect_stroke(place.shrink(1.0), 2.0, stroke, StrokeKind::Inside);
         } else if was_walked_to {
             actions.push(WindowAction::PaneFocused(None));
         }
-        Frame::NONE.inner_margin(Margin::same(GAP as i8)).show(ui, |ui| match pane {
-            Pane::Images => {
-                images::panel::image_bar_ui(ui, state, actions);
-                canvas::canvas_ui(ui, state, actions);
-            }
-            Pane::Latents => latent_strip::latent_strip_ui(ui, state, actions),
-            Pane::Question => scrolled(ui, |ui| question::question_ui(ui, state, actions)),
-            Pane::Answer => scrolled(ui, |ui| answer::answer_ui(ui, state, actions)),
-            Pane::Map => scrolled(ui, |ui| view_options::view_options_ui(ui, state, actions)),
-            Pane::Runs => runs::panel::runs_ui(ui, state, actions),
-            Pane::Compare => compare::panel::compare_ui(ui, state, actions),
-            Pane::Data => data::panel::data_ui(ui, state, actions),
-            Pane::States => states::panel::projection_ui(ui, state, actions),
-            Pane::Training => scrolled(ui, |ui| train::panel::training_ui(ui, state, actions)),
-            Pane::Matrix => scrolled(ui, |ui| matrix::matrix_ui(ui, state, actions)),
-        });
         UiResponse::None
     }
 
@@ -91,6 +82,25 @@ impl Behavior<Pane> for Panes<'_> {
     fn tab_bar_color(&self, _visuals: &egui::Visuals) -> egui::Color32 {
         egui::Color32::TRANSPARENT
     }
+}
+
+fn content_ui(ui: &mut Ui, pane: Pane, state: &State, actions: &mut Actions) {
+    Frame::NONE.inner_margin(Margin::same(GAP as i8)).show(ui, |ui| match pane {
+        Pane::Images => {
+            still_rows(ui, "bar", |ui| images::panel::image_bar_ui(ui, state, actions));
+            canvas::canvas_ui(ui, state, actions);
+        }
+        Pane::Latents => latent_strip::latent_strip_ui(ui, state, actions),
+        Pane::Question => scrolled(ui, |ui| question::question_ui(ui, state, actions)),
+        Pane::Answer => scrolled(ui, |ui| answer::answer_ui(ui, state, actions)),
+        Pane::Map => scrolled(ui, |ui| view_options::view_options_ui(ui, state, actions)),
+        Pane::Runs => runs::panel::runs_ui(ui, state, actions),
+        Pane::Compare => compare::panel::compare_ui(ui, state, actions),
+        Pane::Data => data::panel::data_ui(ui, state, actions),
+        Pane::States => states::panel::projection_ui(ui, state, actions),
+        Pane::Training => scrolled(ui, |ui| train::panel::training_ui(ui, state, actions)),
+        Pane::Matrix => scrolled(ui, |ui| matrix::matrix_ui(ui, state, actions)),
+    });
 }
 
 fn scrolled(ui: &mut Ui, content: impl FnOnce(&mut Ui)) {

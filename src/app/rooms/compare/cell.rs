@@ -20,6 +20,7 @@ use crate::render::blend::{ColourMap, OverlayStyle};
 use crate::render::fill::fill;
 use crate::render::overlay::OverlayPaint;
 use crate::render::paint::in_rect;
+use crate::render::still::still;
 
 /// Height of the line that says the answer.
 const LINE: f32 = 18.0;
@@ -51,32 +52,25 @@ pub fn cell_ui(
     let has_bars = run.is_some_and(|run| !run.trace.choices.is_empty());
     let foot = LINE + if has_bars { BARS } else { 0.0 };
     let pictures = Rect::from_min_max(rect.min, pos2(rect.max.x, rect.max.y - foot)).shrink(2.0);
-    fill(&painter, rect, palette.canvas);
     let rects = place(&state.image_sizes(), pictures, 6.0, state.panes.map.canvas, state.panes.map.maximised);
     let shown = run.and_then(|run| state.compare.in_sight(run.id, state.panes.map.query));
-    paint_images(ui, state, shown, (row, column), &rects, pictures);
+    still(ui, ("cell", row, column), rect, |ui| {
+        fill(&ui.painter_at(rect), rect, palette.canvas);
+        paint_images(ui, state, shown, (row, column), &rects, pictures);
+        if let (Some(run), Some(said)) = (run, &said) {
+            foot_ui(ui, run, said, Rect::from_min_max(pos2(rect.min.x, rect.max.y - foot), rect.max));
+            notes_ui(ui, state, run, said, shown, pictures);
+        } else {
+            let (at, font) = (pos2(rect.center().x, rect.max.y - LINE / 2.0), FontId::proportional(12.0));
+            let waits = waiting_for(state, cell);
+            ui.painter_at(rect).text(at, Align2::CENTER_CENTER, waits, font, palette.weak);
+        }
+    });
     navigate(ui, &response, pictures, state, actions);
     if let Some(shown) = shown {
         hover(ui, &response, state, shown, &rects, actions);
     }
     frame_hovered(ui, state, shown, &rects, pictures);
-    if let (Some(run), Some(said)) = (run, &said) {
-        foot_ui(ui, run, said, Rect::from_min_max(pos2(rect.min.x, rect.max.y - foot), rect.max));
-        let top = Rect::from_min_size(pictures.min, vec2(pictures.width(), 20.0));
-        if said.is_blind {
-            paint_note(ui, top, "blind: no way to the images is left", 11.0);
-        } else if run.trace.num_latents() == 0 && run.request.condition.latents != LatentChoice::Off {
-            paint_note(ui, top, "this model has no latents", 11.0);
-        }
-        let own = shown.map(|shown| shown.rows.queries[shown.query]);
-        if let Some(own) = own.filter(|own| *own != state.panes.map.query && !said.is_blind) {
-            let bottom = Rect::from_min_max(pos2(pictures.min.x, pictures.max.y - 20.0), pictures.max);
-            paint_note(ui, bottom, &format!("shown: {}", query_name(own)), 11.0);
-        }
-    } else {
-        let (at, font) = (pos2(rect.center().x, rect.max.y - LINE / 2.0), FontId::proportional(12.0));
-        painter.text(at, Align2::CENTER_CENTER, waiting_for(state, cell), font, palette.weak);
-    }
     // The verdict is a colour and a sign, never a colour alone.
     let verdict = said.as_ref().and_then(|said| said.correct);
     let edge = match verdict {
@@ -89,6 +83,23 @@ pub fn cell_ui(
     painter.rect_stroke(rect, 2.0, Stroke::new(width, edge), StrokeKind::Inside);
     if let (true, Some(run)) = (response.clicked(), run) {
         actions.push(RunAction::Show(run.id));
+    }
+}
+
+/// What has to be known of a cell's maps.
+fn notes_ui(ui: &Ui, state: &State, run: &Run, said: &Said, shown: Option<InSight<'_>>, pictures: Rect) {
+    let top = Rect::from_min_size(pictures.min, vec2(pictures.width(), 20.0));
+    if said.is_blind {
+        paint_note(ui, top, "blind: no way to the images is left", 11.0);
+        return;
+    }
+    if run.trace.num_latents() == 0 && run.request.condition.latents != LatentChoice::Off {
+        paint_note(ui, top, "this model has no latents", 11.0);
+    }
+    let own = shown.map(|shown| shown.rows.queries[shown.query]);
+    if let Some(own) = own.filter(|own| *own != state.panes.map.query) {
+        let bottom = Rect::from_min_max(pos2(pictures.min.x, pictures.max.y - 20.0), pictures.max);
+        paint_note(ui, bottom, &format!("shown: {}", query_name(own)), 11.0);
     }
 }
 

@@ -5,6 +5,7 @@ use egui::{Align, Layout, Rect, Sense, Ui, UiBuilder, pos2, vec2};
 use super::cell::cell_ui;
 use super::heads::{head_ui, row_name};
 use super::strips::{strip_height, strips_ui};
+use crate::analysis::likeness::latent_cosines;
 use crate::analysis::query::Query;
 use crate::app::hub::actions::{Actions, CompareAction, JobAction, ViewAction};
 use crate::app::hub::keyboard::{does, hint};
@@ -12,8 +13,9 @@ use crate::app::hub::state::State;
 use crate::app::kit::geometry::Hovered;
 use crate::app::kit::theme::palette;
 use crate::app::kit::words::query_name;
-use crate::app::parts::compare::{CompareRows, Grid, MOST_ROWS};
+use crate::app::parts::compare::{CompareRows, Grid, GridCell, MOST_ROWS};
 use crate::ask::Condition;
+use crate::render::still::{still, still_rows};
 
 /// Room between cells.
 const GAP: f32 = 6.0;
@@ -25,7 +27,7 @@ const LEAST_ROW: f32 = 96.0;
 
 /// Draws it.
 pub fn compare_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
-    options_ui(ui, state, actions);
+    still_rows(ui, "options", |ui| options_ui(ui, state, actions));
     let grid = state.compare.grid();
     if grid.cells.is_empty() {
         ui.centered_and_justified(|ui| {
@@ -57,7 +59,8 @@ pub fn compare_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     }
     let below = Rect::from_min_max(pos2(area.min.x, room.max.y), area.max);
     within(ui, below, |ui| {
-        strips_ui(ui, state, grid, width, GAP, actions);
+        let strips = Rect::from_min_size(below.min, vec2(below.width(), strip_height(state, width)));
+        still(ui, "strips", strips, |ui| strips_ui(ui, state, grid, width, GAP, actions));
         scale_ui(ui, state);
         read_out_ui(ui, state, grid);
     });
@@ -178,12 +181,34 @@ fn scale_ui(ui: &mut Ui, state: &State) {
     };
     ui.horizontal(|ui| {
         ui.spacing_mut().item_spacing.x = 4.0;
+        let likeness = match query {
+            Query::Latent(latent) => cosines_of(state, latent),
+            Query::Answer(_) => String::new(),
+        };
         let what = format!(
-            "{} · {of} from {low:.2} to {high:.2} times uniform, one scale for all cells",
+            "{} · {of} from {low:.2} to {high:.2} times uniform, one scale for all cells{likeness}",
             name_of(query)
         );
-        ui.add(egui::Label::new(egui::RichText::new(what).size(11.5).weak()).truncate());
+        let line = ui.add(egui::Label::new(egui::RichText::new(&what).size(11.5).weak()).truncate());
+        line.on_hover_text(what);
     });
+}
+
+/// How alike a latent's state is in each column to that in the first, where it is known.
+fn cosines_of(state: &State, latent: usize) -> String {
+    let grid = state.compare.grid();
+    let run = |cell: &GridCell| cell.run.and_then(|id| state.runs.get(id));
+    let is_shown = |row: &&Vec<GridCell>| row.iter().any(|cell| cell.run == state.panes.map.run);
+    let Some(row) = grid.cells.iter().find(is_shown).or(grid.cells.first()) else { return String::new() };
+    let Some(first) = row.first().and_then(run) else { return String::new() };
+    let after = state.kept.view.selection.layer;
+    let one = |cell: &GridCell| Some(*latent_cosines(&first.trace, &run(cell)?.trace, after)?.get(latent)?);
+    let all: Vec<Option<f32>> = row.iter().skip(1).map(one).collect();
+    if all.iter().all(Option::is_none) {
+        return String::new();
+    }
+    let said = all.iter().map(|own| own.map_or_else(|| "–".to_owned(), |own| format!("{own:.2}")));
+    format!(" · cosine of its state with that of the first column: {}", said.collect::<Vec<_>>().join(" | "))
 }
 
 fn name_of(query: Query) -> String {

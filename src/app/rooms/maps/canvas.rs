@@ -22,6 +22,7 @@ use crate::data::sample::choices_of_images;
 use crate::render::fill::fill;
 use crate::render::overlay::OverlayPaint;
 use crate::render::paint::in_rect;
+use crate::render::still::still;
 
 const IMAGE_GAP: f32 = 12.0;
 
@@ -31,8 +32,8 @@ pub fn canvas_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     let (area, response) = ui.allocate_exact_size(ui.available_size(), Sense::click_and_drag());
     name_widget(ui, &response, Role::Image, None, || describe(state));
     let painter = ui.painter_at(area);
-    fill(&painter, area, palette.canvas);
     if state.images.is_empty() {
+        fill(&painter, area, palette.canvas);
         painter.text(
             area.center(),
             egui::Align2::CENTER_CENTER,
@@ -50,7 +51,10 @@ pub fn canvas_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     let rects = place(&state.image_sizes(), area.shrink(GAP), IMAGE_GAP, pane.canvas, pane.maximised);
     let in_sight = pane.in_sight();
     let masked = in_sight.is_some_and(|shown| is_masked(state, shown));
-    paint_images(ui, state, in_sight.filter(|_| !masked), &rects, area);
+    still(ui, "canvas", area, |ui| {
+        fill(&ui.painter_at(area), area, palette.canvas);
+        paint_images(ui, state, in_sight.filter(|_| !masked), &rects, area);
+    });
     let patch = response.hover_pos().and_then(|point| patch_at(state, in_sight?, &rects, point));
     let hovered = patch.map(|(hovered, _)| hovered);
     if hovered != pane.hovered {

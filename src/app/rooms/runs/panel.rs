@@ -54,7 +54,10 @@ pub fn runs_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
             }
         }
         None if runs.listed().is_empty() => {}
-        None => drop(ui.weak("Compared with none: a run's menu (…) makes it the base")),
+        None => {
+            let text = egui::RichText::new("Compared with none: a run's menu (…) makes it the base").weak();
+            ui.add(egui::Label::new(text).truncate());
+        }
     });
     if runs.listed().is_empty() {
         ui.weak("Every answer is listed here, the latest first. Ask something");
