@@ -110,12 +110,7 @@ pub fn run(args: &FigureArgs) -> anyhow::Result<()> {
         };
         of_figure.push(RunOfFigure { name, shown });
     }
-    let form = FigureForm {
-        queries: args.maps.clone(),
-        columns: args.columns as usize,
-        width: args.width,
-        plain: !args.no_plain,
-    };
+    let form = args.form();
     let prepared = FigureOf { runs: &of_figure, form: &form, selection: view.selection, style: view.style }
         .prepared()
         .map_err(|problem| anyhow::anyhow!(problem.replacen("Maps of", "--maps", 1)))?;
@@ -130,6 +125,16 @@ pub fn run(args: &FigureArgs) -> anyhow::Result<()> {
 }
 
 impl FigureArgs {
+    fn form(&self) -> FigureForm {
+        FigureForm {
+            queries: self.maps.clone(),
+            columns: self.columns as usize,
+            width: self.width,
+            plain: !self.no_plain,
+            also: [false; 3],
+        }
+    }
+
     fn selection(&self) -> Selection {
         Selection {
             layer: self.layer.map(LayerIdx),

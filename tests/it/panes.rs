@@ -203,6 +203,16 @@ fn mask_and_latents_are_asked_two_by_two() {
     window.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::M);
     window.run_steps(1);
     settle(&mut window);
+    // A table of the model in use: four conditions below each other.
+    let grid = state(&window).compare.grid();
+    assert_eq!((grid.conditions.len(), grid.cells[0].len()), (4, 1));
+    assert!(state(&window).is_comparing() && grid.cells.iter().flatten().all(|cell| cell.run.is_some()));
+    // The same key leads back to where it was pressed.
+    window.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::M);
+    window.run_steps(1);
+    settle(&mut window);
+    assert!(!state(&window).is_comparing());
+    window.get_by_label("Matrix pane");
     let runs = &state(&window).runs;
     let of = |own: &livr_explorer::app::parts::runs::Listed| {
         let settings = &runs.get(own.id).unwrap().request.condition;

@@ -2,7 +2,7 @@
 
 use egui::accesskit::Role;
 use egui_kittest::kittest::{NodeT, Queryable};
-use livr_explorer::app::hub::actions::{GalleryAction, JobAction, WindowAction};
+use livr_explorer::app::hub::actions::{GalleryAction, JobAction, ViewAction, WindowAction};
 use livr_explorer::app::parts::tiling::Preset;
 use livr_explorer::app::window::Startup;
 use livr_explorer::app::window::offscreen::Window;
@@ -136,4 +136,35 @@ fn f6_walks_the_panes_and_tab_goes_on_from_there() {
         window.run_steps(2);
     }
     assert!(focused(&window).is_some());
+}
+
+#[test]
+fn what_stands_still_looks_as_what_is_drawn_anew_and_has_fewer_corners() {
+    let mut window = demo([1000.0, 700.0], egui::Theme::Dark);
+    let corners = |window: &Window| -> usize {
+        let shapes = window.output().shapes.clone();
+        let count = |own: &egui::ClippedPrimitive| match &own.primitive {
+            egui::epaint::Primitive::Mesh(mesh) => mesh.vertices.len(),
+            egui::epaint::Primitive::Callback(_) => 0,
+        };
+        window.ctx.tessellate(shapes, 1.0).iter().map(count).sum()
+    };
+    window.remove_cursor();
+    for action in [ViewAction::StepQuery(1), ViewAction::StepQuery(1), ViewAction::Play(false)] {
+        apply(&mut window, action);
+        apply(&mut window, WindowAction::SetTheme(egui::ThemePreference::Light));
+        window.step();
+        apply(&mut window, WindowAction::SetTheme(egui::ThemePreference::Dark));
+        // Everything is of another colour than in the frame before: nothing stands still.
+        window.step();
+        let (anew, many) = (window.render().unwrap(), corners(&window));
+        window.run_steps(6);
+        let (still, few) = (window.render().unwrap(), corners(&window));
+        assert!(few * 3 < many, "{few} of {many} corners");
+        let far = |(a, b): (&image::Rgba<u8>, &image::Rgba<u8>)| {
+            a.0.iter().zip(b.0).any(|(a, b)| a.abs_diff(b) > 2)
+        };
+        let differing = anew.pixels().zip(still.pixels()).filter(|pair| far(*pair)).count();
+        assert!(differing < 40, "{differing} pixels differ");
+    }
 }

@@ -72,10 +72,12 @@ pub struct FigureForm {
     pub width: u32,
     /// Do the images come first without a map?
     pub plain: bool,
+    /// The other formats it is written in too, beside the file: PNG, SVG, PDF.
+    pub also: [bool; 3],
 }
 
 impl Default for FigureForm {
     fn default() -> Self {
-        Self { queries: "all".to_owned(), columns: 6, width: 256, plain: true }
+        Self { queries: "all".to_owned(), columns: 6, width: 256, plain: true, also: [false; 3] }
     }
 }

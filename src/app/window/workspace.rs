@@ -1,7 +1,10 @@
 //! The panes in their tiles.
 
 use egui::containers::menu::{MenuButton, MenuConfig};
-use egui::{Frame, Margin, PopupCloseBehavior, Role, ScrollArea, Sense, Stroke, StrokeKind, Ui, WidgetText};
+use egui::{
+    EventFilter, Frame, Margin, PopupCloseBehavior, Role, ScrollArea, Sense, Stroke, StrokeKind, Ui,
+    WidgetText,
+};
 use egui_tiles::{Behavior, SimplificationOptions, Tabs, TileId, Tiles, UiResponse};
 
 use crate::app::hub::actions::{Actions, WindowAction};
@@ -48,6 +51,10 @@ impl Behavior<Pane> for Panes<'_> {
             still(ui, pane.title(), place, |ui| content_ui(ui, *pane, state, actions));
         }
         if ground.has_focus() {
+            // Arrows are the window's; egui's own walk through widgets by Tab.
+            let filter =
+                EventFilter { horizontal_arrows: true, vertical_arrows: true, ..EventFilter::default() };
+            ui.memory_mut(|memory| memory.set_focus_lock_filter(pane.id(), filter));
             let stroke = Stroke::new(2.0, palette(ui.visuals()).accent);
             ui.painter().rect_stroke(place.shrink(1.0), 2.0, stroke, StrokeKind::Inside);
         } else if was_walked_to {

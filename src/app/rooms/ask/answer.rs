@@ -98,8 +98,9 @@ const LOG: &str = "Natural log of its own probability among all the model could 
 
 /// Two choices in a line.
 fn few_lines_ui(ui: &mut Ui, trace: &Trace) {
-    let bar = ((ui.available_width() - 150.0) / 2.0).clamp(16.0, 90.0);
-    egui::Grid::new("few choices").num_columns(6).spacing([6.0, 3.0]).show(ui, |ui| {
+    let bar = ((ui.available_width() - 164.0) / 2.0).clamp(12.0, 90.0);
+    let grid = egui::Grid::new("few choices").num_columns(6).min_col_width(8.0);
+    grid.spacing([6.0, 3.0]).show(ui, |ui| {
         for pair in trace.choices.chunks(2) {
             for choice in pair {
                 ui.strong(&choice.choice);

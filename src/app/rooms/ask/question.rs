@@ -202,7 +202,10 @@ fn mask_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     let key = hint(ui.ctx(), does::MASK);
     ui.horizontal(|ui| {
         let label = ui.label("Mask");
-        let combo = ComboBox::from_id_salt("mask").width(220.0).selected_text(current.label());
+        let combo = ComboBox::from_id_salt("mask")
+            .width(ui.available_width().clamp(80.0, 220.0))
+            .truncate()
+            .selected_text(current.label());
         let combo = combo.show_ui(ui, |ui| {
             for mask in MaskKind::ALL {
                 let option = ui.selectable_label(current == mask, mask.label());

@@ -21,7 +21,7 @@ use crate::render::still::{still, still_rows};
 const GAP: f32 = 6.0;
 /// Height of a head, and of a row's name.
 const HEAD: f32 = 26.0;
-const ROW_NAME: f32 = 16.0;
+const ROW_NAME: f32 = 18.0;
 /// A row of pictures is at least so high; what does not fit scrolls.
 const LEAST_ROW: f32 = 96.0;
 
@@ -69,7 +69,7 @@ pub fn compare_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
 
 /// Room for the latents of each column and the line of what is under the pointer.
 fn foot_height(state: &State, columns: usize, width: f32, height: f32) -> f32 {
-    const LINES: f32 = 44.0;
+    const LINES: f32 = 56.0;
     let has_latents = columns > 1 && state.compare.runs().next().is_some();
     if has_latents && height > 360.0 { LINES + strip_height(state, width) } else { LINES }
 }

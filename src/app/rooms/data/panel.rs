@@ -68,6 +68,8 @@ fn filters_ui(ui: &mut Ui, state: &State, form: &mut DataForm) {
         for filter in RowFilter::ALL {
             ui.selectable_value(&mut form.filter, filter, filter.label()).on_hover_text(filter.explanation());
         }
+    });
+    ui.horizontal(|ui| {
         let tasks = state.data.tasks();
         if tasks.len() > 1 {
             let label =

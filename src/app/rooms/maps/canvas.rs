@@ -34,17 +34,15 @@ pub fn canvas_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     let painter = ui.painter_at(area);
     if state.images.is_empty() {
         fill(&painter, area, palette.canvas);
-        painter.text(
-            area.center(),
-            egui::Align2::CENTER_CENTER,
-            format!(
-                "Drop images here, paste them, open them with {}, or take a sample with {}",
-                hint(ui.ctx(), does::OPEN_IMAGES),
-                hint(ui.ctx(), does::SAMPLES)
-            ),
-            egui::TextStyle::Body.resolve(ui.style()),
-            ui.visuals().weak_text_color(),
+        let said = format!(
+            "Drop images here, paste them, open them with {}, or take a sample with {}",
+            hint(ui.ctx(), does::OPEN_IMAGES),
+            hint(ui.ctx(), does::SAMPLES)
         );
+        let font = egui::TextStyle::Body.resolve(ui.style());
+        let room = (area.width() - 24.0).max(40.0);
+        let galley = painter.layout(said, font, ui.visuals().weak_text_color(), room);
+        painter.galley(area.center() - galley.size() / 2.0, galley, ui.visuals().weak_text_color());
         return;
     }
     let pane = &state.panes.map;

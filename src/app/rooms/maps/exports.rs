@@ -6,6 +6,7 @@ use super::figure::{composed, figure_of};
 use crate::app::hub::command_line::command_of;
 use crate::app::hub::controller::Controller;
 use crate::app::hub::path_kind::PathKind;
+use crate::error::Error;
 use crate::export::{figure, trace_file};
 
 /// Writes a figure of the maps in sight, or the trace of their run.
@@ -18,7 +19,26 @@ pub fn write(controller: &mut Controller, kind: PathKind, path: PathBuf) {
         };
     }
     match figure_of(state, &state.kept.figure) {
-        Ok(drawn) => controller.files.save(path, move |path| figure::write(&drawn(), path)),
+        Ok(drawn) => {
+            let endings = state.kept.figure.also.into_iter().zip(["png", "svg", "pdf"]);
+            let also: Vec<&str> = endings.filter(|(wanted, _)| *wanted).map(|(_, ending)| ending).collect();
+            controller.files.save(path, move |path| {
+                let others: Vec<PathBuf> =
+                    also.into_iter().map(|ending| path.with_extension(ending)).collect();
+                let others = others.into_iter().filter(|other| other != path);
+                // Who said that one may be replaced spoke of its siblings too.
+                let may_replace = path.exists();
+                let mut all = vec![path.to_owned()];
+                for other in others {
+                    if other.exists() && !may_replace {
+                        return Err(Error::field(&other, "the figure's sibling", "nothing there", "a file"));
+                    }
+                    all.push(other);
+                }
+                let figure = drawn();
+                all.iter().try_for_each(|path| figure::write(&figure, path))
+            });
+        }
         Err(problem) => controller.unnamed(kind, problem),
     }
 }

@@ -23,6 +23,12 @@ pub fn figure_form_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
         ui.add(DragValue::new(&mut form.width).range(PICTURE_WIDTHS).suffix(" pixels")).labelled_by(label.id);
         ui.checkbox(&mut form.plain, "The images alone first");
     });
+    ui.horizontal(|ui| {
+        ui.label("Beside it also as");
+        for (also, name) in form.also.iter_mut().zip(["PNG", "SVG", "PDF"]) {
+            ui.checkbox(also, name);
+        }
+    });
     if form != state.kept.figure {
         actions.push(FileAction::SetFigure(form));
     }

@@ -2,8 +2,8 @@
 
 use crate::app::hub::actions::RunAction;
 use crate::app::hub::controller::Controller;
-use crate::app::parts::tiling::Pane;
-use crate::ask::{LatentChoice, MaskKind};
+use crate::app::parts::compare::CompareRows;
+use crate::app::parts::tiling::Preset;
 use crate::engine::ids::{Request, RunId};
 use crate::trace::Trace;
 
@@ -48,23 +48,27 @@ pub fn read_back(controller: &mut Controller, id: RunId, read: Result<Trace, Str
     state.runs.end_reading(id, trace, state.panes.map.run);
 }
 
-/// The mask off and on, each with latents and without.
+/// The mask off and on, each with latents and without, as a table of the model in use; once more goes back to the panes
+/// before.
 fn ask_four(controller: &mut Controller) {
-    controller.ask();
-    controller.state.kept.layout.show(Pane::Runs, true);
     let state = &mut controller.state;
-    let Some(asked) = state.runs.asked.as_ref().map(|asked| asked.request.clone()) else { return };
-    let trained = match asked.condition.latents {
-        LatentChoice::Off => LatentChoice::Auto,
-        other => other,
-    };
-    for mask in [MaskKind::Standard, MaskKind::Bottleneck] {
-        for latents in [trained, LatentChoice::Off] {
-            let mut next = asked.clone();
-            (next.condition.mask, next.condition.latents) = (mask, latents);
-            if next != asked {
-                state.runs.waiting.push_back(next);
-            }
-        }
+    let Some(model) = state.models.chosen().cloned() else { return state.notify("Open a model first") };
+    let is_table = state.kept.compare.rows == CompareRows::MaskAndLatents;
+    if state.is_comparing() && is_table {
+        state.kept.compare.rows = CompareRows::One;
+        state.toggle_panes(Preset::Compare);
+        return;
+    }
+    state.kept.compare.rows = CompareRows::MaskAndLatents;
+    if !state.is_comparing() {
+        state.kept.compare.columns = vec![model];
+        state.toggle_panes(Preset::Compare);
+    }
+    state.describe_now();
+    let is_answered = state.shown_run().is_some_and(|run| state.is_current(run));
+    if is_answered {
+        controller.ask_missing();
+    } else {
+        controller.ask();
     }
 }
