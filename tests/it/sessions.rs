@@ -237,17 +237,31 @@ fn maps_let_go_to_save_memory_come_back_when_they_are_looked_at() {
 fn figures_and_traces_are_saved() {
     let dir = tempfile::tempdir().unwrap();
     let mut window = worked_in();
+    let form = FigureForm {
+        queries: "0-1, answer".to_owned(),
+        columns: 2,
+        width: 120,
+        plain: true,
+        also: [false, true, true],
+    };
+    apply(&mut window, FileAction::SetFigure(form));
+    give(&mut window, PathKind::Figure, &dir.path().join("f.png"));
+    assert!(state(&window).ui.said.as_ref().unwrap().contains("f.png"), "{:?}", state(&window).ui.notices);
     for name in ["f.png", "f.svg", "f.pdf"] {
-        let form = FigureForm { queries: "0-1, answer".to_owned(), columns: 2, width: 120, plain: true };
-        apply(&mut window, FileAction::SetFigure(form));
-        give(&mut window, PathKind::Figure, &dir.path().join(name));
-        assert!(state(&window).ui.said.as_ref().unwrap().contains(name), "{:?}", state(&window).ui.notices);
-        assert!(dir.path().join(name).metadata().unwrap().len() > 1000);
+        assert!(dir.path().join(name).metadata().unwrap().len() > 1000, "one dialog writes all three");
     }
+    // The name of a sibling is not taken unasked.
+    std::fs::write(dir.path().join("mine.svg"), "mine").unwrap();
+    give(&mut window, PathKind::Figure, &dir.path().join("mine.png"));
+    let refused = state(&window).ui.path_dialog.clone().unwrap().problem.unwrap();
+    assert!(refused.contains("mine.svg") && refused.contains("sibling"), "{refused}");
+    assert!(!dir.path().join("mine.png").exists());
+    assert_eq!(std::fs::read_to_string(dir.path().join("mine.svg")).unwrap(), "mine");
+    apply(&mut window, WindowAction::ClosePathDialog);
     let svg = std::fs::read_to_string(dir.path().join("f.svg")).unwrap();
     assert_eq!(svg.matches("<image ").count(), 6, "the image alone, two latents, three tokens");
     assert!(svg.contains("latent 1") && svg.contains("x uniform"));
-    let form = FigureForm { queries: "0-99".to_owned(), ..FigureForm::default() };
+    let form = FigureForm { queries: "0-99".to_owned(), also: [false; 3], ..FigureForm::default() };
     apply(&mut window, FileAction::SetFigure(form));
     give(&mut window, PathKind::Figure, &dir.path().join("g.png"));
     let dialog = state(&window).ui.path_dialog.clone().expect("what was typed stays");
