@@ -10,7 +10,7 @@ use livr_explorer::engine::demo::{self, DemoAdapter};
 use livr_explorer::engine::ids::{ModelId, Source};
 
 use crate::common::Copy;
-use crate::window::{apply, click, open, settle, state, tolerant};
+use crate::window::{apply, click, open, picture, settle, state};
 
 fn window(size: [f32; 2]) -> Window {
     let adapter = Some(Source::DemoAdapter(DemoAdapter::Livr));
@@ -63,7 +63,7 @@ fn four_checkpoints_answer_one_sample_in_five_presses() {
         let alone = state(&window).compare.in_sight(run.id, state(&window).panes.map.query);
         assert!(alone.is_some(), "maps of every cell");
     }
-    window.snapshot_options("compare_four", &tolerant());
+    picture(&mut window, "compare_four");
 
     // The next sample is asked of all of them.
     window.key_press(egui::Key::PageDown);
@@ -106,7 +106,7 @@ fn mask_and_latents_are_a_table_and_a_click_takes_a_cell() {
         state.compare.in_sight(run, state.panes.map.query).unwrap().rows.is_difference()
     };
     assert_eq!([0, 1, 2].map(is_difference), [false, true, true]);
-    window.snapshot_options("compare_differences", &tolerant());
+    picture(&mut window, "compare_differences");
     window.key_press(egui::Key::D);
     settle(&mut window);
 

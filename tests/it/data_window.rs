@@ -14,7 +14,7 @@ use livr_explorer::engine::demo::{self, DemoAdapter};
 use livr_explorer::engine::ids::Source;
 
 use crate::common::drawn;
-use crate::window::{apply, click, open, settle, state, tolerant};
+use crate::window::{apply, click, open, picture, settle, state};
 
 fn window() -> Window {
     let adapter = Some(Source::DemoAdapter(DemoAdapter::Livr));
@@ -53,7 +53,7 @@ fn two_checkpoints_over_a_data_set_to_where_they_disagree() {
     let all = accuracies[2].1[0].clone().unwrap();
     assert_eq!((all.samples, (all.accuracy * 16.0).round() as usize), (16, right));
     window.run_steps(3);
-    window.snapshot_options("data", &tolerant());
+    picture(&mut window, "data");
 
     click(&mut window, "They disagree");
     let data = &state(&window).data;

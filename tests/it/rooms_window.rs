@@ -10,7 +10,7 @@ use livr_explorer::ask::{DeviceChoice, DtypeChoice};
 use livr_explorer::engine::demo::DemoAdapter;
 use livr_explorer::engine::ids::Source;
 
-use crate::window::{apply, open, settle, tolerant};
+use crate::window::{apply, open, picture, settle};
 
 fn demo(size: [f32; 2], theme: egui::Theme) -> Window {
     let adapter = Some(Source::DemoAdapter(DemoAdapter::Livr));
@@ -40,7 +40,7 @@ fn every_room_on_a_small_screen() {
     let mut window = demo([900.0, 600.0], egui::Theme::Dark);
     for preset in Preset::ALL {
         show(&mut window, preset);
-        window.snapshot_options(format!("room_{}_small", name(preset)), &tolerant());
+        picture(&mut window, &format!("room_{}_small", name(preset)));
     }
 }
 
@@ -49,7 +49,7 @@ fn every_room_on_a_usual_screen_in_light() {
     let mut window = demo([1360.0, 860.0], egui::Theme::Light);
     for preset in Preset::ALL {
         show(&mut window, preset);
-        window.snapshot_options(format!("room_{}_usual", name(preset)), &tolerant());
+        picture(&mut window, &format!("room_{}_usual", name(preset)));
     }
 }
 
@@ -58,7 +58,7 @@ fn every_room_on_a_large_screen() {
     let mut window = demo([2200.0, 1240.0], egui::Theme::Dark);
     for preset in Preset::ALL {
         show(&mut window, preset);
-        window.snapshot_options(format!("room_{}_large", name(preset)), &tolerant());
+        picture(&mut window, &format!("room_{}_large", name(preset)));
     }
 }
 
