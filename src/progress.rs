@@ -71,7 +71,7 @@ impl Phase {
             Self::Neighbours => "Finding neighbours",
             Self::Probes => "Fitting probes",
             Self::Words => "Reading words",
-            Self::Layout => "Making the map",
+            Self::Layout => "Making the layout",
             Self::Download => "Downloading",
         }
     }

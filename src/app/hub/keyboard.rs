@@ -92,7 +92,7 @@ pub mod does {
     pub const SAMPLES: &str = "Samples to begin with";
     pub const NEXT_SAMPLE: &str = "Ask the next sample";
     pub const PREVIOUS_SAMPLE: &str = "Ask the sample before";
-    pub const FOUR: &str = "Ask with and without bottleneck and latents, as a table";
+    pub const FOUR: &str = "Mask and latents, each on and off, as a table";
     pub const KEYS: &str = "Show these keys";
     pub const UNDO: &str = "Undo a change of question, choices or images";
     pub const REDO: &str = "Redo";

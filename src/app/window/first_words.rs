@@ -35,7 +35,7 @@ pub fn words_ui(ui: &mut Ui) {
     for (word, meaning) in WORDS {
         ui.horizontal_wrapped(|ui| {
             ui.spacing_mut().item_spacing.x = 4.0;
-            ui.strong(word);
+            ui.colored_label(theme::palette(ui.visuals()).accent, word);
             ui.label(meaning);
         });
     }

@@ -85,7 +85,8 @@ pub fn pictured(collected: &Collected, of: PictureOf) -> Option<ColorImage> {
         let filter = image::imageops::FilterType::Triangle;
         let mut small = image::imageops::resize(&picture.pixels, wide, HEIGHT, filter);
         if let Some(map) = maps.get(i).and_then(Option::as_ref) {
-            small = compose(&small, map, Range { low: 0.0, high }, &OverlayStyle::default());
+            let style = OverlayStyle { smooth: true, fade: true, ..OverlayStyle::default() };
+            small = compose(&small, map, Range { low: 0.0, high }, &style);
         }
         if let Some((patch, size)) = framed.filter(|(patch, _)| patch.image == i) {
             frame(&mut small, patch, size);

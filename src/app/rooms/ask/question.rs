@@ -45,7 +45,7 @@ pub fn question_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
 }
 
 /// A pane lower than this has no room for the whole question.
-const LOW: f32 = 230.0;
+const LOW: f32 = 260.0;
 
 fn longest_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     let mut tokens = state.kept.condition.decoding.max_new_tokens;

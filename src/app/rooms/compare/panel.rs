@@ -125,15 +125,20 @@ fn options_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
 /// The rows, as high as their share of what there is.
 fn rows_ui(ui: &mut Ui, state: &State, grid: &Grid, width: f32, actions: &mut Actions) {
     let area = ui.available_rect_before_wrap();
-    let count = grid.cells.len() as f32;
     let named = grid.cells.len() > 1;
     let name = if named { ROW_NAME } else { 0.0 };
-    let height = ((area.height() - GAP * (count - 1.0)) / count).max(LEAST_ROW + name);
-    let whole = vec2(area.width(), height * count + GAP * (count - 1.0));
+    // The conditions of one model stand two beside each other: below each other they were all edge.
+    let across = if grid.cells[0].len() == 1 && named { 2 } else { 1 };
+    let lines = grid.cells.len().div_ceil(across) as f32;
+    let height = ((area.height() - GAP * (lines - 1.0)) / lines).max(LEAST_ROW + name);
+    let whole = vec2(area.width(), height * lines + GAP * (lines - 1.0));
     let (whole, _) = ui.allocate_exact_size(whole, Sense::hover());
+    let share = (whole.width() - GAP * (across - 1) as f32) / across as f32;
+    let width = if across > 1 { share } else { width };
     for (row, cells) in grid.cells.iter().enumerate() {
-        let top = whole.min.y + row as f32 * (height + GAP);
-        let strip = Rect::from_min_size(pos2(whole.min.x, top), vec2(whole.width(), height));
+        let (line, place) = ((row / across) as f32, (row % across) as f32);
+        let corner = whole.min + vec2(place * (share + GAP), line * (height + GAP));
+        let strip = Rect::from_min_size(corner, vec2(share, height));
         if !ui.is_rect_visible(strip) {
             continue;
         }

@@ -72,7 +72,7 @@ pub fn canvas_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
             let note = Rect::from_min_max(pos2(area.min.x, area.max.y - 30.0), area.max);
             paint_note(ui, note, &format!("Masked: {} cannot see the images", who_looks(shown)), 13.0);
         }
-    } else {
+    } else if state.images.iter().enumerate().any(|(i, image)| shown.image_of(i, image).is_some()) {
         colour_bar::paint(ui, state, shown, area);
     }
     choose(ui, &response, state, shown, &rects, actions);

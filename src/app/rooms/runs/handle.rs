@@ -59,6 +59,7 @@ fn ask_four(controller: &mut Controller) {
         state.toggle_panes(Preset::Compare);
         return;
     }
+    state.kept.words_read = true;
     state.kept.compare.rows = CompareRows::MaskAndLatents;
     if !state.is_comparing() {
         state.kept.compare.columns = vec![model];

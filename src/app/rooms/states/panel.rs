@@ -63,7 +63,9 @@ fn form_ui(ui: &mut Ui, state: &State, form: &mut LayoutForm, actions: &mut Acti
             }
             let (text, share) =
                 projection.progress.map_or(("Waiting", 0.0), |p| (p.phase.label(), p.fraction()));
-            ui.add(ProgressBar::new(share).desired_width(170.0).text(text));
+            ui.add(ProgressBar::new(share).desired_width(120.0));
+            // Beside it: on it half of the letters would be of the bar's own darkness.
+            ui.label(text);
         } else {
             let can = form.tokens.iter().any(|wanted| *wanted) && state.models.chosen().is_some();
             let start = ui.add_enabled(can, egui::Button::new("Make layout"));
