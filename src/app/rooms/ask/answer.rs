@@ -115,7 +115,7 @@ fn few_lines_ui(ui: &mut Ui, trace: &Trace) {
 
 /// Is the pane so low that what does not matter most has to scroll?
 fn is_low(ui: &Ui) -> bool {
-    const LOW: f32 = 150.0;
+    const LOW: f32 = 200.0;
     ui.clip_rect().height() < LOW
 }
 
