@@ -144,7 +144,7 @@ impl ModelsArgs {
     /// Each of them, at least one: one model with every adapter, every model with one adapter, or pairs.
     ///
     /// # Errors
-    /// Several of both that are no pairs, and the same twice.
+    /// Several of both that are no pairs, the same twice, one of several that is not there.
     pub fn each(&self) -> Result<Vec<ModelArgs>> {
         let (models, adapters) = (self.model.len(), self.adapter.len());
         if models > 1 && adapters > 1 && models != adapters {
@@ -161,13 +161,15 @@ impl ModelsArgs {
         };
         let all: Vec<ModelArgs> = (0..models.max(adapters).max(1)).map(one).collect();
         let ids: Vec<ModelId> = all.iter().map(ModelArgs::id).collect();
-        match (1..ids.len()).find(|i| ids[..*i].contains(&ids[*i])) {
-            Some(twice) => Err(Error::Request(format!(
-                "--adapter: expected each once, found {} twice",
-                name_among(&ids[twice], &ids)
-            ))),
-            None => Ok(all),
+        if let Some(twice) = (1..ids.len()).find(|i| ids[..*i].contains(&ids[*i])) {
+            let name = name_among(&ids[twice], &ids);
+            return Err(Error::Request(format!("--adapter: expected each once, found {name} twice")));
         }
+        if all.len() > 1 {
+            // The last that is not there is said before the first is asked.
+            all.iter().try_for_each(|own| own.folder().and_then(|_| own.adapter_folder()).map(|_| ()))?;
+        }
+        Ok(all)
     }
 }
 

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
+use image::RgbImage;
 use image::imageops::FilterType;
-use image::{Rgb, RgbImage};
 
 use super::chain::InSight;
 use super::view::{FigureForm, MOST_COLUMNS, PICTURE_WIDTHS};
 use crate::analysis::maps::GridMap;
 use crate::analysis::normalise::Range;
 use crate::analysis::query::{Query, Selection};
+use crate::app::kit::sheet;
 use crate::app::kit::words::{query_name, signed, visible};
 use crate::data::picture::Picture;
 use crate::export::figure::{Figure, MOST_PIXELS};
@@ -203,17 +204,14 @@ fn side_by_side(
     let height = height.min(highest);
     let widths: Vec<u32> =
         images.iter().map(|image| (f64::from(height) * aspect(image)).round().max(1.0) as u32).collect();
-    let mut sheet = RgbImage::from_pixel(widths.iter().sum::<u32>() + gaps, height, Rgb([255; 3]));
-    let mut left = 0;
-    for (i, (image, width)) in images.iter().zip(widths).enumerate() {
-        let mut picture = image::imageops::resize(&image.pixels, width, height, FilterType::Triangle);
-        if let Some((map, range)) = maps.and_then(|maps| maps.get(i)) {
-            picture = compose(&picture, map, *range, &style);
+    let drawn = images.iter().zip(widths).enumerate().map(|(i, (image, width))| {
+        let picture = image::imageops::resize(&image.pixels, width, height, FilterType::Triangle);
+        match maps.and_then(|maps| maps.get(i)) {
+            Some((map, range)) => compose(&picture, map, *range, &style),
+            None => picture,
         }
-        image::imageops::replace(&mut sheet, &picture, i64::from(left), 0);
-        left += width + GAP;
-    }
-    sheet
+    });
+    sheet::side_by_side(&drawn.collect::<Vec<_>>(), GAP, 255)
 }
 
 /// Places of the queries that a text names: `all` latents, `shown`, `answer`, numbers of latents as `0-3, 8`.

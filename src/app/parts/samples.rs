@@ -4,8 +4,9 @@ use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use egui::{ColorImage, Context, TextureHandle, TextureOptions};
-use image::{Rgb, RgbImage};
+use image::RgbImage;
 
+use crate::app::kit::sheet;
 use crate::data::record::{ImageSource, Record};
 use crate::data::sample::Sample;
 use crate::data::score::is_correct;
@@ -73,14 +74,8 @@ fn side_by_side(record: &Record) -> ColorImage {
         Some(image::imageops::thumbnail(&picture.pixels, wide, SMALL))
     };
     let all: Vec<RgbImage> = record.images.iter().filter_map(small).collect();
-    let wide = all.iter().map(|own| own.width() + GAP).sum::<u32>().saturating_sub(GAP);
-    let mut sheet = RgbImage::from_pixel(wide, SMALL, Rgb([128; 3]));
-    let mut left = 0;
-    for own in &all {
-        image::imageops::replace(&mut sheet, own, i64::from(left), 0);
-        left += own.width() + GAP;
-    }
-    ColorImage::from_rgb([wide as usize, SMALL as usize], sheet.as_raw())
+    let sheet = sheet::side_by_side(&all, GAP, 128);
+    ColorImage::from_rgb([sheet.width() as usize, sheet.height() as usize], sheet.as_raw())
 }
 
 /// The right answer to a sample, and whether a run gave it.

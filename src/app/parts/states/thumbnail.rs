@@ -8,6 +8,7 @@ use image::{Rgb, RgbImage};
 use crate::analysis::maps::GridMap;
 use crate::analysis::normalise::Range;
 use crate::app::kit::geometry::Hovered;
+use crate::app::kit::sheet::side_by_side;
 use crate::engine::project::{Collected, KeptToken, Sampled, StatePoint, StateScalar};
 use crate::render::blend::{OverlayStyle, compose};
 use crate::units::Role;
@@ -93,13 +94,10 @@ pub fn pictured(collected: &Collected, of: PictureOf) -> Option<ColorImage> {
         }
         pictures.push(small);
     }
-    let wide = pictures.iter().map(|own| own.width() + GAP).sum::<u32>().checked_sub(GAP)?;
-    let mut sheet = RgbImage::from_pixel(wide, HEIGHT, Rgb([128; 3]));
-    let mut left = 0;
-    for own in &pictures {
-        image::imageops::replace(&mut sheet, own, i64::from(left), 0);
-        left += own.width() + GAP;
+    if pictures.is_empty() {
+        return None;
     }
+    let sheet = side_by_side(&pictures, GAP, 128);
     Some(ColorImage::from_rgb([sheet.width() as usize, sheet.height() as usize], sheet.as_raw()))
 }
 
