@@ -242,7 +242,11 @@ fn still_of(ui: &mut Ui, salt: impl Hash + Debug, draw: impl FnOnce(&mut Ui) -> 
     };
     let layer = ui.layer_id();
     let (first, before) = (next(&ctx, layer), replace_stamp(0));
+    // Whole pixels: of half a one the picture would show what lay there before.
+    let scale = ctx.pixels_per_point();
     let region = draw(ui).intersect(ui.clip_rect());
+    let region =
+        Rect::from_min_max((region.min * scale).round() / scale, (region.max * scale).round() / scale);
     let stamp = replace_stamp(before);
     stamped(stamp);
     let last = next(&ctx, layer);
