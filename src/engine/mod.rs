@@ -3,6 +3,7 @@
 //! The command line calls [`models::Models`] directly; the window speaks to it through an [`Engine`].
 
 pub mod answer;
+pub mod as_read;
 pub mod bench;
 pub mod demo;
 pub mod desk;

@@ -72,7 +72,7 @@ impl Command {
             Self::OpenModel(model) => Some(model),
             Self::CaptureTrace { request, .. } => Some(&request.model),
             Self::KeepStates(order) => Some(&order.model),
-            Self::ReadStates(order) => Some(&order.collected.order.model),
+            Self::ReadStates(order) => order.collected.model.as_ref(),
             Self::AnswerRecords(order) => Some(&order.model),
             Self::Train(_) | Self::MakeLayouts(_) => None,
         }

@@ -1,5 +1,6 @@
 //! Layouts of states as a safetensors file: places, what each is of, and how the layout was made.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use safetensors::{Dtype, SafeTensors};
@@ -53,6 +54,8 @@ pub struct LayoutFile {
     pub places: Vec<[f32; 2]>,
     /// [P]; none where nothing is known of them.
     pub marks: Vec<PointOrigin>,
+    /// What is said of how it was made.
+    pub metadata: HashMap<String, String>,
 }
 
 impl LayoutFile {
@@ -99,7 +102,10 @@ pub fn read(path: &Path) -> Result<LayoutFile> {
             .collect(),
         _ => Vec::new(),
     };
-    Ok(LayoutFile { places, marks })
+    let (_, header) = SafeTensors::read_metadata(&bytes)
+        .map_err(|e| Error::format(path, "the layout is no safetensors", e))?;
+    let metadata = header.metadata().clone().unwrap_or_default();
+    Ok(LayoutFile { places, marks, metadata })
 }
 
 #[cfg(test)]
@@ -118,6 +124,7 @@ mod tests {
         write(&path, &places, &marks, &[("kl", "1.0".to_owned())]).unwrap();
         let file = read(&path).unwrap();
         assert_eq!((&file.places, &file.marks), (&places, &marks));
+        assert_eq!(file.metadata["kl"], "1.0");
         file.is_of(2, &path).unwrap();
         assert!(file.is_of(3, &path).unwrap_err().to_string().contains("expected 3 points, found 2 points"));
         std::fs::write(&path, b"no layout").unwrap();

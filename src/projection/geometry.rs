@@ -2,26 +2,35 @@
 //! span, how long they are beside the states of images and text.
 
 use nalgebra::{DMatrix, SymmetricEigen};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+use super::nan_where_null;
 
 /// Measures of the latents of some samples.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Collapse {
     /// Samples with two latents or more.
     pub samples: usize,
     /// Mean cosine of two latents of one sample: 1 where they are all the same.
+    #[serde(deserialize_with = "nan_where_null")]
     pub within: f64,
     /// Mean cosine of one latent with itself in another sample: 1 where it says the same of every sample.
+    #[serde(deserialize_with = "nan_where_null")]
     pub across: f64,
     /// Effective rank of a sample's latents, averaged (Roy and Vetterli 2007): the number of directions they span.
+    #[serde(deserialize_with = "nan_where_null")]
     pub rank: f64,
     /// Mean cosine of a latent with its sample's visual tokens, and with its text tokens; NaN where there are none.
+    #[serde(deserialize_with = "nan_where_null")]
     pub with_image: f64,
     /// With text.
+    #[serde(deserialize_with = "nan_where_null")]
     pub with_text: f64,
     /// Mean length of a latent, by that of a visual token; NaN where there are none.
+    #[serde(deserialize_with = "nan_where_null")]
     pub to_image: f64,
     /// By that of a text token.
+    #[serde(deserialize_with = "nan_where_null")]
     pub to_text: f64,
 }
 

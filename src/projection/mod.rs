@@ -18,7 +18,7 @@ pub mod tsne;
 use std::time::Instant;
 
 use rand::RngExt;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use self::affinities::Affinities;
 use self::gpu::GpuGradient;
@@ -89,7 +89,7 @@ impl Default for Options {
 }
 
 /// Seconds by stage.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Seconds {
     /// Principal components.
     pub components: f64,
@@ -122,8 +122,13 @@ pub struct Yardstick {
     pub near: Vec<Vec<u32>>,
 }
 
+/// Reads a number that is not known, which JSON has no word for, as it was written: as null.
+pub(crate) fn nan_where_null<'de, D: Deserializer<'de>>(file: D) -> std::result::Result<f64, D::Error> {
+    Ok(Option::deserialize(file)?.unwrap_or(f64::NAN))
+}
+
 /// How much of the states' neighbourhoods a layout keeps.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Quality {
     /// Neighbours that were compared.
     pub neighbours: usize,

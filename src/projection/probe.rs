@@ -6,14 +6,14 @@
 use nalgebra::{Cholesky, DMatrix, Dyn};
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::progress::{Observer, Phase, Progress};
 use crate::random::stream;
 
 /// How often a probe is right.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Readout {
     /// Rows it was asked about.
     pub rows: usize,
@@ -28,7 +28,7 @@ pub struct Readout {
 }
 
 /// The best of several probes beside what the best of as many get out of nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Best {
     /// Number of the probe, among those it is the best of.
     pub which: usize,

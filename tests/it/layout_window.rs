@@ -5,7 +5,7 @@ use std::time::Duration;
 use egui_kittest::kittest::Queryable;
 use livr_explorer::analysis::query::Query;
 use livr_explorer::app::hub::actions::{LayoutAction, WindowAction};
-use livr_explorer::app::parts::states::{ColourBy, LayoutForm, LayoutStatus, Tool};
+use livr_explorer::app::parts::states::{ColourBy, LayoutForm, LayoutSide, LayoutStatus, SidePoint, Tool};
 use livr_explorer::app::rooms::states::scatter::fit;
 use livr_explorer::app::window::Startup;
 use livr_explorer::app::window::offscreen::{Window, settle};
@@ -22,7 +22,7 @@ use tempfile::TempDir;
 use crate::common::drawn;
 use crate::window::{apply, first_actions, open, state, tolerant};
 
-fn edit(window: &mut Window, change: impl FnOnce(&mut LayoutForm)) {
+pub fn edit(window: &mut Window, change: impl FnOnce(&mut LayoutForm)) {
     let mut form = state(window).kept.map.clone();
     change(&mut form);
     apply(window, LayoutAction::Edit(Box::new(form)));
@@ -35,7 +35,7 @@ fn click(window: &mut Window, label: &str) {
 }
 
 /// A window with a map of every layer.
-fn mapped() -> (TempDir, Window) {
+pub fn mapped() -> (TempDir, Window) {
     let data = drawn(&[Task::Counting, Task::Jigsaw], [3, 0, 0]);
     let startup = Startup::new(DeviceChoice::Cpu, DtypeChoice::F32, first_actions());
     let mut window = open([1300.0, 820.0], egui::Theme::Dark, startup);
@@ -54,8 +54,13 @@ fn mapped() -> (TempDir, Window) {
     (data, window)
 }
 
+/// The first of the layouts side by side.
+pub fn first(window: &Window) -> &LayoutSide {
+    state(window).projection.first().unwrap()
+}
+
 /// Points of the map that is shown.
-fn count(window: &Window) -> usize {
+pub fn count(window: &Window) -> usize {
     state(window).projection.scene().unwrap().points.len()
 }
 
@@ -63,9 +68,10 @@ fn count(window: &Window) -> usize {
 fn from_samples_to_a_map_of_what_is_asked_for() {
     let (_data, mut window) = mapped();
     let projection = &state(&window).projection;
-    let collected = projection.collected.clone().unwrap();
+    let side = projection.first().unwrap();
+    let collected = side.collected.clone();
     assert_eq!(collected.records.len(), 6);
-    assert_eq!(projection.layouts.len(), collected.states.layers().len());
+    assert_eq!(side.layouts.len(), collected.states.layers().len());
     let scene = projection.scene().unwrap();
     assert_eq!(scene.points.len(), scene.places.len());
     assert_eq!(scene.set.instances.len(), scene.points.len());
@@ -97,7 +103,7 @@ fn from_samples_to_a_map_of_what_is_asked_for() {
 #[test]
 fn points_are_chosen_by_a_box_and_opened_by_a_click() {
     let (_data, mut window) = mapped();
-    let collected = state(&window).projection.collected.clone().unwrap();
+    let collected = first(&window).collected.clone();
     // A box around everything, drawn with the pointer.
     apply(&mut window, LayoutAction::SetTool(Tool::Box));
     window.run_steps(2);
@@ -111,7 +117,7 @@ fn points_are_chosen_by_a_box_and_opened_by_a_click() {
     window.run_steps(2);
     window.drop_at(rect.right_bottom() - egui::vec2(3.0, 3.0));
     window.run_steps(3);
-    assert_eq!(state(&window).projection.selected.1.len(), total);
+    assert_eq!(first(&window).chosen.len(), total);
     window.get_by_label(&format!("{total} points chosen"));
     // What they say at each layer, and whom they are near.
     assert!(settle(&mut window, Duration::from_mins(1)));
@@ -123,7 +129,7 @@ fn points_are_chosen_by_a_box_and_opened_by_a_click() {
     window.run_steps(2);
     window.get_by_label("Would say");
     click(&mut window, "Clear");
-    assert!(state(&window).projection.selected.1.is_empty());
+    assert!(first(&window).chosen.is_empty());
 
     // A click on a latent asks its sample, with that latent's attention shown.
     let is_latent = |point: &u32| {
@@ -141,7 +147,7 @@ fn points_are_chosen_by_a_box_and_opened_by_a_click() {
     // Another may lie on it.
     assert!(state(&window).projection.hovered.is_some());
     window.get_by_label("Click to ask it");
-    apply(&mut window, LayoutAction::Open(latent));
+    apply(&mut window, LayoutAction::Open(SidePoint { side: 0, point: latent }));
     assert!(settle(&mut window, Duration::from_mins(1)));
     assert_eq!(state(&window).kept.question, collected.records[5].prompt);
     assert_eq!(state(&window).panes.map.query, Query::Latent(2));
@@ -151,20 +157,20 @@ fn points_are_chosen_by_a_box_and_opened_by_a_click() {
 #[test]
 fn states_are_kept_once_and_only_those_that_are_asked_for() {
     let (data, mut window) = mapped();
-    let (collected, total) = (state(&window).projection.collected.clone().unwrap(), count(&window));
+    let (collected, total) = (first(&window).collected.clone(), count(&window));
     // Another seed is another map of the same.
-    let states = std::fs::metadata(collected.order.folder.join("states.f16")).unwrap();
+    let states = std::fs::metadata(collected.folder.join("states.f16")).unwrap();
     edit(&mut window, |form| form.seed = 7);
     apply(&mut window, LayoutAction::Start);
     assert!(settle(&mut window, Duration::from_mins(1)));
-    let now = std::fs::metadata(collected.order.folder.join("states.f16")).unwrap();
+    let now = std::fs::metadata(collected.folder.join("states.f16")).unwrap();
     assert_eq!((now.len(), now.modified().unwrap()), (states.len(), states.modified().unwrap()));
     assert_eq!(count(&window), total);
     // Only what is asked for is kept: a large model's states of all layers are gigabytes.
     edit(&mut window, |form| (form.all_layers, form.tokens) = (false, [true, true, false]));
     apply(&mut window, LayoutAction::Start);
     assert!(settle(&mut window, Duration::from_mins(1)));
-    let last = state(&window).projection.collected.clone().unwrap();
+    let last = first(&window).collected.clone();
     assert_eq!(last.states.layers(), [*collected.states.layers().last().unwrap()]);
     let kept = last.states.samples().iter().flat_map(|sample| &sample.tokens);
     assert!(kept.clone().count() > 0 && kept.into_iter().all(|kept| kept.role != Role::Prompt));
@@ -175,7 +181,7 @@ fn states_are_kept_once_and_only_those_that_are_asked_for() {
     std::fs::write(&path, four.join("\n")).unwrap();
     apply(&mut window, LayoutAction::Start);
     assert!(settle(&mut window, Duration::from_mins(1)));
-    assert_eq!(state(&window).projection.collected.as_ref().unwrap().records.len(), 4);
+    assert_eq!(first(&window).collected.records.len(), 4);
 }
 
 #[test]

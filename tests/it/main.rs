@@ -54,5 +54,6 @@ mod train_resume;
 mod train_runs;
 mod train_window;
 mod training;
+mod two_layouts_window;
 mod variants;
 mod window;

@@ -8,6 +8,7 @@ use livr_explorer::app::hub::actions::{
     EditAction, ImagesAction, JobAction, RunAction, ViewAction, WindowAction,
 };
 use livr_explorer::app::hub::path_kind::PathKind;
+use livr_explorer::app::parts::as_read::size_in;
 use livr_explorer::app::parts::view::Strip;
 use livr_explorer::app::window::Startup;
 use livr_explorer::app::window::offscreen::Window;
@@ -49,6 +50,26 @@ fn one_scale_for_all_latents_begins_at_zero() {
     click(&mut window, "From zero");
     let (first, second) = in_sight(&window);
     assert!(first.0 > 0.0 && second.0 > 0.0 && first != second, "{first:?} {second:?}");
+}
+
+#[test]
+fn images_are_shown_as_they_are_read() {
+    let mut window = asked();
+    let run = state(&window).shown_run().unwrap().clone();
+    let image = run.request.sample.images[0].clone();
+    let size = size_in(&run.trace, 0).unwrap();
+    assert_ne!(size, image.size());
+    assert_eq!(size.0 as usize % run.trace.patch_size, 0, "{size:?}");
+    assert!(state(&window).as_read.get(image.id(), size).is_none());
+    click(&mut window, &format!("1. {}", image.name));
+    assert!(shows(&mut window, &format!("read at {} x {}", size.0, size.1)));
+    click(&mut window, "Show images as they are read");
+    settle(&mut window);
+    let read = state(&window).as_read.get(image.id(), size).unwrap();
+    assert_eq!((read.size(), &read.name), (size, &image.name));
+    window.key_press(egui::Key::R);
+    window.run_steps(2);
+    assert!(!state(&window).kept.view.as_read);
 }
 
 #[test]

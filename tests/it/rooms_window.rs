@@ -62,6 +62,16 @@ fn every_room_on_a_large_screen() {
     }
 }
 
+#[test]
+fn every_room_with_text_at_twice_its_size() {
+    // A usual screen at 200 %: half as many points.
+    let mut window = demo([700.0, 450.0], egui::Theme::Dark);
+    for preset in Preset::ALL {
+        show(&mut window, preset);
+        picture(&mut window, &format!("room_{}_twice", name(preset)));
+    }
+}
+
 /// What the keyboard and screen readers reach.
 const REACHED: [Role; 11] = [
     Role::Button,

@@ -11,7 +11,7 @@ use crate::analysis::query::{Query, Selection};
 use crate::app::kit::geometry::{CanvasView, Hovered, Region};
 use crate::app::parts::compare::CompareRows;
 use crate::app::parts::data::DataForm;
-use crate::app::parts::states::{LayoutForm, LayoutView, Tool};
+use crate::app::parts::states::{LayoutForm, LayoutView, PictureOf, SidePoint, Tool};
 use crate::app::parts::tiling::{Pane, Preset, Tiling};
 use crate::app::parts::training::RecipeForm;
 use crate::app::parts::view::{FigureForm, Strip};
@@ -126,6 +126,8 @@ pub enum ViewAction {
     Play(bool),
     /// Show how attention differs from the base run's, or attention itself.
     SetDifference(bool),
+    /// Show images at the size in which the model reads them, or as they are.
+    SetAsRead(bool),
     /// What the strip of thumbnails shows.
     SetStrip(Strip),
     /// Layers and heads of the matrix by their means, or by their numbers.
@@ -367,18 +369,22 @@ pub enum LayoutAction {
     ShowLayer(usize),
     /// What drags do.
     SetTool(Tool),
-    /// Zoom and pan; nothing for all of it.
-    SetView(Option<LayoutView>),
+    /// Zoom and pan on a side; nothing for all of it.
+    SetView(usize, Option<LayoutView>),
     /// The point under the pointer.
-    Hover(Option<u32>),
-    /// The line or box being drawn.
-    Draw(Vec<[f32; 2]>),
-    /// Choose these.
-    Select(Vec<u32>),
+    Hover(Option<SidePoint>),
+    /// The line or box being drawn, and on which side.
+    Draw(usize, Vec<[f32; 2]>),
+    /// Choose these of a side.
+    Select(usize, Vec<u32>),
     /// Show the samples of what is chosen as rows of data.
     ToData,
     /// Put a point's sample in the window and ask it, with its latent or patch shown.
-    Open(u32),
+    Open(SidePoint),
+    /// Show another model's layout of the same samples beside, or none.
+    SetBeside(Option<ModelId>),
+    /// Make pieces of images in the place of these points.
+    Crop(Vec<PictureOf>),
 }
 
 /// A kind of action is an action.

@@ -7,6 +7,7 @@ use super::files::Files;
 use super::keyboard;
 use super::preferences::Preferences;
 use super::state::State;
+use crate::app::parts::as_read::size_in;
 use crate::app::parts::background::Background;
 use crate::app::parts::tiling::Pane;
 use crate::app::session::{Saving, Session, SessionPlace, folder_of};
@@ -120,6 +121,18 @@ impl Controller {
             state.training.refresh(&state.runs, &state.kept.view, &self.background);
         }
         state.projection.refresh(&state.kept.map, state.kept.theme != egui::ThemePreference::Light);
+        self.want_as_read();
+    }
+
+    /// Has images resized as the run in sight read them, where that is how they are looked at.
+    fn want_as_read(&mut self) {
+        let state = &mut self.state;
+        let Some(run) = state.shown_run().filter(|_| state.kept.view.as_read).cloned() else { return };
+        for (i, image) in run.request.sample.images.iter().enumerate() {
+            if let Some(size) = size_in(&run.trace, i).filter(|size| state.as_read.wants(image.id(), *size)) {
+                self.files.resize(image.clone(), size);
+            }
+        }
     }
 
     /// Lets time pass: layers go by while they play. -> seconds until it wants to be called again.

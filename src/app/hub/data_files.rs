@@ -4,11 +4,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::files::{FileEvent, Files, caught};
+use super::path_kind::PathKind;
 use crate::app::parts::data::DataSet;
-use crate::app::parts::states::{PictureOf, pictured};
+use crate::app::parts::states::{PictureOf, cropped, pictured};
 use crate::data::dataset;
+use crate::data::picture::Picture;
 use crate::data::record::{ImageSource, Record};
-use crate::engine::project::Collected;
+use crate::engine::as_read::as_read;
+use crate::engine::project::{Collected, open_layouts};
 use crate::engine::study::{is_result, read_answers};
 use crate::error::Result;
 use crate::paths;
@@ -51,6 +54,30 @@ impl Files {
             // One that cannot be made is said when the sample is asked.
             let picture = pictured(&collected, of).unwrap_or_default();
             tell(FileEvent::Pictured(of, picture));
+        });
+    }
+
+    /// Resizes an image as the model's processor does.
+    pub fn resize(&self, picture: Arc<Picture>, size: (u32, u32)) {
+        self.count(move |tell| {
+            let resized = as_read(&picture, size);
+            resized.shown();
+            tell(FileEvent::AsRead((picture.id(), size), Arc::new(resized)));
+        });
+    }
+
+    /// Makes pieces of images in the place of points of a layout.
+    pub fn crop(&self, of: Vec<PictureOf>, collected: Arc<Collected>) {
+        self.count(move |tell| {
+            cropped(&collected, of, &|of, piece| tell(FileEvent::Cropped(of, piece)));
+        });
+    }
+
+    /// Opens layouts that `livr project` wrote.
+    pub fn read_layouts(&self, kind: PathKind, path: PathBuf) {
+        self.count(move |tell| {
+            let read = caught("read", &path, || open_layouts(&path));
+            tell(FileEvent::LayoutsRead(kind, Box::new(read)));
         });
     }
 

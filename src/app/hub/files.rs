@@ -10,6 +10,7 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::path_kind::{PathKind, Picks};
 use super::sorting::{Sorted, sorted};
+use crate::app::parts::as_read::ImageAtSize;
 use crate::app::parts::data::DataSet;
 use crate::app::parts::runs::Evicted;
 use crate::app::parts::states::PictureOf;
@@ -20,6 +21,7 @@ use crate::data::record::Record;
 use crate::data::sample::Sample;
 use crate::engine::hub;
 use crate::engine::ids::{RunId, Source};
+use crate::engine::project::{Collected, Layout};
 use crate::engine::shelf::{HubCache, Search, Shelf};
 use crate::engine::study::ReadAnswers;
 use crate::error::{Error, Result};
@@ -40,6 +42,9 @@ pub enum DownloadEnd {
     /// Why it is not.
     Failed(String),
 }
+
+/// Layouts that were read, with their states.
+pub type OpenedLayouts = (Arc<Collected>, Vec<Arc<Layout>>);
 
 /// What came of it.
 pub enum FileEvent {
@@ -92,6 +97,12 @@ pub enum FileEvent {
     Thumbnails(Arc<Vec<Record>>, usize, Vec<egui::ColorImage>),
     /// The picture of a point of a layout.
     Pictured(PictureOf, egui::ColorImage),
+    /// An image at the size in which the model reads it.
+    AsRead(ImageAtSize, Arc<Picture>),
+    /// The piece of an image in a point's place, where there is one.
+    Cropped(PictureOf, Option<egui::ColorImage>),
+    /// Layouts that were made elsewhere, for the first or the second place, or why they cannot be read.
+    LayoutsRead(PathKind, Box<Result<OpenedLayouts, String>>),
     /// All there was of a run, or why it cannot be read.
     TraceRead(RunId, Box<Result<Trace, String>>),
 }

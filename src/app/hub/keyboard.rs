@@ -99,6 +99,7 @@ pub mod does {
     pub const MASK: &str = "Stage-1 bottleneck mask on or off";
     pub const LATENTS: &str = "Latents on or off";
     pub const SMOOTH: &str = "Smooth or sharp patches";
+    pub const AS_READ: &str = "Images at the size in which the model reads them";
     pub const FIT: &str = "Fit the images";
     pub const BROWSE: &str = "Models of this machine";
     pub const PLAY: &str = "Play through the layers, or pause";
@@ -113,8 +114,9 @@ pub mod does {
     pub const ACTIONS: &str = "Every action by its name";
     pub const DIFFERENCE: &str = "Differences from the first column or the base run";
     /// All of them.
-    pub const ALL: [&str; 30] = [
+    pub const ALL: [&str; 31] = [
         ACTIONS,
+        AS_READ,
         COMPARE,
         DIFFERENCE,
         SAVE_SESSION_AS,
@@ -260,6 +262,9 @@ pub const BINDINGS: &[Binding] = &[
     bind(does::MASK, plain(Key::M), When::NotTyping, toggle_mask),
     bind(does::LATENTS, plain(Key::L), When::NotTyping, toggle_latents),
     bind(does::SMOOTH, plain(Key::S), When::NotTyping, toggle_smooth),
+    bind(does::AS_READ, plain(Key::R), When::NotTyping, |s| {
+        ViewAction::SetAsRead(!s.kept.view.as_read).into()
+    }),
     bind("Zoom in", plain(Key::Plus), When::NotTyping, |s| zoom(s, 1.25)),
     bind("Zoom in", plain(Key::Equals), When::NotTyping, |s| zoom(s, 1.25)),
     bind("Zoom out", plain(Key::Minus), When::NotTyping, |s| zoom(s, 0.8)),

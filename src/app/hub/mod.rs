@@ -9,6 +9,7 @@ pub mod dialog;
 pub mod files;
 mod kept_session;
 pub mod keyboard;
+pub mod model_choices;
 pub mod path_kind;
 pub mod preferences;
 pub mod report;

@@ -16,6 +16,10 @@ pub enum PathKind {
     Recipe,
     /// The folder of a training run.
     RunFolder,
+    /// A layout that is there.
+    Layout,
+    /// One to show beside it.
+    LayoutBeside,
     /// A data file to map.
     MapData,
     /// A data set to look through.
@@ -95,6 +99,10 @@ impl PathKind {
             }
             Self::Data => {
                 read("Open data", "JSONL or parquet file, or a folder of images", Picks::File, DATA)
+            }
+            Self::Layout | Self::LayoutBeside => {
+                let layouts: (_, &[_]) = ("Layouts", &["safetensors"]);
+                read("Open layout", "File that livr project wrote", Picks::File, layouts)
             }
             Self::MapData => read("Choose a data file", "JSONL or parquet file", Picks::File, DATA),
             Self::OpenSession => {

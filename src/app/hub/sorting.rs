@@ -7,6 +7,9 @@ use crate::data::dataset::is_data_file;
 use crate::engine::study::is_result;
 use crate::paths;
 
+/// Ending of files of layouts.
+const LAYOUT: &str = "safetensors";
+
 /// Paths by what lies there.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Sorted {
@@ -16,6 +19,8 @@ pub struct Sorted {
     pub sessions: Vec<PathBuf>,
     /// Data files.
     pub data: Vec<PathBuf>,
+    /// Layouts of hidden states.
+    pub layouts: Vec<PathBuf>,
     /// Other folders, but for those of images.
     pub adapters: Vec<PathBuf>,
     /// Everything else.
@@ -31,6 +36,8 @@ pub fn sorted(paths: Vec<PathBuf>) -> Sorted {
                 &mut sorted.sessions
             } else if is_data_file(&path) {
                 &mut sorted.data
+            } else if path.extension().is_some_and(|own| own == LAYOUT) {
+                &mut sorted.layouts
             } else {
                 &mut sorted.images
             }

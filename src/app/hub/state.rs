@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 use super::preferences::Preferences;
 pub use crate::app::hub::path_kind::PathKind;
 use crate::app::kit::geometry::{CanvasView, ImageSizes, sizes};
+use crate::app::parts::as_read::AsRead;
 use crate::app::parts::compare::Compare;
 use crate::app::parts::data::DataTable;
 use crate::app::parts::map_pane::MapPane;
@@ -184,6 +185,8 @@ pub struct State {
     pub projection: Projection,
     /// Checkpoints and conditions side by side.
     pub compare: Compare,
+    /// Images as the model reads them.
+    pub as_read: AsRead,
     /// A data set.
     pub data: DataTable,
     /// Panes.
@@ -207,6 +210,7 @@ impl State {
             gallery: Gallery::default(),
             projection: Projection::default(),
             compare: Compare::default(),
+            as_read: AsRead::default(),
             data: DataTable::default(),
             panes: Panes::default(),
             ui: Ui {

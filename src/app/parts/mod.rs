@@ -1,5 +1,6 @@
 //! The state of each feature, as plain values.
 
+pub mod as_read;
 pub mod background;
 pub mod chain;
 pub mod compare;

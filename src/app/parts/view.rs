@@ -27,6 +27,8 @@ pub struct View {
     pub difference: bool,
     /// What the strip of thumbnails shows.
     pub strip: Strip,
+    /// Are images shown at the size in which the model reads them?
+    pub as_read: bool,
 }
 
 impl Default for View {
@@ -40,6 +42,7 @@ impl Default for View {
             matrix_sorted: false,
             difference: false,
             strip: Strip::default(),
+            as_read: false,
         }
     }
 }

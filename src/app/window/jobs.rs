@@ -89,6 +89,9 @@ pub fn take_sorted(controller: &mut Controller, sorted: Sorted) {
         let question = controller.state.kept.question.clone();
         controller.files.read_data(path, question);
     }
+    for path in sorted.layouts {
+        controller.files.read_layouts(PathKind::Layout, path);
+    }
     for path in sorted.sessions {
         controller.files.read_session(path);
     }

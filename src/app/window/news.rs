@@ -18,10 +18,7 @@ pub fn drain(controller: &mut Controller) {
     while let Some(event) = controller.files.poll() {
         match event {
             FileEvent::ImagesToRead(count) => controller.state.ui.reading.begin(count),
-            FileEvent::ImageRead { first, left, read } => {
-                controller.state.ui.reading.left = left;
-                image_read(controller, first, read);
-            }
+            FileEvent::ImageRead { first, left, read } => image_read(controller, first, left, read),
             FileEvent::Found(kind, Err(problem)) | FileEvent::Unnamed(kind, problem) => {
                 controller.unnamed(kind, problem);
             }
@@ -56,7 +53,10 @@ pub fn drain(controller: &mut Controller) {
                     data.thumbnails.take(record, images);
                 }
             }
-            FileEvent::Pictured(of, picture) => states::handle::picture_made(controller, of, picture),
+            FileEvent::AsRead(of, picture) => controller.state.as_read.take(of, picture),
+            event @ (FileEvent::Pictured(..) | FileEvent::Cropped(..) | FileEvent::LayoutsRead(..)) => {
+                states::handle::take_event(controller, event);
+            }
             FileEvent::TraceRead(run, read) => runs::handle::read_back(controller, run, *read),
             FileEvent::SessionKept(kept) => sessions::handle::kept(controller, kept),
             FileEvent::Sorted(sorted) => jobs::take_sorted(controller, sorted),
@@ -66,7 +66,9 @@ pub fn drain(controller: &mut Controller) {
             }
             FileEvent::Picked(kind, paths) => {
                 // What is read may yet be nothing, and then the path typed is wanted again.
-                if kind != PathKind::OpenSession && !kind.is_written() {
+                let is_read_first =
+                    matches!(kind, PathKind::OpenSession | PathKind::Layout | PathKind::LayoutBeside);
+                if !is_read_first && !kind.is_written() {
                     controller.close_dialog(kind);
                 }
                 take_paths_as(controller, kind, paths);
@@ -76,7 +78,8 @@ pub fn drain(controller: &mut Controller) {
 }
 
 /// An image joins the others, or why not is said.
-fn image_read(controller: &mut Controller, first: bool, read: Result<Arc<Picture>, String>) {
+fn image_read(controller: &mut Controller, first: bool, left: usize, read: Result<Arc<Picture>, String>) {
+    controller.state.ui.reading.left = left;
     match read {
         Ok(picture) => {
             controller.close_dialog(PathKind::Images);

@@ -81,6 +81,21 @@ impl Behavior<Pane> for Panes<'_> {
         SimplificationOptions { all_panes_must_have_tabs: true, ..SimplificationOptions::default() }
     }
 
+    /// Outlined and tinted where the pane will be, and thinly what it will be part of.
+    fn paint_drag_preview(
+        &self,
+        visuals: &egui::Visuals,
+        painter: &egui::Painter,
+        parent: Option<egui::Rect>,
+        place: egui::Rect,
+    ) {
+        let accent = palette(visuals).accent;
+        if let Some(parent) = parent {
+            painter.rect_stroke(parent, 2.0, Stroke::new(1.0, accent), StrokeKind::Inside);
+        }
+        painter.rect(place, 2.0, accent.gamma_multiply(0.25), Stroke::new(3.0, accent), StrokeKind::Inside);
+    }
+
     fn gap_width(&self, _style: &egui::Style) -> f32 {
         2.0
     }

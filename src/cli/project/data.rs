@@ -10,7 +10,8 @@ use crate::ask::{HiddenLayers, HiddenRows};
 use crate::data::dataset;
 use crate::engine::models::Models;
 use crate::engine::project::{
-    Layout, Others, StatePoint, States, collect, lay_out_layers, of_states, words_by_role,
+    DATA, DataChoice, Layout, MODEL, Others, SAMPLES, States, collect, lay_out_layers, of_states, origin_of,
+    words_by_role,
 };
 use crate::engine::study::Study;
 use crate::error::{Error, Result};
@@ -49,9 +50,12 @@ pub fn of_data(args: &ProjectArgs, observer: &dyn Observer) -> Result<Vec<Said>>
         }
     }
     let places: Vec<[f32; 2]> = layouts.iter().flat_map(|layout| layout.places.iter().copied()).collect();
-    let marks: Vec<PointOrigin> = layouts.iter().flat_map(marks).collect();
-    let samples = json(&samples(&states));
-    args.write(&places, &marks, &said, &[("samples", samples)])?;
+    let marks: Vec<PointOrigin> =
+        layouts.iter().flat_map(|layout| layout.points.iter().map(origin_of)).collect();
+    let data = args.data.as_deref().map(|data| std::path::absolute(data).unwrap_or_else(|_| data.to_owned()));
+    let data = data.map_or(DataChoice::Gallery, DataChoice::File);
+    let of = [(MODEL, json(&args.model.id())), (DATA, json(&data)), (SAMPLES, json(&samples(&states)))];
+    args.write(&places, &marks, &said, &of)?;
     if let (Some(picture), Some(layout)) = (&args.picture, layouts.last()) {
         scatter::write(&pictured(map_of(layout), args.colour, &states), picture)?;
     }
@@ -65,24 +69,11 @@ fn map_of(layout: &Layout) -> LayoutInHand<'_> {
     LayoutInHand { layer: layout.layer, points: &layout.points, places: &layout.places, shown: None }
 }
 
-fn marks(layout: &Layout) -> impl Iterator<Item = PointOrigin> + '_ {
-    layout.points.iter().map(mark)
-}
-
-fn mark(point: &StatePoint) -> PointOrigin {
-    PointOrigin {
-        role: point.kept.role.code(),
-        sample: i64::from(point.sample),
-        index: i64::from(point.kept.index),
-        layer: i64::from(point.layer),
-    }
-}
-
 /// By layer, the places of the layout that is named to begin at.
 fn others(named: Option<(&Path, &LayoutFile)>, states: &States) -> Result<BTreeMap<usize, Vec<[f32; 2]>>> {
     let Some((path, file)) = named else { return Ok(BTreeMap::new()) };
     let of = |layer: usize| {
-        let own: Vec<PointOrigin> = states.at_layer(layer).points().iter().map(mark).collect();
+        let own: Vec<PointOrigin> = states.at_layer(layer).points().iter().map(origin_of).collect();
         let is_own = |mark: &&PointOrigin| mark.layer == layer as i64;
         let places: Vec<[f32; 2]> = file
             .marks

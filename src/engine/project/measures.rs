@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::store::{Chosen, StatePoint, States};
 use crate::error::Result;
@@ -14,12 +14,12 @@ use crate::projection::{Prepared, Yardstick};
 use crate::units::Role;
 
 /// Of one layer.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Measures {
     /// Of the latents, where there are some.
     pub collapse: Option<Collapse>,
     /// By role: the shares of its tokens' nearest that are of each role.
-    pub near: BTreeMap<&'static str, BTreeMap<&'static str, f64>>,
+    pub near: BTreeMap<String, BTreeMap<String, f64>>,
     /// What each latent says of the sample's task, of its answer, and of where in the images it looks most.
     pub probes: Vec<LatentProbe>,
     /// The best latent for each, beside what the best of as many would get out of nothing.
@@ -27,7 +27,7 @@ pub struct Measures {
 }
 
 /// What is read off latents.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Label {
     /// The sample's task.
@@ -53,7 +53,7 @@ impl Label {
 }
 
 /// A probe of one latent.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct LatentProbe {
     /// Number of the latent.
     pub latent: u32,
@@ -65,7 +65,7 @@ pub struct LatentProbe {
 }
 
 /// The latent that says most.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct BestLatent {
     /// Number of the latent.
     pub latent: u32,
@@ -117,12 +117,13 @@ fn collapse(chosen: &Chosen<'_>) -> Result<Option<Collapse>> {
     Ok(collector.finish())
 }
 
-fn near(points: &[StatePoint], yardstick: &Yardstick) -> BTreeMap<&'static str, BTreeMap<&'static str, f64>> {
-    let mut counts: BTreeMap<&str, BTreeMap<&str, f64>> = BTreeMap::new();
+fn near(points: &[StatePoint], yardstick: &Yardstick) -> BTreeMap<String, BTreeMap<String, f64>> {
+    let mut counts: BTreeMap<String, BTreeMap<String, f64>> = BTreeMap::new();
+    let name = |i: usize| points[i].kept.role.in_figures().to_owned();
     for (i, near) in yardstick.asked.iter().zip(&yardstick.near) {
-        let own = counts.entry(points[*i].kept.role.in_figures()).or_default();
+        let own = counts.entry(name(*i)).or_default();
         for other in near {
-            *own.entry(points[*other as usize].kept.role.in_figures()).or_default() += 1.0;
+            *own.entry(name(*other as usize)).or_default() += 1.0;
         }
     }
     for own in counts.values_mut() {

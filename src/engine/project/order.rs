@@ -1,11 +1,11 @@
 //! What the window asks for: states of samples by a model, then layouts of them, which need no model.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::super::demo;
 use super::super::ids::ModelId;
@@ -13,7 +13,7 @@ use super::super::models::Models;
 use super::super::study::{NamedCondition, NamedModel, Study};
 use super::collect::{Others, collect};
 use super::layers::{Happening, Layout, lay_out_layers};
-use super::plan::is_of_states;
+use super::plan::{StatesPlan, is_of_states};
 use super::store::{StatePoint, States};
 use crate::ask::{AttentionRows, Condition, HiddenLayers, HiddenRows, Keep};
 use crate::atomic::Hold;
@@ -25,7 +25,7 @@ use crate::projection::Options;
 use crate::units::Role;
 
 /// Whose samples.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DataChoice {
     /// The built-in samples.
     Gallery,
@@ -34,7 +34,11 @@ pub enum DataChoice {
 }
 
 impl DataChoice {
-    fn records(&self) -> Result<Vec<Record>> {
+    /// They.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn records(&self) -> Result<Vec<Record>> {
         match self {
             Self::Gallery => Ok(demo::gallery().to_vec()),
             Self::File(path) => dataset::read(path),
@@ -51,8 +55,8 @@ pub struct StatesOrder {
     pub data: DataChoice,
     /// The first so many.
     pub limit: usize,
-    /// Of every layer, or of the last: all of a large model's are gigabytes.
-    pub all_layers: bool,
+    /// Of which layers; nothing for the last: all of a large model's are gigabytes.
+    pub layers: Option<HiddenLayers>,
     /// Of tokens of these roles.
     pub roles: Vec<Role>,
     /// How samples are asked.
@@ -63,17 +67,23 @@ pub struct StatesOrder {
 
 /// States that are there.
 pub struct Collected {
-    /// What was asked for.
-    pub order: StatesOrder,
+    /// Whose; nothing where a file does not say.
+    pub model: Option<ModelId>,
+    /// Whose samples; nothing where they are not at hand.
+    pub data: Option<DataChoice>,
+    /// Where they are kept.
+    pub folder: PathBuf,
+    /// What they hang on.
+    pub plan: StatesPlan,
     /// The states.
     pub states: States,
-    /// The samples, in the order of the states'.
+    /// The samples, in the order of the states'; of those not at hand the id only.
     pub records: Vec<Record>,
 }
 
 impl std::fmt::Debug for Collected {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Collected").field("order", &self.order).finish_non_exhaustive()
+        f.debug_struct("Collected").field("folder", &self.folder).finish_non_exhaustive()
     }
 }
 
@@ -102,7 +112,7 @@ impl StatesOrder {
     pub fn collect(self, models: &mut Models, observer: &dyn Observer) -> Result<Collected> {
         let records = self.data.records()?;
         let num_layers = models.open(&self.model, observer)?.num_layers;
-        let layers = if self.all_layers { HiddenLayers::All } else { HiddenLayers::Only(vec![num_layers]) };
+        let layers = self.layers.clone().unwrap_or_else(|| HiddenLayers::Only(vec![num_layers]));
         let study = of_states(
             self.model.clone(),
             self.condition.clone(),
@@ -113,11 +123,21 @@ impl StatesOrder {
         tidy(&self.folder);
         // The folder is this order's own: what it holds of a model or of data that were others then is of no use.
         let states = collect(&study, &self.folder, Others::Go, models, observer)?;
-        // In the order of the states, which may have been kept in another.
-        let place = |id: &str| records.iter().find(|record| record.id == id).cloned().unwrap_or_default();
-        let records = states.samples().iter().map(|sample| place(&sample.id)).collect();
-        Ok(Collected { order: self, states, records })
+        let records = in_order_of(&states, &records);
+        let plan = StatesPlan::read(&self.folder)?;
+        let (model, data) = (Some(self.model), Some(self.data));
+        Ok(Collected { model, data, folder: self.folder, plan, states, records })
     }
+}
+
+/// Records in the order of the states, which may have been kept in another.
+pub(super) fn in_order_of(states: &States, records: &[Record]) -> Vec<Record> {
+    let by_id: HashMap<&str, &Record> = records.iter().map(|record| (record.id.as_str(), record)).collect();
+    let of = |id: &String| {
+        let record = by_id.get(id.as_str()).map(|record| (*record).clone());
+        record.unwrap_or_else(|| Record { id: id.clone(), ..Record::default() })
+    };
+    states.samples().iter().map(|sample| of(&sample.id)).collect()
 }
 
 /// Lets go of the states of earlier orders, but for those of the latest.
@@ -149,6 +169,8 @@ pub struct LayoutOrder {
     pub collected: Arc<Collected>,
     /// How.
     pub options: Options,
+    /// Layouts of the same tokens under another model, which these begin at and are turned onto; none where there are none.
+    pub onto: Vec<Arc<Layout>>,
 }
 
 impl LayoutOrder {
@@ -163,6 +185,8 @@ impl LayoutOrder {
     /// Too few points, a stop.
     pub fn make(&self, observer: &dyn Observer, told: &mut dyn FnMut(Happening<'_>)) -> Result<Vec<Layout>> {
         let states = &self.collected.states;
-        lay_out_layers(states, &states.layers(), &BTreeMap::new(), &self.options, observer, told)
+        let others: BTreeMap<usize, Vec<[f32; 2]>> =
+            self.onto.iter().map(|layout| (layout.layer, layout.places.to_vec())).collect();
+        lay_out_layers(states, &states.layers(), &others, &self.options, observer, told)
     }
 }

@@ -8,6 +8,7 @@ use super::super::study::journal::Journal;
 use super::super::study::{Provenance, Share};
 use crate::ask::keep::of_earlier_versions;
 use crate::ask::{Condition, Keep};
+use crate::error::{Error, Result};
 
 /// The journal of a folder of states.
 pub(super) const SAMPLES: &str = "samples.jsonl";
@@ -60,6 +61,16 @@ impl StatesPlan {
     /// That of a folder, where it has one.
     pub fn of(folder: &Path) -> Option<Self> {
         Journal::heading_of(&folder.join(SAMPLES))
+    }
+
+    /// That of a folder of states.
+    ///
+    /// # Errors
+    /// A folder that has none.
+    pub fn read(folder: &Path) -> Result<Self> {
+        let missing =
+            || Error::field(folder.join(SAMPLES), "the first line", "what the states are of", "another");
+        Self::of(folder).ok_or_else(missing)
     }
 
     /// Samples that a folder has, where it can be read.

@@ -72,14 +72,36 @@ const WORDS: usize = 5;
 const NEAREST: usize = 10;
 
 impl ReadingOrder {
+    /// That the states are the model's as it is now.
+    fn is_of(&self, session: &OpenModel, observer: &dyn Observer) -> Result<()> {
+        let Collected { folder, plan, .. } = &*self.collected;
+        let (base, adapter) = session.digests(observer)?;
+        if (&plan.what.base, &plan.what.adapter) == (&base, &adapter) {
+            return Ok(());
+        }
+        let expected = "states of the model that is named";
+        Err(Error::field(
+            folder,
+            "the folder",
+            expected,
+            "those of a model or an adapter that has changed since",
+        ))
+    }
+
     /// Reads them.
     ///
     /// # Errors
     /// A model that cannot be read, a stop.
     pub fn read(&self, models: &mut Models, observer: &dyn Observer) -> Result<Reading> {
-        let (id, states) = (&self.collected.order.model, &self.collected.states);
+        let states = &self.collected.states;
+        let Some(id) = &self.collected.model else {
+            return Err(Error::Request(
+                "the file of the layout does not say whose states they are".to_owned(),
+            ));
+        };
         let num_layers = models.open(id, observer)?.num_layers;
         let session = models.session(id).expect("opened above");
+        self.is_of(session, observer)?;
         let all = states.at_layer(self.layer);
         let most = self.points.len().min(READ);
         let numbers: Vec<usize> =

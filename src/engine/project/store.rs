@@ -22,7 +22,7 @@ use crate::projection::rows::Rows;
 use crate::units::{GridThw, Role, Span};
 
 /// A token whose states are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct KeptToken {
     /// Position in the prompt.
     pub token: u32,

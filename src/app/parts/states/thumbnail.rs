@@ -9,25 +9,21 @@ use crate::analysis::maps::GridMap;
 use crate::analysis::normalise::Range;
 use crate::app::kit::geometry::Hovered;
 use crate::app::kit::sheet::side_by_side;
-use crate::engine::project::{Collected, KeptToken, Sampled, StatePoint, StateScalar};
+use crate::engine::project::{Collected, KeptToken, Sampled, StateScalar};
 use crate::render::blend::{OverlayStyle, compose};
 use crate::units::Role;
 
 /// Which point's picture it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PictureOf {
+    /// Of which layouts, of all that ever were.
+    pub side: u64,
     /// Number of the sample.
     pub sample: usize,
     /// Place of the residual stream.
     pub layer: u32,
     /// The token.
     pub kept: KeptToken,
-}
-
-impl From<StatePoint> for PictureOf {
-    fn from(point: StatePoint) -> Self {
-        Self { sample: point.sample as usize, layer: point.layer, kept: point.kept }
-    }
 }
 
 /// The picture of the point that was pointed at last, which is made off the window's thread.
@@ -102,7 +98,7 @@ pub fn pictured(collected: &Collected, of: PictureOf) -> Option<ColorImage> {
 }
 
 /// The patch that a point is about, with the size of its image's grid.
-fn framed(sampled: &Sampled, of: PictureOf) -> Option<(Hovered, (usize, usize))> {
+pub(super) fn framed(sampled: &Sampled, of: PictureOf) -> Option<(Hovered, (usize, usize))> {
     let visual = match of.kept.role {
         Role::Image => of.kept.index,
         Role::Latent => {

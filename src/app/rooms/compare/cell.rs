@@ -2,9 +2,10 @@
 
 use egui::{Align2, FontId, Pos2, Rect, Role, Sense, Stroke, StrokeKind, Ui, pos2, vec2};
 
-use super::heads::{name_of, row_name};
+use super::heads::row_name;
 use crate::analysis::normalise::Range;
 use crate::app::hub::actions::{Actions, RunAction, ViewAction};
+use crate::app::hub::model_choices::name_of;
 use crate::app::hub::state::State;
 use crate::app::kit::geometry::{Hovered, patch_from_point, place, rect_from_patch, visible_part};
 use crate::app::kit::theme::palette;

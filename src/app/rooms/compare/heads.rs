@@ -3,13 +3,13 @@
 use egui::{Role, Ui};
 
 use crate::app::hub::actions::{Actions, CompareAction};
+use crate::app::hub::model_choices::{choices, name_of};
 use crate::app::hub::state::State;
 use crate::app::kit::theme::palette;
 use crate::app::kit::widgets::name_widget;
 use crate::app::parts::compare::MOST_MODELS;
 use crate::ask::{Condition, LatentChoice};
-use crate::engine::demo::DemoAdapter;
-use crate::engine::ids::{BaseId, ModelId, Source};
+use crate::engine::ids::ModelId;
 
 /// Draws it.
 pub fn head_ui(ui: &mut Ui, state: &State, column: usize, actions: &mut Actions) {
@@ -26,7 +26,7 @@ pub fn head_ui(ui: &mut Ui, state: &State, column: usize, actions: &mut Actions)
             None => text,
         };
         let menu = ui.menu_button(text, |ui| {
-            for (label, other) in choices(state, model) {
+            for (label, other) in choices(&state.kept, model) {
                 if ui.selectable_label(other == *model, label).clicked() {
                     actions.push(CompareAction::SetColumn(column, other));
                     ui.close();
@@ -54,52 +54,12 @@ pub fn head_ui(ui: &mut Ui, state: &State, column: usize, actions: &mut Actions)
 /// One more column: a click takes the next that there is.
 fn add_ui(ui: &mut Ui, state: &State, model: &ModelId, actions: &mut Actions) {
     let columns = &state.kept.compare.columns;
-    let next = choices(state, model).into_iter().find(|(_, other)| !columns.contains(other));
+    let next = choices(&state.kept, model).into_iter().find(|(_, other)| !columns.contains(other));
     let Some((label, next)) = next else { return };
     let add = ui.button("+ column").on_hover_text(format!("{label} beside it; its head changes what it is"));
     if add.clicked() {
         actions.push(CompareAction::AddColumn(next));
     }
-}
-
-/// What a column may be: the base with each adapter there is, and bases of late.
-fn choices(state: &State, model: &ModelId) -> Vec<(String, ModelId)> {
-    let base = &model.base;
-    let with = |adapter: Option<Source>| ModelId { base: base.clone(), adapter };
-    let mut all = Vec::new();
-    if base.source == Source::Demo {
-        let adapters =
-            DemoAdapter::ALL.map(|own| (own.name().to_owned(), with(Some(Source::DemoAdapter(own)))));
-        all.extend(adapters);
-    }
-    for path in &state.kept.recent_adapters {
-        let source = Source::folder(path);
-        all.push((source.name(), with(Some(source))));
-    }
-    all.push((format!("{} without adapter", base.source.name()), with(None)));
-    for path in &state.kept.recent_models {
-        let source = Source::folder(path);
-        let other = ModelId { base: BaseId { source: source.clone(), ..base.clone() }, adapter: None };
-        if other.base != *base {
-            all.push((source.name(), other));
-        }
-    }
-    if base.source != Source::Demo {
-        let demo = ModelId {
-            base: BaseId { source: Source::Demo, ..base.clone() },
-            adapter: Some(Source::DemoAdapter(DemoAdapter::Livr)),
-        };
-        all.push(("Built-in demo".to_owned(), demo));
-    }
-    all
-}
-
-/// By its adapter, and by its base where columns differ in it.
-pub fn name_of(model: &ModelId, columns: &[ModelId]) -> String {
-    let base = model.base.source.name();
-    let own = model.adapter.as_ref().map_or_else(|| format!("{base}, no adapter"), Source::name);
-    let one_base = columns.iter().all(|other| other.base.source == model.base.source);
-    if one_base || model.adapter.is_none() { own } else { format!("{base} · {own}") }
 }
 
 /// "Bottleneck (Stage 1), no latents".

@@ -3,10 +3,10 @@
 use egui::{Align2, FontId, Rect, Role, Sense, Stroke, StrokeKind, Ui, pos2, vec2};
 
 use super::cell::{range_of, style_of};
-use super::heads::name_of;
 use crate::analysis::likeness::latent_cosines;
 use crate::analysis::query::Query;
 use crate::app::hub::actions::{Actions, ViewAction};
+use crate::app::hub::model_choices::name_of;
 use crate::app::hub::state::State;
 use crate::app::kit::geometry::{fit_row, sizes, visible_part};
 use crate::app::kit::theme::palette;

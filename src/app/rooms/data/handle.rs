@@ -4,13 +4,13 @@ use std::path::PathBuf;
 
 use crate::app::hub::actions::DataAction;
 use crate::app::hub::controller::Controller;
+use crate::app::hub::model_choices::name_of;
 use crate::app::hub::path_kind::PathKind;
 use crate::app::hub::state::{PathDialog, State};
 use crate::app::parts::compare::CompareForm;
 use crate::app::parts::data::{AskedOf, DataColumn, DataForm, DataSet, DataTable};
 use crate::app::parts::samples::Taken;
 use crate::app::parts::tiling::Pane;
-use crate::app::rooms::compare::heads::name_of;
 use crate::ask::Condition;
 use crate::data::record::Record;
 use crate::data::sample::Sample;

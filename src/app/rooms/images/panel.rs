@@ -10,6 +10,7 @@ use crate::app::hub::keyboard::{PASTE, does, hint, keys};
 use crate::app::hub::path_kind::PathKind;
 use crate::app::hub::state::State;
 use crate::app::kit::geometry::CanvasView;
+use crate::app::parts::as_read::size_in;
 
 /// Draws the row of buttons above the canvas.
 pub fn image_bar_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
@@ -53,7 +54,18 @@ pub fn image_bar_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
 fn image_menu_ui(ui: &mut Ui, state: &State, i: usize, actions: &mut Actions) {
     let image = &state.images[i];
     let (width, height) = image.size();
-    ui.weak(format!("{width} x {height} pixels"));
+    let run = state.shown_run();
+    let of_run = run.and_then(|run| {
+        let place = run.request.sample.images.iter().position(|own| own == image)?;
+        size_in(&run.trace, place)
+    });
+    let read = of_run.map_or_else(String::new, |(width, height)| format!(", read at {width} x {height}"));
+    ui.weak(format!("{width} x {height} pixels{read}"));
+    let mut as_read = state.kept.view.as_read;
+    let switch = ui.checkbox(&mut as_read, "Show images as they are read");
+    if switch.on_hover_text(hint(ui.ctx(), does::AS_READ)).changed() {
+        actions.push(ViewAction::SetAsRead(as_read));
+    }
     let mut name = image.name.clone();
     let label = ui.label("Name");
     let edit = egui::TextEdit::singleline(&mut name).desired_width(160.0);

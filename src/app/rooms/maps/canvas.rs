@@ -1,5 +1,7 @@
 //! The images with the chosen map over them: zoom, pan, hover; patches and regions that are chosen.
 
+use std::sync::Arc;
+
 use egui::{Id, Pos2, Rect, Role, Sense, Stroke, StrokeKind, Ui, pos2, vec2};
 
 use super::colour_bar::{self, paint_note};
@@ -15,9 +17,11 @@ use crate::app::kit::geometry::{
 use crate::app::kit::theme::{self, GAP};
 use crate::app::kit::widgets::name_widget;
 use crate::app::kit::words::{query_name, visible};
+use crate::app::parts::as_read::size_in;
 use crate::app::parts::chain::InSight;
 use crate::app::rooms::images::panel::short;
 use crate::app::rooms::maps::scale::shown_style;
+use crate::data::picture::Picture;
 use crate::data::sample::choices_of_images;
 use crate::render::fill::fill;
 use crate::render::overlay::OverlayPaint;
@@ -115,9 +119,19 @@ fn paint_images(ui: &Ui, state: &State, in_sight: Option<InSight<'_>>, rects: &[
             Some((stack, layer, ranges[of_run]))
         });
         let view = visible_part(*rect, visible);
-        let paint = OverlayPaint { image: image.clone(), map, style, view, slot: i as u64 };
+        let paint = OverlayPaint { image: shown_image(state, image), map, style, view, slot: i as u64 };
         ui.painter_at(area).add(in_rect(visible, paint));
     }
+}
+
+/// An image, or where it is to be looked at as the run in sight read it, and is there so, that.
+fn shown_image(state: &State, image: &Arc<Picture>) -> Arc<Picture> {
+    let run = state.shown_run().filter(|_| state.kept.view.as_read);
+    let read = run.and_then(|run| {
+        let place = run.request.sample.images.iter().position(|own| own == image)?;
+        state.as_read.get(image.id(), size_in(&run.trace, place)?)
+    });
+    read.unwrap_or(image).clone()
 }
 
 /// Each image's name in its corner: a click gives it all the room, dragged onto another it takes its place.

@@ -32,6 +32,7 @@ pub fn apply(controller: &mut Controller, action: ViewAction) {
             // The strip shows where it is, on the one scale that layers can be compared on.
             view.strip = if playing { Strip::Layers } else { view.strip };
         }
+        ViewAction::SetAsRead(as_read) => view.as_read = as_read,
         ViewAction::SetDifference(difference) => view.difference = difference,
         ViewAction::SetStrip(strip) => view.strip = strip,
         ViewAction::SortMatrix(sorted) => view.matrix_sorted = sorted,

@@ -2,4 +2,5 @@
 
 pub mod handle;
 pub mod panel;
+mod said;
 pub mod scatter;

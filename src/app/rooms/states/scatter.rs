@@ -2,13 +2,16 @@
 
 use egui::{Color32, Pos2, Rect, Response, Sense, Shape, Stroke, Ui, Vec2, pos2, vec2};
 
+use super::said::side_name;
 use crate::analysis::query::Query;
 use crate::app::hub::actions::{Actions, LayoutAction};
 use crate::app::hub::state::State;
 use crate::app::kit::geometry::Hovered;
 use crate::app::kit::theme::palette;
 use crate::app::kit::widgets::name_widget;
-use crate::app::parts::states::{LayoutScene, LayoutView, Projection, Tool, token_of};
+use crate::app::parts::states::{
+    LayoutScene, LayoutSide, LayoutView, PictureOf, Projection, SidePoint, Tool, token_of,
+};
 use crate::projection::pick::around;
 use crate::render::paint::in_rect;
 use crate::render::points::PointsPaint;
@@ -22,6 +25,7 @@ const MARGIN: f32 = 0.06;
 /// From the layout to the screen.
 #[derive(Debug, Clone, Copy)]
 struct Place {
+    side: usize,
     rect: Rect,
     view: LayoutView,
 }
@@ -62,19 +66,19 @@ fn look(count: usize, size: Vec2, zoom: f32) -> (f32, f32) {
     (radius, (1.4 / (1.0 + covered)).clamp(0.25, 0.9))
 }
 
-/// Draws the layout, and takes what the pointer does on it.
-pub fn scatter_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
+/// Draws the layout of a side, and takes what the pointer does on it.
+pub fn scatter_ui(ui: &mut Ui, state: &State, side: usize, actions: &mut Actions) {
     let size = ui.available_size();
     let (rect, response) = ui.allocate_exact_size(size, Sense::click_and_drag());
     let projection = &state.projection;
     ui.painter().rect_filled(rect, 4.0, palette(ui.visuals()).canvas);
-    let Some(scene) = projection.scene() else {
+    let Some((own, scene)) = projection.sides.get(side).and_then(|own| Some((own, own.scene()?))) else {
         empty_ui(ui, rect, projection);
         return;
     };
     let whole = fit(&scene.places, rect.size());
-    let view = projection.view.unwrap_or(whole);
-    let place = Place { rect, view };
+    let view = own.view.unwrap_or(whole);
+    let place = Place { side, rect, view };
     let (radius, opacity) = look(scene.set.instances.len(), rect.size(), view.scale / whole.scale);
     let pixels = ui.ctx().pixels_per_point();
     let paint = PointsPaint {
@@ -86,10 +90,16 @@ pub fn scatter_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
         size: [rect.width() * pixels, rect.height() * pixels],
     };
     ui.painter().add(in_rect(rect, paint));
+    let is_alone = projection.sides.len() == 1;
     name_widget(ui, &response, egui::Role::Canvas, None, || {
-        format!("Layout of {} points, {} chosen", scene.places.len(), projection.selected.1.len())
+        let of = if is_alone { String::new() } else { format!(" of {}", side_name(state, side)) };
+        format!("Layout of {} points, {} chosen{of}", scene.places.len(), own.chosen.len())
     });
-    ring_ui(ui, state, scene, place, radius);
+    pieces_ui(ui, projection, own, place, radius, actions);
+    if !is_alone {
+        title_ui(ui, &side_name(state, side), rect);
+    }
+    ring_ui(ui, state, place, radius);
     drawn_over_ui(ui, projection, scene, place, radius);
     navigate(ui, &response, place, whole, actions);
     draw_line(ui, &response, projection, scene, place, actions);
@@ -108,13 +118,66 @@ fn empty_ui(ui: &Ui, rect: Rect, projection: &Projection) {
     ui.painter().galley(rect.center() - galley.size() / 2.0, galley, colour);
 }
 
+/// Whose layout it is, in its corner.
+fn title_ui(ui: &Ui, name: &str, rect: Rect) {
+    let font = egui::TextStyle::Body.resolve(ui.style());
+    let colour = ui.visuals().strong_text_color();
+    let galley = ui.painter().layout(name.to_owned(), font, colour, rect.width() - 12.0);
+    let own = Rect::from_min_size(rect.min + vec2(6.0, 4.0), galley.size());
+    ui.painter().rect_filled(own.expand(3.0), 3.0, palette(ui.visuals()).canvas.gamma_multiply(0.85));
+    ui.painter().galley(own.min, galley, colour);
+}
+
+/// Where few points are in view, pieces of their images stand in their place.
+fn pieces_ui(
+    ui: &Ui,
+    projection: &Projection,
+    own: &LayoutSide,
+    place: Place,
+    radius: f32,
+    actions: &mut Actions,
+) {
+    /// Points that are pieces at most.
+    const MOST: usize = 64;
+    /// Points of the screen on a side of a piece.
+    const SIDE: f32 = 36.0;
+    let Some(scene) = own.scene().filter(|scene| !scene.moving) else { return };
+    let corner = |at: Pos2| place.on_map(at);
+    let in_view = scene.picker.inside(&around(corner(place.rect.min), corner(place.rect.max)));
+    let is_seen = |i: &u32| {
+        let role = scene.points[*i as usize].kept.role;
+        scene.shown[*i as usize] && matches!(role, Role::Latent | Role::Image)
+    };
+    let seen: Vec<u32> = in_view.into_iter().filter(is_seen).take(MOST + 1).collect();
+    if seen.len() > MOST {
+        return;
+    }
+    let of: Vec<(u32, PictureOf)> = seen.iter().filter_map(|i| Some((*i, own.picture_of(*i)?))).collect();
+    let missing = projection.crops.missing(of.iter().map(|(_, of)| *of));
+    if !missing.is_empty() {
+        actions.push(LayoutAction::Crop(missing));
+    }
+    let painter = ui.painter().with_clip_rect(place.rect);
+    let palette = palette(ui.visuals());
+    for (i, of) in of {
+        let Some(texture) = projection.crops.texture(ui.ctx(), of) else { continue };
+        let at = place.on_screen(scene.places[i as usize]);
+        // Above and beside its point, which stays to be seen.
+        let piece = Rect::from_min_size(at + vec2(radius * 0.7, -radius * 0.7 - SIDE), Vec2::splat(SIDE));
+        let frame = if of.kept.role == Role::Latent { palette.accent } else { palette.weak };
+        painter.rect_filled(piece.expand(1.5), 2.0, frame);
+        painter.image(texture.id(), piece, Rect::from_min_max(Pos2::ZERO, pos2(1.0, 1.0)), Color32::WHITE);
+    }
+}
+
 /// Rings what is chosen in the other panes: the latent or the patch of the sample that is asked, and the point it was
 /// opened by.
-fn ring_ui(ui: &Ui, state: &State, scene: &LayoutScene, place: Place, radius: f32) {
+fn ring_ui(ui: &Ui, state: &State, place: Place, radius: f32) {
     let projection = &state.projection;
-    let Some(taken) = &state.gallery.taken else { return };
+    let (Some(taken), Some(own)) = (&state.gallery.taken, projection.sides.get(place.side)) else { return };
+    let Some(scene) = own.scene() else { return };
     let of_query = match state.panes.map.query {
-        Query::Latent(latent) => projection.points_of(&taken.record.id, Role::Latent, latent as u32),
+        Query::Latent(latent) => own.points_of(&taken.record.id, Role::Latent, latent as u32),
         Query::Answer(_) => Vec::new(),
     };
     let patch = state.panes.map.hovered.or(state.panes.map.pinned.map(|own| Hovered {
@@ -123,13 +186,14 @@ fn ring_ui(ui: &Ui, state: &State, scene: &LayoutScene, place: Place, radius: f3
         col: own.cols.0,
     }));
     let of_patch = patch.and_then(|patch| {
-        let samples = projection.collected.as_ref()?.states.samples();
+        let samples = own.collected.states.samples();
         let sampled = samples.iter().find(|own| own.id == taken.record.id)?;
-        Some(projection.points_of(&taken.record.id, Role::Image, token_of(sampled, patch)?))
+        Some(own.points_of(&taken.record.id, Role::Image, token_of(sampled, patch)?))
     });
+    let opened = projection.opened.and_then(|opened| projection.same(opened, place.side));
     let painter = ui.painter().with_clip_rect(place.rect);
     let palette = palette(ui.visuals());
-    for point in of_query.into_iter().chain(of_patch.into_iter().flatten()).chain(projection.opened) {
+    for point in of_query.into_iter().chain(of_patch.into_iter().flatten()).chain(opened) {
         if let Some(at) = scene.places.get(point as usize) {
             let at = place.on_screen(*at);
             painter.circle_stroke(at, radius + 6.0, Stroke::new(3.0, palette.canvas));
@@ -138,15 +202,17 @@ fn ring_ui(ui: &Ui, state: &State, scene: &LayoutScene, place: Place, radius: f3
     }
 }
 
-/// The point under the pointer, and the line that is being drawn.
+/// The point under the pointer, on either side, and the line that is being drawn.
 fn drawn_over_ui(ui: &Ui, projection: &Projection, scene: &LayoutScene, place: Place, radius: f32) {
     let painter = ui.painter().with_clip_rect(place.rect);
     let palette = palette(ui.visuals());
-    if let Some(at) = projection.hovered.and_then(|point| scene.places.get(point as usize)) {
+    let hovered = projection.hovered.and_then(|hovered| projection.same(hovered, place.side));
+    if let Some(at) = hovered.and_then(|point| scene.places.get(point as usize)) {
         painter.circle_stroke(place.on_screen(*at), radius + 2.5, Stroke::new(2.0, palette.hover));
     }
-    if projection.line.len() > 1 {
-        let line: Vec<Pos2> = projection.line.iter().map(|at| place.on_screen(*at)).collect();
+    let (side, line) = &projection.line;
+    if *side == place.side && line.len() > 1 {
+        let line: Vec<Pos2> = line.iter().map(|at| place.on_screen(*at)).collect();
         painter.add(Shape::convex_polygon(line.clone(), Color32::TRANSPARENT, Stroke::NONE));
         painter.add(Shape::closed_line(line, Stroke::new(1.5, palette.accent)));
     }
@@ -155,7 +221,7 @@ fn drawn_over_ui(ui: &Ui, projection: &Projection, scene: &LayoutScene, place: P
 /// Wheel and pinch zoom about the pointer, drags move, a double click shows all.
 fn navigate(ui: &Ui, response: &Response, place: Place, whole: LayoutView, actions: &mut Actions) {
     if response.double_clicked() {
-        actions.push(LayoutAction::SetView(None));
+        actions.push(LayoutAction::SetView(place.side, None));
         return;
     }
     let mut view = place.view;
@@ -177,7 +243,7 @@ fn navigate(ui: &Ui, response: &Response, place: Place, whole: LayoutView, actio
         }
     }
     if view != place.view {
-        actions.push(LayoutAction::SetView(Some(view)));
+        actions.push(LayoutAction::SetView(place.side, Some(view)));
     }
 }
 
@@ -198,11 +264,12 @@ fn draw_line(
             if by_first(Response::dragged_by) {
                 let moved = response.drag_delta() / place.view.scale;
                 let centre = [place.view.centre[0] - moved.x, place.view.centre[1] + moved.y];
-                actions.push(LayoutAction::SetView(Some(LayoutView { centre, ..place.view })));
+                actions.push(LayoutAction::SetView(place.side, Some(LayoutView { centre, ..place.view })));
             }
         }
         Tool::Box | Tool::Lasso => {
-            let mut line = projection.line.clone();
+            let (drawn_on, drawn) = &projection.line;
+            let mut line = if *drawn_on == place.side { drawn.clone() } else { Vec::new() };
             if by_first(Response::drag_started_by) || (by_first(Response::dragged_by) && line.is_empty()) {
                 // A drag is known for one only some way after its beginning.
                 let origin = ui.input(|input| input.pointer.press_origin());
@@ -214,11 +281,12 @@ fn draw_line(
                 } else if line.last() != Some(&at) {
                     line.push(at);
                 }
-                actions.push(LayoutAction::Draw(line.clone()));
+                actions.push(LayoutAction::Draw(place.side, line.clone()));
             }
             if by_first(Response::drag_stopped_by) {
                 let inside = scene.picker.inside(&line);
                 actions.push(LayoutAction::Select(
+                    place.side,
                     inside.into_iter().filter(|i| scene.shown[*i as usize]).collect(),
                 ));
             }
@@ -237,13 +305,15 @@ fn point_at(
     let nearest = response.hover_pos().and_then(|pointer| {
         scene.picker.nearest(place.on_map(pointer), REACH / place.view.scale, |i| scene.shown[i as usize])
     });
-    if nearest != projection.hovered {
+    let nearest = nearest.map(|point| SidePoint { side: place.side, point });
+    // Of two sides that the pointer is not on neither speaks for the other.
+    if nearest != projection.hovered.filter(|own| own.side == place.side) {
         actions.push(LayoutAction::Hover(nearest));
     }
     if response.clicked() {
         match nearest {
             Some(point) => actions.push(LayoutAction::Open(point)),
-            None => actions.push(LayoutAction::Select(Vec::new())),
+            None => actions.push(LayoutAction::Select(place.side, Vec::new())),
         }
     }
 }
@@ -256,7 +326,7 @@ mod tests {
     fn screen_and_map_agree_and_all_fits() {
         let places = [[-3.0, 2.0], [5.0, -1.0], [0.0, 0.5]];
         let rect = Rect::from_min_size(pos2(20.0, 10.0), vec2(300.0, 200.0));
-        let place = Place { rect, view: fit(&places, rect.size()) };
+        let place = Place { side: 0, rect, view: fit(&places, rect.size()) };
         for at in places {
             let on_screen = place.on_screen(at);
             assert!(rect.contains(on_screen));

@@ -1,0 +1,48 @@
+//! Images as the model read them, to be looked at in the place of the files'.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use crate::data::picture::{Picture, PictureId};
+use crate::trace::Trace;
+
+/// An image at a size in pixels.
+pub type ImageAtSize = (PictureId, (u32, u32));
+
+/// Images that were resized, off the window's thread.
+#[derive(Default)]
+pub struct AsRead {
+    wanted: HashSet<ImageAtSize>,
+    made: HashMap<ImageAtSize, Arc<Picture>>,
+}
+
+/// Images that are kept.
+const KEPT: usize = 32;
+
+/// The size in which a run read an image: height and width of its grid, in pixels.
+pub fn size_in(trace: &Trace, image: usize) -> Option<(u32, u32)> {
+    let grid = trace.grids.get(image)?;
+    let pixels = |patches: usize| (patches * trace.patch_size) as u32;
+    Some((pixels(grid.w), pixels(grid.h)))
+}
+
+impl AsRead {
+    /// An image at a size, where it is there.
+    pub fn get(&self, image: PictureId, size: (u32, u32)) -> Option<&Arc<Picture>> {
+        self.made.get(&(image, size))
+    }
+
+    /// Is it to be made? From now on it is on its way.
+    pub fn wants(&mut self, image: PictureId, size: (u32, u32)) -> bool {
+        !self.made.contains_key(&(image, size)) && self.wanted.insert((image, size))
+    }
+
+    /// Takes one that was made.
+    pub fn take(&mut self, of: ImageAtSize, picture: Arc<Picture>) {
+        self.wanted.remove(&of);
+        if self.made.len() >= KEPT {
+            self.made.clear();
+        }
+        self.made.insert(of, picture);
+    }
+}
