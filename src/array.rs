@@ -15,6 +15,11 @@ impl Default for Array {
 }
 
 impl Array {
+    /// Its values, to be changed in place.
+    pub fn data_mut(&mut self) -> &mut [f32] {
+        &mut self.data
+    }
+
     /// `data` in the order of `shape`, outermost first, last axis fastest.
     ///
     /// # Panics

@@ -136,7 +136,8 @@ pub(super) fn looks(trace: &Trace, count: usize, layer: usize) -> Looks {
     let mut roles = trace.roles.clone();
     roles.resize(count.max(roles.len()), Role::Answer);
     let mut looks = Looks::of_roles(trace.condition.mask.rule(), &roles);
-    let prompt = Prompt { roles: &trace.roles, image_spans: &trace.image_spans };
+    let left = trace.latent_numbers();
+    let prompt = Prompt { roles: &trace.roles, image_spans: &trace.image_spans, latents: Some(&left) };
     // The run was made with them, so that they fit.
     if let Ok(edges) = Edges::new(&trace.condition.edits, prompt, usize::MAX) {
         edges.apply(&mut looks, layer);

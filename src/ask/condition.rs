@@ -1,5 +1,7 @@
 //! How a sample is asked.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use super::decoding::{Decoding, LatentChoice, PixelBudget};
@@ -24,9 +26,18 @@ pub struct Condition {
     /// What is changed in the run, in this order.
     #[serde(deserialize_with = "edit::read_all")]
     pub edits: Vec<Edit>,
+    /// The file of all edits that name none: a donor's states, means, vectors or noise.
+    #[serde(with = "crate::paths::text::option", skip_serializing_if = "Option::is_none")]
+    pub donor: Option<PathBuf>,
 }
 
 impl Condition {
+    /// The files that its edits take states from.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let named = self.edits.iter().filter_map(|edit| edit.file().map(PathBuf::from));
+        self.donor.clone().into_iter().chain(named).collect()
+    }
+
     /// How samples of data sets are asked unless told otherwise, so that one model has one accuracy.
     pub fn of_studies() -> Self {
         Self { decoding: Decoding::of_studies(), ..Self::default() }

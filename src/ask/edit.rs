@@ -307,6 +307,70 @@ pub enum HeadPart {
 }
 
 impl Edit {
+    /// The tokens it names.
+    pub fn selections(&self) -> Vec<&Tokens> {
+        match self {
+            Self::Block(edge) | Self::Allow(edge) => vec![&edge.from, &edge.to],
+            Self::Head { tokens, .. } => tokens.iter().collect(),
+            Self::Replace { tokens, .. } | Self::Sequence { tokens, .. } | Self::Cache { tokens, .. } => vec![tokens],
+            Self::Path { tokens, readers, .. } => std::iter::once(tokens).chain(readers).collect(),
+        }
+    }
+
+    /// The file it names.
+    pub fn file(&self) -> Option<&str> {
+        match self {
+            Self::Replace { value, .. } => match value {
+                EditValue::Vectors(own) | EditValue::Donor(own) | EditValue::Mean(own) => own.file.as_deref(),
+                EditValue::Normal { noise, .. }
+                | EditValue::SameDist(noise)
+                | EditValue::NormMatched(noise)
+                | EditValue::Jitter { noise, .. } => noise.file.as_deref(),
+                _ => None,
+            },
+            Self::Cache { donor: CacheDonor::Cache(own), .. } => own.file.as_deref(),
+            Self::Path { value: PathValue::Donor(own), .. } => own.file.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// The ranges of layers it names.
+    pub fn layer_ranges(&self) -> Vec<LayerRange> {
+        match self {
+            Self::Block(Edge { layers, .. }) | Self::Allow(Edge { layers, .. }) | Self::Cache { layers, .. } => {
+                layers.iter().copied().collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// The single layers it names.
+    pub fn layers(&self) -> Vec<usize> {
+        let last = |held: &Held| match held.held {
+            Some(Until::Layer(layer)) => Some(layer),
+            Some(Until::End) | None => None,
+        };
+        match self {
+            Self::Head { heads, .. } => heads.iter().map(|(layer, _)| *layer).collect(),
+            Self::Replace { place: EditSite::Embedding(held), .. } => last(held).into_iter().collect(),
+            Self::Replace { place: EditSite::After { layer, held } | EditSite::Into { layer, held }, .. } => {
+                std::iter::once(*layer).chain(last(held)).collect()
+            }
+            Self::Path { from, to, .. } => {
+                let from = match from {
+                    Sender::Embedding => None,
+                    Sender::After { layer } | Sender::Head { head: (layer, _) } => Some(*layer),
+                };
+                let to = match to {
+                    Receiver::Logits => None,
+                    Receiver::Head { head: (layer, _), .. } => Some(*layer),
+                };
+                from.into_iter().chain(to).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// The edge it opens or closes, and whether it opens it.
     pub fn edge(&self) -> Option<(&Edge, bool)> {
         match self {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::tokens::Tokens;
 use crate::units::Role;
 
 /// Which rows of attention a run keeps.
@@ -84,6 +85,9 @@ pub struct Keep {
     pub logits: LogitRows,
     /// What the vision tower read.
     pub pixels: bool,
+    /// What another run may take over, of these tokens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recording: Option<Tokens>,
 }
 
 /// Gives what earlier versions wrote among `settings`, as `capture`, a place of its own, as `keep`.

@@ -105,6 +105,8 @@ pub struct Prompt<'a> {
     pub roles: &'a [Role],
     /// Where each image's tokens are.
     pub image_spans: &'a [Span],
+    /// Numbers of its latents among those of the unedited prompt; all of them, where none are said.
+    pub latents: Option<&'a [usize]>,
 }
 
 impl Prompt<'_> {
@@ -159,7 +161,12 @@ impl Prompt<'_> {
             return Err(format!("{part}: this run has none"));
         }
         let Some(index) = &part.index else { return Ok((all, goes_on)) };
-        let chosen: Option<Vec<usize>> = index.iter().map(|i| all.get(*i).copied()).collect();
+        let own = self.latents.filter(|_| part.group == TokenGroup::Latents);
+        let place = |i: usize| own.map_or(Some(i), |own| own.iter().position(|number| *number == i));
+        let chosen: Option<Vec<usize>> = index.iter().map(|i| all.get(place(*i)?).copied()).collect();
+        if let (None, Some(own)) = (&chosen, own) {
+            return Err(format!("{part}: this run has latents {own:?}"));
+        }
         // A number names tokens of the prompt: those to come have none yet.
         chosen.map(|chosen| (chosen, false)).ok_or_else(|| format!("{part}: there are {} of them", all.len()))
     }
@@ -281,7 +288,7 @@ mod tests {
 
     const ROLES: [Role; 9] = [Text, Image, Image, Text, Image, Latent, Latent, Text, Text];
     const SPANS: [Span; 2] = [Span { start: 1, end: 3 }, Span { start: 4, end: 5 }];
-    const PROMPT: Prompt<'_> = Prompt { roles: &ROLES, image_spans: &SPANS };
+    const PROMPT: Prompt<'_> = Prompt { roles: &ROLES, image_spans: &SPANS, latents: None };
 
     fn edits(texts: &[&str]) -> Vec<Edit> {
         texts.iter().map(|text| text.parse().unwrap()).collect()
@@ -362,7 +369,7 @@ mod tests {
             let problem = Edges::new(&edits(&[text]), PROMPT, 3).unwrap_err();
             assert!(problem.contains(said), "{text}: {problem}");
         }
-        let bare = Prompt { roles: &[Text, Text], image_spans: &[] };
+        let bare = Prompt { roles: &[Text, Text], image_spans: &[], latents: None };
         for (text, said) in [
             ("block readers->prompt", "without latents nothing is behind them"),
             ("block all->latents", "latents: this run has none"),

@@ -27,7 +27,7 @@ pub struct Word {
 }
 
 /// All of them, in the order they are said.
-pub const WORDS: [Word; 11] = [
+pub const WORDS: [Word; 12] = [
     Word {
         option: "mask",
         value_name: "MASK",
@@ -170,12 +170,25 @@ pub const WORDS: [Word; 11] = [
     Word {
         option: "do",
         value_name: "STATEMENT",
-        help: "Change the run: block or allow looks, as in \"block latents->image @8-12\"; repeatable, in this order",
+        help: "Change the run, as in \"block latents->image @8-12\" or \"latents=zero@after-4\"; repeatable, in this order",
         changed: "the edits",
         values: &[],
         repeats: true,
         written: |c| c.edits.iter().map(ToString::to_string).collect(),
         read: |c, text| text.parse().map(|edit| c.edits.push(edit)),
+    },
+    Word {
+        option: "donor",
+        value_name: "FILE",
+        help: "File of all --do that name none: a donor's states (--record of another run), means, vectors or noise",
+        changed: "the edits",
+        values: &[],
+        repeats: false,
+        written: |c| c.donor.iter().map(|path| path.display().to_string()).collect(),
+        read: |c, text| {
+            c.donor = (!text.is_empty()).then(|| std::path::absolute(text).unwrap_or_else(|_| text.into()));
+            Ok(())
+        },
     },
 ];
 

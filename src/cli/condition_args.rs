@@ -49,7 +49,7 @@ impl Usual for StatesOnly {
     }
 
     fn has(option: &str) -> bool {
-        ["mask", "latents", "max-pixels", "do"].contains(&option)
+        ["mask", "latents", "max-pixels", "do", "donor"].contains(&option)
     }
 }
 
@@ -63,7 +63,7 @@ impl Usual for Shown {
     }
 
     fn has(option: &str) -> bool {
-        ["mask", "latents", "max-new-tokens", "do"].contains(&option)
+        ["mask", "latents", "max-new-tokens", "do", "donor"].contains(&option)
     }
 }
 

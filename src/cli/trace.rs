@@ -7,9 +7,9 @@ use serde::Serialize;
 
 use super::args::{ModelArgs, RunArgs};
 use super::output::{Terminal, json, print, say, timings};
-use crate::ask::{AttentionRows, HiddenRows, Keep, LogitRows};
-use crate::export::trace_file;
-use crate::trace::Timings;
+use crate::ask::{AttentionRows, HiddenRows, Keep, LogitRows, Tokens};
+use crate::export::{recording_file, trace_file};
+use crate::trace::{Timings, Trace};
 
 /// How much of a tensor to keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -39,6 +39,12 @@ pub struct TraceArgs {
     /// Keep logits of every prompt position
     #[arg(long, value_enum, default_value_t = KeptPart::Rows)]
     logits: KeptPart,
+    /// Record what another run may take over by --donor: states, keys, values, outputs of heads
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+    /// Of these tokens, as in latents+tail
+    #[arg(long, value_name = "TOKENS", default_value = "all", requires = "record")]
+    record_of: Tokens,
     /// Machine-readable output
     #[arg(long)]
     json: bool,
@@ -53,12 +59,28 @@ struct Report {
     timings: Timings,
 }
 
+/// What was asked, for whoever finds the recording.
+fn facts(trace: &Trace) -> String {
+    let facts = serde_json::json!({
+        "kind": "donor",
+        "model": trace.model,
+        "adapter": trace.adapter,
+        "text": trace.text,
+        "condition": trace.condition,
+        "version": env!("CARGO_PKG_VERSION"),
+    });
+    facts.to_string()
+}
+
 /// Runs it.
 pub fn run(args: TraceArgs) -> anyhow::Result<()> {
     let piped = args.out.as_os_str() == "-";
     if !piped {
         // Minutes later would be too late to say so.
         args.model.check_output(&args.out, &args.run.image)?;
+    }
+    if let Some(record) = &args.record {
+        args.model.check_output(record, &args.run.image)?;
     }
     let sample = args.run.sample()?;
     let full = |keep: KeptPart| keep == KeptPart::Full;
@@ -67,10 +89,14 @@ pub fn run(args: TraceArgs) -> anyhow::Result<()> {
         hidden: full(args.hidden).then(HiddenRows::all),
         logits: if full(args.logits) { LogitRows::Full } else { LogitRows::Answer },
         pixels: true,
+        recording: args.record.is_some().then(|| args.record_of.clone()),
     };
     let terminal = Terminal::new();
     let trace = args.model.run(&args.run, sample, &keep, &terminal)?;
     terminal.finish();
+    if let (Some(path), Some(recording)) = (&args.record, &trace.recording) {
+        recording_file::write(recording, &facts(&trace), path)?;
+    }
     if piped {
         trace_file::write_to(&trace, Path::new("standard output"), &mut std::io::stdout().lock())?;
     } else {

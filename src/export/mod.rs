@@ -6,5 +6,6 @@ pub mod figure;
 mod font;
 pub mod layout_file;
 mod pdf;
+pub mod recording_file;
 pub mod scatter;
 pub mod trace_file;

@@ -41,6 +41,14 @@ const CLIP_MEAN: [f64; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
 const CLIP_STD: [f64; 3] = [0.268_629_54, 0.261_302_58, 0.275_777_11];
 
 impl ImageProcessor {
+    /// A colour from 0 to 255 as the tower reads it; its middle, which is 0, where there is none.
+    pub fn normalised(&self, rgb: Option<[f64; 3]>) -> [f32; 3] {
+        let Some(rgb) = rgb else { return [0.0; 3] };
+        std::array::from_fn(|c| {
+            ((rgb[c] * self.rescale - f64::from(self.mean[c])) / f64::from(self.std[c])) as f32
+        })
+    }
+
     /// Reads the folder's file and checks it against the vision tower.
     ///
     /// # Errors

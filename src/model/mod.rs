@@ -5,7 +5,9 @@
 
 pub mod adapt;
 pub mod cache;
+pub mod changes;
 pub mod compute;
+mod decoder;
 pub mod embedding;
 pub mod informed;
 pub mod linear;
@@ -14,6 +16,7 @@ pub mod norm;
 pub mod pack;
 pub mod param;
 pub mod parts;
+mod pass;
 pub mod rotary;
 pub mod tap;
 pub mod text;

@@ -27,6 +27,13 @@ impl Rotary {
         Ok(Self { cos: table(f32::cos)?, sin: table(f32::sin)? })
     }
 
+    /// Of some of the positions.
+    pub fn rows(&self, places: &[usize]) -> Result<Self> {
+        let index: Vec<u32> = places.iter().map(|place| *place as u32).collect();
+        let index = Tensor::new(index, self.cos.device())?;
+        Ok(Self { cos: self.cos.index_select(&index, 0)?, sin: self.sin.index_select(&index, 0)? })
+    }
+
     /// Rotates the halves of each head against each other (`rotate_half`); x: [T, H, `head_dim`].
     pub fn apply(&self, x: &Tensor, compute: &Compute<'_>) -> Result<Tensor> {
         rotate(x, &self.cos, &self.sin, Pairing::Halves, compute.isa)

@@ -5,6 +5,7 @@
 
 use candle_core::Tensor;
 
+use super::changes::Rewiring;
 use crate::ask::looks::Looks;
 use crate::error::Result;
 use crate::units::{LayerIdx, Role};
@@ -60,8 +61,28 @@ pub trait Tap {
     /// Changes who may look at whom in this layer, among all S tokens.
     fn edit_mask(&mut self, _pass: &PassInfo<'_>, _layer: LayerIdx, _looks: &mut Looks) {}
 
-    /// A factor for each head's output in this layer, [H].
-    fn head_scales(&mut self, _pass: &PassInfo<'_>, _layer: LayerIdx) -> Option<Vec<f32>> {
+    /// Does it change or watch what layers read?
+    fn reads_inputs(&self) -> bool {
+        false
+    }
+
+    /// input: [T, D], what a layer reads of this pass's tokens, features added; what is returned goes on in its place.
+    fn on_input(&mut self, _pass: &PassInfo<'_>, _layer: LayerIdx, _input: &Tensor) -> Result<Option<Tensor>> {
+        Ok(None)
+    }
+
+    /// keys, values: [T, Hkv, d] of this pass's tokens, after the rotation, as the layer made them.
+    fn on_keys(&mut self, _pass: &PassInfo<'_>, _layer: LayerIdx, _keys: &Tensor, _values: &Tensor) -> Result<()> {
+        Ok(())
+    }
+
+    /// mixed: [T, H, d], the outputs of heads before `o_proj`; what is returned goes on in its place.
+    fn on_heads(&mut self, _pass: &PassInfo<'_>, _layer: LayerIdx, _mixed: &Tensor) -> Result<Option<Tensor>> {
+        Ok(None)
+    }
+
+    /// Who finds which keys, values and queries, where that is changed.
+    fn rewiring(&mut self) -> Option<&mut Rewiring> {
         None
     }
 }
@@ -114,9 +135,38 @@ impl Taps<'_, '_> {
         self.0.iter_mut().for_each(|tap| tap.edit_mask(pass, layer, looks));
     }
 
-    /// The product of all factors of each head; `None` where none has any.
-    pub fn head_scales(&mut self, pass: &PassInfo<'_>, layer: LayerIdx) -> Option<Vec<f32>> {
-        let all = self.0.iter_mut().filter_map(|tap| tap.head_scales(pass, layer));
-        all.reduce(|a, b| a.iter().zip(&b).map(|(a, b)| a * b).collect())
+    /// Does any of them look at what layers read?
+    pub fn reads_inputs(&self) -> bool {
+        self.0.iter().any(|tap| tap.reads_inputs())
+    }
+
+    /// Hands what a layer reads through all of them.
+    pub fn on_input(&mut self, pass: &PassInfo<'_>, layer: LayerIdx, mut input: Tensor) -> Result<Tensor> {
+        for tap in self.0.iter_mut() {
+            if let Some(replaced) = tap.on_input(pass, layer, &input)? {
+                input = replaced;
+            }
+        }
+        Ok(input)
+    }
+
+    /// Shows all of them keys and values.
+    pub fn on_keys(&mut self, pass: &PassInfo<'_>, layer: LayerIdx, k: &Tensor, v: &Tensor) -> Result<()> {
+        self.0.iter_mut().try_for_each(|tap| tap.on_keys(pass, layer, k, v))
+    }
+
+    /// Hands the outputs of heads through all of them.
+    pub fn on_heads(&mut self, pass: &PassInfo<'_>, layer: LayerIdx, mut mixed: Tensor) -> Result<Tensor> {
+        for tap in self.0.iter_mut() {
+            if let Some(replaced) = tap.on_heads(pass, layer, &mixed)? {
+                mixed = replaced;
+            }
+        }
+        Ok(mixed)
+    }
+
+    /// What is changed of who finds what, where something is.
+    pub fn rewiring(&mut self) -> Option<&mut Rewiring> {
+        self.0.iter_mut().find_map(|tap| tap.rewiring())
     }
 }

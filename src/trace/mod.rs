@@ -2,14 +2,16 @@
 
 mod answer_rows;
 mod parts;
+mod recording;
 
 pub use self::answer_rows::AnswerRows;
 pub use self::parts::{
     Alternative, AnswerPart, Applied, CHANGED_NOTHING, ChoiceScore, GeneratedToken, HiddenStates, InputPart,
     Intervened, PromptPart, Timings,
 };
+pub use self::recording::Recording;
 use crate::array::Array;
-use crate::ask::Condition;
+use crate::ask::{Condition, Edit, SequenceChange};
 use crate::units::{GridThw, HeadIdx, LayerIdx, Role, Span};
 
 /// One run of a model on a sample under a condition. N prompt tokens with latents, G generated, L layers,
@@ -62,6 +64,8 @@ pub struct Trace {
     pub condition: Condition,
     /// What each edit of the condition changed.
     pub interventions: Vec<Intervened>,
+    /// What another run may take over, where asked for.
+    pub recording: Option<Box<Recording>>,
     /// What automatic settings came to.
     pub applied: Applied,
     /// Seconds by stage.
@@ -78,6 +82,13 @@ impl Trace {
             let logs: Vec<f32> = said.map(|token| token.logprob).collect();
             (!logs.is_empty()).then(|| logs.iter().sum::<f32>().exp())
         })
+    }
+
+    /// Numbers of its latents among those of the prompt before any were taken out.
+    pub fn latent_numbers(&self) -> Vec<usize> {
+        let count = self.roles.iter().filter(|role| **role == Role::Latent).count();
+        let gone = gone(&self.condition.edits);
+        (0..).filter(|number| !gone.contains(number)).take(count).collect()
     }
 
     /// Out of what each stage of a run left.
@@ -106,6 +117,7 @@ impl Trace {
             adapter: prepared.adapter,
             condition: prepared.condition,
             interventions: prepared.interventions,
+            recording: read.recording,
             applied: prepared.applied,
             timings,
         }
@@ -213,4 +225,13 @@ impl Trace {
         let grid = self.grids[image];
         (grid.h * self.patch_size, grid.w * self.patch_size)
     }
+}
+
+/// Numbers of latents that statements name to be taken out, one by one: what is taken out as a whole leaves none to number.
+fn gone(edits: &[Edit]) -> Vec<usize> {
+    let named = edits.iter().filter_map(|edit| match edit {
+        Edit::Sequence { tokens, change: SequenceChange::Remove | SequenceChange::Gap } => Some(tokens),
+        _ => None,
+    });
+    named.flat_map(|tokens| &tokens.0).filter_map(|part| part.index.clone()).flatten().collect()
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::answer_rows::AnswerRows;
+use super::recording::Recording;
 use crate::array::Array;
 use crate::ask::Condition;
 use crate::units::{GridThw, Role, Span};
@@ -109,17 +110,25 @@ pub struct HiddenStates {
 }
 
 /// What a statement changed in a run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Intervened {
     /// In its canonical text.
     #[serde(rename = "do")]
     pub statement: String,
-    /// How often, as the statement counts: (layer, query, key) triples of the prompt for looks that are blocked.
+    /// How often, as the statement counts: (layer, query, key) triples of the prompt for looks that are blocked, (site, token)
+    /// pairs for states that are replaced, (layer, token) pairs for keys and values, (head, token) pairs, tokens.
     pub changed: usize,
+    /// Sum of the lengths of the changes, where vectors were replaced.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub moved: f64,
 }
 
-/// What is said of a statement that changed no look of a prompt: it may be a mistake. Steps of an answer are not counted.
-pub const CHANGED_NOTHING: &str = "changed no look of the prompt";
+fn is_nothing(moved: &f64) -> bool {
+    *moved == 0.0
+}
+
+/// What is said of a statement that changed nothing of a prompt: it may be a mistake. Steps of an answer are not counted.
+pub const CHANGED_NOTHING: &str = "changed nothing of the prompt";
 
 /// What a run is made of, known before its first pass.
 #[derive(Debug, Clone, Default)]
@@ -165,6 +174,8 @@ pub struct PromptPart {
     pub attentions: Option<Array>,
     /// [L, H, K, N] where there are latents and rows were kept.
     pub latent_attentions: Option<Array>,
+    /// Where asked for.
+    pub recording: Option<Box<Recording>>,
 }
 
 /// What was said.

@@ -318,8 +318,12 @@ impl Tap for Block {
 struct Heads(LayerIdx, Vec<f32>);
 
 impl Tap for Heads {
-    fn head_scales(&mut self, _pass: &PassInfo<'_>, layer: LayerIdx) -> Option<Vec<f32>> {
-        (layer == self.0).then(|| self.1.clone())
+    fn on_heads(&mut self, pass: &PassInfo<'_>, layer: LayerIdx, mixed: &Tensor) -> Result<Option<Tensor>> {
+        if layer != self.0 {
+            return Ok(None);
+        }
+        let factors = Tensor::from_vec(self.1.clone(), (1, pass.num_heads, 1), mixed.device())?;
+        Ok(Some(mixed.broadcast_mul(&factors)?))
     }
 }
 

@@ -47,7 +47,7 @@ fn what_cannot_be_asked_is_said_before_the_first_sample() {
     // A statement that changes nothing is named.
     let output = place.livr(&[&words[..], &["block image->answer", "--limit", "2"]].concat());
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(text.contains("block image->answer: changed no look of the prompt"), "{text}");
+    assert!(text.contains("block image->answer: changed nothing of the prompt"), "{text}");
 }
 
 #[test]

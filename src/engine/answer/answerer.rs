@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::features::{SeenImages, TowerFiles};
+use super::intervene::{EditedSequence, Intervention};
 use super::run::answer_together;
 use super::state::{Job, ModelName};
 use super::{AnswerWatch, FromAfar};
@@ -14,6 +15,9 @@ use crate::input::processor::Processor;
 use crate::model::Model;
 use crate::model::compute::Compute;
 use crate::trace::{Timings, Trace};
+
+/// What a condition changes of a run.
+type Edited = (EditedSequence, Option<Intervention>);
 
 /// One sample and how it is asked.
 #[derive(Debug, Clone, Copy)]
@@ -77,7 +81,8 @@ impl Answerer<'_> {
         let started = Instant::now();
         let prepared =
             |(i, own): (usize, &AskedSample<'_>)| self.prepare(*own, compute).map_err(|e| e.of_index(i));
-        let mut inputs = asked.iter().enumerate().map(prepared).collect::<Result<Vec<_>>>()?;
+        let prepared = asked.iter().enumerate().map(prepared).collect::<Result<Vec<_>>>()?;
+        let (mut inputs, mut edited): (Vec<_>, Vec<_>) = prepared.into_iter().unzip();
         let input_secs = started.elapsed().as_secs_f64();
 
         let started = Instant::now();
@@ -86,13 +91,19 @@ impl Answerer<'_> {
         let timings = Timings { input_secs, vision_secs, ..Timings::default() };
 
         let mut jobs = Vec::new();
-        for ((own, mut input), features) in asked.iter().zip(inputs.drain(..)).zip(seen.features) {
+        for (i, (own, mut input)) in asked.iter().zip(inputs.drain(..)).enumerate() {
+            let (mut features, (sequence, mut intervention)) = (seen.features[i].clone(), edited.remove(0));
+            if let (Some(features), Some(edits)) = (&mut features, &mut intervention) {
+                edits.edit_features(features, &input.image_spans).map_err(|e| e.of_index(i))?;
+            }
             // The tower has read them; only a trace that was asked for them still needs them.
             let pixels = std::mem::take(&mut input.pixel_values);
             jobs.push(Job {
                 input,
                 pixels: own.keep.pixels.then_some(pixels),
                 features,
+                sequence,
+                intervention,
                 choices: &own.sample.choices,
                 condition: own.condition,
                 keep: own.keep,
@@ -122,11 +133,19 @@ impl Answerer<'_> {
         Ok(max_pixels)
     }
 
-    fn prepare(&self, asked: AskedSample<'_>, compute: &Compute<'_>) -> Result<ModelInput> {
+    /// A sample as the tower and the model read it, and what is changed of its run later.
+    fn prepare(&self, asked: AskedSample<'_>, compute: &Compute<'_>) -> Result<(ModelInput, Edited)> {
         let AskedSample { sample, id, condition, .. } = asked;
         let disturbed = condition.disturbance.map(|how| how.of(sample, id, condition.decoding.seed));
         let sample = disturbed.as_ref().unwrap_or(sample);
         let max_pixels = self.max_pixels(condition)?;
-        self.processor.process(sample, condition.latents, max_pixels, compute.observer)
+        let sequence = EditedSequence::of(&condition.edits, condition.latents, sample, self.processor)?;
+        let mut input = self.processor.process(sample, sequence.choice, max_pixels, compute.observer)?;
+        sequence.take_out(&mut input, self.processor);
+        let mut intervention = Intervention::of(condition, &input, &sequence, self.model, compute)?;
+        if let Some(edits) = &mut intervention {
+            edits.edit_pixels(&mut input, self.processor.images());
+        }
+        Ok((input, (sequence, intervention)))
     }
 }

@@ -49,7 +49,8 @@ impl Fed {
         Ok(Tensor::cat(&all.iter().map(one).collect::<Result<Vec<_>>>()?, 0)?)
     }
 
-    fn token(&self) -> Option<u32> {
+    /// The token, where it is one.
+    pub(super) fn token(&self) -> Option<u32> {
         match self {
             Self::Token(id) => Some(*id),
             Self::State(_) => None,

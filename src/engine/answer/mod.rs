@@ -6,13 +6,13 @@ mod decode;
 pub mod features;
 mod intervene;
 mod prompt;
+mod recorder;
 mod run;
 pub mod sampler;
 mod state;
 
 pub use self::answerer::{Answerer, AskedSample};
 pub use self::collector::RowCollector;
-pub use self::intervene::check_done;
 pub use self::state::ModelName;
 use crate::progress::{Observer, Progress, Unobserved};
 use crate::trace::Trace;

@@ -3,6 +3,7 @@
 use candle_core::Tensor;
 
 use super::collector::{HiddenCollector, RowCollector};
+use super::recorder::Recorder;
 use super::state::RunState;
 use crate::array::Array;
 use crate::ask::{AttentionRows, LogitRows};
@@ -22,10 +23,11 @@ struct PromptTaps {
     /// Of the token that says the first of the answer.
     last_row: RowCollector,
     hidden: Option<HiddenCollector>,
+    recorder: Option<Recorder>,
 }
 
 impl PromptTaps {
-    fn of(run: &RunState<'_>) -> Self {
+    fn of(run: &RunState<'_>) -> Result<Self> {
         let keep = run.job.keep;
         let all = 0..run.roles.len();
         let (rows, last) = match keep.attention {
@@ -33,17 +35,18 @@ impl PromptTaps {
             AttentionRows::LatentsAndAnswer => (run.latents(), all.last()),
             AttentionRows::Full => (all.clone().collect(), all.last()),
         };
-        Self {
+        Ok(Self {
             rows: RowCollector::new(rows),
             last_row: RowCollector::new(last.into_iter().collect()),
             hidden: keep.hidden.clone().map(HiddenCollector::new),
-        }
+            recorder: keep.recording.as_ref().map(|of| Recorder::new(run, of)).transpose()?,
+        })
     }
 }
 
 /// Reads all prompts in one pass.
 pub(super) fn read(model: &Model, runs: &mut [RunState<'_>], compute: &Compute<'_>) -> Result<()> {
-    let mut watching: Vec<_> = runs.iter().map(PromptTaps::of).collect();
+    let mut watching = runs.iter().map(PromptTaps::of).collect::<Result<Vec<_>>>()?;
     let packed = {
         let inputs = runs.iter().map(|run| UnpackedPrompt {
             ids: &run.job.input.input_ids,
@@ -61,6 +64,7 @@ pub(super) fn read(model: &Model, runs: &mut [RunState<'_>], compute: &Compute<'
         taps.push(&mut kept.rows);
         taps.push(&mut kept.last_row);
         taps.extend(kept.hidden.as_mut().map(|tap| -> &mut dyn Tap { tap }));
+        taps.extend(kept.recorder.as_mut().map(|tap| -> &mut dyn Tap { tap }));
         let rule = run.job.condition.mask.rule();
         Sequence { roles: &run.roles, rule, cache: Some(&mut run.cache), taps }
     });
@@ -106,7 +110,8 @@ impl RunState<'_> {
             (_, rows) => (None, rows),
         };
         let hidden_states = kept.hidden.map(HiddenCollector::finish);
-        self.read = PromptPart { logits, hidden_states, attentions, latent_attentions };
+        let recording = kept.recorder.map(|own| Box::new(own.finish()));
+        self.read = PromptPart { logits, hidden_states, attentions, latent_attentions, recording };
         Ok(())
     }
 }

@@ -20,6 +20,7 @@ use crate::model::text::{Pass, Sequence};
 use crate::model::{Model, to_host};
 use crate::progress::{Phase, Progress};
 use crate::trace::{ChoiceScore, Timings, Trace};
+use crate::units::Role;
 
 /// What goes behind a run's cache, and who watches it.
 struct Feed<'a, 'r> {
@@ -119,7 +120,8 @@ fn feed(model: &Model, feeds: Vec<Feed<'_, '_>>, compute: &Compute<'_>) -> Resul
         let held = run.cache.len();
         let condition = run.job.condition;
         run.roles.truncate(held);
-        run.roles.extend(fed.iter().map(|fed| fed.role(run.processor, condition.latents)));
+        let roles: Vec<Role> = fed.iter().map(|fed| run.role_of(fed)).collect();
+        run.roles.extend(roles);
         let first = run.job.input.next_position + (held - run.job.input.num_tokens()) as i64;
         positions.extend((0..fed.len()).map(|i| [first + i as i64; 3]));
         embeddings.push(Fed::embeddings(&fed, model)?);

@@ -1,6 +1,7 @@
 //! A run between two passes: what it was asked, what its cache holds, what it has left so far.
 
-use super::intervene::Intervention;
+use super::decode::Fed;
+use super::intervene::{EditedSequence, Intervention};
 use crate::array::Array;
 use crate::ask::{Condition, Keep};
 use crate::error::{Error, Result};
@@ -29,6 +30,10 @@ pub struct Job<'a> {
     pub pixels: Option<Array>,
     /// Visual tokens of its images; `None` without images.
     pub features: Option<VisualFeatures>,
+    /// What was made of its latents.
+    pub sequence: EditedSequence,
+    /// What is changed in its passes.
+    pub intervention: Option<Intervention>,
     /// Answers to score.
     pub choices: &'a [String],
     /// How it is asked.
@@ -52,6 +57,8 @@ pub struct RunState<'a> {
     pub roles: Vec<Role>,
     /// What the condition changes in every pass.
     pub intervention: Option<Intervention>,
+    /// Ids of the latents that the prompt has.
+    latent_ids: Vec<u32>,
     /// Scores after the prompt, [V].
     pub after_prompt: Vec<f32>,
     /// Rows to go on with, where rows are kept.
@@ -79,7 +86,7 @@ pub fn prepared(job: Job<'_>, intervention: Option<Intervention>, applied: Appli
         model: job.name.base.clone(),
         adapter: job.name.adapter.clone(),
         condition: job.condition.clone(),
-        interventions: intervention.map_or_else(Vec::new, |own| own.done),
+        interventions: intervention.map_or_else(Vec::new, Intervention::into_done),
         applied: Applied { max_pixels: job.max_pixels, ..applied },
     }
 }
@@ -106,14 +113,18 @@ impl<'a> RunState<'a> {
         let num_layers = model.text.num_layers();
         let cache = KvCache::new(num_layers, num_tokens + max_new_tokens.max(longest_choice));
         let input = &job.input;
-        let intervention = Intervention::of(job.condition, &input.roles, &input.image_spans, num_layers)?;
         let roles = input.roles.clone();
+        let latents = input.input_ids.iter().zip(&roles).filter(|(_, role)| **role == Role::Latent);
+        let latent_ids = latents.map(|(id, _)| *id).collect();
+        let mut job = job;
+        let intervention = job.intervention.take();
         Ok(Self {
             processor,
             job,
             cache,
             roles,
             intervention,
+            latent_ids,
             after_prompt: Vec::new(),
             answer_rows: None,
             max_new_tokens,
@@ -146,6 +157,14 @@ impl<'a> RunState<'a> {
         let latent_attentions = self.read.latent_attentions.clone();
         let read = PromptPart { latent_attentions, ..PromptPart::default() };
         Trace::assemble(made_of, read, AnswerPart::default(), self.job.timings)
+    }
+
+    /// What a fed token or state is for: a latent's id is one where the prompt has that latent.
+    pub fn role_of(&self, fed: &Fed) -> Role {
+        match fed.role(self.processor, self.job.condition.latents) {
+            Role::Latent if fed.token().is_some_and(|id| !self.latent_ids.contains(&id)) => Role::Answer,
+            role => role,
+        }
     }
 
     pub fn latents(&self) -> Vec<usize> {

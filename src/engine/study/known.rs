@@ -46,7 +46,7 @@ impl KnownAnswers {
         condition: &Condition,
         observer: &dyn Observer,
     ) -> Result<Self> {
-        let provenance = Provenance::of(session, String::new(), observer)?;
+        let provenance = Provenance::of(session, String::new(), observer)?.under(condition, observer)?;
         let key = serde_json::to_vec(&(provenance, condition, env!("CARGO_PKG_VERSION")));
         let key = digest::of_bytes(&key.expect("plain data serialises"));
         std::fs::create_dir_all(folder).map_err(|e| Error::io("create the folder", folder, e))?;

@@ -3,7 +3,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::super::answer::check_done;
 use super::super::ids::{ModelId, Source};
 use super::super::opening::Described;
 use super::super::session::ReadAdapter;
@@ -107,9 +106,6 @@ impl Study {
     /// A model that is not there, a condition that cannot be asked of one, or of a sample.
     pub fn plan(&self) -> Result<StudyPlan> {
         let records = &self.records[..self.records.len().min(self.limit.unwrap_or(usize::MAX))];
-        for own in &self.conditions {
-            check_done(&own.condition)?;
-        }
         let (mut cells, mut left_out) = (Vec::new(), Vec::new());
         let mut shapes = Shapes::default();
         for model in &self.models {

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::super::session::OpenModel;
+use crate::ask::Condition;
 use crate::data::record::Record;
 use crate::digest;
 use crate::error::Result;
@@ -22,6 +23,9 @@ pub struct Provenance {
     pub device: String,
     /// SHA-256 of the samples, images among them.
     pub data: String,
+    /// SHA-256 of the files that edits take states from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub donors: Vec<String>,
 }
 
 impl Provenance {
@@ -33,6 +37,7 @@ impl Provenance {
             ("the element type", self.dtype != other.dtype),
             ("the device", self.device != other.device),
             ("the data", self.data != other.data),
+            ("the donors", self.donors != other.donors),
         ];
         all.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
     }
@@ -46,7 +51,17 @@ impl Provenance {
         let info = session.info();
         let is_cpu = session.model().device().is_cpu();
         let device = if is_cpu { "cpu".to_owned() } else { info.device };
-        Ok(Self { base, adapter, dtype: info.dtype.to_owned(), device, data })
+        let donors = Vec::new();
+        Ok(Self { base, adapter, dtype: info.dtype.to_owned(), device, data, donors })
+    }
+
+    /// The same under a condition, whose edits may take states from files.
+    ///
+    /// # Errors
+    /// A file that cannot be read, a stop.
+    pub fn under(self, condition: &Condition, observer: &dyn Observer) -> Result<Self> {
+        let donors = condition.files().into_iter().map(|path| digest::of_file(&path, observer));
+        Ok(Self { donors: donors.collect::<Result<_>>()?, ..self })
     }
 }
 

@@ -1,17 +1,20 @@
 //! Sample to [`ModelInput`]: template, tokens, placeholder expansion, roles, positions, patches.
 
+mod edited;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tokenizers::Tokenizer;
 
 use super::image_processor::ImageProcessor;
-use super::latents::{LatentSetup, Latents, add_names, register};
+use super::latents::{LatentSetup, Latents, register};
 use super::model_input::ModelInput;
 use super::positions::positions_of;
 use super::template::{ChatTemplate, MessagePart, user_parts};
 use super::tokens::{add_listed_tokens, add_tokens_of, expand_placeholders, expanded_text};
 use crate::array::Array;
+pub use self::edited::Behind;
 use crate::ask::{LatentChoice, MAX_LATENTS};
 use crate::checkpoint::adapter::Adapter;
 use crate::checkpoint::config::{Family, ModelConfig};
@@ -305,14 +308,7 @@ impl Processor {
         self.check_length(sample, max_pixels)?;
         let (grids, patches) = self.cut(sample, max_pixels, observer)?;
         let rendered = self.render(sample, latents, observer)?;
-        let encoded = if latents.names.is_empty() || self.latents.trained > 0 {
-            self.encode(&rendered)?
-        } else {
-            // Spare rows, which the tokenizer has no names for outside such a run.
-            let mut tokenizer = Tokenizer::clone(&self.tokenizer);
-            add_names(&mut tokenizer, latents.names)?;
-            self.encode_with(&tokenizer, &rendered)?
-        };
+        let encoded = self.encode_rendered(&rendered, latents)?;
         let placeholders = encoded.iter().filter(|id| **id == self.image_token_id).count();
         if placeholders != grids.len() {
             return Err(Error::Request(format!(
