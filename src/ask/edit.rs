@@ -312,7 +312,9 @@ impl Edit {
         match self {
             Self::Block(edge) | Self::Allow(edge) => vec![&edge.from, &edge.to],
             Self::Head { tokens, .. } => tokens.iter().collect(),
-            Self::Replace { tokens, .. } | Self::Sequence { tokens, .. } | Self::Cache { tokens, .. } => vec![tokens],
+            Self::Replace { tokens, .. } | Self::Sequence { tokens, .. } | Self::Cache { tokens, .. } => {
+                vec![tokens]
+            }
             Self::Path { tokens, readers, .. } => std::iter::once(tokens).chain(readers).collect(),
         }
     }
@@ -328,8 +330,8 @@ impl Edit {
                 | EditValue::Jitter { noise, .. } => noise.file.as_deref(),
                 _ => None,
             },
-            Self::Cache { donor: CacheDonor::Cache(own), .. } => own.file.as_deref(),
-            Self::Path { value: PathValue::Donor(own), .. } => own.file.as_deref(),
+            Self::Cache { donor: CacheDonor::Cache(own), .. }
+            | Self::Path { value: PathValue::Donor(own), .. } => own.file.as_deref(),
             _ => None,
         }
     }
@@ -337,9 +339,9 @@ impl Edit {
     /// The ranges of layers it names.
     pub fn layer_ranges(&self) -> Vec<LayerRange> {
         match self {
-            Self::Block(Edge { layers, .. }) | Self::Allow(Edge { layers, .. }) | Self::Cache { layers, .. } => {
-                layers.iter().copied().collect()
-            }
+            Self::Block(Edge { layers, .. })
+            | Self::Allow(Edge { layers, .. })
+            | Self::Cache { layers, .. } => layers.iter().copied().collect(),
             _ => Vec::new(),
         }
     }
@@ -353,9 +355,9 @@ impl Edit {
         match self {
             Self::Head { heads, .. } => heads.iter().map(|(layer, _)| *layer).collect(),
             Self::Replace { place: EditSite::Embedding(held), .. } => last(held).into_iter().collect(),
-            Self::Replace { place: EditSite::After { layer, held } | EditSite::Into { layer, held }, .. } => {
-                std::iter::once(*layer).chain(last(held)).collect()
-            }
+            Self::Replace {
+                place: EditSite::After { layer, held } | EditSite::Into { layer, held }, ..
+            } => std::iter::once(*layer).chain(last(held)).collect(),
             Self::Path { from, to, .. } => {
                 let from = match from {
                     Sender::Embedding => None,

@@ -43,14 +43,17 @@ impl Condition {
         let takes_out = self.edits.iter().any(|edit| matches!(edit, Edit::Sequence { .. }));
         for edit in &self.edits {
             let ranges = edit.layer_ranges();
-            let layers = edit.layers().into_iter().map(|layer| LayerRange { first: layer, last: Some(layer) });
+            let layers =
+                edit.layers().into_iter().map(|layer| LayerRange { first: layer, last: Some(layer) });
             for range in ranges.into_iter().chain(layers) {
                 range.check(reach.num_layers).map_err(Misfit::Absent)?;
             }
             // Which latents are left where some are taken out is known once a sample is prepared.
             let is_known = |part: &&TokenPart| {
                 let is_sequence = matches!(edit, Edit::Sequence { .. });
-                !takes_out || is_sequence || !matches!(part.group, TokenGroup::Latents | TokenGroup::Tail | TokenGroup::Readers)
+                !takes_out
+                    || is_sequence
+                    || !matches!(part.group, TokenGroup::Latents | TokenGroup::Tail | TokenGroup::Readers)
             };
             let parts = edit.selections().into_iter().flat_map(|tokens| &tokens.0);
             parts.filter(is_known).try_for_each(|part| reach.has(part))?;
@@ -72,7 +75,8 @@ impl Reach {
             (0..num_images).map(|image| Span { start: image, end: image + 1 }).collect();
         let index = part.index.clone().filter(|_| part.group == TokenGroup::Latents);
         let part = TokenPart { index, ..part.clone() };
-        let chosen = Prompt { roles: &roles, image_spans: &image_spans, latents: None }.select(&Tokens(vec![part]));
+        let chosen =
+            Prompt { roles: &roles, image_spans: &image_spans, latents: None }.select(&Tokens(vec![part]));
         chosen.map(drop).map_err(|problem| match self.num_latents {
             0 if is_of_latents => Misfit::NoLatents(problem),
             _ => Misfit::Absent(problem),

@@ -284,6 +284,8 @@ pub fn usual_of_ask() -> Condition {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use rand::RngExt as _;
 
     use super::*;
@@ -350,6 +352,7 @@ mod tests {
                 .random_bool(0.5)
                 .then(|| DISTURBANCES[rng.random_range(0..DISTURBANCES.len())].parse().unwrap()),
             edits: (0..rng.random_range(0..4)).map(|_| statement(rng)).collect(),
+            donor: [None, Some(PathBuf::from("/d/own donor.safetensors"))][rng.random_range(0..2)].clone(),
         }
     }
 

@@ -250,6 +250,7 @@ mod tests {
             hidden: Some(HiddenRows::all()),
             logits: LogitRows::Full,
             pixels: false,
+            recording: None,
         };
         let shape = RunShape::new(&config, DType::F32);
         let need = RunNeed::new(shape, &roles, 2, &full);

@@ -24,7 +24,11 @@ pub fn write(recording: &Recording, facts: &str, path: &Path) -> Result<()> {
         Entry::integers("roles", &[count], recording.roles.iter().map(|role| role.code())),
         Entry::integers("image", &[count], recording.image.iter().copied()),
         Entry::integers("latent", &[count], recording.latent.iter().copied()),
-        Entry::integers("tokens", &[recording.tokens.len()], recording.tokens.iter().map(|token| *token as i64)),
+        Entry::integers(
+            "tokens",
+            &[recording.tokens.len()],
+            recording.tokens.iter().map(|token| *token as i64),
+        ),
     ];
     for (name, array) in [
         ("embedding", &recording.embedding),
@@ -66,24 +70,28 @@ pub struct RecordedFacts {
 }
 
 /// A tensor of floats, read row by row.
-pub struct Stored<'a> {
+pub struct StoredFloats<'a> {
     dtype: Dtype,
     /// Sizes, outermost first.
     pub shape: Vec<usize>,
     bytes: &'a [u8],
 }
 
-impl Stored<'_> {
+impl StoredFloats<'_> {
     /// `count` values from the `first` on.
     pub fn values(&self, first: usize, count: usize) -> Vec<f32> {
         let size = self.dtype.bitsize() / 8;
         let bytes = &self.bytes[first * size..][..count * size];
         match self.dtype {
-            Dtype::F64 => bytemuck::pod_collect_to_vec::<u8, f64>(bytes).into_iter().map(|v| v as f32).collect(),
+            Dtype::F64 => {
+                bytemuck::pod_collect_to_vec::<u8, f64>(bytes).into_iter().map(|v| v as f32).collect()
+            }
             Dtype::BF16 => {
                 bytemuck::pod_collect_to_vec::<u8, bf16>(bytes).into_iter().map(bf16::to_f32).collect()
             }
-            Dtype::F16 => bytemuck::pod_collect_to_vec::<u8, f16>(bytes).into_iter().map(f16::to_f32).collect(),
+            Dtype::F16 => {
+                bytemuck::pod_collect_to_vec::<u8, f16>(bytes).into_iter().map(f16::to_f32).collect()
+            }
             _ => bytemuck::pod_collect_to_vec(bytes),
         }
     }
@@ -118,7 +126,7 @@ impl RecordingFile {
     ///
     /// # Errors
     /// One of another type.
-    pub fn floats(&self, name: &str) -> Result<Option<Stored<'_>>> {
+    pub fn floats(&self, name: &str) -> Result<Option<StoredFloats<'_>>> {
         let tensors = SafeTensors::deserialize(&self.map)
             .map_err(|e| Error::format(&self.path, "the donor is no safetensors", e))?;
         let Ok(tensor) = tensors.tensor(name) else { return Ok(None) };
@@ -128,7 +136,7 @@ impl RecordingFile {
         let (dtype, shape) = (tensor.dtype(), tensor.shape().to_vec());
         let bytes = tensor.data();
         let first = bytes.as_ptr() as usize - self.map.as_ptr() as usize;
-        Ok(Some(Stored { dtype, shape, bytes: &self.map[first..][..bytes.len()] }))
+        Ok(Some(StoredFloats { dtype, shape, bytes: &self.map[first..][..bytes.len()] }))
     }
 
     /// Rows of a state `[n, D]`, or of one layer of `[L, n, D]` or `[L, heads, n, d]`: [heads,] rows, width.
@@ -140,12 +148,13 @@ impl RecordingFile {
         let Some(stored) = self.floats(name)? else {
             return Err(Error::field(&self.path, "tensors", format!("{name}, of a recording"), "none"));
         };
-        let wrong = |expected: String| {
-            Err(Error::field(&self.path, name, expected, format!("{:?}", stored.shape)))
-        };
+        let wrong =
+            |expected: String| Err(Error::field(&self.path, name, expected, format!("{:?}", stored.shape)));
         let (lead, heads) = match (layer, &stored.shape[..]) {
             (None, [n, d]) if *n == count && *d == width => (0, 1),
-            (Some(layer), [layers, n, d]) if *n == count && *d == width && layer < *layers => (layer * n * d, 1),
+            (Some(layer), [layers, n, d]) if *n == count && *d == width && layer < *layers => {
+                (layer * n * d, 1)
+            }
             (Some(layer), [layers, heads, n, d]) if *n == count && *d == width && layer < *layers => {
                 (layer * heads * n * d, *heads)
             }
@@ -178,7 +187,11 @@ fn facts(tensors: &SafeTensors<'_>, path: &Path) -> Result<RecordedFacts> {
     let sized = |name: &str, expected: usize| -> Result<Vec<i64>> {
         let values = integers(name)?;
         let found = values.len().to_string();
-        if values.len() == expected { Ok(values) } else { Err(Error::field(path, name, expected.to_string(), found)) }
+        if values.len() == expected {
+            Ok(values)
+        } else {
+            Err(Error::field(path, name, expected.to_string(), found))
+        }
     };
     let axes = sized("positions", 3 * count)?;
     let positions = (0..count).map(|i| [axes[i], axes[count + i], axes[2 * count + i]]).collect();
@@ -196,6 +209,7 @@ fn facts(tensors: &SafeTensors<'_>, path: &Path) -> Result<RecordedFacts> {
         .into_iter()
         .map(|token| usize::try_from(token).ok().filter(|token| *token < count))
         .collect();
-    let tokens = tokens.ok_or_else(|| Error::field(path, "tokens", format!("numbers below {count}"), "others"))?;
+    let tokens =
+        tokens.ok_or_else(|| Error::field(path, "tokens", format!("numbers below {count}"), "others"))?;
     Ok(RecordedFacts { positions, roles, image_spans, latents, tokens })
 }

@@ -91,7 +91,7 @@ pub fn with_rows(x: &Tensor, places: &[usize], rows: &Tensor) -> Result<Tensor> 
         from[*place] = (count + i) as u32;
     }
     let both = Tensor::cat(&[&x.contiguous()?, &rows.to_dtype(x.dtype())?.contiguous()?], 0)?;
-    Ok(both.index_select(&Tensor::new(from, x.device())?, 0)?)
+    Ok(both.contiguous()?.index_select(&Tensor::new(from, x.device())?, 0)?)
 }
 
 /// x [T, H, d] with another head in the place of one, [T, 1, d].
@@ -164,8 +164,9 @@ impl Attending<'_> {
             mixed = Some(match mixed {
                 None => of_kind,
                 Some(before) => {
-                    let places = Tensor::new(queries.iter().map(|q| *q as u32).collect::<Vec<_>>(), before.device())?;
-                    with_rows(&before, &queries, &of_kind.index_select(&places, 0)?)?
+                    let places =
+                        Tensor::new(queries.iter().map(|q| *q as u32).collect::<Vec<_>>(), before.device())?;
+                    with_rows(&before, &queries, &of_kind.contiguous()?.index_select(&places, 0)?)?
                 }
             });
             probabilities = match (probabilities, rows_of_kind) {
@@ -216,19 +217,19 @@ fn head_of(
     asked: &[QueriesAsked],
 ) -> Result<(Tensor, Tensor, Tensor)> {
     let count = q.dim(0)?;
-    let mut q = q.narrow(1, head, 1)?;
-    let (mut k, mut v) = (k.narrow(1, kv_head, 1)?, v.narrow(1, kv_head, 1)?);
+    let mut q = q.narrow(1, head, 1)?.contiguous()?;
+    let of_head = |x: &Tensor| -> Result<Tensor> { Ok(x.narrow(1, kv_head, 1)?.contiguous()?) };
+    let (mut k, mut v) = (of_head(k)?, of_head(v)?);
     for own in asked.iter().filter(|own| own.head == head) {
         // Of a step after the prompt none of them is a token.
-        let here: Vec<usize> = (0..own.tokens.len())
-            .filter(|i| (first..first + count).contains(&own.tokens[*i]))
-            .collect();
+        let here: Vec<usize> =
+            (0..own.tokens.len()).filter(|i| (first..first + count).contains(&own.tokens[*i])).collect();
         if here.is_empty() {
             continue;
         }
         let places: Vec<usize> = here.iter().map(|i| own.tokens[*i] - first).collect();
         let rows = Tensor::new(here.iter().map(|i| *i as u32).collect::<Vec<_>>(), q.device())?;
-        q = with_rows(&q, &places, &own.rows.index_select(&rows, 0)?)?;
+        q = with_rows(&q, &places, &own.rows.contiguous()?.index_select(&rows, 0)?)?;
     }
     for own in found.iter().filter(|own| own.head == Some(head)) {
         if let Some(keys) = &own.keys {
@@ -318,7 +319,7 @@ impl DirectPath {
     /// Its rows of x, [T, ..].
     pub fn rows_of(&self, x: &Tensor, start: usize, first: usize) -> Result<Tensor> {
         let places: Vec<u32> = self.places(start, first).into_iter().map(|place| place as u32).collect();
-        Ok(x.index_select(&Tensor::new(places, x.device())?, 0)?)
+        Ok(x.contiguous()?.index_select(&Tensor::new(places, x.device())?, 0)?)
     }
 
     /// What it says at its start beside what is there, [n, ..]; nothing where it says the same.
@@ -369,7 +370,8 @@ impl Rewiring {
         let DirectPath { tokens, end, readers, .. } = self.paths[path].clone();
         let PathEnd::Head(_, head, part) = end else { return };
         let own = &mut self.layers[layer];
-        let found = |keys, values| KeysFound { tokens: tokens.clone(), head: Some(head), keys, values, readers };
+        let found =
+            |keys, values| KeysFound { tokens: tokens.clone(), head: Some(head), keys, values, readers };
         match part {
             PathPart::Queries => own.asked.push(QueriesAsked { tokens, head, rows }),
             PathPart::Keys => own.found.push(found(Some(rows), None)),

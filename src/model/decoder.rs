@@ -8,7 +8,7 @@ use super::linear::Linear;
 use super::loader::Loader;
 use super::norm::{Norm, gate};
 use super::parts::{Part, Visit};
-use super::pass::Shared;
+use super::pass::PassState;
 use crate::checkpoint::config::{Activation, TextConfig};
 use crate::error::Result;
 use crate::ops::elementwise::add;
@@ -50,7 +50,7 @@ impl SelfAttention {
     }
 
     /// Paths that begin at heads of this layer take what they add from the heads' outputs, [T, H, d].
-    fn begin_paths(&self, mixed: &Tensor, layer: LayerIdx, shared: &mut Shared<'_, '_>) -> Result<()> {
+    fn begin_paths(&self, mixed: &Tensor, layer: LayerIdx, shared: &mut PassState<'_, '_>) -> Result<()> {
         let compute = shared.compute;
         for (start, first, own) in shared.rewired() {
             for path in own.paths.iter_mut().filter(|path| path.is_of_pass(first)) {
@@ -72,13 +72,20 @@ impl SelfAttention {
     }
 
     /// Paths that end at heads of this layer: what these read of the layer's input x [T, D] with what the path adds.
-    fn end_paths(&self, x: &Tensor, norm: &Norm, layer: LayerIdx, shared: &mut Shared<'_, '_>) -> Result<()> {
+    fn end_paths(
+        &self,
+        x: &Tensor,
+        norm: &Norm,
+        layer: LayerIdx,
+        shared: &mut PassState<'_, '_>,
+    ) -> Result<()> {
         let (compute, rotary) = (shared.compute, shared.rotary.clone());
         for (start, first, own) in shared.rewired() {
             for i in 0..own.paths.len() {
                 let path = &own.paths[i];
                 let PathEnd::Head(at, head, part) = path.end else { continue };
-                let Some(delta) = path.delta.as_ref().filter(|_| at == layer.0 && path.is_of_pass(first)) else {
+                let Some(delta) = path.delta.as_ref().filter(|_| at == layer.0 && path.is_of_pass(first))
+                else {
                     continue;
                 };
                 let read = norm.forward(&(path.rows_of(x, start, first)? + delta)?, &compute)?;
@@ -103,7 +110,7 @@ impl SelfAttention {
     }
 
     /// x: [T, D] -> [T, D].
-    fn forward(&self, x: &Tensor, layer: LayerIdx, shared: &mut Shared<'_, '_>) -> Result<Tensor> {
+    fn forward(&self, x: &Tensor, layer: LayerIdx, shared: &mut PassState<'_, '_>) -> Result<Tensor> {
         let (num_tokens, compute) = (x.dim(0)?, shared.compute);
         let heads = |y: Tensor, n: usize, norm: Option<&Norm>| -> Result<Tensor> {
             let y = tape::reshape(&y, (num_tokens, n, self.head_dim))?;
@@ -168,7 +175,7 @@ impl DecoderLayer {
         })
     }
 
-    pub fn forward(&self, x: &Tensor, layer: LayerIdx, shared: &mut Shared<'_, '_>) -> Result<Tensor> {
+    pub fn forward(&self, x: &Tensor, layer: LayerIdx, shared: &mut PassState<'_, '_>) -> Result<Tensor> {
         let compute = shared.compute;
         self.self_attn.end_paths(x, &self.input_layernorm, layer, shared)?;
         let normed = self.input_layernorm.forward(x, &compute)?;

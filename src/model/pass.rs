@@ -64,14 +64,14 @@ pub struct Pass<'a, 's> {
 }
 
 /// What every layer of a pass needs besides its input.
-pub(super) struct Shared<'a, 's> {
+pub(super) struct PassState<'a, 's> {
     pub config: &'a TextConfig,
     pub sequences: Vec<Sequence<'s>>,
     pub rotary: Rotary,
     pub compute: Compute<'a>,
 }
 
-impl<'s> Shared<'_, 's> {
+impl<'s> PassState<'_, 's> {
     /// Hands each sequence its part of `x` [T, ..]; where nobody watches, `x` stays as it is.
     fn each(
         &mut self,
@@ -101,7 +101,8 @@ impl<'s> Shared<'_, 's> {
     pub fn attend(&mut self, q: &Tensor, k: &Tensor, v: &Tensor, layer: LayerIdx) -> Result<Tensor> {
         let plan = self.compute.attention(self.config.head_dim);
         let is_plain = |own: &mut Sequence<'_>| {
-            own.cache.is_none() && Taps(&mut own.taps).rewiring().is_none_or(|own| own.layers[layer.0].is_empty())
+            own.cache.is_none()
+                && Taps(&mut own.taps).rewiring().is_none_or(|own| own.layers[layer.0].is_empty())
         };
         let together = self.sequences.iter_mut().all(is_plain);
         let (mut segments, mut outputs, mut start) = (Vec::new(), Vec::new(), 0);
@@ -110,9 +111,7 @@ impl<'s> Shared<'_, 's> {
             let (info, len) = (sequence.info(self.config), sequence.len());
             let own = |x: &Tensor| x.narrow(0, start, len);
             let mut taps = Taps(&mut sequence.taps);
-            if !taps.0.is_empty() {
-                taps.on_keys(&info, layer, &own(k)?, &own(v)?)?;
-            }
+            taps.on_keys(&info, layer, &own(k)?, &own(v)?)?;
             let (k, v) = match &mut sequence.cache {
                 Some(cache) => cache.append(layer, &own(k)?, &own(v)?)?,
                 None if together => (k.clone(), v.clone()),
@@ -128,7 +127,8 @@ impl<'s> Shared<'_, 's> {
             };
             let wanted = taps.wanted_rows(&info, layer);
             let queries: Vec<usize> = wanted.iter().map(|token| token - info.first_token).collect();
-            let changes = taps.rewiring().map(|own| own.layers[layer.0].clone()).filter(|own| !own.is_empty());
+            let changes =
+                taps.rewiring().map(|own| own.layers[layer.0].clone()).filter(|own| !own.is_empty());
             if let Some(changes) = changes {
                 let mask = segment.mask.as_ref().expect("just made");
                 let (q, observer) = (own(q)?, self.compute.observer);
@@ -194,7 +194,8 @@ impl<'s> Shared<'_, 's> {
     /// Paths that end at the final norm join what it reads, x [T, D].
     pub fn end_paths(&mut self, mut x: Tensor) -> Result<Tensor> {
         for (start, first, own) in self.rewired() {
-            for path in own.paths.iter().filter(|path| path.end == PathEnd::Logits && path.is_of_pass(first)) {
+            for path in own.paths.iter().filter(|path| path.end == PathEnd::Logits && path.is_of_pass(first))
+            {
                 let Some(delta) = &path.delta else { continue };
                 let joined = (path.rows_of(&x, start, first)? + delta)?;
                 x = with_rows(&x, &path.places(start, first), &joined)?;

@@ -67,17 +67,33 @@ pub trait Tap {
     }
 
     /// input: [T, D], what a layer reads of this pass's tokens, features added; what is returned goes on in its place.
-    fn on_input(&mut self, _pass: &PassInfo<'_>, _layer: LayerIdx, _input: &Tensor) -> Result<Option<Tensor>> {
+    fn on_input(
+        &mut self,
+        _pass: &PassInfo<'_>,
+        _layer: LayerIdx,
+        _input: &Tensor,
+    ) -> Result<Option<Tensor>> {
         Ok(None)
     }
 
     /// keys, values: [T, Hkv, d] of this pass's tokens, after the rotation, as the layer made them.
-    fn on_keys(&mut self, _pass: &PassInfo<'_>, _layer: LayerIdx, _keys: &Tensor, _values: &Tensor) -> Result<()> {
+    fn on_keys(
+        &mut self,
+        _pass: &PassInfo<'_>,
+        _layer: LayerIdx,
+        _keys: &Tensor,
+        _values: &Tensor,
+    ) -> Result<()> {
         Ok(())
     }
 
     /// mixed: [T, H, d], the outputs of heads before `o_proj`; what is returned goes on in its place.
-    fn on_heads(&mut self, _pass: &PassInfo<'_>, _layer: LayerIdx, _mixed: &Tensor) -> Result<Option<Tensor>> {
+    fn on_heads(
+        &mut self,
+        _pass: &PassInfo<'_>,
+        _layer: LayerIdx,
+        _mixed: &Tensor,
+    ) -> Result<Option<Tensor>> {
         Ok(None)
     }
 

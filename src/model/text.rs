@@ -10,8 +10,8 @@ use super::linear::Linear;
 use super::loader::Loader;
 use super::norm::Norm;
 use super::parts::{Part, Visit};
+use super::pass::PassState;
 pub use super::pass::{Pass, Sequence};
-use super::pass::Shared;
 use super::rotary::{Rotary, inverse_frequencies, text_angles};
 use super::tap::Site;
 use crate::checkpoint::config::TextConfig;
@@ -116,7 +116,7 @@ impl TextModel {
         let angles = text_angles(pass.positions, &self.inverse_frequencies, &self.config.rotary);
         let rotary = Rotary::from_angles(&angles, self.inverse_frequencies.len(), x.dtype(), x.device())?;
         let mut shared =
-            Shared { config: &self.config, sequences: pass.sequences, rotary, compute: pass.compute };
+            PassState { config: &self.config, sequences: pass.sequences, rotary, compute: pass.compute };
         x = shared.on_hidden(Site::Embedding, x)?;
         shared.begin_paths(PathStart::Embedding, &x)?;
         watch(Site::Embedding, &x);

@@ -119,12 +119,15 @@ pub struct Intervened {
     /// pairs for states that are replaced, (layer, token) pairs for keys and values, (head, token) pairs, tokens.
     pub changed: usize,
     /// Sum of the lengths of the changes, where vectors were replaced.
-    #[serde(default, skip_serializing_if = "is_nothing")]
-    pub moved: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moved: Option<f64>,
 }
 
-fn is_nothing(moved: &f64) -> bool {
-    *moved == 0.0
+impl Intervened {
+    /// More vectors changed by so much.
+    pub fn has_moved(&mut self, by: f64) {
+        *self.moved.get_or_insert(0.0) += by;
+    }
 }
 
 /// What is said of a statement that changed nothing of a prompt: it may be a mistake. Steps of an answer are not counted.

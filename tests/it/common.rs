@@ -159,6 +159,7 @@ pub fn everything() -> Keep {
         hidden: Some(HiddenRows::all()),
         logits: LogitRows::Full,
         pixels: true,
+        ..Keep::default()
     }
 }
 

@@ -67,6 +67,8 @@ fn images_are_shown_as_they_are_read() {
     settle(&mut window);
     let read = state(&window).as_read.get(image.id(), size).unwrap();
     assert_eq!((read.size(), &read.name), (size, &image.name));
+    window.key_press(egui::Key::Escape);
+    window.run_steps(2);
     window.key_press(egui::Key::R);
     window.run_steps(2);
     assert!(!state(&window).kept.view.as_read);

@@ -60,6 +60,7 @@ fn packed_samples_are_those_run_one_by_one() {
                 hidden: Some(HiddenRows::all()),
                 logits: LogitRows::Full,
                 pixels: true,
+                ..Keep::default()
             };
             let decoding = Decoding { max_new_tokens, ..Decoding::default() };
             let settings = Asking { condition: Condition { mask, decoding, ..Condition::default() }, keep };
@@ -196,6 +197,7 @@ fn an_answer_hangs_on_nobody_who_is_asked_with_it() {
                 hidden: Some(HiddenRows::all()),
                 logits: LogitRows::Full,
                 pixels: false,
+                ..Keep::default()
             };
             let decoding = Decoding { max_new_tokens: 3, ..Decoding::default() };
             let settings = Asking { condition: Condition { decoding, ..Condition::default() }, keep };

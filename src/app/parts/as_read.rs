@@ -19,11 +19,11 @@ pub struct AsRead {
 /// Images that are kept.
 const KEPT: usize = 32;
 
-/// The size in which a run read an image: height and width of its grid, in pixels.
+/// The width and height in which a run read an image, in pixels.
 pub fn size_in(trace: &Trace, image: usize) -> Option<(u32, u32)> {
-    let grid = trace.grids.get(image)?;
-    let pixels = |patches: usize| (patches * trace.patch_size) as u32;
-    Some((pixels(grid.w), pixels(grid.h)))
+    trace.grids.get(image)?;
+    let (height, width) = trace.read_size(image);
+    Some((width as u32, height as u32))
 }
 
 impl AsRead {

@@ -54,7 +54,7 @@ impl Recorder {
     }
 
     fn rows(&self, x: &Tensor) -> Result<Tensor> {
-        Ok(x.index_select(&Tensor::new(self.places.as_slice(), x.device())?, 0)?)
+        Ok(x.contiguous()?.index_select(&Tensor::new(self.places.as_slice(), x.device())?, 0)?)
     }
 
     /// [n, heads, d] -> [1, heads, n, d].
@@ -83,7 +83,13 @@ impl Tap for Recorder {
         Ok(None)
     }
 
-    fn on_keys(&mut self, _pass: &PassInfo<'_>, _layer: LayerIdx, keys: &Tensor, values: &Tensor) -> Result<()> {
+    fn on_keys(
+        &mut self,
+        _pass: &PassInfo<'_>,
+        _layer: LayerIdx,
+        keys: &Tensor,
+        values: &Tensor,
+    ) -> Result<()> {
         let (keys, values) = (self.by_head(keys)?, self.by_head(values)?);
         self.kept.keys.extend(keys);
         self.kept.values.extend(values);

@@ -102,10 +102,8 @@ impl Study {
             };
             for condition in self.conditions.iter().filter(|condition| plan.has(model, condition)) {
                 let what = what.clone();
-                let what =
-                    if C::HANGS_ON_FILES { what.under(&condition.condition, observer)? } else { what };
-                let heading =
-                    Heading { what, condition: condition.condition.clone(), share: self.share };
+                let what = if C::HANGS_ON_FILES { what.under(&condition.condition, observer)? } else { what };
+                let heading = Heading { what, condition: condition.condition.clone(), share: self.share };
                 let cell =
                     CellOf { model, info: &info, condition, heading, records: &own, divided: plan.samples };
                 if let Some(mut kept) = cells.begin(&cell)? {

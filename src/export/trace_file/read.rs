@@ -61,6 +61,7 @@ impl File<'_> {
             model: self.text("model")?.to_owned(),
             adapter: self.text("adapter")?.to_owned(),
             condition: self.json("settings")?,
+            recording: None,
             interventions: self.interventions()?,
             applied: self.json("applied")?,
             timings: self.json("timings")?,

@@ -3,10 +3,10 @@
 use tokenizers::Tokenizer;
 
 use super::Processor;
-use crate::input::latents::{Latents, add_names};
 use crate::ask::LatentChoice;
 use crate::data::sample::Sample;
 use crate::error::Result;
+use crate::input::latents::{Latents, add_names};
 use crate::input::model_input::ModelInput;
 use crate::input::positions::positions_of;
 use crate::progress::Unobserved;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use tokenizers::Tokenizer;
 
+pub use self::edited::Behind;
 use super::image_processor::ImageProcessor;
 use super::latents::{LatentSetup, Latents, register};
 use super::model_input::ModelInput;
@@ -14,7 +15,6 @@ use super::positions::positions_of;
 use super::template::{ChatTemplate, MessagePart, user_parts};
 use super::tokens::{add_listed_tokens, add_tokens_of, expand_placeholders, expanded_text};
 use crate::array::Array;
-pub use self::edited::Behind;
 use crate::ask::{LatentChoice, MAX_LATENTS};
 use crate::checkpoint::adapter::Adapter;
 use crate::checkpoint::config::{Family, ModelConfig};

@@ -53,7 +53,11 @@ impl OfDonor {
     ///
     /// # Errors
     /// A file without facts, tokens that it has not, or of which it has no states, others than `count`.
-    pub fn select(file: Rc<RecordingFile>, tokens: &Tokens, count: usize) -> std::result::Result<Self, String> {
+    pub fn select(
+        file: Rc<RecordingFile>,
+        tokens: &Tokens,
+        count: usize,
+    ) -> std::result::Result<Self, String> {
         let at = file.path().display().to_string();
         let Some(RecordedFacts { roles, image_spans, latents, tokens: recorded, .. }) = &file.facts else {
             return Err(format!("expected a recording, found a file of vectors or of noise ({at})"));
@@ -61,7 +65,10 @@ impl OfDonor {
         let prompt = Prompt { roles, image_spans, latents: Some(latents) };
         let (places, _) = prompt.select(tokens).map_err(|why| format!("the donor: {why} ({at})"))?;
         if places.len() != count {
-            return Err(format!("expected {count} tokens, the donor has {} tokens there ({at})", places.len()));
+            return Err(format!(
+                "expected {count} tokens, the donor has {} tokens there ({at})",
+                places.len()
+            ));
         }
         let row = |place: &usize| recorded.iter().position(|own| own == place);
         let rows: Option<Vec<usize>> = places.iter().map(row).collect();

@@ -40,7 +40,7 @@ pub struct Exchanged<'a> {
 }
 
 impl Exchange {
-    /// Adds what is found to layers, keys turned from the donor's positions to the run's: R(p - p_donor) k, each frequency by
+    /// Adds what is found to layers, keys turned from the donor's positions to the run's: `R(p - p_donor) k`, each frequency by
     /// its axis' difference (Su et al. 2021).
     ///
     /// # Errors
@@ -108,11 +108,11 @@ impl Exchange {
 
     /// Tokens whose key or value is another than the layer's own, keys and values [T, Hkv, d] of all; and the sum of the
     /// lengths of these changes.
-    pub fn counted(&self, found: &KeysFound, keys: &Tensor, values: &Tensor) -> Result<(usize, f64)> {
+    pub fn counted(found: &KeysFound, keys: &Tensor, values: &Tensor) -> Result<(usize, f64)> {
         let index: Vec<u32> = found.tokens.iter().map(|token| *token as u32).collect();
         let index = Tensor::new(index, keys.device())?;
         let flat = |x: &Tensor| -> Result<Array> { to_host(&x.flatten_from(1)?) };
-        let own = |x: &Tensor| flat(&x.index_select(&index, 0)?);
+        let own = |x: &Tensor| flat(&x.contiguous()?.index_select(&index, 0)?);
         let theirs = |x: &Option<Tensor>| flat(x.as_ref().expect("both are exchanged"));
         let (keys, values) = ((own(keys)?, theirs(&found.keys)?), (own(values)?, theirs(&found.values)?));
         let differs = |(own, theirs): &(Array, Array), i: usize| is_changed(own.at(&[i]), theirs.at(&[i]));

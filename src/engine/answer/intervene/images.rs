@@ -65,7 +65,9 @@ impl ImageEdit {
                 EditValue::Zero => vec![0.0; width],
                 EditValue::ImageMean => {
                     let (first, count) = image_of(*visual, spans);
-                    let sum = |axis: usize| (first..first + count).map(|i| f64::from(before.at(&[i])[axis])).sum::<f64>();
+                    let sum = |axis: usize| {
+                        (first..first + count).map(|i| f64::from(before.at(&[i])[axis])).sum::<f64>()
+                    };
                     (0..width).map(|axis| (sum(axis) / count as f64) as f32).collect()
                 }
                 _ => own.to_vec(),

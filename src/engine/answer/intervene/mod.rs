@@ -89,11 +89,11 @@ impl Intervention {
             let Some(site) = own.sites.iter().position(|site| *site == at) else { continue };
             let x = changed.as_ref().unwrap_or(x);
             let places: Vec<u32> = own.tokens.iter().map(|token| *token as u32).collect();
-            let z = to_host(&x.index_select(&Tensor::new(places, x.device())?, 0)?)?;
+            let z = to_host(&x.contiguous()?.index_select(&Tensor::new(places, x.device())?, 0)?)?;
             let replaced = own.at(site, z.data())?;
             let done = &mut self.done[own.statement];
             done.changed += replaced.changed;
-            done.moved += replaced.moved;
+            done.has_moved(replaced.moved);
             let rows = Tensor::from_vec(replaced.rows, z.shape(), x.device())?;
             changed = Some(with_rows(x, &own.tokens, &rows)?);
         }
@@ -124,17 +124,23 @@ impl Tap for Intervention {
         self.edges.apply(looks, layer.0);
     }
 
-    fn on_keys(&mut self, pass: &PassInfo<'_>, layer: LayerIdx, keys: &Tensor, values: &Tensor) -> Result<()> {
+    fn on_keys(
+        &mut self,
+        pass: &PassInfo<'_>,
+        layer: LayerIdx,
+        keys: &Tensor,
+        values: &Tensor,
+    ) -> Result<()> {
         if pass.first_token > 0 {
             return Ok(());
         }
         for own in &self.exchanges {
             let found = self.rewiring.layers[layer.0].found.get(own.place_in(layer.0));
             if let Some(found) = found.filter(|_| own.acts_in(layer.0)) {
-                let (changed, moved) = own.counted(found, keys, values)?;
+                let (changed, moved) = Exchange::counted(found, keys, values)?;
                 let done = &mut self.done[own.statement];
                 done.changed += changed;
-                done.moved += moved;
+                done.has_moved(moved);
             }
         }
         Ok(())
@@ -152,11 +158,12 @@ impl Tap for Intervention {
             let x = changed.as_ref().unwrap_or(mixed);
             let places: Vec<usize> = tokens.iter().map(|token| token - pass.first_token).collect();
             let index: Vec<u32> = places.iter().map(|place| *place as u32).collect();
-            let rows = x.index_select(&Tensor::new(index, x.device())?, 0)?;
+            let rows = x.contiguous()?.index_select(&Tensor::new(index, x.device())?, 0)?;
             let factors: Vec<f32> = (0..pass.num_heads)
                 .map(|head| if heads.contains(&head) { own.factor as f32 } else { 1.0 })
                 .collect();
-            let factors = Tensor::from_vec(factors, (1, pass.num_heads, 1), x.device())?.to_dtype(x.dtype())?;
+            let factors =
+                Tensor::from_vec(factors, (1, pass.num_heads, 1), x.device())?.to_dtype(x.dtype())?;
             let scaled = rows.broadcast_mul(&factors)?;
             // Those behind the prompt are not counted.
             let of_prompt = tokens.iter().filter(|token| **token < self.num_tokens).count();
@@ -166,7 +173,7 @@ impl Tap for Intervention {
                     let (before, after) = (of(&rows)?, of(&scaled)?);
                     let done = &mut self.done[own.statement];
                     done.changed += count_changed(&before, &after);
-                    done.moved += moved(&before, &after);
+                    done.has_moved(moved(&before, &after));
                 }
             }
             changed = Some(with_rows(x, &places, &scaled)?);

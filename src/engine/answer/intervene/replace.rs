@@ -76,10 +76,17 @@ enum Source {
     Donor(OfDonor),
     /// Rows of a file's tensor, the same at all sites or each site's own.
     Vectors(Rc<RecordingFile>),
-    Normal { mean: f64, sd: f64, noise: Noise },
+    Normal {
+        mean: f64,
+        sd: f64,
+        noise: Noise,
+    },
     SameDist(Noise),
     NormMatched(Noise),
-    Jitter { sigma: f64, noise: Noise },
+    Jitter {
+        sigma: f64,
+        noise: Noise,
+    },
 }
 
 /// Unit normal noise.

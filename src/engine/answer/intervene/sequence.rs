@@ -46,9 +46,9 @@ impl EditedSequence {
             SequenceChange::Truncate { .. } | SequenceChange::Markers if !whole => {
                 Err(refused("it is of all latents".to_owned()))
             }
-            SequenceChange::Truncate { keep } if keep == 0 || keep > count => {
-                Err(refused(format!("truncate keeps 1 to {count}; remove, markers and gap are what keeps none")))
-            }
+            SequenceChange::Truncate { keep } if keep == 0 || keep > count => Err(refused(format!(
+                "truncate keeps 1 to {count}; remove, markers and gap are what keeps none"
+            ))),
             SequenceChange::Truncate { keep } => Ok(Self {
                 choice: LatentChoice::Count(keep),
                 left: all[..keep].to_vec(),
@@ -72,8 +72,11 @@ impl EditedSequence {
     pub fn take_out(&self, input: &mut ModelInput, processor: &Processor) {
         let Some((numbers, behind)) = &self.gone else { return };
         let latents = (0..input.num_tokens()).filter(|token| input.roles[*token] == Role::Latent);
-        let gone: Vec<usize> =
-            latents.enumerate().filter(|(number, _)| numbers.contains(number)).map(|(_, token)| token).collect();
+        let gone: Vec<usize> = latents
+            .enumerate()
+            .filter(|(number, _)| numbers.contains(number))
+            .map(|(_, token)| token)
+            .collect();
         processor.without(input, &gone, *behind);
     }
 }

@@ -8,7 +8,8 @@ use super::sequence::EditedSequence;
 use super::{HeadFactor, Intervention};
 use crate::ask::looks::{Edges, Prompt};
 use crate::ask::{
-    CacheDonor, Condition, Edit, EditSite, HeadPart, LayerRange, PathValue, Receiver, Sender, TokenGroup, Tokens,
+    CacheDonor, Condition, Edit, EditSite, HeadPart, LayerRange, PathValue, Receiver, Sender, TokenGroup,
+    Tokens,
 };
 use crate::error::{Error, Result};
 use crate::input::model_input::ModelInput;
@@ -53,7 +54,7 @@ impl Intervention {
         let said = |edit: &Edit| Intervened {
             statement: edit.to_string(),
             changed: if edit.edge().is_some() { counts.next().unwrap_or(0) } else { 0 },
-            moved: 0.0,
+            moved: None,
         };
         let mut all = Self {
             done: condition.edits.iter().map(said).collect(),
@@ -204,7 +205,14 @@ impl Stage<'_> {
         };
         let model = (self.model.device(), self.model.precision().dtype);
         let config = &self.model.config.text;
-        all.exchanges.push(Exchange::new(statement, &exchanged, config, &mut all.rewiring, model, self.compute)?);
+        all.exchanges.push(Exchange::new(
+            statement,
+            &exchanged,
+            config,
+            &mut all.rewiring,
+            model,
+            self.compute,
+        )?);
         Ok(())
     }
 
@@ -216,9 +224,14 @@ impl Stage<'_> {
             return Ok(last.map_or(0, |last| last + 1));
         }
         if of(TokenGroup::Image) {
-            let is_named = |image: usize| tokens.0.iter().any(|part| part.image.is_none_or(|own| own == image));
+            let is_named =
+                |image: usize| tokens.0.iter().any(|part| part.image.is_none_or(|own| own == image));
             let spans = self.input.image_spans.iter().enumerate();
-            return Ok(spans.filter(|(image, _)| is_named(*image)).map(|(_, span)| span.end).max().unwrap_or(0));
+            return Ok(spans
+                .filter(|(image, _)| is_named(*image))
+                .map(|(_, span)| span.end)
+                .max()
+                .unwrap_or(0));
         }
         Err("keys and values of latents or of images are exchanged, of one of the two at a time".to_owned())
     }
