@@ -5,6 +5,7 @@ mod args;
 pub mod ask;
 pub mod bench;
 pub mod check;
+pub mod compare;
 pub mod completions;
 mod condition_args;
 pub mod download;
@@ -59,6 +60,8 @@ pub enum CliCommand {
     Open(window::OpenArgs),
     /// Answer a data set: accuracy and predictions.
     Eval(eval::EvalArgs),
+    /// Compare results of the same samples, paired: differences with intervals, exact tests.
+    Compare(compare::CompareArgs),
     /// Ask a data set of several adapters in the ways of the paper's test battery: tables and charts.
     Experiment(experiment::ExperimentArgs),
     /// Ask models x conditions x records, as a file says; put shares together.
@@ -102,6 +105,7 @@ impl CliCommand {
             Self::Screenshot(args) => screenshot::screenshot(&args),
             Self::Open(args) => window::open_session(&args),
             Self::Eval(args) => eval::run(&args),
+            Self::Compare(args) => compare::run(&args),
             Self::Experiment(args) => experiment::run(args),
             Self::Study(command) => command.run(),
             Self::Project(args) => project::run(&args),

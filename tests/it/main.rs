@@ -10,6 +10,7 @@ mod bad_images;
 mod bad_input;
 mod cli;
 mod common;
+mod compare_cli;
 mod compare_window;
 mod data_window;
 mod datasets;
