@@ -29,9 +29,18 @@ pub struct Condition {
     /// The file of all edits that name none: a donor's states, means, vectors or noise.
     #[serde(with = "crate::paths::text::option", skip_serializing_if = "Option::is_none")]
     pub donor: Option<PathBuf>,
+    /// Are the edits done with what was there? Such a run has the answer of one without edits, to the bit.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub sham: bool,
 }
 
 impl Condition {
+    /// The same without its edits.
+    #[must_use]
+    pub fn unedited(self) -> Self {
+        Self { edits: Vec::new(), donor: None, sham: false, ..self }
+    }
+
     /// The files that its edits take states from.
     pub fn files(&self) -> Vec<PathBuf> {
         let named = self.edits.iter().filter_map(|edit| edit.file().map(PathBuf::from));

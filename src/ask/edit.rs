@@ -319,6 +319,22 @@ impl Edit {
         }
     }
 
+    /// Does it take something from a file?
+    pub fn takes_a_file(&self) -> bool {
+        match self {
+            Self::Replace { value, .. } => match value {
+                EditValue::Vectors(_) | EditValue::Donor(_) | EditValue::Mean(_) => true,
+                EditValue::Normal { noise, .. }
+                | EditValue::SameDist(noise)
+                | EditValue::NormMatched(noise)
+                | EditValue::Jitter { noise, .. } => noise.seed.is_none(),
+                _ => false,
+            },
+            Self::Cache { .. } | Self::Path { value: PathValue::Donor(_), .. } => true,
+            _ => false,
+        }
+    }
+
     /// The file it names.
     pub fn file(&self) -> Option<&str> {
         match self {

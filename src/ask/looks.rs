@@ -173,7 +173,7 @@ impl Prompt<'_> {
 }
 
 /// The edges of a condition on the tokens of a prompt.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Edges {
     num_tokens: usize,
     all: Vec<ResolvedEdge>,

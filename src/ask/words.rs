@@ -27,7 +27,7 @@ pub struct Word {
 }
 
 /// All of them, in the order they are said.
-pub const WORDS: [Word; 12] = [
+pub const WORDS: [Word; 13] = [
     Word {
         option: "mask",
         value_name: "MASK",
@@ -188,6 +188,22 @@ pub const WORDS: [Word; 12] = [
         read: |c, text| {
             c.donor = (!text.is_empty()).then(|| std::path::absolute(text).unwrap_or_else(|_| text.into()));
             Ok(())
+        },
+    },
+    Word {
+        option: "sham",
+        value_name: "SHAM",
+        help: "yes does each --do with what was there: the answer is that without it, to the bit",
+        changed: "the edits",
+        values: &["no", "yes"],
+        repeats: false,
+        written: |c| vec![if c.sham { "yes" } else { "no" }.to_owned()],
+        read: |c, text| match text {
+            "no" | "yes" => {
+                c.sham = text == "yes";
+                Ok(())
+            }
+            _ => Err(format!("expected no or yes, found {text}")),
         },
     },
 ];
@@ -352,6 +368,7 @@ mod tests {
                 .random_bool(0.5)
                 .then(|| DISTURBANCES[rng.random_range(0..DISTURBANCES.len())].parse().unwrap()),
             edits: (0..rng.random_range(0..4)).map(|_| statement(rng)).collect(),
+            sham: rng.random_range(0..2) == 1,
             donor: [None, Some(PathBuf::from("/d/own donor.safetensors"))][rng.random_range(0..2)].clone(),
         }
     }

@@ -22,7 +22,7 @@ use crate::engine::models::Models;
 use crate::error::{Error, Result};
 use crate::paths;
 use crate::progress::Observer;
-use crate::trace::{CHANGED_NOTHING, Trace};
+use crate::trace::{CHANGED_NOTHING, SHAM_FAILED, Trace};
 
 /// An adapter, or none even where one is the default.
 #[derive(Debug, Clone)]
@@ -113,8 +113,16 @@ impl ModelArgs {
             )),
             _ => {}
         }
-        let trace = models.run(&Request { model, sample, condition }, keep, &FromAfar(observer))?;
-        for done in trace.interventions.iter().filter(|done| done.changed == 0) {
+        let request = Request { model, sample, condition };
+        let trace = if run.no_receipt {
+            models.run(&request, keep, &FromAfar(observer))
+        } else {
+            models.run_with_receipt(&request, keep, &FromAfar(observer))
+        }?;
+        if trace.receipt.as_ref().is_some_and(|receipt| !receipt.sham) {
+            note(SHAM_FAILED);
+        }
+        for done in trace.interventions.iter().filter(|done| done.changed == 0 && !trace.condition.sham) {
             note(&format!("{}: {CHANGED_NOTHING}", done.statement));
         }
         Ok(trace)
@@ -197,6 +205,9 @@ pub struct RunArgs {
     /// Answers to score [default: the letters the prompt offers]
     #[arg(long, value_name = "TEXT", num_args = 1..)]
     pub choice: Vec<String>,
+    /// Do not ask without the edits and with their sham as well
+    #[arg(long)]
+    pub no_receipt: bool,
     #[command(flatten)]
     condition: ConditionArgs<OneSample>,
 }

@@ -8,7 +8,7 @@ use super::output::{Terminal, print, print_json, timings};
 use crate::ask::{Condition, Keep};
 use crate::engine::ids::ModelId;
 use crate::engine::models::Models;
-use crate::trace::{Applied, ChoiceScore, GeneratedToken, Intervened, Timings, Trace};
+use crate::trace::{Applied, ChoiceScore, GeneratedToken, Intervened, Receipt, Timings, Trace};
 
 /// Options of `livr ask`.
 #[derive(Debug, Args)]
@@ -34,6 +34,8 @@ struct Report<'a> {
     settings: &'a Condition,
     #[serde(skip_serializing_if = "<[Intervened]>::is_empty")]
     interventions: &'a [Intervened],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    receipt: Option<&'a Receipt>,
     applied: Applied,
     model: &'a str,
     adapter: &'a str,
@@ -59,6 +61,7 @@ impl<'a> Report<'a> {
             image_sizes: image_sizes(trace),
             settings: &trace.condition,
             interventions: &trace.interventions,
+            receipt: trace.receipt.as_deref(),
             applied: trace.applied,
             model: &trace.model,
             adapter: &trace.adapter,
@@ -105,7 +108,11 @@ fn print_answer(trace: &Trace) {
         ));
     }
     for done in &trace.interventions {
-        print(&format!("  {}: {} changed", done.statement, done.changed));
+        let moved = done.moved.map_or_else(String::new, |moved| format!(", by {moved:.3} in all"));
+        print(&format!("  {}: {} changed{moved}", done.statement, done.changed));
+    }
+    if let Some(receipt) = &trace.receipt {
+        print_receipt(trace, receipt);
     }
     let sizes: Vec<String> = image_sizes(trace).iter().map(|[w, h]| format!("{w} x {h}")).collect();
     let read =
@@ -118,6 +125,22 @@ fn print_answer(trace: &Trace) {
         trace.generated.len(),
         timings(&trace.timings)
     ));
+}
+
+/// What the edits did, beside the run without them.
+fn print_receipt(trace: &Trace, receipt: &Receipt) {
+    let sham = if receipt.sham { "the sham changed no bit" } else { "the sham failed" };
+    print(&format!(
+        "  without: {}; the state that says the answer moved by {:.1} % of its length; {sham}",
+        receipt.base_answer,
+        100.0 * receipt.last_state
+    ));
+    let changes = trace.choices.iter().zip(receipt.changes(trace));
+    let changes: Vec<String> =
+        changes.map(|(choice, change)| format!("{} {change:+.3}", choice.choice)).collect();
+    if !changes.is_empty() {
+        print(&format!("  nats: {}", changes.join(", ")));
+    }
 }
 
 /// A line for each model under one of what the columns are; an answer other than the first model's is marked.

@@ -69,7 +69,7 @@ impl Backend for Models {
             Command::CaptureTrace { request, keep } => {
                 // It may have had to go since.
                 self.open(&request.model, watch)?;
-                let trace = Arc::new(self.run(&request, &keep, watch)?);
+                let trace = Arc::new(self.run_with_receipt(&request, &keep, watch)?);
                 Ok(News::TraceCaptured(Arc::new(Run { id: RunId::Answer(job), request: *request, trace })))
             }
             Command::KeepStates(order) => Ok(News::StatesKept(Arc::new(order.collect(self, watch)?))),

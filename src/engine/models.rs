@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use candle_core::DType;
 
-use super::answer::AnswerWatch;
+use super::answer::{AnswerWatch, FromAfar};
 use super::ids::{BaseId, ModelId, Request, Source};
 use super::model_info::ModelInfo;
 use super::opening::Unread;
 use super::session::{Base, OpenModel, ReadAdapter};
-use crate::ask::Keep;
+use crate::ask::{Condition, Keep};
 use crate::checkpoint::folder::Folder;
 use crate::error::{Error, Result};
 use crate::memory;
@@ -18,7 +18,7 @@ use crate::model::compute::Compute;
 use crate::ops::matmul::packed::Format;
 use crate::ops::weight::Precision;
 use crate::progress::Observer;
-use crate::trace::Trace;
+use crate::trace::{Receipt, Trace};
 use crate::units::human_bytes;
 
 /// Asks how much memory is free; tests answer for the machine.
@@ -98,6 +98,32 @@ impl Models {
         let free_bytes = (self.free_memory)();
         let (sample, condition) = (&request.sample, &request.condition);
         session.run_watched(sample, condition, keep, free_bytes, watch, &Compute::observed(watch))
+    }
+
+    /// The same; where the condition has edits, the run without them and their sham are asked too, and a receipt says what the
+    /// edits did.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn run_with_receipt(
+        &mut self,
+        request: &Request,
+        keep: &Keep,
+        watch: &dyn AnswerWatch,
+    ) -> Result<Trace> {
+        let mut trace = self.run(request, keep, watch)?;
+        let condition = &request.condition;
+        if condition.edits.is_empty() || condition.sham || trace.stopped {
+            return Ok(trace);
+        }
+        let mut as_asked = |condition: Condition| {
+            let request = Request { condition, ..request.clone() };
+            self.run(&request, &Keep::default(), &FromAfar(watch))
+        };
+        let base = as_asked(condition.clone().unedited())?;
+        let sham = as_asked(Condition { sham: true, ..condition.clone() })?;
+        trace.receipt = Some(Box::new(Receipt::of(&trace, &base, &sham)));
+        Ok(trace)
     }
 
     /// Lets a base and every model on it go.

@@ -2,13 +2,15 @@
 
 mod answer_rows;
 mod parts;
+mod receipt;
 mod recording;
 
 pub use self::answer_rows::AnswerRows;
 pub use self::parts::{
     Alternative, AnswerPart, Applied, CHANGED_NOTHING, ChoiceScore, GeneratedToken, HiddenStates, InputPart,
-    Intervened, PromptPart, Timings,
+    Intervened, PromptPart, SHAM_FAILED, Timings,
 };
+pub use self::receipt::Receipt;
 pub use self::recording::Recording;
 use crate::array::Array;
 use crate::ask::{Condition, Edit, SequenceChange};
@@ -64,6 +66,10 @@ pub struct Trace {
     pub condition: Condition,
     /// What each edit of the condition changed.
     pub interventions: Vec<Intervened>,
+    /// What the edits did, beside the run without them, where that was asked too.
+    pub receipt: Option<Box<Receipt>>,
+    /// [D]: the state of the prompt's last token behind the final norm; nothing in a trace that was read.
+    pub last_state: Vec<f32>,
     /// What another run may take over, where asked for.
     pub recording: Option<Box<Recording>>,
     /// What automatic settings came to.
@@ -117,6 +123,8 @@ impl Trace {
             adapter: prepared.adapter,
             condition: prepared.condition,
             interventions: prepared.interventions,
+            receipt: None,
+            last_state: read.last_state,
             recording: read.recording,
             applied: prepared.applied,
             timings,

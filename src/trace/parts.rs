@@ -133,6 +133,10 @@ impl Intervened {
 /// What is said of a statement that changed nothing of a prompt: it may be a mistake. Steps of an answer are not counted.
 pub const CHANGED_NOTHING: &str = "changed nothing of the prompt";
 
+/// What is said where edits done with what was there do not give the run without them.
+pub const SHAM_FAILED: &str =
+    "the sham failed: the same edits, done with what was there, changed the answer; no change of this run can be trusted";
+
 /// What a run is made of, known before its first pass.
 #[derive(Debug, Clone, Default)]
 pub struct InputPart {
@@ -177,6 +181,8 @@ pub struct PromptPart {
     pub attentions: Option<Array>,
     /// [L, H, K, N] where there are latents and rows were kept.
     pub latent_attentions: Option<Array>,
+    /// [D], of the last token, behind the final norm.
+    pub last_state: Vec<f32>,
     /// Where asked for.
     pub recording: Option<Box<Recording>>,
 }

@@ -254,6 +254,26 @@ fn own_recordings_change_no_bit() {
     }
 }
 
+/// Every statement there is, done with what was there.
+#[test]
+fn the_sham_of_every_statement_changes_no_bit() {
+    for family in FAMILIES {
+        let cases = Cases::of(family);
+        let mut loaded = load(&cases.place(&format!("../../{family}/model")), None).unwrap();
+        for case in cases.list("cases").iter().filter(|case| !case["do"].as_array().unwrap().is_empty()) {
+            loaded.set_adapter(Some(&cases.place(case["adapter"].as_str().unwrap()))).unwrap();
+            let (sample, condition) = cases.asked(case);
+            let mut said = |condition: Condition| {
+                loaded.run(&sample, &Asking { condition, keep: kept() }, &Unobserved).unwrap()
+            };
+            let base = said(condition.clone().unedited());
+            let sham = said(Condition { sham: true, ..condition });
+            assert!(bits(&base) == bits(&sham), "{family} {}", case["name"]);
+            assert!(sham.interventions.iter().all(|own| own.changed == 0), "{:?}", sham.interventions);
+        }
+    }
+}
+
 /// The cheapest cross-check there is: all latents exchanged are all latents held, for whoever reads them.
 #[test]
 fn exchanged_latents_are_latents_that_are_held() {

@@ -15,6 +15,7 @@ mod compare_window;
 mod data_window;
 mod datasets;
 mod demo_scores;
+mod edits_window;
 mod eval;
 mod examples;
 mod experiment;

@@ -65,6 +65,10 @@ pub enum EditAction {
     SetLatents(LatentChoice),
     /// What is changed in runs.
     SetEdits(Vec<Edit>),
+    /// The file that edits take states from.
+    SetDonor(Option<PathBuf>),
+    /// A statement is being written, or no more.
+    WriteStatement(Option<String>),
     /// Length of the answer.
     SetMaxNewTokens(usize),
     /// Most pixels of an image.

@@ -20,6 +20,8 @@ pub enum PathKind {
     Layout,
     /// One to show beside it.
     LayoutBeside,
+    /// What edits take states from.
+    Donor,
     /// A data file to map.
     MapData,
     /// A data set to look through.
@@ -103,6 +105,10 @@ impl PathKind {
             Self::Layout | Self::LayoutBeside => {
                 let layouts: (_, &[_]) = ("Layouts", &["safetensors"]);
                 read("Open layout", "File that livr project wrote", Picks::File, layouts)
+            }
+            Self::Donor => {
+                let donors: (_, &[_]) = ("Recordings", &["safetensors"]);
+                read("Choose a donor", "File that livr trace --record wrote", Picks::File, donors)
             }
             Self::MapData => read("Choose a data file", "JSONL or parquet file", Picks::File, DATA),
             Self::OpenSession => {

@@ -91,6 +91,8 @@ pub struct Ui {
     pub focused_pane: Option<Pane>,
     /// Put the cursor in the question box.
     pub focus_question: bool,
+    /// A statement that is being written, which is to change runs.
+    pub statement: Option<String>,
     /// Where panes lay before a button or a key of a room changed them.
     pub layout_before: Option<Tiling>,
     /// The pictures alone, while a key is held.
@@ -225,6 +227,7 @@ impl State {
                 action_search: None,
                 focused_pane: None,
                 focus_question: false,
+                statement: None,
                 peeks: false,
                 layout_before: None,
                 used_bytes: 0,
@@ -355,7 +358,8 @@ impl State {
     /// Images, question and choices as they stand, to come back to.
     pub fn draft(&self) -> Draft {
         let (question, choices) = (self.kept.question.clone(), self.kept.choices.clone());
-        Draft { images: self.images.clone(), question, choices }
+        let edits = self.kept.condition.edits.clone();
+        Draft { images: self.images.clone(), question, choices, edits }
     }
 
     /// Keeps the draft before it changes.
@@ -368,7 +372,8 @@ impl State {
     pub fn take_sample(&mut self, sample: Sample) {
         let are_offered = sample.choices == choices_in(&sample.prompt);
         let choices = if are_offered { String::new() } else { text_of_choices(&sample.choices) };
-        let next = Draft { images: sample.images, question: sample.prompt, choices };
+        let edits = self.kept.condition.edits.clone();
+        let next = Draft { images: sample.images, question: sample.prompt, choices, edits };
         if next == self.draft() {
             return;
         }
@@ -382,6 +387,7 @@ impl State {
             self.set_images(draft.images);
         }
         (self.kept.question, self.kept.choices) = (draft.question, draft.choices);
+        self.kept.condition.edits = draft.edits;
     }
 
     /// Sizes of the images as they lie beside each other, in pixels: pieces of one picture on its own scale.

@@ -1,7 +1,8 @@
-//! What the user can lose by one action, and get back: the images, the question and the choices.
+//! What the user can lose by one action, and get back: the images, the question, the choices, what is changed in runs.
 
 use std::sync::Arc;
 
+use crate::ask::Edit;
 use crate::data::picture::Picture;
 
 /// Steps back that are kept.
@@ -16,6 +17,8 @@ pub struct Draft {
     pub question: String,
     /// The choices as they were typed.
     pub choices: String,
+    /// What is changed in runs.
+    pub edits: Vec<Edit>,
 }
 
 /// Where letters are typed.
@@ -86,7 +89,8 @@ mod tests {
     use super::*;
 
     fn draft(question: &str) -> Draft {
-        Draft { images: Vec::new(), question: question.to_owned(), choices: String::new() }
+        let (images, edits) = (Vec::new(), Vec::new());
+        Draft { images, question: question.to_owned(), choices: String::new(), edits }
     }
 
     #[test]

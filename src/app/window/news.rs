@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::jobs;
+use crate::app::hub::actions::EditAction;
 use crate::app::hub::controller::Controller;
 use crate::app::hub::files::FileEvent;
 use crate::app::hub::path_kind::PathKind;
 use crate::app::hub::state::PathDialog;
 use crate::app::rooms::maps::exports;
 use crate::app::rooms::models::shelf;
-use crate::app::rooms::{data, runs, sessions, states, train};
+use crate::app::rooms::{ask, data, runs, sessions, states, train};
 use crate::data::picture::Picture;
 
 /// Takes what came of reading files and of the system's dialogs.
@@ -141,6 +142,7 @@ fn take_paths_as(controller: &mut Controller, kind: PathKind, paths: Vec<PathBuf
                     controller.files.read_data(path, question);
                 }
                 PathKind::DataTable => data::handle::save(controller, path),
+                PathKind::Donor => ask::handle::apply(controller, EditAction::SetDonor(Some(path))),
                 _ => states::handle::take_path(controller, kind, path),
             }
         }

@@ -2,12 +2,14 @@
 
 use egui::{Id, Key, KeyboardShortcut, Modal, Modifiers, Role, ScrollArea, TextEdit, Ui};
 
-use crate::app::hub::actions::{Action, Actions, GalleryAction, JobAction, RunAction, WindowAction};
+use crate::analysis::query::Query;
+use crate::app::hub::actions::{Action, Actions, EditAction, GalleryAction, JobAction, RunAction, WindowAction};
 use crate::app::hub::keyboard::{BINDINGS, does, keys};
 use crate::app::hub::state::{ActionSearch, State};
 use crate::app::kit::theme::palette;
 use crate::app::kit::widgets::name_widget;
 use crate::app::parts::tiling::Pane;
+use crate::app::rooms::maps::latent_menu::latent_edits;
 use crate::engine::demo::{self, DemoAdapter};
 use crate::engine::ids::Source;
 
@@ -124,6 +126,17 @@ fn entries(state: &State) -> Vec<Entry> {
         let verb = if is_shown { "Hide" } else { "Show" };
         Entry::new(format!("{verb} {}", pane.title().to_lowercase()), WindowAction::ShowPane(pane, !is_shown))
     }));
+    entries.push(Entry::new(
+        "Change the run by a statement…".to_owned(),
+        EditAction::WriteStatement(Some(String::new())),
+    ));
+    if let (Query::Latent(latent), true) = (state.panes.map.query, chosen.is_some()) {
+        let edits = &state.kept.condition.edits;
+        let own = latent_edits(latent, state.kept.view.selection.layer, edits);
+        entries.extend(own.into_iter().map(|(name, edit)| {
+            Entry::new(name, EditAction::SetEdits(edits.iter().cloned().chain([edit]).collect()))
+        }));
+    }
     let runs = state.runs.listed().iter().rev();
     entries.extend(runs.map(|own| Entry::new(format!("Show {}", own.title()), RunAction::Show(own.id))));
     let samples = demo::gallery().iter().enumerate();

@@ -139,7 +139,12 @@ impl Answerer<'_> {
         let disturbed = condition.disturbance.map(|how| how.of(sample, id, condition.decoding.seed));
         let sample = disturbed.as_ref().unwrap_or(sample);
         let max_pixels = self.max_pixels(condition)?;
-        let sequence = EditedSequence::of(&condition.edits, condition.latents, sample, self.processor)?;
+        let edited = EditedSequence::of(&condition.edits, condition.latents, sample, self.processor)?;
+        let sequence = if condition.sham {
+            EditedSequence::of(&[], condition.latents, sample, self.processor)?
+        } else {
+            edited
+        };
         let mut input = self.processor.process(sample, sequence.choice, max_pixels, compute.observer)?;
         sequence.take_out(&mut input, self.processor);
         let mut intervention = Intervention::of(condition, &input, &sequence, self.model, compute)?;

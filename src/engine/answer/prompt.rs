@@ -89,6 +89,7 @@ impl RunState<'_> {
     ) -> Result<()> {
         let keep = self.job.keep;
         let last = output.narrow(0, output.dim(0)? - 1, 1)?;
+        let last_state = to_host(&last)?.data().to_vec();
         let last = to_host(&model.text.logits(&last, &compute.of_steps())?)?;
         self.after_prompt = last.data().to_vec();
         let logits = match keep.logits {
@@ -111,7 +112,8 @@ impl RunState<'_> {
         };
         let hidden_states = kept.hidden.map(HiddenCollector::finish);
         let recording = kept.recorder.map(|own| Box::new(own.finish()));
-        self.read = PromptPart { logits, hidden_states, attentions, latent_attentions, recording };
+        self.read =
+            PromptPart { logits, hidden_states, attentions, latent_attentions, last_state, recording };
         Ok(())
     }
 }

@@ -34,6 +34,9 @@ pub struct Prediction {
     /// were kept and there are latents.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latent_mass: Option<f64>,
+    /// How often each edit of the condition changed something, as it counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changed: Vec<usize>,
 }
 
 /// JSON has no infinity: nothing stands for the logarithm of nothing.
@@ -95,6 +98,7 @@ pub fn predicted(record: &Record, trace: &Trace) -> Prediction {
         choice_logprobs: trace.choices.iter().map(|choice| choice.logprob).collect(),
         chance: chance(record),
         latent_mass: latent_mass(trace),
+        changed: trace.interventions.iter().map(|own| own.changed).collect(),
     }
 }
 

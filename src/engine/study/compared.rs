@@ -67,7 +67,7 @@ impl Verdicts {
                     path,
                     "predictions",
                     "each sample once",
-                    format!("{} twice", twice),
+                    format!("{twice} twice"),
                 ));
             }
         }

@@ -11,11 +11,38 @@ use super::journal::{Journal, OpenedJournal};
 use super::provenance::Provenance;
 use super::run::{CellOf, Cells, Heading};
 use super::share::Share;
-use crate::ask::Condition;
+use crate::ask::{Condition, Edit};
 use crate::atomic;
 use crate::data::record::Record;
 use crate::error::{Error, Result};
 use crate::trace::Trace;
+
+/// What an edit did over samples.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EditDone {
+    /// In its canonical text.
+    #[serde(rename = "do")]
+    pub statement: String,
+    /// How often it changed something, as it counts.
+    pub changed: usize,
+    /// Samples in which it did.
+    pub samples: usize,
+}
+
+impl EditDone {
+    /// Of each edit of a condition.
+    fn all(condition: &Condition, predictions: &[Prediction]) -> Vec<Self> {
+        let of = |(place, edit): (usize, &Edit)| {
+            let counts = predictions.iter().filter_map(|own| own.changed.get(place));
+            Self {
+                statement: edit.to_string(),
+                changed: counts.clone().sum(),
+                samples: counts.filter(|count| **count > 0).count(),
+            }
+        };
+        condition.edits.iter().enumerate().map(of).collect()
+    }
+}
 
 /// What `livr eval` writes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -27,6 +54,9 @@ pub struct CellResult {
     pub tasks: BTreeMap<String, Accuracy>,
     /// In the order of the samples.
     pub predictions: Vec<Prediction>,
+    /// What each edit of the condition did, over all samples.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub edits: Vec<EditDone>,
     /// How they were asked.
     #[serde(rename = "settings")]
     pub condition: Condition,
@@ -51,6 +81,7 @@ impl CellResult {
         Self {
             all: Accuracy::of(&predictions),
             tasks: Accuracy::by_task(&predictions),
+            edits: EditDone::all(&condition, &predictions),
             predictions,
             seed: condition.decoding.seed,
             condition,

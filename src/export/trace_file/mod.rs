@@ -101,6 +101,9 @@ fn metadata(trace: &Trace) -> HashMap<String, String> {
     if !trace.interventions.is_empty() {
         metadata.insert("interventions".to_owned(), json(&trace.interventions));
     }
+    if let Some(receipt) = &trace.receipt {
+        metadata.insert("receipt".to_owned(), json(receipt));
+    }
     if let Some(hidden) = &trace.hidden_states {
         metadata.insert("hidden_layers".to_owned(), json(&hidden.layers));
         metadata.insert("hidden_tokens".to_owned(), json(&hidden.tokens));

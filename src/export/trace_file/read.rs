@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use crate::array::Array;
 use crate::error::{Error, Result};
-use crate::trace::{AnswerRows, HiddenStates, Intervened, Trace};
+use crate::trace::{AnswerRows, HiddenStates, Intervened, Receipt, Trace};
 use crate::units::{GridThw, Role, Span};
 
 /// Reads a trace that `write` wrote, to the bit.
@@ -61,6 +61,8 @@ impl File<'_> {
             model: self.text("model")?.to_owned(),
             adapter: self.text("adapter")?.to_owned(),
             condition: self.json("settings")?,
+            receipt: self.receipt()?,
+            last_state: Vec::new(),
             recording: None,
             interventions: self.interventions()?,
             applied: self.json("applied")?,
@@ -75,6 +77,10 @@ impl File<'_> {
     /// None in files of runs that nothing was changed in.
     fn interventions(&self) -> Result<Vec<Intervened>> {
         if self.metadata.contains_key("interventions") { self.json("interventions") } else { Ok(Vec::new()) }
+    }
+
+    fn receipt(&self) -> Result<Option<Box<Receipt>>> {
+        if self.metadata.contains_key("receipt") { self.json("receipt").map(Some) } else { Ok(None) }
     }
 
     fn wrong(&self, field: &str, expected: impl Into<String>, found: impl Into<String>) -> Error {

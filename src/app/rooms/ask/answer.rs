@@ -8,7 +8,7 @@ use crate::app::hub::state::State;
 use crate::app::kit::theme::palette;
 use crate::app::kit::widgets::bar_ui;
 use crate::app::kit::words::{listed, visible};
-use crate::trace::{GeneratedToken, Trace};
+use crate::trace::{GeneratedToken, Receipt, SHAM_FAILED, Trace};
 
 /// Draws the section.
 pub fn answer_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
@@ -57,6 +57,9 @@ pub fn answer_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
         let colour = if state.is_current(run) { colour } else { palette.weak };
         ui.colored_label(colour, format!("{sign}: the sample's answer is {}", verdict.target));
     }
+    if let Some(receipt) = &trace.receipt {
+        receipt_ui(ui, trace, receipt);
+    }
     if state.is_beyond_demo(run) {
         ui.weak(BEYOND_DEMO);
     }
@@ -67,6 +70,32 @@ pub fn answer_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
     } else {
         tokens_ui(ui, state, trace, actions);
         choices_ui(ui, trace);
+    }
+}
+
+/// What the edits did, beside the run without them.
+fn receipt_ui(ui: &mut Ui, trace: &Trace, receipt: &Receipt) {
+    let palette = palette(ui.visuals());
+    let same = receipt.base_answer == trace.answer;
+    let said = if same { "the same answer".to_owned() } else { format!("the answer is {}", receipt.base_answer) };
+    ui.label(format!("Without the edits {said}; its state moved by {:.0} %", 100.0 * receipt.last_state))
+        .on_hover_text("The state that says the answer's first token, behind the final norm: the length of its change by its own");
+    let changes: Vec<String> = trace
+        .choices
+        .iter()
+        .zip(receipt.changes(trace))
+        .map(|(choice, change)| format!("{} {change:+.2}", choice.choice))
+        .collect();
+    if !changes.is_empty() {
+        ui.weak(format!("Nats: {}", changes.join(", "))).on_hover_text("Change of each choice's log-probability");
+    }
+    if receipt.sham {
+        ui.colored_label(palette.right, "✔ sham").on_hover_text(
+            "The same edits, done with what was there, give the answer without them to the bit: what changed is what was \
+             put in",
+        );
+    } else {
+        ui.colored_label(palette.warning, SHAM_FAILED);
     }
 }
 

@@ -2,7 +2,8 @@
 
 use crate::app::hub::actions::EditAction;
 use crate::app::hub::controller::Controller;
-use crate::app::parts::undo::TextField;
+use crate::app::parts::tiling::Pane;
+use crate::app::parts::undo::{Draft, TextField};
 use crate::ask::AttentionRows;
 
 pub fn apply(controller: &mut Controller, action: EditAction) {
@@ -22,7 +23,18 @@ pub fn apply(controller: &mut Controller, action: EditAction) {
             controller.state.kept.condition.latents = latents;
             controller.ask_again();
         }
+        EditAction::SetDonor(donor) => {
+            controller.state.kept.condition.donor = donor;
+            controller.ask_again();
+        }
+        EditAction::WriteStatement(text) => {
+            if text.is_some() {
+                controller.state.kept.layout.show(Pane::Question, true);
+            }
+            controller.state.ui.statement = text;
+        }
         EditAction::SetEdits(edits) => {
+            controller.state.keep_draft(None);
             controller.state.kept.condition.edits = edits;
             controller.ask_again();
         }
@@ -46,15 +58,24 @@ pub fn apply(controller: &mut Controller, action: EditAction) {
         EditAction::Undo => {
             let present = controller.state.draft();
             if let Some(earlier) = controller.state.undo.undo(present) {
-                controller.state.restore(earlier);
+                restore(controller, earlier);
             }
         }
         EditAction::Redo => {
             let present = controller.state.draft();
             if let Some(later) = controller.state.undo.redo(present) {
-                controller.state.restore(later);
+                restore(controller, later);
             }
         }
+    }
+}
+
+/// A draft comes back; where edits do, the question is asked so.
+fn restore(controller: &mut Controller, draft: Draft) {
+    let is_edited = draft.edits != controller.state.kept.condition.edits;
+    controller.state.restore(draft);
+    if is_edited {
+        controller.ask_again();
     }
 }
 

@@ -2,6 +2,7 @@
 
 use egui::{ComboBox, Key, Modifiers, Role, TextEdit, Ui};
 
+use super::edits::edits_ui;
 use crate::app::hub::actions::{Actions, EditAction, JobAction, WindowAction};
 use crate::app::hub::keyboard::{ENTER, does, hint, keys};
 use crate::app::hub::preferences::MAX_NEW_TOKENS;
@@ -10,7 +11,6 @@ use crate::app::kit::theme::{self, palette};
 use crate::app::kit::widgets::name_widget;
 use crate::ask::{LatentChoice, MaskKind, PixelBudget, Published};
 use crate::data::sample::choices_in;
-use crate::trace::CHANGED_NOTHING;
 use crate::units::human_bytes;
 
 /// Draws the section.
@@ -217,29 +217,6 @@ fn mask_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
         let explained = format!("{}\n{key}: the Stage-1 bottleneck on or off", current.explanation());
         combo.response.labelled_by(label.id).on_hover_text(explained);
     });
-}
-
-/// What else is changed in runs, one row each, with what it did in the run in sight; nothing where nothing is.
-fn edits_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
-    let edits = &state.kept.condition.edits;
-    let run = state.shown_run().filter(|run| state.is_current(run));
-    for (place, edit) in edits.iter().enumerate() {
-        ui.horizontal(|ui| {
-            let remove = ui.small_button("×");
-            name_widget(ui, &remove, Role::Button, None, || format!("Remove the edit {edit}"));
-            if remove.on_hover_text("Leave this change out").clicked() {
-                let mut rest = edits.clone();
-                rest.remove(place);
-                actions.push(EditAction::SetEdits(rest));
-            }
-            ui.label(edit.to_string());
-            match run.and_then(|run| run.trace.interventions.get(place)).map(|done| done.changed) {
-                Some(0) => drop(ui.colored_label(palette(ui.visuals()).warning, CHANGED_NOTHING)),
-                Some(changed) => drop(ui.weak(format!("{changed} changed"))),
-                None => {}
-            }
-        });
-    }
 }
 
 /// How large images are read, and how large they come out.

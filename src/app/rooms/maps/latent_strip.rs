@@ -4,6 +4,7 @@ use egui::{Role, ScrollArea, Sense, Stroke, StrokeKind, Ui, vec2};
 
 use super::canvas::is_masked;
 use super::colour_bar::paint_note;
+use super::latent_menu::latent_menu;
 use crate::analysis::maps::{GridMap, entropy};
 use crate::analysis::query::{Aggregation, Query, Selection};
 use crate::app::hub::actions::{Actions, ViewAction};
@@ -153,6 +154,9 @@ fn thumbnail_ui(ui: &mut Ui, strip: &Strips<'_>, index: usize, size: egui::Vec2,
         } else {
             ViewAction::SelectQuery(query)
         });
+    }
+    if let (Query::Latent(latent), false) = (query, is_of_layers) {
+        latent_menu(&response, state, latent, actions);
     }
     if !ui.is_rect_visible(rect) {
         return;

@@ -6,6 +6,7 @@ pub mod exports;
 pub mod figure;
 pub mod figure_form;
 pub mod handle;
+pub mod latent_menu;
 pub mod latent_strip;
 pub mod matrix;
 pub mod patch_card;

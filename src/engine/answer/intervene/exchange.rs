@@ -19,6 +19,8 @@ pub struct Exchange {
     pub statement: usize,
     /// Positions in the prompt, [n].
     pub tokens: Vec<usize>,
+    /// Is what was there found?
+    pub sham: bool,
     /// In which layers.
     layers: LayerRange,
     /// Of each layer its place among what is found there.
@@ -93,12 +95,24 @@ impl Exchange {
                 readers: readers.clone(),
             });
         }
-        Ok(Self { statement, tokens: tokens.to_vec(), layers: *layers, places })
+        Ok(Self { statement, tokens: tokens.to_vec(), sham: false, layers: *layers, places })
     }
 
     /// Does it act in a layer?
     pub fn acts_in(&self, layer: usize) -> bool {
         self.layers.contains(layer)
+    }
+
+    /// Has the layer's own keys and values found, [T, Hkv, d] of all.
+    ///
+    /// # Errors
+    /// A device without room.
+    pub fn find_own(found: &mut KeysFound, keys: &Tensor, values: &Tensor) -> Result<()> {
+        let index: Vec<u32> = found.tokens.iter().map(|token| *token as u32).collect();
+        let index = Tensor::new(index, keys.device())?;
+        let own = |x: &Tensor| -> Result<Tensor> { Ok(x.contiguous()?.index_select(&index, 0)?) };
+        (found.keys, found.values) = (Some(own(keys)?), Some(own(values)?));
+        Ok(())
     }
 
     /// Its place among what is found in a layer.

@@ -135,8 +135,11 @@ impl Tap for Intervention {
             return Ok(());
         }
         for own in &self.exchanges {
-            let found = self.rewiring.layers[layer.0].found.get(own.place_in(layer.0));
+            let found = self.rewiring.layers[layer.0].found.get_mut(own.place_in(layer.0));
             if let Some(found) = found.filter(|_| own.acts_in(layer.0)) {
+                if own.sham {
+                    Exchange::find_own(found, keys, values)?;
+                }
                 let (changed, moved) = Exchange::counted(found, keys, values)?;
                 let done = &mut self.done[own.statement];
                 done.changed += changed;

@@ -178,6 +178,12 @@ impl Replacement {
         Ok(own)
     }
 
+    /// The same with what was there.
+    #[must_use]
+    pub fn into_sham(self) -> Self {
+        Self { source: Source::Itself, ..self }
+    }
+
     /// What arrives at a site, [n, D] -> what goes on.
     ///
     /// # Errors

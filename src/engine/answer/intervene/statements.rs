@@ -8,7 +8,7 @@ use super::sequence::EditedSequence;
 use super::{HeadFactor, Intervention};
 use crate::ask::looks::{Edges, Prompt};
 use crate::ask::{
-    CacheDonor, Condition, Edit, EditSite, HeadPart, LayerRange, PathValue, Receiver, Sender, TokenGroup,
+    CacheDonor, Condition, Edit, EditSite, EditValue, HeadPart, LayerRange, PathValue, Receiver, Sender, TokenGroup,
     Tokens,
 };
 use crate::error::{Error, Result};
@@ -27,6 +27,7 @@ struct Stage<'a> {
     model: &'a Model,
     compute: &'a Compute<'a>,
     donors: Donors,
+    sham: bool,
 }
 
 type Said<T> = std::result::Result<T, String>;
@@ -50,6 +51,8 @@ impl Intervention {
         let prompt =
             Prompt { roles: &input.roles, image_spans: &input.image_spans, latents: Some(&sequence.left) };
         let edges = Edges::new(&condition.edits, prompt, num_layers).map_err(Error::Request)?;
+        // Of a sham nothing is blocked that was not.
+        let edges = if condition.sham { Edges::default() } else { edges };
         let mut counts = edges.changed(condition.mask.rule(), &input.roles, num_layers).into_iter();
         let said = |edit: &Edit| Intervened {
             statement: edit.to_string(),
@@ -72,7 +75,7 @@ impl Intervention {
             all.done[statement].changed = count;
         }
         let donors = Donors::new(condition.donor.as_deref());
-        let mut stage = Stage { prompt, input, model, compute, donors };
+        let mut stage = Stage { prompt, input, model, compute, donors, sham: condition.sham };
         for (statement, edit) in condition.edits.iter().enumerate() {
             stage.add(&mut all, statement, edit).map_err(|problem| match problem {
                 Error::Request(why) => Error::Request(format!("{edit}: {why}")),
@@ -116,8 +119,11 @@ impl Stage<'_> {
                     return Err(Error::Request(format!("{what} are of images")));
                 }
                 let visual = self.visual(&self.select(tokens)?);
-                let own = ImageEdit { statement, visual, value: value.clone() };
+                let mut own = ImageEdit { statement, visual, value: value.clone() };
                 own.check(pixels)?;
+                if self.sham {
+                    own.value = EditValue::Itself;
+                }
                 if pixels { &mut all.pixels } else { &mut all.features }.push(own);
                 Ok(())
             }
@@ -130,13 +136,14 @@ impl Stage<'_> {
                 let sites = StateSite::all(*place, self.model.text.num_layers()).map_err(Error::Request)?;
                 let width = self.model.config.text.hidden_size;
                 let own = Replacement::new(statement, value, (tokens, own), sites, width, &mut self.donors)?;
-                all.replacements.push(own);
+                all.replacements.push(if self.sham { own.into_sham() } else { own });
                 Ok(())
             }
             Edit::Head { heads, factor, tokens } => {
                 self.check_heads(heads)?;
                 let tokens = self.readers(tokens.as_ref().unwrap_or(&TokenGroup::All.into()))?;
-                all.heads.push(HeadFactor { statement, heads: heads.clone(), factor: *factor, tokens });
+                let factor = if self.sham { 1.0 } else { *factor };
+                all.heads.push(HeadFactor { statement, heads: heads.clone(), factor, tokens });
                 Ok(())
             }
             Edit::Cache { tokens, donor, layers } => self.exchange(all, statement, tokens, donor, *layers),
@@ -205,14 +212,10 @@ impl Stage<'_> {
         };
         let model = (self.model.device(), self.model.precision().dtype);
         let config = &self.model.config.text;
-        all.exchanges.push(Exchange::new(
-            statement,
-            &exchanged,
-            config,
-            &mut all.rewiring,
-            model,
-            self.compute,
-        )?);
+        let mut own =
+            Exchange::new(statement, &exchanged, config, &mut all.rewiring, model, self.compute)?;
+        own.sham = self.sham;
+        all.exchanges.push(own);
         Ok(())
     }
 
@@ -291,7 +294,9 @@ impl Stage<'_> {
             PathValue::Donor(donor) => {
                 let file = self.donors.file(donor.file.as_deref())?;
                 let file = file.ok_or_else(|| refused("donor wants a file, as by --donor FILE"))?;
-                Some(self.sender(&OfDonor::select(file, tokens, own.len()).map_err(Error::Request)?, start)?)
+                let theirs = OfDonor::select(file, tokens, own.len()).map_err(Error::Request)?;
+                let theirs = self.sender(&theirs, start)?;
+                (!self.sham).then_some(theirs)
             }
         };
         Ok(DirectPath { tokens: own, start, end, readers, donor, delta: None, changed: 0 })
