@@ -1,6 +1,7 @@
 //! How a sample is asked, as plain values: the mask, the latents, the edits, how tokens are chosen; what is kept of the
 //! answer; where it runs. All that asks goes by these: the window, every subcommand, studies, training.
 
+mod battery;
 mod condition;
 mod decoding;
 mod disturbance;
@@ -15,6 +16,7 @@ mod names;
 mod tokens;
 pub mod words;
 
+pub use self::battery::ConditionSet;
 pub use self::condition::Condition;
 pub use self::decoding::{Decoding, LatentChoice, MAX_LATENTS, PixelBudget, Published, STUDY_TOKENS};
 pub use self::disturbance::Disturbance;

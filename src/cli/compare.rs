@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::output::{note, print, print_json};
 use crate::analysis::statistics::Draws;
-use crate::engine::study::{Pairing, Verdicts, pair};
+use crate::engine::study::{PairedResult, Verdicts, pair};
 use crate::error::Error;
 
 /// Options of `livr compare`.
@@ -34,7 +34,7 @@ pub struct CompareArgs {
 #[derive(Serialize)]
 struct Compared<'a> {
     base: &'a str,
-    pairs: &'a [Pairing],
+    pairs: &'a [PairedResult],
     draws: u32,
     seed: u64,
     version: &'static str,
@@ -73,7 +73,7 @@ pub fn run(args: &CompareArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn table(base: &str, pairs: &[Pairing]) -> String {
+fn table(base: &str, pairs: &[PairedResult]) -> String {
     let mut lines = vec![format!("Compared with {base}, in points of accuracy:")];
     let name = pairs.iter().map(|pair| pair.name.chars().count()).max().unwrap_or(0).max(4);
     lines.push(format!(

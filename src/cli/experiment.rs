@@ -1,4 +1,4 @@
-//! `livr experiment`: the paper's test battery over several adapters, as tables and charts.
+//! `livr battery`, also called `livr experiment`: sets of conditions over several adapters, paired, as tables and charts.
 
 use std::path::PathBuf;
 
@@ -6,11 +6,16 @@ use clap::Args;
 
 use super::args::dtypes;
 use super::study::to_folder;
-use crate::ask::{AttentionRows, Condition, DeviceChoice, Disturbance, DtypeChoice, Keep};
+use crate::ask::{
+    AttentionRows, Condition, ConditionSet, DeviceChoice, Disturbance, DtypeChoice, Edit, Keep,
+};
+use crate::checkpoint::config::ModelConfig;
 use crate::data::dataset;
+use crate::engine::demo::DemoAdapter;
 use crate::engine::ids::{BaseId, ModelId, Source};
 use crate::engine::study::file::check_name;
 use crate::engine::study::{NamedCondition, NamedModel, Share, Study};
+use crate::error::Error;
 use crate::progress::Phase;
 
 /// Options of `livr experiment`.
@@ -19,9 +24,23 @@ pub struct ExperimentArgs {
     /// Checkpoint folder [default: the built-in demo]
     #[arg(long, value_name = "DIR")]
     model: Option<PathBuf>,
-    /// Adapters by name: NAME=DIR, NAME=demo:livr, or NAME=none; several seeds of one way as way/1, way/2
-    #[arg(long, value_name = "NAME=DIR", num_args = 1.., required = true, value_parser = named)]
+    /// Adapters by name: NAME=DIR, NAME=demo:livr, or NAME=none; several seeds of one way as way/1, way/2 [default: the demo's,
+    /// or none]
+    #[arg(long, value_name = "NAME=DIR", num_args = 1.., value_parser = named)]
     adapters: Vec<Named>,
+    /// Conditions: paper (mask x latents), replacement (something else in the latents' place, with controls), robustness
+    /// (samples made harder), layers (zeroed and blinded layer by layer), all
+    #[arg(long, value_name = "SET", num_args = 1.., default_values = ["paper"], value_parser = sets)]
+    set: Vec<Sets>,
+    /// A condition of your own, as its name has it: "mask=bottleneck 'do=latents=zero@after-4'"; repeatable
+    #[arg(long, value_name = "NAME")]
+    condition: Vec<String>,
+    /// The file that edits take states from
+    #[arg(long, value_name = "FILE")]
+    donor: Option<PathBuf>,
+    /// Ask the sham of each edited condition too: the same edits, done with what was there
+    #[arg(long)]
+    sham: bool,
     /// Data file
     #[arg(long, value_name = "FILE")]
     data: PathBuf,
@@ -54,6 +73,17 @@ pub struct ExperimentArgs {
     json: bool,
 }
 
+/// What a word of --set names.
+#[derive(Debug, Clone)]
+struct Sets(Vec<ConditionSet>);
+
+fn sets(text: &str) -> Result<Sets, String> {
+    match text {
+        "all" => Ok(Sets(ConditionSet::NAMES.map(|(_, set)| set).to_vec())),
+        name => name.parse().map(|set| Sets(vec![set])).map_err(|why: String| format!("{why} (or all)")),
+    }
+}
+
 /// An adapter under a name.
 #[derive(Debug, Clone)]
 struct Named {
@@ -81,6 +111,43 @@ fn check_names(adapters: &[Named]) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The demo's own, or none.
+fn usual_adapter(base: &BaseId) -> Named {
+    match base.source {
+        Source::Demo => Named { name: "livr".to_owned(), adapter: Some(Source::DemoAdapter(DemoAdapter::Livr)) },
+        _ => Named { name: "base".to_owned(), adapter: None },
+    }
+}
+
+/// What is asked: the sets, disturbed samples, conditions of one's own, each once; the base comes first.
+fn conditions(args: &ExperimentArgs, usual: &Condition, base: &BaseId) -> anyhow::Result<Vec<Condition>> {
+    let sets: Vec<ConditionSet> = args.set.iter().flat_map(|own| own.0.clone()).collect();
+    let num_layers = if sets.contains(&ConditionSet::Layers) {
+        ModelConfig::read(&base.source.open()?)?.text.num_layers
+    } else {
+        0
+    };
+    let mut all: Vec<Condition> = Vec::new();
+    let named = args.condition.iter().map(|name| {
+        let own = Condition::named(name, usual);
+        own.map_err(|problem| Error::Request(format!("--condition: {problem}")))
+    });
+    let named = named.collect::<Result<Vec<_>, _>>()?;
+    let of_sets = sets.iter().flat_map(|set| set.conditions(usual, num_layers));
+    let disturbed = args.disturb.iter().map(|how| Condition { disturbance: Some(*how), ..usual.clone() });
+    for own in of_sets.chain(disturbed).chain(named) {
+        let donor = own.edits.iter().any(Edit::takes_a_file).then(|| args.donor.clone()).flatten();
+        let own = Condition { donor: donor.or(own.donor.clone()), ..own };
+        let sham = (args.sham && !own.edits.is_empty()).then(|| Condition { sham: true, ..own.clone() });
+        for own in std::iter::once(own).chain(sham) {
+            if !all.contains(&own) {
+                all.push(own);
+            }
+        }
+    }
+    Ok(all)
+}
+
 /// Runs it.
 pub fn run(args: ExperimentArgs) -> anyhow::Result<()> {
     check_names(&args.adapters)?;
@@ -95,20 +162,17 @@ pub fn run(args: ExperimentArgs) -> anyhow::Result<()> {
         records = dataset::per_task(records, most as usize);
     }
     let base = BaseId { source, device: args.device, dtype: args.dtype };
+    let adapters = if args.adapters.is_empty() { vec![usual_adapter(&base)] } else { args.adapters };
     let model = |named: Named| NamedModel {
         name: named.name,
         id: ModelId { base: base.clone(), adapter: named.adapter },
     };
     let mut usual = Condition::of_studies();
     usual.decoding.seed = args.seed;
-    let disturbed = args.disturb.iter().map(|how| Condition { disturbance: Some(*how), ..usual.clone() });
+    let conditions = conditions(&args, &usual, &base)?;
     let study = Study {
-        models: args.adapters.into_iter().map(model).collect(),
-        conditions: Condition::battery(&usual)
-            .into_iter()
-            .chain(disturbed)
-            .map(|own| NamedCondition::of(own, &usual))
-            .collect(),
+        models: adapters.into_iter().map(model).collect(),
+        conditions: conditions.into_iter().map(|own| NamedCondition::of(own, &usual)).collect(),
         records,
         limit: None,
         keep: Keep { attention: AttentionRows::LatentsAndAnswer, ..Keep::default() },

@@ -62,8 +62,9 @@ pub enum CliCommand {
     Eval(eval::EvalArgs),
     /// Compare results of the same samples, paired: differences with intervals, exact tests.
     Compare(compare::CompareArgs),
-    /// Ask a data set of several adapters in the ways of the paper's test battery: tables and charts.
-    Experiment(experiment::ExperimentArgs),
+    /// Ask a data set of several adapters under sets of conditions, paired: tables, findings, charts.
+    #[command(visible_alias = "experiment")]
+    Battery(experiment::ExperimentArgs),
     /// Ask models x conditions x records, as a file says; put shares together.
     #[command(subcommand)]
     Study(study::StudyCommand),
@@ -106,7 +107,7 @@ impl CliCommand {
             Self::Open(args) => window::open_session(&args),
             Self::Eval(args) => eval::run(&args),
             Self::Compare(args) => compare::run(&args),
-            Self::Experiment(args) => experiment::run(args),
+            Self::Battery(args) => experiment::run(args),
             Self::Study(command) => command.run(),
             Self::Project(args) => project::run(&args),
             Self::Tasks(args) => tasks::run(&args),

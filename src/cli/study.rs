@@ -155,11 +155,14 @@ pub fn to_folder(study: &Study, out: &Path, json: bool) -> anyhow::Result<()> {
 }
 
 fn said(cells: &[Cell], out: &Path, json: bool) -> anyhow::Result<()> {
-    let summaries = report::write(cells, out)?;
+    let report = report::write(cells, out)?;
     if json {
-        print_json(&summaries);
+        print_json(&report.summaries);
     } else {
-        print(report::tables(&summaries).trim_end());
+        print(report::tables(&report.summaries).trim_end());
+        if !report.conditions.is_empty() {
+            print(&format!("\n{}", report::findings(&report.conditions)));
+        }
     }
     Ok(())
 }

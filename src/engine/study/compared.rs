@@ -77,7 +77,7 @@ impl Verdicts {
 
 /// One result beside the base, over the samples that both have.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Pairing {
+pub struct PairedResult {
     /// Of the other result.
     pub name: String,
     /// Samples that both have.
@@ -109,15 +109,15 @@ pub struct Pairing {
 }
 
 /// Pairs each result with the base, by the ids of samples; p-values are corrected over all of them.
-pub fn pair(base: &[Verdict], others: &[Verdicts], draws: Draws) -> Vec<Pairing> {
+pub fn pair(base: &[Verdict], others: &[Verdicts], draws: Draws) -> Vec<PairedResult> {
     let by_id: HashMap<&str, &Verdict> = base.iter().map(|own| (own.id.as_str(), own)).collect();
-    let mut pairs: Vec<Pairing> = others.iter().map(|own| one(&own.name, &by_id, &own.all, draws)).collect();
+    let mut pairs: Vec<PairedResult> = others.iter().map(|own| one(&own.name, &by_id, &own.all, draws)).collect();
     let p: Vec<f64> = pairs.iter().map(|pair| pair.mcnemar_p).collect();
     pairs.iter_mut().zip(holm(&p)).for_each(|(pair, p)| pair.holm_p = p);
     pairs
 }
 
-fn one(name: &str, base: &HashMap<&str, &Verdict>, other: &[Verdict], draws: Draws) -> Pairing {
+fn one(name: &str, base: &HashMap<&str, &Verdict>, other: &[Verdict], draws: Draws) -> PairedResult {
     let both: Vec<(&Verdict, &Verdict)> =
         other.iter().filter_map(|own| Some((own, *base.get(own.id.as_str())?))).collect();
     let shared = both.len();
@@ -131,7 +131,7 @@ fn one(name: &str, base: &HashMap<&str, &Verdict>, other: &[Verdict], draws: Dra
         same.iter().map(|(own, base)| f64::from(u8::from(*own)) - f64::from(u8::from(*base))).collect();
     let newcombe = newcombe(cells);
     let mcnemar_p = mcnemar_exact(cells.first, cells.second);
-    Pairing {
+    PairedResult {
         name: name.to_owned(),
         n: cells.total(),
         both: cells.both,
@@ -173,7 +173,7 @@ mod tests {
             answered(&[("d", true), ("c", false), ("b", true), ("a", true), ("y", true), ("z", true)]);
         let draws = Draws { count: 500, seed: 1 };
         let pairs = pair(&base, &[named("other", &other), named("itself", &base)], draws);
-        let Pairing { n, both, gained, lost, neither, only_base, only_other, .. } = pairs[0];
+        let PairedResult { n, both, gained, lost, neither, only_base, only_other, .. } = pairs[0];
         assert_eq!((n, both, gained, lost, neither, only_base, only_other), (4, 1, 2, 1, 0, 1, 2));
         assert_eq!((pairs[0].difference, pairs[0].mcnemar_p), (Some(0.25), 1.0));
         assert_eq!((pairs[1].difference, pairs[1].bootstrap), (Some(0.0), Some([0.0, 0.0])));

@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use super::accuracy::{Accuracy, Prediction};
 use super::cells::Cell;
-use crate::analysis::statistics::wilson;
+use super::contrast::Contrast;
+use crate::analysis::statistics::{Draws, wilson};
 use crate::atomic;
 use crate::error::Result;
 use crate::export::bars::{Bars, write_svg};
@@ -140,18 +141,51 @@ fn table(heads: &[&str], rows: Vec<Vec<String>>) -> String {
     lines.fold(String::new(), |text, line| text + "| " + &line + " |\n")
 }
 
-/// Writes what cells say into a folder: `results.json`, `tables.md`, `battery.svg`.
+/// What cells say.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Report {
+    /// By the way of training and the condition.
+    pub summaries: Vec<Summary>,
+    /// Conditions beside the first of each model.
+    pub conditions: Vec<Contrast>,
+}
+
+/// The conditions as a file has them.
+#[derive(Serialize)]
+struct Battery<'a> {
+    conditions: &'a [Contrast],
+    draws: usize,
+    seed: u64,
+    version: &'static str,
+}
+
+/// A line for each condition of each model, beside its base.
+pub fn findings(conditions: &[Contrast]) -> String {
+    let several = firsts(conditions.iter().map(|own| own.model.as_str())).len() > 1;
+    let line = |own: &Contrast| {
+        let model = if several { format!("{}, ", own.model) } else { String::new() };
+        format!("- {model}{} beside {}: {}", own.name, own.base, own.says())
+    };
+    conditions.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// Writes what cells say into a folder: `results.json`, `tables.md`, `battery.svg`, `battery.json`.
 ///
 /// # Errors
 /// A folder that cannot be written.
-pub fn write(cells: &[Cell], out: &Path) -> Result<Vec<Summary>> {
+pub fn write(cells: &[Cell], out: &Path) -> Result<Report> {
     let summaries = Summary::of(cells);
     let path = out.join("results.json");
     let text = serde_json::to_string_pretty(&summaries).expect("plain data serialises");
     atomic::write(&path, |file| file.write_all(text.as_bytes()))?;
-    atomic::write(&out.join("tables.md"), |file| file.write_all(tables(&summaries).as_bytes()))?;
     write_svg(&chart(&summaries), &out.join("battery.svg"))?;
-    Ok(summaries)
+    let draws = Draws::default();
+    let conditions = Contrast::of(cells, draws);
+    let text = format!("{}\n### Beside the first condition\n\n{}\n", tables(&summaries), findings(&conditions));
+    atomic::write(&out.join("tables.md"), |file| file.write_all(text.as_bytes()))?;
+    let battery = Battery { conditions: &conditions, draws: draws.count, seed: draws.seed, version: env!("CARGO_PKG_VERSION") };
+    atomic::write_json(&out.join("battery.json"), &battery)?;
+    Ok(Report { summaries, conditions })
 }
 
 /// A colour for each way of training, a group for each condition.

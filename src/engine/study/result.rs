@@ -31,7 +31,7 @@ pub struct EditDone {
 
 impl EditDone {
     /// Of each edit of a condition.
-    fn all(condition: &Condition, predictions: &[Prediction]) -> Vec<Self> {
+    pub fn all(condition: &Condition, predictions: &[Prediction]) -> Vec<Self> {
         let of = |(place, edit): (usize, &Edit)| {
             let counts = predictions.iter().filter_map(|own| own.changed.get(place));
             Self {
