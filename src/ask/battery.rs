@@ -89,7 +89,11 @@ mod tests {
             let conditions = set.conditions(&usual, 3);
             assert_eq!(conditions[0], usual, "{name}: the base comes first");
             for condition in &conditions {
-                assert_eq!(Condition::named(&condition.name(&usual), &usual).as_ref(), Ok(condition), "{name}");
+                assert_eq!(
+                    Condition::named(&condition.name(&usual), &usual).as_ref(),
+                    Ok(condition),
+                    "{name}"
+                );
             }
         }
         assert_eq!(ConditionSet::Layers.conditions(&usual, 3).len(), 7);

@@ -114,7 +114,9 @@ fn check_names(adapters: &[Named]) -> anyhow::Result<()> {
 /// The demo's own, or none.
 fn usual_adapter(base: &BaseId) -> Named {
     match base.source {
-        Source::Demo => Named { name: "livr".to_owned(), adapter: Some(Source::DemoAdapter(DemoAdapter::Livr)) },
+        Source::Demo => {
+            Named { name: "livr".to_owned(), adapter: Some(Source::DemoAdapter(DemoAdapter::Livr)) }
+        }
         _ => Named { name: "base".to_owned(), adapter: None },
     }
 }
@@ -149,7 +151,7 @@ fn conditions(args: &ExperimentArgs, usual: &Condition, base: &BaseId) -> anyhow
 }
 
 /// Runs it.
-pub fn run(args: ExperimentArgs) -> anyhow::Result<()> {
+pub fn run(args: &ExperimentArgs) -> anyhow::Result<()> {
     check_names(&args.adapters)?;
     for (i, disturbance) in args.disturb.iter().enumerate() {
         // The same twice would be taken for two seeds.
@@ -162,14 +164,14 @@ pub fn run(args: ExperimentArgs) -> anyhow::Result<()> {
         records = dataset::per_task(records, most as usize);
     }
     let base = BaseId { source, device: args.device, dtype: args.dtype };
-    let adapters = if args.adapters.is_empty() { vec![usual_adapter(&base)] } else { args.adapters };
+    let adapters = if args.adapters.is_empty() { vec![usual_adapter(&base)] } else { args.adapters.clone() };
     let model = |named: Named| NamedModel {
         name: named.name,
         id: ModelId { base: base.clone(), adapter: named.adapter },
     };
     let mut usual = Condition::of_studies();
     usual.decoding.seed = args.seed;
-    let conditions = conditions(&args, &usual, &base)?;
+    let conditions = conditions(args, &usual, &base)?;
     let study = Study {
         models: adapters.into_iter().map(model).collect(),
         conditions: conditions.into_iter().map(|own| NamedCondition::of(own, &usual)).collect(),

@@ -107,7 +107,7 @@ impl CliCommand {
             Self::Open(args) => window::open_session(&args),
             Self::Eval(args) => eval::run(&args),
             Self::Compare(args) => compare::run(&args),
-            Self::Battery(args) => experiment::run(args),
+            Self::Battery(args) => experiment::run(&args),
             Self::Study(command) => command.run(),
             Self::Project(args) => project::run(&args),
             Self::Tasks(args) => tasks::run(&args),

@@ -134,8 +134,7 @@ impl Intervened {
 pub const CHANGED_NOTHING: &str = "changed nothing of the prompt";
 
 /// What is said where edits done with what was there do not give the run without them.
-pub const SHAM_FAILED: &str =
-    "the sham failed: the same edits, done with what was there, changed the answer; no change of this run can be trusted";
+pub const SHAM_FAILED: &str = "the sham failed: the same edits, done with what was there, changed the answer; no change of this run can be trusted";
 
 /// What a run is made of, known before its first pass.
 #[derive(Debug, Clone, Default)]

@@ -176,3 +176,44 @@ fn what_cannot_be_is_said_in_a_sentence() {
         assert!(said.contains(words), "{said}");
     }
 }
+
+/// Edits with their shams, paired with the base; what does nothing is called that, what blinds moves the scores.
+#[test]
+fn a_battery_of_replacements_is_paired_and_shams_are_kept() {
+    let place = Place::new();
+    let adapter = format!("tiny={}", fixture("tiny/adapter").display());
+    let out = place.path("battery").display().to_string();
+    let own = "'do=latents=zero@after-1'";
+    let args = ["--adapters", &adapter, "--out", &out, "--set", "replacement", "--condition", own, "--sham"];
+    let output = place.livr("battery", &args);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains("nothing was changed: +0.0 points"), "{said}");
+    let battery = read(&place.path("battery/battery.json"));
+    let conditions = battery["conditions"].as_array().unwrap();
+    // All but the base, and no sham for itself.
+    assert_eq!(conditions.len(), 13 + 1);
+    let of = |name: &str| conditions.iter().find(|own| own["name"] == name).unwrap();
+    let still = of("'do=latents=self@embedding..'");
+    assert_eq!((&still["sham"], &still["difference"]), (&Value::Bool(true), &Value::from(0.0)));
+    assert_eq!(
+        (&still["changed"][0]["changed"], &still["changed"][0]["samples"]),
+        (&Value::from(0), &Value::from(0))
+    );
+    for own in conditions.iter().filter(|own| own["changed"].is_array()) {
+        // Of another mask without edits nothing was asked here.
+        let masked = own["name"].as_str().unwrap().starts_with("mask=");
+        assert_eq!(own["sham"], if masked { Value::Null } else { Value::Bool(true) }, "{}", own["name"]);
+        assert_eq!(own["base"], "normal");
+    }
+    let zero = of("'do=latents=zero@embedding..'");
+    assert_eq!(zero["changed"][0]["samples"], 12);
+    assert!(zero["delta_margin"]["mean"].as_f64().is_none_or(|mean| mean != 0.0));
+    // A second time nothing is asked, and the same is said.
+    let again = place.livr("experiment", &args);
+    assert_eq!(String::from_utf8_lossy(&again.stdout), said);
+    assert_eq!(read(&place.path("battery/battery.json")), battery);
+
+    let wrong = place.livr("battery", &["--out", &out, "--set", "everything"]);
+    assert!(String::from_utf8_lossy(&wrong.stderr).contains("expected one of paper, replacement"));
+}

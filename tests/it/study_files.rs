@@ -17,7 +17,7 @@ fn what_cannot_be_asked_is_said_before_the_first_sample() {
         ("[\"normal\", \"'do=block latents[99]->image'\"]", "latents[99]: there are"),
         ("[\"normal\", \"'do=block all->image @9'\"]", "layers 9: there are"),
         ("[\"normal\", \"'do=block all->image#7'\"]", "sample \"object_localization-train-000000\": image#7"),
-        ("[\"normal\", \"do=latents=zero@embedding\"]", "not done by this version"),
+        ("[\"normal\", \"'do=latents=zero@after-9'\"]", "layers 9: there are"),
     ] {
         write(conditions, models);
         for command in [&["study", "plan", "@s.toml"][..], &["study", "run", "@s.toml", "--out", "@no"]] {

@@ -3,7 +3,9 @@
 use egui::{Id, Key, KeyboardShortcut, Modal, Modifiers, Role, ScrollArea, TextEdit, Ui};
 
 use crate::analysis::query::Query;
-use crate::app::hub::actions::{Action, Actions, EditAction, GalleryAction, JobAction, RunAction, WindowAction};
+use crate::app::hub::actions::{
+    Action, Actions, EditAction, GalleryAction, JobAction, RunAction, WindowAction,
+};
 use crate::app::hub::keyboard::{BINDINGS, does, keys};
 use crate::app::hub::state::{ActionSearch, State};
 use crate::app::kit::theme::palette;

@@ -63,12 +63,7 @@ impl Verdicts {
             let mut ids: Vec<&str> = own.all.iter().map(|own| own.id.as_str()).collect();
             ids.sort_unstable();
             if let Some([twice, ..]) = ids.windows(2).find(|pair| pair[0] == pair[1]) {
-                return Err(Error::field(
-                    path,
-                    "predictions",
-                    "each sample once",
-                    format!("{twice} twice"),
-                ));
+                return Err(Error::field(path, "predictions", "each sample once", format!("{twice} twice")));
             }
         }
         Ok(all)
@@ -111,7 +106,8 @@ pub struct PairedResult {
 /// Pairs each result with the base, by the ids of samples; p-values are corrected over all of them.
 pub fn pair(base: &[Verdict], others: &[Verdicts], draws: Draws) -> Vec<PairedResult> {
     let by_id: HashMap<&str, &Verdict> = base.iter().map(|own| (own.id.as_str(), own)).collect();
-    let mut pairs: Vec<PairedResult> = others.iter().map(|own| one(&own.name, &by_id, &own.all, draws)).collect();
+    let mut pairs: Vec<PairedResult> =
+        others.iter().map(|own| one(&own.name, &by_id, &own.all, draws)).collect();
     let p: Vec<f64> = pairs.iter().map(|pair| pair.mcnemar_p).collect();
     pairs.iter_mut().zip(holm(&p)).for_each(|(pair, p)| pair.holm_p = p);
     pairs

@@ -87,7 +87,8 @@ pub struct Contrast {
     /// What its edits did.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub changed: Vec<EditDone>,
-    /// Did the same edits, done with what was there, give the base's scores to the bit? Nothing where that was not asked.
+    /// Did the same edits, done with what was there, give the scores without edits to the bit? Nothing where either was not
+    /// asked.
     pub sham: Option<bool>,
     /// Answers that name none of the choices.
     pub parse_failures: usize,
@@ -132,7 +133,8 @@ impl Contrast {
             "no difference found"
         };
         let warnings: Vec<&str> = self.warnings.iter().map(|own| own.says()).collect();
-        let warnings = if warnings.is_empty() { String::new() } else { format!(" ({})", warnings.join("; ")) };
+        let warnings =
+            if warnings.is_empty() { String::new() } else { format!(" ({})", warnings.join("; ")) };
         format!("{verdict}: {points}{warnings}")
     }
 }
@@ -141,18 +143,23 @@ fn of_model(cells: &[&Cell], draws: Draws) -> Vec<Contrast> {
     let Some((base, others)) = cells.split_first() else { return Vec::new() };
     let is_sham = |cell: &&&Cell| cell.condition.condition.sham;
     let others: Vec<&&Cell> = others.iter().filter(|cell| !is_sham(cell)).collect();
-    let named = |cell: &&&Cell| Verdicts { name: cell.condition.name.clone(), all: verdicts(&cell.predictions) };
+    let named =
+        |cell: &&&Cell| Verdicts { name: cell.condition.name.clone(), all: verdicts(&cell.predictions) };
     let pairs = pair(&verdicts(&base.predictions), &others.iter().map(named).collect::<Vec<_>>(), draws);
     let one = |(cell, pair): (&&&Cell, PairedResult)| {
-        let as_sham = Condition { sham: true, ..cell.condition.condition.clone() };
-        let sham = cells.iter().find(|own| own.condition.condition == as_sham);
-        contrast(base, cell, sham.map(|sham| is_same(base, sham)), pair, draws)
+        let condition = &cell.condition.condition;
+        let asked = |own: &Condition| cells.iter().find(|cell| cell.condition.condition == *own);
+        let sham = asked(&Condition { sham: true, ..condition.clone() });
+        let unedited = asked(&condition.clone().unedited());
+        let sham = unedited.zip(sham).map(|(unedited, sham)| is_same(unedited, sham));
+        contrast(base, cell, sham, &pair, draws)
     };
     others.iter().zip(pairs).map(one).collect()
 }
 
 fn verdicts(predictions: &[Prediction]) -> Vec<Verdict> {
-    let one = |own: &Prediction| Verdict { id: own.id.clone(), target: own.target.clone(), correct: own.correct };
+    let one =
+        |own: &Prediction| Verdict { id: own.id.clone(), target: own.target.clone(), correct: own.correct };
     predictions.iter().map(one).collect()
 }
 
@@ -168,8 +175,9 @@ fn is_same(a: &Cell, b: &Cell) -> bool {
     bits(a) == bits(b)
 }
 
-fn contrast(base: &Cell, cell: &Cell, sham: Option<bool>, pair: PairedResult, draws: Draws) -> Contrast {
-    let by_id: HashMap<&str, &Prediction> = base.predictions.iter().map(|own| (own.id.as_str(), own)).collect();
+fn contrast(base: &Cell, cell: &Cell, sham: Option<bool>, pair: &PairedResult, draws: Draws) -> Contrast {
+    let by_id: HashMap<&str, &Prediction> =
+        base.predictions.iter().map(|own| (own.id.as_str(), own)).collect();
     let both: Vec<(&Prediction, &Prediction)> =
         cell.predictions.iter().filter_map(|own| Some((own, *by_id.get(own.id.as_str())?))).collect();
     let flipped = |to: bool| -> Vec<String> {

@@ -143,7 +143,7 @@ fn table(heads: &[&str], rows: Vec<Vec<String>>) -> String {
 
 /// What cells say.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Report {
+pub struct StudyReport {
     /// By the way of training and the condition.
     pub summaries: Vec<Summary>,
     /// Conditions beside the first of each model.
@@ -173,7 +173,7 @@ pub fn findings(conditions: &[Contrast]) -> String {
 ///
 /// # Errors
 /// A folder that cannot be written.
-pub fn write(cells: &[Cell], out: &Path) -> Result<Report> {
+pub fn write(cells: &[Cell], out: &Path) -> Result<StudyReport> {
     let summaries = Summary::of(cells);
     let path = out.join("results.json");
     let text = serde_json::to_string_pretty(&summaries).expect("plain data serialises");
@@ -181,11 +181,17 @@ pub fn write(cells: &[Cell], out: &Path) -> Result<Report> {
     write_svg(&chart(&summaries), &out.join("battery.svg"))?;
     let draws = Draws::default();
     let conditions = Contrast::of(cells, draws);
-    let text = format!("{}\n### Beside the first condition\n\n{}\n", tables(&summaries), findings(&conditions));
+    let text =
+        format!("{}\n### Beside the first condition\n\n{}\n", tables(&summaries), findings(&conditions));
     atomic::write(&out.join("tables.md"), |file| file.write_all(text.as_bytes()))?;
-    let battery = Battery { conditions: &conditions, draws: draws.count, seed: draws.seed, version: env!("CARGO_PKG_VERSION") };
+    let battery = Battery {
+        conditions: &conditions,
+        draws: draws.count,
+        seed: draws.seed,
+        version: env!("CARGO_PKG_VERSION"),
+    };
     atomic::write_json(&out.join("battery.json"), &battery)?;
-    Ok(Report { summaries, conditions })
+    Ok(StudyReport { summaries, conditions })
 }
 
 /// A colour for each way of training, a group for each condition.

@@ -77,7 +77,8 @@ pub fn answer_ui(ui: &mut Ui, state: &State, actions: &mut Actions) {
 fn receipt_ui(ui: &mut Ui, trace: &Trace, receipt: &Receipt) {
     let palette = palette(ui.visuals());
     let same = receipt.base_answer == trace.answer;
-    let said = if same { "the same answer".to_owned() } else { format!("the answer is {}", receipt.base_answer) };
+    let said =
+        if same { "the same answer".to_owned() } else { format!("the answer is {}", receipt.base_answer) };
     ui.label(format!("Without the edits {said}; its state moved by {:.0} %", 100.0 * receipt.last_state))
         .on_hover_text("The state that says the answer's first token, behind the final norm: the length of its change by its own");
     let changes: Vec<String> = trace
@@ -87,7 +88,8 @@ fn receipt_ui(ui: &mut Ui, trace: &Trace, receipt: &Receipt) {
         .map(|(choice, change)| format!("{} {change:+.2}", choice.choice))
         .collect();
     if !changes.is_empty() {
-        ui.weak(format!("Nats: {}", changes.join(", "))).on_hover_text("Change of each choice's log-probability");
+        ui.weak(format!("Nats: {}", changes.join(", ")))
+            .on_hover_text("Change of each choice's log-probability");
     }
     if receipt.sham {
         ui.colored_label(palette.right, "✔ sham").on_hover_text(

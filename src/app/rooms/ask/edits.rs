@@ -54,7 +54,8 @@ const DONOR: &str = "The file that statements take states from: livr trace --rec
 /// A statement being written: Enter adds it.
 fn statement_ui(ui: &mut Ui, edits: &[Edit], text: &str, actions: &mut Actions) {
     let mut typed = text.to_owned();
-    let field = TextEdit::singleline(&mut typed).hint_text("latents=zero@embedding..").desired_width(f32::INFINITY);
+    let field =
+        TextEdit::singleline(&mut typed).hint_text("latents=zero@embedding..").desired_width(f32::INFINITY);
     let field = ui.add(field);
     name_widget(ui, &field, Role::TextInput, None, || "Change the run by a statement".to_owned());
     if text.is_empty() && !field.has_focus() {

@@ -1,14 +1,13 @@
 //! The question, its history, the switches of the run.
 
-use egui::{ComboBox, Key, Modifiers, Role, TextEdit, Ui};
+use egui::{ComboBox, Key, Modifiers, TextEdit, Ui};
 
 use super::edits::edits_ui;
 use crate::app::hub::actions::{Actions, EditAction, JobAction, WindowAction};
 use crate::app::hub::keyboard::{ENTER, does, hint, keys};
 use crate::app::hub::preferences::MAX_NEW_TOKENS;
 use crate::app::hub::state::State;
-use crate::app::kit::theme::{self, palette};
-use crate::app::kit::widgets::name_widget;
+use crate::app::kit::theme;
 use crate::ask::{LatentChoice, MaskKind, PixelBudget, Published};
 use crate::data::sample::choices_in;
 use crate::units::human_bytes;

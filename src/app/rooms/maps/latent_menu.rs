@@ -13,12 +13,21 @@ pub fn latent_edits(latent: usize, layer: Option<LayerIdx>, edits: &[Edit]) -> V
     let is_sequence = |edit: &Edit| matches!(edit, Edit::Sequence { .. });
     let mut all = vec![
         (format!("Zero latent {latent} in every layer"), format!("{own}=zero@embedding..")),
-        (format!("Noise of its length for latent {latent}"), format!("{own}=norm-matched:seed=0@embedding..")),
+        (
+            format!("Noise of its length for latent {latent}"),
+            format!("{own}=norm-matched:seed=0@embedding.."),
+        ),
         (format!("Nobody looks at latent {latent}"), format!("block all->{own}")),
         (format!("Latent {latent} sees no image"), format!("block {own}->image")),
     ];
     if let Some(layer) = layer {
-        all.insert(1, (format!("Zero latent {latent} after layer {}", layer.0), format!("{own}=zero@after-{}", layer.0)));
+        all.insert(
+            1,
+            (
+                format!("Zero latent {latent} after layer {}", layer.0),
+                format!("{own}=zero@after-{}", layer.0),
+            ),
+        );
     }
     // One change of the sequence at a time.
     if !edits.iter().any(is_sequence) {

@@ -8,8 +8,8 @@ use super::sequence::EditedSequence;
 use super::{HeadFactor, Intervention};
 use crate::ask::looks::{Edges, Prompt};
 use crate::ask::{
-    CacheDonor, Condition, Edit, EditSite, EditValue, HeadPart, LayerRange, PathValue, Receiver, Sender, TokenGroup,
-    Tokens,
+    CacheDonor, Condition, Edit, EditSite, EditValue, HeadPart, LayerRange, PathValue, Receiver, Sender,
+    TokenGroup, Tokens,
 };
 use crate::error::{Error, Result};
 use crate::input::model_input::ModelInput;
@@ -212,8 +212,7 @@ impl Stage<'_> {
         };
         let model = (self.model.device(), self.model.precision().dtype);
         let config = &self.model.config.text;
-        let mut own =
-            Exchange::new(statement, &exchanged, config, &mut all.rewiring, model, self.compute)?;
+        let mut own = Exchange::new(statement, &exchanged, config, &mut all.rewiring, model, self.compute)?;
         own.sham = self.sham;
         all.exchanges.push(own);
         Ok(())
