@@ -5,7 +5,6 @@ use std::path::Path;
 use plotters::prelude::*;
 
 use super::font;
-use crate::atomic;
 use crate::error::{Error, Result};
 
 /// A bar: its height and the interval around it, from 0 to 1.
@@ -34,15 +33,15 @@ const COLOURS: [RGBColor; 6] = [
     RGBColor(213, 94, 0),
 ];
 
-/// Writes the chart.
+/// The chart; `path` is for messages.
 ///
 /// # Errors
-/// A place that cannot be written.
-pub fn write_svg(bars: &Bars, path: &Path) -> Result<()> {
+/// What cannot be drawn.
+pub fn svg(bars: &Bars, path: &Path) -> Result<String> {
     font::register();
     let mut text = String::new();
     draw(bars, &mut text).map_err(|e| Error::format(path, "cannot draw the chart", e))?;
-    atomic::write(path, |out| out.write_all(text.as_bytes()))
+    Ok(text)
 }
 
 fn draw(bars: &Bars, text: &mut String) -> std::result::Result<(), Box<dyn std::error::Error>> {
@@ -123,10 +122,7 @@ mod tests {
             ],
             level: Some(("chance".to_owned(), 0.3)),
         };
-        let dir = tempfile::TempDir::new().unwrap();
-        let path = dir.path().join("chart.svg");
-        write_svg(&bars, &path).unwrap();
-        let text = std::fs::read_to_string(path).unwrap();
+        let text = svg(&bars, Path::new("chart.svg")).unwrap();
         for name in ["Accuracy", "normal", "bottleneck", "LIVR", "latents only", "chance"] {
             assert!(text.contains(name), "{name}");
         }

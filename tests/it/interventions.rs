@@ -231,7 +231,23 @@ fn own_recordings_change_no_bit() {
             let asking = Asking { condition: condition.clone(), keep };
             let own = loaded.run(&sample, &asking, &Unobserved).unwrap();
             let path = place.path().join(format!("{family}.safetensors"));
-            recording_file::write(own.recording.as_ref().unwrap(), "{}", &path).unwrap();
+            let recording = own.recording.as_ref().unwrap();
+            recording_file::write(recording, "{}", &path).unwrap();
+            if case["name"] == "base" {
+                let reference = Golden::read(&cases.folder.join("donors/one.safetensors"));
+                for (name, own) in [
+                    ("embedding", &recording.embedding),
+                    ("norm", &recording.norm),
+                    ("after", &recording.after),
+                    ("into", &recording.into),
+                    ("keys", &recording.keys),
+                    ("values", &recording.values),
+                    ("heads", &recording.heads),
+                ] {
+                    assert_eq!(own.shape(), reference.shape(name), "{family} {name}");
+                    close(own.data(), &reference.floats(name), &format!("{family}: recorded {name}"));
+                }
+            }
             for statements in [
                 &["latents=donor@embedding.."][..],
                 &["prompt+image+latents=donor@after-0"],

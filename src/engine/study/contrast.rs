@@ -41,6 +41,11 @@ pub enum Warning {
 }
 
 impl Warning {
+    /// Does it void what was found?
+    pub fn voids(self) -> bool {
+        matches!(self, Self::NothingChanged | Self::ShamFailed)
+    }
+
     /// In words.
     pub fn says(self) -> &'static str {
         match self {

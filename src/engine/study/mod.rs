@@ -10,6 +10,7 @@ mod design;
 pub mod file;
 pub mod journal;
 mod known;
+mod page;
 mod plan;
 pub mod precision;
 mod provenance;

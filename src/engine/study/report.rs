@@ -8,10 +8,12 @@ use serde::Serialize;
 use super::accuracy::{Accuracy, Prediction};
 use super::cells::Cell;
 use super::contrast::Contrast;
+use super::page::page;
 use crate::analysis::statistics::{Draws, wilson};
 use crate::atomic;
 use crate::error::Result;
-use crate::export::bars::{Bars, write_svg};
+use crate::export::bars::{Bars, svg};
+use crate::export::csv::quoted;
 
 /// All seeds of a way of training under one condition.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -169,7 +171,8 @@ pub fn findings(conditions: &[Contrast]) -> String {
     conditions.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// Writes what cells say into a folder: `results.json`, `tables.md`, `battery.svg`, `battery.json`.
+/// Writes what cells say into a folder: `results.json`, `tables.md`, `battery.svg`, `battery.json`, `samples.csv`,
+/// `report.html`.
 ///
 /// # Errors
 /// A folder that cannot be written.
@@ -178,7 +181,8 @@ pub fn write(cells: &[Cell], out: &Path) -> Result<StudyReport> {
     let path = out.join("results.json");
     let text = serde_json::to_string_pretty(&summaries).expect("plain data serialises");
     atomic::write(&path, |file| file.write_all(text.as_bytes()))?;
-    write_svg(&chart(&summaries), &out.join("battery.svg"))?;
+    let chart = svg(&chart(&summaries), &out.join("battery.svg"))?;
+    atomic::write(&out.join("battery.svg"), |file| file.write_all(chart.as_bytes()))?;
     let draws = Draws::default();
     let conditions = Contrast::of(cells, draws);
     let text =
@@ -191,7 +195,34 @@ pub fn write(cells: &[Cell], out: &Path) -> Result<StudyReport> {
         version: env!("CARGO_PKG_VERSION"),
     };
     atomic::write_json(&out.join("battery.json"), &battery)?;
+    let page = page(cells, &conditions, &chart, draws);
+    atomic::write(&out.join("report.html"), |file| file.write_all(page.as_bytes()))?;
+    atomic::write(&out.join("samples.csv"), |file| file.write_all(samples(cells).as_bytes()))?;
     Ok(StudyReport { summaries, conditions })
+}
+
+/// A line for each sample under each condition of each model.
+fn samples(cells: &[Cell]) -> String {
+    let mut text = "model,condition,sample,task,target,pred,correct,changed\n".to_owned();
+    for cell in cells {
+        for own in &cell.predictions {
+            let words = [&cell.adapter, &cell.condition.name, &own.id, &own.task, &own.target, &own.pred];
+            let words: Vec<String> = words.into_iter().map(|word| quoted(word)).collect();
+            let changed: Vec<String> = own.changed.iter().map(ToString::to_string).collect();
+            text += &format!("{},{},{}\n", words.join(","), own.correct, changed.join(" "));
+        }
+    }
+    text
+}
+
+/// A condition's name in the room below its bars.
+fn short(name: &str) -> String {
+    const LONGEST: usize = 20;
+    let plain = name.replace("'do=", "").replace('\'', "");
+    match plain.char_indices().nth(LONGEST) {
+        Some((cut, _)) => format!("{}…", &plain[..cut]),
+        None => plain,
+    }
 }
 
 /// A colour for each way of training, a group for each condition.
@@ -209,7 +240,7 @@ fn chart(summaries: &[Summary]) -> Bars {
     Bars {
         title: "Accuracy over all tasks, 95 % intervals".to_owned(),
         series: variants.iter().map(bars).collect(),
-        groups: groups.iter().map(|name| (*name).to_owned()).collect(),
+        groups: groups.iter().map(|name| short(name)).collect(),
         level: chance.map(|chance| ("chance".to_owned(), chance)),
     }
 }
