@@ -186,6 +186,9 @@ impl RunNeed {
             let kept: usize = hidden.roles.iter().map(|role| count(*role)).sum();
             hidden.layers.count(shape.num_layers) * kept * shape.hidden_size
         });
+        // Of all tokens, though fewer may be recorded: two states in each layer, and about as much again of keys, values and heads.
+        let recorded = if capture.recording.is_some() { roles.len() } else { 0 };
+        let hidden = hidden + 4 * shape.num_layers * recorded * shape.hidden_size;
         let lengths = Lengths { tokens: roles.len(), latents: count(Role::Latent), answer: max_new_tokens };
         Self { hidden: (hidden * size_of::<f32>()) as u64, ..shape.need(lengths, capture) }
     }

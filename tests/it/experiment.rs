@@ -213,7 +213,7 @@ fn a_battery_of_replacements_is_paired_and_shams_are_kept() {
     let page = std::fs::read_to_string(place.path("battery/report.html")).unwrap();
     assert!(page.contains("latents=zero@embedding..") && page.contains("12 samples") && !page.contains("http"));
     let lines = std::fs::read_to_string(place.path("battery/samples.csv")).unwrap();
-    assert_eq!(lines.lines().count(), 1 + 12 * (1 + 14 + 13));
+    assert_eq!(lines.lines().count(), 1 + 12 * (1 + 14 + 14));
     // A second time nothing is asked, and the same is said.
     let again = place.livr("experiment", &args);
     assert_eq!(String::from_utf8_lossy(&again.stdout), said);
