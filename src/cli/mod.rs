@@ -12,6 +12,7 @@ pub mod download;
 pub mod eval;
 pub mod experiment;
 mod figure;
+mod means;
 pub mod output;
 pub mod project;
 #[cfg(feature = "offscreen")]
@@ -68,6 +69,8 @@ pub enum CliCommand {
     /// Ask models x conditions x records, as a file says; put shares together.
     #[command(subcommand)]
     Study(study::StudyCommand),
+    /// Average the states of the latents over a data set, to be put in the latents' place.
+    Means(means::MeansArgs),
     /// Map the hidden states of a data set's tokens, or any states, in two dimensions.
     Project(Box<project::ProjectArgs>),
     /// Make data for the nine tasks.
@@ -109,6 +112,7 @@ impl CliCommand {
             Self::Compare(args) => compare::run(&args),
             Self::Battery(args) => experiment::run(&args),
             Self::Study(command) => command.run(),
+            Self::Means(args) => means::run(&args),
             Self::Project(args) => project::run(&args),
             Self::Tasks(args) => tasks::run(&args),
             Self::Train(args) => train::run(args),

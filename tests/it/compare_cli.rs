@@ -72,3 +72,45 @@ fn what_is_no_result_is_said() {
         text(&twice.stderr)
     );
 }
+
+/// Means over two samples are what lies between their recordings, and stand in the latents' place.
+#[test]
+fn means_are_those_of_the_recordings() {
+    use livr_explorer::export::recording_file::RecordingFile;
+
+    let data = crate::common::drawn(&[livr_explorer::data::tasks::Task::Counting], [2, 0, 0]);
+    let at = |name: &str| data.path().join(name).display().to_string();
+    let file = at("data/train.jsonl");
+    let records = livr_explorer::data::dataset::read(std::path::Path::new(&file)).unwrap();
+    let (model, adapter) = (crate::common::fixture("tiny/model"), crate::common::fixture("tiny/adapter"));
+    let (model, adapter) = (model.display().to_string(), adapter.display().to_string());
+    let common = ["--model", &model, "--adapter", &adapter, "--max-pixels", "4096"];
+    let made = livr(&[&["means", "--data", &file, "--out", &at("means.safetensors")][..], &common].concat());
+    assert!(made.status.success() && text(&made.stdout).contains("16 latents over 2 samples"), "{}", text(&made.stderr));
+    let rows = |name: &str, layer: usize| {
+        let file = RecordingFile::open(&data.path().join(name)).unwrap();
+        file.rows("after", Some(layer), &[0, 5, 15], 64).unwrap()
+    };
+    let mut sums = vec![0f32; 3 * 64];
+    for (i, record) in records.iter().enumerate() {
+        let out = at(&format!("{i}.safetensors"));
+        let image = data.path().join(format!("{i}.png"));
+        record.sample().unwrap().images[0].pixels.save(&image).unwrap();
+        let image = image.display().to_string();
+        let words = ["trace", "--image", &image, "--prompt", &record.prompt, "--out", &at("t.safetensors"),
+            "--record", &out, "--record-of", "latents"];
+        let traced = livr(&[&words[..], &common].concat());
+        assert!(traced.status.success(), "{}", text(&traced.stderr));
+        sums.iter_mut().zip(rows(&format!("{i}.safetensors"), 1)).for_each(|(sum, own)| *sum += own / 2.0);
+    }
+    let error = crate::common::relative_error(&rows("means.safetensors", 1), &sums);
+    assert!(error < 1e-5, "{error}");
+    let image = at("0.png");
+    let words = ["ask", "--image", &image, "--prompt", &records[0].prompt, "--do", "latents=mean@after-0..", "--donor",
+        &at("means.safetensors"), "--json"];
+    let said = read_json(&livr(&[&words[..], &common].concat()));
+    assert_eq!(said["receipt"]["sham"], true);
+    assert!(said["interventions"][0]["changed"].as_u64().unwrap() > 0);
+    let left = livr(&[&["means", "--data", &file, "--out", &at("m.safetensors"), "--leave-out", "nobody"][..], &common].concat());
+    assert!(text(&left.stderr).contains("none called nobody"), "{}", text(&left.stderr));
+}

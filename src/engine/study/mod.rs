@@ -10,6 +10,7 @@ mod design;
 pub mod file;
 pub mod journal;
 mod known;
+pub mod means;
 mod page;
 mod plan;
 pub mod precision;
