@@ -114,6 +114,7 @@ impl Models {
         let mut trace = self.run(request, keep, watch)?;
         let condition = &request.condition;
         if condition.edits.is_empty() || condition.sham || trace.stopped {
+            trace.last_state.clear();
             return Ok(trace);
         }
         let mut as_asked = |condition: Condition| {
@@ -123,6 +124,7 @@ impl Models {
         let base = as_asked(condition.clone().unedited())?;
         let sham = as_asked(Condition { sham: true, ..condition.clone() })?;
         trace.receipt = Some(Box::new(Receipt::of(&trace, &base, &sham)));
+        trace.last_state.clear();
         Ok(trace)
     }
 

@@ -68,7 +68,8 @@ pub struct Trace {
     pub interventions: Vec<Intervened>,
     /// What the edits did, beside the run without them, where that was asked too.
     pub receipt: Option<Box<Receipt>>,
-    /// [D]: the state of the prompt's last token behind the final norm; nothing in a trace that was read.
+    /// [D]: the state of the prompt's last token behind the final norm; nothing once a receipt has been made
+    /// of it.
     pub last_state: Vec<f32>,
     /// What another run may take over, where asked for.
     pub recording: Option<Box<Recording>>,

@@ -12,7 +12,7 @@ use crate::paths;
 
 /// Whether a sample was answered rightly: all that pairing needs of a result.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Verdict {
+pub struct Judged {
     /// Of the sample.
     pub id: String,
     /// What it should be answered with, where the file says so.
@@ -28,13 +28,13 @@ pub struct Verdicts {
     /// The file's name, or in a folder of a study that of the model and the condition.
     pub name: String,
     /// One a sample.
-    pub all: Vec<Verdict>,
+    pub all: Vec<Judged>,
 }
 
 /// A result file, of whatever program.
 #[derive(Deserialize)]
 struct ResultFile {
-    predictions: Vec<Verdict>,
+    predictions: Vec<Judged>,
 }
 
 impl Verdicts {
@@ -47,7 +47,7 @@ impl Verdicts {
             let folder = paths::file_name(path);
             let of = |own: super::ReadAnswers| {
                 let one =
-                    |own: super::Prediction| Verdict { id: own.id, target: own.target, correct: own.correct };
+                    |own: super::Prediction| Judged { id: own.id, target: own.target, correct: own.correct };
                 let all = own.predictions.into_iter().map(one).collect();
                 Self { name: format!("{folder}: {}", own.name), all }
             };
@@ -104,8 +104,8 @@ pub struct PairedResult {
 }
 
 /// Pairs each result with the base, by the ids of samples; p-values are corrected over all of them.
-pub fn pair(base: &[Verdict], others: &[Verdicts], draws: Draws) -> Vec<PairedResult> {
-    let by_id: HashMap<&str, &Verdict> = base.iter().map(|own| (own.id.as_str(), own)).collect();
+pub fn pair(base: &[Judged], others: &[Verdicts], draws: Draws) -> Vec<PairedResult> {
+    let by_id: HashMap<&str, &Judged> = base.iter().map(|own| (own.id.as_str(), own)).collect();
     let mut pairs: Vec<PairedResult> =
         others.iter().map(|own| one(&own.name, &by_id, &own.all, draws)).collect();
     let p: Vec<f64> = pairs.iter().map(|pair| pair.mcnemar_p).collect();
@@ -113,8 +113,8 @@ pub fn pair(base: &[Verdict], others: &[Verdicts], draws: Draws) -> Vec<PairedRe
     pairs
 }
 
-fn one(name: &str, base: &HashMap<&str, &Verdict>, other: &[Verdict], draws: Draws) -> PairedResult {
-    let both: Vec<(&Verdict, &Verdict)> =
+fn one(name: &str, base: &HashMap<&str, &Judged>, other: &[Judged], draws: Draws) -> PairedResult {
+    let both: Vec<(&Judged, &Judged)> =
         other.iter().filter_map(|own| Some((own, *base.get(own.id.as_str())?))).collect();
     let shared = both.len();
     let same: Vec<(bool, bool)> = both
@@ -149,8 +149,8 @@ fn one(name: &str, base: &HashMap<&str, &Verdict>, other: &[Verdict], draws: Dra
 mod tests {
     use super::*;
 
-    fn answered(rights: &[(&str, bool)]) -> Vec<Verdict> {
-        let one = |(id, correct): &(&str, bool)| Verdict {
+    fn answered(rights: &[(&str, bool)]) -> Vec<Judged> {
+        let one = |(id, correct): &(&str, bool)| Judged {
             id: (*id).to_owned(),
             target: "A".to_owned(),
             correct: *correct,
@@ -158,7 +158,7 @@ mod tests {
         rights.iter().map(one).collect()
     }
 
-    fn named(name: &str, all: &[Verdict]) -> Verdicts {
+    fn named(name: &str, all: &[Judged]) -> Verdicts {
         Verdicts { name: name.to_owned(), all: all.to_vec() }
     }
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::accuracy::{Accuracy, Prediction};
 use super::cells::Cell;
-use super::compared::{PairedResult, Verdict, Verdicts, pair};
+use super::compared::{PairedResult, Judged, Verdicts, pair};
 use super::result::EditDone;
 use crate::analysis::statistics::{Draws, bootstrap, mean};
 use crate::ask::Condition;
@@ -162,9 +162,9 @@ fn of_model(cells: &[&Cell], draws: Draws) -> Vec<Contrast> {
     others.iter().zip(pairs).map(one).collect()
 }
 
-fn verdicts(predictions: &[Prediction]) -> Vec<Verdict> {
+fn verdicts(predictions: &[Prediction]) -> Vec<Judged> {
     let one =
-        |own: &Prediction| Verdict { id: own.id.clone(), target: own.target.clone(), correct: own.correct };
+        |own: &Prediction| Judged { id: own.id.clone(), target: own.target.clone(), correct: own.correct };
     predictions.iter().map(one).collect()
 }
 
