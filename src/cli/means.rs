@@ -39,7 +39,13 @@ pub fn run(args: &MeansArgs) -> anyhow::Result<()> {
     args.model.check_output(&args.out, std::slice::from_ref(&args.data))?;
     let mut records = dataset::read(&args.data)?;
     if let Some(missing) = args.leave_out.iter().find(|id| records.iter().all(|record| record.id != **id)) {
-        return Err(Error::field(&args.data, "id", "the samples to leave out", format!("none called {missing}")).into());
+        return Err(Error::field(
+            &args.data,
+            "id",
+            "the samples to leave out",
+            format!("none called {missing}"),
+        )
+        .into());
     }
     records.retain(|record| !args.leave_out.contains(&record.id));
     records.truncate(args.limit.map_or(usize::MAX, |limit| limit as usize));
@@ -50,6 +56,10 @@ pub fn run(args: &MeansArgs) -> anyhow::Result<()> {
     terminal.finish();
     let facts = serde_json::json!({"kind": "mean", "of": ids, "version": env!("CARGO_PKG_VERSION")});
     recording_file::write(&means, &facts.to_string(), &args.out)?;
-    print(&format!("means of {} latents over {count} samples, written to {}", means.tokens.len(), args.out.display()));
+    print(&format!(
+        "means of {} latents over {count} samples, written to {}",
+        means.tokens.len(),
+        args.out.display()
+    ));
     Ok(())
 }

@@ -1,8 +1,14 @@
 //! `livr compare`: results of the same samples, paired; what cannot be.
 
+use std::path::Path;
+
+use livr_explorer::data::dataset;
+use livr_explorer::data::tasks::Task;
+use livr_explorer::export::recording_file::RecordingFile;
 use serde_json::{Value, json};
 
 use crate::cli::{json as read_json, livr, text};
+use crate::common::{drawn, fixture, relative_error};
 
 /// A result with these verdicts, of samples a, b, c and so on.
 fn result(dir: &tempfile::TempDir, name: &str, first: u8, rights: &[bool]) -> String {
@@ -73,44 +79,49 @@ fn what_is_no_result_is_said() {
     );
 }
 
+/// The tiny model with its adapter, as options.
+fn tiny() -> Vec<String> {
+    let at = |name: &str| fixture(name).display().to_string();
+    let words = ["--model", &at("tiny/model"), "--adapter", &at("tiny/adapter"), "--max-pixels", "4096"];
+    words.map(str::to_owned).to_vec()
+}
+
+/// A command of the tiny model.
+fn of_tiny(words: &[&str]) -> std::process::Output {
+    let tiny = tiny();
+    livr(&[words, &tiny.iter().map(String::as_str).collect::<Vec<_>>()].concat())
+}
+
 /// Means over two samples are what lies between their recordings, and stand in the latents' place.
 #[test]
 fn means_are_those_of_the_recordings() {
-    use livr_explorer::export::recording_file::RecordingFile;
-
-    let data = crate::common::drawn(&[livr_explorer::data::tasks::Task::Counting], [2, 0, 0]);
+    let data = drawn(&[Task::Counting], [2, 0, 0]);
     let at = |name: &str| data.path().join(name).display().to_string();
-    let file = at("data/train.jsonl");
-    let records = livr_explorer::data::dataset::read(std::path::Path::new(&file)).unwrap();
-    let (model, adapter) = (crate::common::fixture("tiny/model"), crate::common::fixture("tiny/adapter"));
-    let (model, adapter) = (model.display().to_string(), adapter.display().to_string());
-    let common = ["--model", &model, "--adapter", &adapter, "--max-pixels", "4096"];
-    let made = livr(&[&["means", "--data", &file, "--out", &at("means.safetensors")][..], &common].concat());
-    assert!(made.status.success() && text(&made.stdout).contains("16 latents over 2 samples"), "{}", text(&made.stderr));
-    let rows = |name: &str, layer: usize| {
+    let (file, out, trace) = (at("data/train.jsonl"), at("means.safetensors"), at("t.safetensors"));
+    let records = dataset::read(Path::new(&file)).unwrap();
+    let made = of_tiny(&["means", "--data", &file, "--out", &out]);
+    assert!(text(&made.stdout).contains("16 latents over 2 samples"), "{}", text(&made.stderr));
+    let rows = |name: &str| {
         let file = RecordingFile::open(&data.path().join(name)).unwrap();
-        file.rows("after", Some(layer), &[0, 5, 15], 64).unwrap()
+        file.rows("after", Some(1), &[0, 5, 15], 64).unwrap()
     };
     let mut sums = vec![0f32; 3 * 64];
     for (i, record) in records.iter().enumerate() {
-        let out = at(&format!("{i}.safetensors"));
-        let image = data.path().join(format!("{i}.png"));
+        let (own, image) = (at(&format!("{i}.safetensors")), at(&format!("{i}.png")));
         record.sample().unwrap().images[0].pixels.save(&image).unwrap();
-        let image = image.display().to_string();
-        let words = ["trace", "--image", &image, "--prompt", &record.prompt, "--out", &at("t.safetensors"),
-            "--record", &out, "--record-of", "latents"];
-        let traced = livr(&[&words[..], &common].concat());
+        let asked = ["trace", "--image", &image, "--prompt", &record.prompt, "--out", &trace];
+        let traced = of_tiny(&[&asked[..], &["--record", &own, "--record-of", "latents"]].concat());
         assert!(traced.status.success(), "{}", text(&traced.stderr));
-        sums.iter_mut().zip(rows(&format!("{i}.safetensors"), 1)).for_each(|(sum, own)| *sum += own / 2.0);
+        sums.iter_mut().zip(rows(&format!("{i}.safetensors"))).for_each(|(sum, own)| *sum += own / 2.0);
     }
-    let error = crate::common::relative_error(&rows("means.safetensors", 1), &sums);
+    let error = relative_error(&rows("means.safetensors"), &sums);
     assert!(error < 1e-5, "{error}");
     let image = at("0.png");
-    let words = ["ask", "--image", &image, "--prompt", &records[0].prompt, "--do", "latents=mean@after-0..", "--donor",
-        &at("means.safetensors"), "--json"];
-    let said = read_json(&livr(&[&words[..], &common].concat()));
+    let asked = ["ask", "--image", &image, "--prompt", &records[0].prompt, "--json"];
+    let said =
+        read_json(&of_tiny(&[&asked[..], &["--do", "latents=mean@after-0..", "--donor", &out]].concat()));
     assert_eq!(said["receipt"]["sham"], true);
     assert!(said["interventions"][0]["changed"].as_u64().unwrap() > 0);
-    let left = livr(&[&["means", "--data", &file, "--out", &at("m.safetensors"), "--leave-out", "nobody"][..], &common].concat());
+    let left = of_tiny(&["means", "--data", &file, "--out", &at("m.safetensors"), "--leave-out", "nobody"]);
     assert!(text(&left.stderr).contains("none called nobody"), "{}", text(&left.stderr));
 }

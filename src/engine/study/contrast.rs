@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::accuracy::{Accuracy, Prediction};
 use super::cells::Cell;
-use super::compared::{PairedResult, Judged, Verdicts, pair};
+use super::compared::{Judged, PairedResult, Verdicts, pair};
 use super::result::EditDone;
 use crate::analysis::statistics::{Draws, bootstrap, mean};
 use crate::ask::Condition;

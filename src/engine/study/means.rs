@@ -33,7 +33,9 @@ impl Sums {
         }
         for ((shape, sums), array) in self.states.iter_mut().zip(arrays) {
             if shape != array.shape() {
-                return Err(Error::Request("means: expected samples of as many latents, found others".to_owned()));
+                return Err(Error::Request(
+                    "means: expected samples of as many latents, found others".to_owned(),
+                ));
             }
             sums.iter_mut().zip(array.data()).for_each(|(sum, value)| *sum += f64::from(*value));
         }

@@ -24,7 +24,7 @@ mod share;
 pub use self::accuracy::{Accuracy, AnsweredRecord, Prediction, predicted};
 pub use self::answers_file::{ReadAnswers, is_result, read_answers};
 pub use self::cell::{Answers, CellOrder, Sink};
-pub use self::compared::{PairedResult, Judged, Verdicts, pair};
+pub use self::compared::{Judged, PairedResult, Verdicts, pair};
 pub use self::design::{NamedCondition, NamedModel, Study};
 pub use self::plan::{LeftOut, PlannedCell, StudyPlan};
 pub use self::provenance::{Provenance, digest_of_records};

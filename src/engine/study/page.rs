@@ -1,12 +1,10 @@
 //! A study as one page that opens without a network: what each condition changes, how sure that is, and what was published.
 
-use std::fmt::Write as _;
-
 use super::cells::Cell;
 use super::contrast::{Contrast, Shift};
 use super::report::findings;
 use crate::analysis::statistics::{Draws, wilson};
-use crate::data::published::{TABLE, TASKS};
+use crate::data::published::{PublishedRow, TABLE, TASKS};
 
 /// Text as HTML shows it: names are whatever a data file says.
 fn escaped(text: &str) -> String {
@@ -37,44 +35,47 @@ figure svg { background: #ffffff; max-width: 100%; height: auto }
 /// The page. `chart` is the accuracy by condition, as SVG.
 pub fn page(cells: &[Cell], conditions: &[Contrast], chart: &str, draws: Draws) -> String {
     let samples = cells.iter().map(|cell| cell.predictions.len()).max().unwrap_or(0);
-    let seeds: Vec<String> = {
-        let mut seeds: Vec<u64> = cells.iter().map(|cell| cell.condition.condition.decoding.seed).collect();
-        seeds.sort_unstable();
-        seeds.dedup();
-        seeds.iter().map(ToString::to_string).collect()
-    };
-    let said = format!(
+    let mut seeds: Vec<u64> = cells.iter().map(|cell| cell.condition.condition.decoding.seed).collect();
+    seeds.sort_unstable();
+    seeds.dedup();
+    let seeds: Vec<String> = seeds.iter().map(ToString::to_string).collect();
+    let said = escaped(&format!(
         "{samples} samples; seed {}; livr {}; {} draws for each bootstrap interval (seed {})",
         seeds.join(", "),
         env!("CARGO_PKG_VERSION"),
         draws.count,
         draws.seed
-    );
-    let mut text = format!(
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
-         content=\"width=device-width\"><title>What the latents cause</title><style>{STYLE}</style></head><body>\n<h1>What \
-         the latents cause</h1>\n<p class=\"weak\">{}</p>\n",
-        escaped(&said)
-    );
-    let _ = write!(text, "<p>Made again by <code>{}</code></p>\n", escaped(&command(cells)));
-    if !conditions.is_empty() {
-        text += "<h2>Findings</h2>\n<ul>\n";
-        for line in findings(conditions).lines() {
-            let _ = writeln!(text, "<li>{}</li>", escaped(line.trim_start_matches("- ")));
-        }
-        text += "</ul>\n<h2>Conditions beside their base</h2>\n";
-        text += &table(conditions);
-        text += NOTES;
-    }
-    let _ = write!(
-        text,
-        "<h2>Accuracy by condition</h2>\n<figure>{}<figcaption class=\"weak\">{}. 95 % intervals (Wilson).</figcaption></figure>\n",
-        chart.trim_start_matches(|c| c != '<'),
-        escaped(&said)
-    );
-    text += &flips(conditions);
-    text += &published();
-    text + "</body></html>\n"
+    ));
+    let found = findings(conditions);
+    let found: Vec<String> =
+        found.lines().map(|line| format!("<li>{}</li>\n", escaped(line.trim_start_matches("- ")))).collect();
+    let conditions_said = if conditions.is_empty() {
+        String::new()
+    } else {
+        format!(
+            "<h2>Findings</h2>\n<ul>\n{}</ul>\n<h2>Conditions beside their base</h2>\n{}{NOTES}",
+            found.concat(),
+            table(conditions)
+        )
+    };
+    let chart = chart.find("<svg").map_or("", |start| &chart[start..]);
+    [
+        format!(
+            "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
+             content=\"width=device-width\"><title>What the latents cause</title><style>{STYLE}</style></head><body>\n<h1>What \
+             the latents cause</h1>\n<p class=\"weak\">{said}</p>\n<p>Made again by <code>{}</code></p>\n",
+            escaped(&command(cells))
+        ),
+        conditions_said,
+        format!(
+            "<h2>Accuracy by condition</h2>\n<figure>{chart}<figcaption class=\"weak\">{said}. 95 % intervals \
+             (Wilson).</figcaption></figure>\n"
+        ),
+        flips(conditions),
+        published(),
+        "</body></html>\n".to_owned(),
+    ]
+    .concat()
 }
 
 const NOTES: &str = "<p class=\"weak\">Differences are over the samples that both conditions have, in points, with Newcombe's \
@@ -134,6 +135,20 @@ fn whisker(own: &Contrast) -> String {
     )
 }
 
+/// Cells of a row, in an element each.
+fn row(element: &str, cells: &[String]) -> String {
+    let cells: Vec<String> = cells.iter().map(|cell| format!("<{element}>{cell}</{element}>")).collect();
+    format!("<tr>{}</tr>\n", cells.concat())
+}
+
+fn table_of(heads: &[String], rows: &[String]) -> String {
+    format!(
+        "<div class=\"wide\"><table><thead>{}</thead><tbody>\n{}</tbody></table></div>\n",
+        row("th", heads),
+        rows.concat()
+    )
+}
+
 fn table(conditions: &[Contrast]) -> String {
     let heads = [
         "condition",
@@ -152,93 +167,85 @@ fn table(conditions: &[Contrast]) -> String {
         "sham",
         "no choice named",
     ];
-    let mut text = "<div class=\"wide\"><table><thead><tr>".to_owned();
-    heads.iter().for_each(|head| text += &format!("<th>{head}</th>"));
-    text += "</tr></thead><tbody>\n";
-    for own in conditions {
-        let is_finding = own.holm_p <= 0.05 && own.warnings.iter().all(|own| !own.voids());
-        let class = match own.difference {
-            Some(difference) if is_finding && difference < 0.0 => "worse",
-            Some(difference) if is_finding && difference > 0.0 => "better",
-            _ => "",
-        };
-        let changed: usize = own.changed.iter().map(|own| own.samples).max().unwrap_or(0);
-        let changed =
-            if own.changed.is_empty() { String::new() } else { format!("in {changed} of {}", own.all.samples) };
-        let warnings: Vec<&str> = own.warnings.iter().map(|own| own.says()).collect();
-        let warnings = if warnings.is_empty() {
-            String::new()
-        } else {
-            format!("<br><span class=\"weak\">{}</span>", escaped(&warnings.join("; ")))
-        };
-        let cells = [
-            format!("{} <code>{}</code>{warnings}", escaped(&own.model), escaped(&own.name)),
-            own.all.samples.to_string(),
-            format!(
-                "{:.1} [{:.1}, {:.1}]",
-                100.0 * own.all.accuracy,
-                100.0 * own.all.interval[0],
-                100.0 * own.all.interval[1]
-            ),
-            format!("<span class=\"{class}\">{}</span>", own.difference.map_or("–".to_owned(), points)),
-            whisker(own),
-            interval(own.newcombe),
-            interval(own.bootstrap),
-            format!("{:.2e}", own.holm_p),
-            own.lost.len().to_string(),
-            own.gained.len().to_string(),
-            shift(own.delta_margin),
-            shift(own.delta_margin_of_right),
-            changed,
-            own.sham.map_or("not asked", |sham| if sham { "✔" } else { "failed" }).to_owned(),
-            own.parse_failures.to_string(),
-        ];
-        text += "<tr>";
-        cells.iter().for_each(|cell| text += &format!("<td>{cell}</td>"));
-        text += "</tr>\n";
-    }
-    text + "</tbody></table></div>\n"
+    let rows: Vec<String> = conditions.iter().map(|own| row("td", &condition_cells(own))).collect();
+    table_of(&heads.map(str::to_owned), &rows)
+}
+
+fn condition_cells(own: &Contrast) -> [String; 15] {
+    let is_finding = own.holm_p <= 0.05 && own.warnings.iter().all(|own| !own.voids());
+    let class = match own.difference {
+        Some(difference) if is_finding && difference < 0.0 => "worse",
+        Some(difference) if is_finding && difference > 0.0 => "better",
+        _ => "",
+    };
+    let changed: usize = own.changed.iter().map(|own| own.samples).max().unwrap_or(0);
+    let changed =
+        if own.changed.is_empty() { String::new() } else { format!("in {changed} of {}", own.all.samples) };
+    let warnings: Vec<&str> = own.warnings.iter().map(|own| own.says()).collect();
+    let warnings = if warnings.is_empty() {
+        String::new()
+    } else {
+        format!("<br><span class=\"weak\">{}</span>", escaped(&warnings.join("; ")))
+    };
+    let [low, high] = own.all.interval.map(|end| 100.0 * end);
+    [
+        format!("{} <code>{}</code>{warnings}", escaped(&own.model), escaped(&own.name)),
+        own.all.samples.to_string(),
+        format!("{:.1} [{low:.1}, {high:.1}]", 100.0 * own.all.accuracy),
+        format!("<span class=\"{class}\">{}</span>", own.difference.map_or("–".to_owned(), points)),
+        whisker(own),
+        interval(own.newcombe),
+        interval(own.bootstrap),
+        format!("{:.2e}", own.holm_p),
+        own.lost.len().to_string(),
+        own.gained.len().to_string(),
+        shift(own.delta_margin),
+        shift(own.delta_margin_of_right),
+        changed,
+        own.sham.map_or("not asked", |sham| if sham { "✔" } else { "failed" }).to_owned(),
+        own.parse_failures.to_string(),
+    ]
 }
 
 fn flips(conditions: &[Contrast]) -> String {
-    let mut text = "<h2>Samples that flip</h2>\n".to_owned();
-    for own in conditions.iter().filter(|own| own.lost.len() + own.gained.len() > 0) {
-        let list = |ids: &[String]| {
-            let ids: Vec<String> = ids.iter().map(|id| format!("<code>{}</code>", escaped(id))).collect();
-            if ids.is_empty() { "none".to_owned() } else { ids.join(", ") }
-        };
-        let _ = writeln!(
-            text,
-            "<details><summary>{} <code>{}</code>: {} lost, {} gained</summary><p>Lost: {}</p><p>Gained: {}</p></details>",
+    let list = |ids: &[String]| {
+        let ids: Vec<String> = ids.iter().map(|id| format!("<code>{}</code>", escaped(id))).collect();
+        if ids.is_empty() { "none".to_owned() } else { ids.join(", ") }
+    };
+    let one = |own: &Contrast| {
+        format!(
+            "<details><summary>{} <code>{}</code>: {} lost, {} gained</summary><p>Lost: {}</p><p>Gained: {}</p></details>\n",
             escaped(&own.model),
             escaped(&own.name),
             own.lost.len(),
             own.gained.len(),
             list(&own.lost),
             list(&own.gained)
-        );
-    }
-    text
+        )
+    };
+    let flipped = conditions.iter().filter(|own| own.lost.len() + own.gained.len() > 0);
+    let all: Vec<String> = flipped.map(one).collect();
+    if all.is_empty() { String::new() } else { format!("<h2>Samples that flip</h2>\n{}", all.concat()) }
 }
+
+const PUBLISHED: &str = "<h2>What the paper reports</h2>\n<p class=\"weak\">LIVR (arXiv 2512.21218), version 2, Table 1: other \
+models on other data, one run each; right answers of all, with 95 % intervals (Wilson) of unpaired shares. Of its 27 pairs of LIVR and \
+SFT, three differ beyond chance.</p>\n";
 
 /// The paper's table as counts with intervals: other models, other data.
 fn published() -> String {
-    let mut text = "<h2>What the paper reports</h2>\n<p class=\"weak\">LIVR (arXiv 2512.21218), version 2, Table 1: other \
-                    models on other data, one run each; right answers of all, with 95 % intervals (Wilson) of unpaired shares. \
-                    Of its 27 pairs of LIVR and SFT, three differ beyond chance.</p>\n<div class=\"wide\"><table><thead><tr><th>model</th>"
-        .to_owned();
-    TASKS.iter().for_each(|(task, _)| text += &format!("<th>{}</th>", task.replace('_', " ")));
-    text += "</tr></thead><tbody>\n";
-    for row in &TABLE {
-        let _ = write!(text, "<tr><td>{}</td>", escaped(row.name));
-        for ((_, count), percent) in TASKS.iter().zip(row.percent) {
-            let right = (percent * f64::from(*count) / 100.0).round() as usize;
-            let [low, high] = wilson(right, *count as usize).map(|end| 100.0 * end);
-            let _ = write!(text, "<td>{right}/{count}<br><span class=\"weak\">{low:.0} to {high:.0} %</span></td>");
-        }
-        text += "</tr>\n";
-    }
-    text + "</tbody></table></div>\n"
+    let tasks = TASKS.iter().map(|(task, _)| task.replace('_', " "));
+    let heads: Vec<String> = std::iter::once("model".to_owned()).chain(tasks).collect();
+    let cell = |((_, count), percent): (&(&str, u32), f64)| {
+        let right = (percent * f64::from(*count) / 100.0).round() as usize;
+        let [low, high] = wilson(right, *count as usize).map(|end| 100.0 * end);
+        format!("{right}/{count}<br><span class=\"weak\">{low:.0} to {high:.0} %</span>")
+    };
+    let one = |own: &PublishedRow| {
+        let cells = TASKS.iter().zip(own.percent).map(cell);
+        row("td", &std::iter::once(escaped(own.name)).chain(cells).collect::<Vec<_>>())
+    };
+    PUBLISHED.to_owned() + &table_of(&heads, &TABLE.iter().map(one).collect::<Vec<_>>())
 }
 
 #[cfg(test)]

@@ -203,16 +203,15 @@ pub fn write(cells: &[Cell], out: &Path) -> Result<StudyReport> {
 
 /// A line for each sample under each condition of each model.
 fn samples(cells: &[Cell]) -> String {
-    let mut text = "model,condition,sample,task,target,pred,correct,changed\n".to_owned();
-    for cell in cells {
-        for own in &cell.predictions {
-            let words = [&cell.adapter, &cell.condition.name, &own.id, &own.task, &own.target, &own.pred];
-            let words: Vec<String> = words.into_iter().map(|word| quoted(word)).collect();
-            let changed: Vec<String> = own.changed.iter().map(ToString::to_string).collect();
-            text += &format!("{},{},{}\n", words.join(","), own.correct, changed.join(" "));
-        }
-    }
-    text
+    let line = |cell: &Cell, own: &Prediction| {
+        let words = [&cell.adapter, &cell.condition.name, &own.id, &own.task, &own.target, &own.pred];
+        let words: Vec<String> = words.into_iter().map(|word| quoted(word)).collect();
+        let changed: Vec<String> = own.changed.iter().map(ToString::to_string).collect();
+        format!("{},{},{}\n", words.join(","), own.correct, changed.join(" "))
+    };
+    let lines = cells.iter().flat_map(|cell| cell.predictions.iter().map(|own| line(cell, own)));
+    let head = "model,condition,sample,task,target,pred,correct,changed\n".to_owned();
+    std::iter::once(head).chain(lines).collect::<Vec<_>>().concat()
 }
 
 /// A condition's name in the room below its bars.
