@@ -123,7 +123,7 @@ fn place_of(trace: &Trace, query: Query) -> Option<usize> {
 /// One layer, or those that differ in who may look at whom: where no edge says so, one stands for all.
 fn layers_of(trace: &Trace, layer: Option<LayerIdx>) -> impl Iterator<Item = usize> {
     let (num_layers, _) = trace.attention_dims();
-    let edged = trace.condition.edits.iter().any(|edit| edit.edge().is_some());
+    let edged = trace.condition.acting().iter().any(|edit| edit.edge().is_some());
     match layer {
         Some(LayerIdx(layer)) => layer..layer + 1,
         None if edged => 0..num_layers.max(1),
@@ -139,7 +139,7 @@ pub(super) fn looks(trace: &Trace, count: usize, layer: usize) -> Looks {
     let left = trace.latent_numbers();
     let prompt = Prompt { roles: &trace.roles, image_spans: &trace.image_spans, latents: Some(&left) };
     // The run was made with them, so that they fit.
-    if let Ok(edges) = Edges::new(&trace.condition.edits, prompt, usize::MAX) {
+    if let Ok(edges) = Edges::new(trace.condition.acting(), prompt, usize::MAX) {
         edges.apply(&mut looks, layer);
     }
     looks

@@ -35,6 +35,11 @@ pub struct Condition {
 }
 
 impl Condition {
+    /// The edits that change something: none of a sham.
+    pub fn acting(&self) -> &[Edit] {
+        if self.sham { &[] } else { &self.edits }
+    }
+
     /// The same without its edits.
     #[must_use]
     pub fn unedited(self) -> Self {

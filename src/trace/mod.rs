@@ -94,7 +94,7 @@ impl Trace {
     /// Numbers of its latents among those of the prompt before any were taken out.
     pub fn latent_numbers(&self) -> Vec<usize> {
         let count = self.roles.iter().filter(|role| **role == Role::Latent).count();
-        let gone = gone(&self.condition.edits);
+        let gone = gone(self.condition.acting());
         (0..).filter(|number| !gone.contains(number)).take(count).collect()
     }
 
