@@ -120,13 +120,14 @@ impl Contrast {
             return "no sample is in both".to_owned();
         };
         let points = format!(
-            "{:+.1} points [{:+.1}, {:+.1}], {} lost, {} gained, p = {:.2e} after Holm",
+            "{:+.1} points [{:+.1}, {:+.1}], {} lost, {} gained, p = {}, {} after Holm",
             100.0 * difference,
             100.0 * low,
             100.0 * high,
             self.lost.len(),
             self.gained.len(),
-            self.holm_p
+            p_value(self.mcnemar_p),
+            p_value(self.holm_p)
         );
         let verdict = if self.warnings.contains(&Warning::ShamFailed) {
             "void"
@@ -224,6 +225,11 @@ fn contrast(base: &Cell, cell: &Cell, sham: Option<bool>, pair: &PairedResult, d
         parse_failures: cell.predictions.iter().filter(|own| names_no_choice(own)).count(),
         warnings: found.into_iter().filter(|(is_so, _)| *is_so).map(|(_, warning)| warning).collect(),
     }
+}
+
+/// A p-value as people write it.
+pub fn p_value(p: f64) -> String {
+    if p >= 0.001 { format!("{p:.3}") } else { format!("{p:.1e}") }
 }
 
 /// The letter of a choice, by its number: "B" or "(B)" is 1.

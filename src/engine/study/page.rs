@@ -1,7 +1,7 @@
 //! A study as one page that opens without a network: what each condition changes, how sure that is, and what was published.
 
 use super::cells::Cell;
-use super::contrast::{Contrast, Shift};
+use super::contrast::{Contrast, Shift, p_value};
 use super::report::findings;
 use crate::analysis::statistics::{Draws, wilson};
 use crate::data::published::{PublishedRow, TABLE, TASKS};
@@ -25,7 +25,7 @@ fn escaped(text: &str) -> String {
 const STYLE: &str = "
 :root { color-scheme: light dark; --text: #1b1e24; --weak: #5d6571; --line: #d5d9e0; --ground: #ffffff; --worse: #b3261e; --better: #1a7f37; --mark: #3b6fb6 }
 @media (prefers-color-scheme: dark) { :root { --text: #e6e8ec; --weak: #9aa3b0; --line: #3a4049; --ground: #16181d; --worse: #ff8a80; --better: #6fdd8b; --mark: #7fb0ff } }
-body { font: 15px/1.45 system-ui, sans-serif; color: var(--text); background: var(--ground); margin: 2rem auto; max-width: 78rem; padding: 0 1rem }
+body { font: 15px/1.45 system-ui, sans-serif; color: var(--text); background: var(--ground); margin: 2rem auto; max-width: 96rem; padding: 0 1rem }
 table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums } th, td { text-align: right; padding: .25rem .6rem; border-bottom: 1px solid var(--line); white-space: nowrap }
 th:first-child, td:first-child { text-align: left; white-space: normal } th { color: var(--weak); font-weight: 600 }
 .weak { color: var(--weak) } .worse { color: var(--worse) } .better { color: var(--better) } code { font-size: .92em } figure { margin: 1.5rem 0; overflow-x: auto } .wide { overflow-x: auto }
@@ -63,7 +63,7 @@ pub fn page(cells: &[Cell], conditions: &[Contrast], chart: &str, draws: Draws) 
         format!(
             "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
              content=\"width=device-width\"><title>What the latents cause</title><style>{STYLE}</style></head><body>\n<h1>What \
-             the latents cause</h1>\n<p class=\"weak\">{said}</p>\n<p>Made again by <code>{}</code></p>\n",
+             the latents cause</h1>\n<p class=\"weak\">{said}</p>\n<details><summary>The command that makes it again</summary><p><code>{}</code></p></details>\n",
             escaped(&command(cells))
         ),
         conditions_said,
@@ -87,7 +87,8 @@ there: it must give the scores without edits to the bit.</p>\n";
 fn command(cells: &[Cell]) -> String {
     let mut words = vec!["livr battery --data DATA --out OUT --set paper".to_owned()];
     let (mut models, mut conditions): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
-    for cell in cells {
+    let shams = cells.iter().any(|cell| cell.condition.condition.sham);
+    for cell in cells.iter().filter(|cell| !cell.condition.condition.sham) {
         if !models.contains(&cell.adapter.as_str()) {
             models.push(&cell.adapter);
         }
@@ -101,6 +102,9 @@ fn command(cells: &[Cell]) -> String {
     for name in conditions.iter().filter(|name| !paper.contains(name)) {
         let quoted = shlex::try_quote(name).map(std::borrow::Cow::into_owned).unwrap_or_default();
         words.push(format!("--condition {quoted}"));
+    }
+    if shams {
+        words.push("--sham".to_owned());
     }
     words.join(" ")
 }
@@ -120,10 +124,10 @@ fn shift(own: Option<Shift>) -> String {
     })
 }
 
-/// The difference with its interval, on a line from -100 to 100 points.
+/// The difference with its interval, on a line from -50 to 50 points.
 fn whisker(own: &Contrast) -> String {
     let (Some(difference), Some([low, high])) = (own.difference, own.newcombe) else { return String::new() };
-    let x = |share: f64| 60.0 + 58.0 * share;
+    let x = |share: f64| (60.0 + 116.0 * share).clamp(2.0, 118.0);
     format!(
         "<svg width=\"120\" height=\"14\" role=\"img\" aria-label=\"{} points\"><line x1=\"60\" x2=\"60\" y1=\"0\" y2=\"14\" \
          stroke=\"var(--line)\"/><line x1=\"{:.1}\" x2=\"{:.1}\" y1=\"7\" y2=\"7\" stroke=\"var(--mark)\" \
@@ -196,7 +200,7 @@ fn condition_cells(own: &Contrast) -> [String; 15] {
         whisker(own),
         interval(own.newcombe),
         interval(own.bootstrap),
-        format!("{:.2e}", own.holm_p),
+        p_value(own.holm_p),
         own.lost.len().to_string(),
         own.gained.len().to_string(),
         shift(own.delta_margin),

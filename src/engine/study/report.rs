@@ -177,7 +177,9 @@ pub fn findings(conditions: &[Contrast]) -> String {
 /// # Errors
 /// A folder that cannot be written.
 pub fn write(cells: &[Cell], out: &Path) -> Result<StudyReport> {
-    let summaries = Summary::of(cells);
+    // A sham says whether its condition is void, and nothing of itself.
+    let asked: Vec<Cell> = cells.iter().filter(|cell| !cell.condition.condition.sham).cloned().collect();
+    let summaries = Summary::of(&asked);
     let path = out.join("results.json");
     let text = serde_json::to_string_pretty(&summaries).expect("plain data serialises");
     atomic::write(&path, |file| file.write_all(text.as_bytes()))?;
