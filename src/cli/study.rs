@@ -12,6 +12,7 @@ use crate::engine::ids::Source;
 use crate::engine::models::Models;
 use crate::engine::project::{is_of_states, store};
 use crate::engine::study::cells::{self, Cell, CellFolder};
+use crate::engine::study::contrast::findings;
 use crate::engine::study::file::StudyFile;
 use crate::engine::study::result::CellResult;
 use crate::engine::study::{LeftOut, Share, Study, report};
@@ -161,7 +162,7 @@ fn said(cells: &[Cell], out: &Path, json: bool) -> anyhow::Result<()> {
     } else {
         print(report::tables(&report.summaries).trim_end());
         if !report.conditions.is_empty() {
-            print(&format!("\n{}", report::findings(&report.conditions)));
+            print(&format!("\n{}", findings(&report.conditions)));
         }
     }
     Ok(())

@@ -145,6 +145,16 @@ impl Contrast {
     }
 }
 
+/// A line for each condition of each model, beside its base.
+pub fn findings(conditions: &[Contrast]) -> String {
+    let several = conditions.iter().any(|own| own.model != conditions[0].model);
+    let line = |own: &Contrast| {
+        let model = if several { format!("{}, ", own.model) } else { String::new() };
+        format!("- {model}{} beside {}: {}", own.name, own.base, own.says())
+    };
+    conditions.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
 fn of_model(cells: &[&Cell], draws: Draws) -> Vec<Contrast> {
     let Some((base, others)) = cells.split_first() else { return Vec::new() };
     let is_sham = |cell: &&&Cell| cell.condition.condition.sham;

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::accuracy::{Accuracy, Prediction};
 use super::cells::Cell;
-use super::contrast::Contrast;
+use super::contrast::{Contrast, findings};
 use super::page::page;
 use crate::analysis::statistics::{Draws, wilson};
 use crate::atomic;
@@ -159,16 +159,6 @@ struct Battery<'a> {
     draws: usize,
     seed: u64,
     version: &'static str,
-}
-
-/// A line for each condition of each model, beside its base.
-pub fn findings(conditions: &[Contrast]) -> String {
-    let several = firsts(conditions.iter().map(|own| own.model.as_str())).len() > 1;
-    let line = |own: &Contrast| {
-        let model = if several { format!("{}, ", own.model) } else { String::new() };
-        format!("- {model}{} beside {}: {}", own.name, own.base, own.says())
-    };
-    conditions.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// Writes what cells say into a folder: `results.json`, `tables.md`, `battery.svg`, `battery.json`, `samples.csv`,
