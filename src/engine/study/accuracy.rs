@@ -34,6 +34,9 @@ pub struct Prediction {
     /// were kept and there are latents.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latent_mass: Option<f64>,
+    /// The photograph or scene it was made of: samples that share one are not independent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
     /// How often each edit of the condition changed something, as it counts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changed: Vec<usize>,
@@ -98,6 +101,7 @@ pub fn predicted(record: &Record, trace: &Trace) -> Prediction {
         choice_logprobs: trace.choices.iter().map(|choice| choice.logprob).collect(),
         chance: chance(record),
         latent_mass: latent_mass(trace),
+        source: record.source.clone(),
         changed: trace.interventions.iter().map(|own| own.changed).collect(),
     }
 }

@@ -8,7 +8,7 @@ use super::accuracy::{Accuracy, Prediction};
 use super::cells::Cell;
 use super::compared::{Judged, PairedResult, Verdicts, pair};
 use super::result::EditDone;
-use crate::analysis::statistics::{Draws, bootstrap, mean};
+use crate::analysis::statistics::{Draws, bootstrap, clustered_bootstrap, clusters_of, mean};
 use crate::ask::Condition;
 
 /// A mean over samples with its interval.
@@ -75,8 +75,11 @@ pub struct Contrast {
     pub difference: Option<f64>,
     /// 95 %, Newcombe's method 10.
     pub newcombe: Option<[f64; 2]>,
-    /// 95 %, by samples drawn again.
+    /// 95 %, by samples drawn again; where some share a photograph or scene, by these.
     pub bootstrap: Option<[f64; 2]>,
+    /// Photographs or scenes that are drawn, where samples share some.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clusters: Option<usize>,
     /// Exact, two-sided.
     pub mcnemar_p: f64,
     /// Corrected for all conditions of the model (Holm).
@@ -206,6 +209,7 @@ fn contrast(base: &Cell, cell: &Cell, sham: Option<bool>, pair: &PairedResult, d
         let interval = bootstrap(&changes, draws.rows(changes.len()));
         mean(&changes).map(|mean| Shift { mean, interval, samples: changes.len() })
     };
+    let clusters = clustered(&both, draws);
     let changed = EditDone::all(&cell.condition.condition, &cell.predictions);
     let chance = base.all.chance.is_some_and(|chance| base.all.interval[0] <= chance);
     let found = [
@@ -223,7 +227,8 @@ fn contrast(base: &Cell, cell: &Cell, sham: Option<bool>, pair: &PairedResult, d
         all: cell.all.clone(),
         difference: pair.difference,
         newcombe: pair.newcombe,
-        bootstrap: pair.bootstrap,
+        bootstrap: clusters.as_ref().map_or(pair.bootstrap, |own| own.1),
+        clusters: clusters.as_ref().map(|own| own.0),
         mcnemar_p: pair.mcnemar_p,
         holm_p: pair.holm_p,
         gained: flipped(true),
@@ -235,6 +240,17 @@ fn contrast(base: &Cell, cell: &Cell, sham: Option<bool>, pair: &PairedResult, d
         parse_failures: cell.predictions.iter().filter(|own| names_no_choice(own)).count(),
         warnings: found.into_iter().filter(|(is_so, _)| *is_so).map(|(_, warning)| warning).collect(),
     }
+}
+
+/// How many photographs or scenes there are, and the interval of the difference by these; nothing where no samples share one.
+fn clustered(both: &[(&Prediction, &Prediction)], draws: Draws) -> Option<(usize, Option<[f64; 2]>)> {
+    let sources: Option<Vec<&String>> = both.iter().map(|(own, _)| own.source.as_ref()).collect();
+    let (clusters, count) = clusters_of(&sources?);
+    let share = |own: bool| f64::from(u8::from(own));
+    let differences: Vec<f64> =
+        both.iter().map(|(own, base)| share(own.correct) - share(base.correct)).collect();
+    let interval = || clustered_bootstrap(&differences, &clusters, draws.rows(count));
+    (count < both.len()).then(|| (count, interval()))
 }
 
 /// A p-value as people write it.
@@ -285,6 +301,7 @@ mod tests {
             choice_logprobs: vec![-2.0, -2.0 + margin + i as f32 * 0.01],
             chance: Some(0.5),
             latent_mass: None,
+            source: Some(format!("scene {}", i / 3)),
             changed: vec![0; condition.condition.edits.len()],
         };
         let predictions: Vec<Prediction> = rights.iter().enumerate().map(one).collect();
@@ -320,6 +337,9 @@ mod tests {
         let shift = bottleneck.delta_margin.unwrap();
         assert!((shift.mean + 0.5).abs() < 1e-5 && shift.samples == 60, "{shift:?}");
         assert_eq!(bottleneck.delta_margin_of_right.unwrap().samples, 50);
+        // Three samples of each scene.
+        assert_eq!(bottleneck.clusters, Some(20));
+        assert!(bottleneck.bootstrap.is_some_and(|[low, high]| low < -0.3 && high > -0.36));
         assert_eq!((bottleneck.parse_failures, bottleneck.sham), (30, None));
         assert!(bottleneck.says().starts_with("worse: -33.3 points"), "{}", bottleneck.says());
         assert_eq!((zero.sham, zero.warnings.as_slice()), (Some(true), &[Warning::NothingChanged][..]));

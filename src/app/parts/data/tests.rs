@@ -21,6 +21,7 @@ fn answered(data: &DataTable, record: usize, pred: &str, certainty: f32) -> Answ
         choice_logprobs: Vec::new(),
         chance: None,
         latent_mass: None,
+        source: None,
         changed: Vec::new(),
     };
     AnsweredRecord { prediction, certainty: Some(certainty) }

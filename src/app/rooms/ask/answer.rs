@@ -7,7 +7,7 @@ use crate::app::hub::actions::{Actions, ViewAction};
 use crate::app::hub::state::State;
 use crate::app::kit::theme::palette;
 use crate::app::kit::widgets::bar_ui;
-use crate::app::kit::words::{listed, visible};
+use crate::app::kit::words::{listed, signed, visible};
 use crate::trace::{GeneratedToken, Receipt, SHAM_FAILED, Trace};
 
 /// Draws the section.
@@ -85,7 +85,7 @@ fn receipt_ui(ui: &mut Ui, trace: &Trace, receipt: &Receipt) {
         .choices
         .iter()
         .zip(receipt.changes(trace))
-        .map(|(choice, change)| format!("{} {change:+.2}", choice.choice))
+        .map(|(choice, change)| format!("{} {}", choice.choice, signed(change, 2)))
         .collect();
     if !changes.is_empty() {
         ui.weak(format!("Nats: {}", changes.join(", ")))
