@@ -59,8 +59,9 @@ impl Looks {
         key == query || (key < query && self.group_allows(self.groups[query], self.groups[key]))
     }
 
-    /// Opens or closes the looks of some tokens at some; groups of which a part is meant are divided.
-    fn set(&mut self, from: &[bool], to: &[bool], allowed: bool) {
+    /// Opens or closes the looks of some tokens at some, or leaves them as they are; groups of which a part is meant are
+    /// divided.
+    fn set(&mut self, from: &[bool], to: &[bool], allowed: Option<bool>) {
         let mut parts: Vec<(u32, bool, bool)> = Vec::new();
         let groups: Arc<[u32]> = (0..self.groups.len())
             .map(|token| {
@@ -73,7 +74,8 @@ impl Looks {
             })
             .collect();
         let of = |(query, is_from, _): &(u32, bool, bool), (key, _, is_to): &(u32, bool, bool)| {
-            if *is_from && *is_to { allowed } else { self.group_allows(*query, *key) }
+            let set = allowed.filter(|_| *is_from && *is_to);
+            set.unwrap_or_else(|| self.group_allows(*query, *key))
         };
         self.allowed = parts.iter().flat_map(|query| parts.iter().map(move |key| of(query, key))).collect();
         (self.groups, self.num_groups) = (groups, parts.len());
@@ -173,7 +175,7 @@ impl Prompt<'_> {
 }
 
 /// The edges of a condition on the tokens of a prompt.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Edges {
     num_tokens: usize,
     all: Vec<ResolvedEdge>,
@@ -184,7 +186,8 @@ struct ResolvedEdge {
     from: Chosen,
     to: Chosen,
     layers: LayerRange,
-    allowed: bool,
+    /// Nothing in a sham.
+    allowed: Option<bool>,
 }
 
 /// Tokens as a statement chose them.
@@ -224,10 +227,17 @@ impl Edges {
             let layers = edge.layers.unwrap_or(LayerRange { first: 0, last: None });
             layers.check(num_layers)?;
             let (from, to) = (Chosen::new(prompt, &edge.from)?, Chosen::new(prompt, &edge.to)?);
-            Ok::<_, String>(ResolvedEdge { from, to, layers, allowed })
+            Ok::<_, String>(ResolvedEdge { from, to, layers, allowed: Some(allowed) })
         };
         let all = edits.iter().filter_map(Edit::edge).map(resolved).collect::<Result<Vec<_>, String>>()?;
         Ok(Self { num_tokens: prompt.roles.len(), all })
+    }
+
+    /// The same through the same assignment, with every look left as it was.
+    #[must_use]
+    pub fn into_sham(mut self) -> Self {
+        self.all.iter_mut().for_each(|edge| edge.allowed = None);
+        self
     }
 
     /// Is there one that holds in a layer?

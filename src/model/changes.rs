@@ -54,7 +54,7 @@ pub struct QueriesAsked {
 /// All that is changed of who finds what in one layer.
 #[derive(Debug, Clone, Default)]
 pub struct Changes {
-    /// Keys and values, the later before the earlier.
+    /// Keys and values, in the order they are stated: the later wins.
     pub found: Vec<KeysFound>,
     /// Queries.
     pub asked: Vec<QueriesAsked>,
@@ -140,15 +140,7 @@ impl Attending<'_> {
         let kinds = kinds(&changes.found, first, self.num_new()?);
         let (mut mixed, mut probabilities): (Option<Tensor>, Option<Tensor>) = (None, None);
         for (found, queries) in kinds {
-            let (mut k, mut v) = (self.k.clone(), self.v.clone());
-            for own in found.iter().filter(|own| own.head.is_none()) {
-                if let Some(keys) = &own.keys {
-                    k = with_rows(&k, &own.tokens, keys)?;
-                }
-                if let Some(values) = &own.values {
-                    v = with_rows(&v, &own.tokens, values)?;
-                }
-            }
+            let (k, v) = as_found(self.k.clone(), self.v.clone(), &found, None)?;
             let whole = self.of(self.q, &k, &v);
             let mut of_kind = whole.mixed()?;
             let mut rows_of_kind = if wanted.is_empty() { None } else { Some(whole.rows(wanted)?) };
@@ -204,6 +196,24 @@ fn changed_heads(found: &[&KeysFound], asked: &[QueriesAsked]) -> Vec<usize> {
     heads
 }
 
+/// Keys and values [S, heads, d] as they are found, by one head alone or by all; the later statement wins.
+fn as_found(
+    mut k: Tensor,
+    mut v: Tensor,
+    found: &[&KeysFound],
+    head: Option<usize>,
+) -> Result<(Tensor, Tensor)> {
+    for own in found.iter().filter(|own| own.head == head) {
+        if let Some(keys) = &own.keys {
+            k = with_rows(&k, &own.tokens, keys)?;
+        }
+        if let Some(values) = &own.values {
+            v = with_rows(&v, &own.tokens, values)?;
+        }
+    }
+    Ok((k, v))
+}
+
 /// What one query head reads: its queries [T, 1, d], keys and values [S, 1, d].
 #[expect(clippy::too_many_arguments, reason = "one head of one sequence")]
 fn head_of(
@@ -219,7 +229,6 @@ fn head_of(
     let count = q.dim(0)?;
     let mut q = q.narrow(1, head, 1)?.contiguous()?;
     let of_head = |x: &Tensor| -> Result<Tensor> { Ok(x.narrow(1, kv_head, 1)?.contiguous()?) };
-    let (mut k, mut v) = (of_head(k)?, of_head(v)?);
     for own in asked.iter().filter(|own| own.head == head) {
         // Of a step after the prompt none of them is a token.
         let here: Vec<usize> =
@@ -231,14 +240,7 @@ fn head_of(
         let rows = Tensor::new(here.iter().map(|i| *i as u32).collect::<Vec<_>>(), q.device())?;
         q = with_rows(&q, &places, &own.rows.contiguous()?.index_select(&rows, 0)?)?;
     }
-    for own in found.iter().filter(|own| own.head == Some(head)) {
-        if let Some(keys) = &own.keys {
-            k = with_rows(&k, &own.tokens, keys)?;
-        }
-        if let Some(values) = &own.values {
-            v = with_rows(&v, &own.tokens, values)?;
-        }
-    }
+    let (k, v) = as_found(of_head(k)?, of_head(v)?, found, Some(head))?;
     Ok((q, k, v))
 }
 

@@ -51,8 +51,7 @@ impl Intervention {
         let prompt =
             Prompt { roles: &input.roles, image_spans: &input.image_spans, latents: Some(&sequence.left) };
         let edges = Edges::new(&condition.edits, prompt, num_layers).map_err(Error::Request)?;
-        // Of a sham nothing is blocked that was not.
-        let edges = if condition.sham { Edges::default() } else { edges };
+        let edges = if condition.sham { edges.into_sham() } else { edges };
         let mut counts = edges.changed(condition.mask.rule(), &input.roles, num_layers).into_iter();
         let said = |edit: &Edit| Intervened {
             statement: edit.to_string(),
